@@ -1,0 +1,98 @@
+"""What is measured: everything per class comes from one confusion matrix, everything about cost from the learning curve."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from .types import IGNORE
+
+
+def confusion(predicted: torch.Tensor, truth: torch.Tensor, n_classes: int) -> torch.Tensor:
+    """(C, C) int64 pixel counts, row = truth, column = prediction; pixels whose truth is IGNORE are left out.
+
+    predicted, truth: integer class ids of one shape. Sum the matrices of many images; that is the whole data set's.
+    """
+    valid = truth != IGNORE
+    index = truth[valid].long() * n_classes + predicted[valid].long()
+    return torch.bincount(index, minlength=n_classes**2).view(n_classes, n_classes)
+
+
+def class_iou(matrix: np.ndarray) -> np.ndarray:
+    """(C,) float64 TP / (TP + FP + FN) from a confusion matrix (C, C); NaN for a class in neither truth nor prediction."""
+    matrix = np.asarray(matrix, dtype=np.float64)
+    hit = np.diag(matrix)
+    union = matrix.sum(0) + matrix.sum(1) - hit
+    return np.divide(hit, union, out=np.full(len(matrix), np.nan), where=union > 0)
+
+
+def miou(matrix: np.ndarray) -> float:
+    """Mean IoU in [0, 1] over the classes that occur in truth or prediction; NaN if none does."""
+    iou = class_iou(matrix)
+    return float(np.mean(iou[~np.isnan(iou)])) if not np.isnan(iou).all() else float("nan")
+
+
+def class_border(truth: np.ndarray, width: int = 1) -> np.ndarray:
+    """(H, W) bool: pixels at most `width` (city block) from a pixel of another class. Void is no class and draws no border."""
+    border = np.zeros(truth.shape, bool)
+    for a, b in [(np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])]:
+        differ = (truth[a] != truth[b]) & (truth[a] != IGNORE) & (truth[b] != IGNORE)
+        border[a] |= differ
+        border[b] |= differ
+    return ndimage.binary_dilation(border, iterations=width - 1) if width > 1 else border
+
+
+def border_superpixels(truth: np.ndarray, ids: np.ndarray, n: int) -> np.ndarray:
+    """(n,) bool: superpixels with a pixel at a true class border, be the border inside them or along their edge.
+
+    truth: (H, W) uint8.  ids: (H, W) integers 0..n-1.  The mechanism OREAL claims (Sec. 3.2): max asks these.
+    """
+    touched = np.zeros(n, bool)
+    touched[ids[class_border(truth)]] = True
+    return touched
+
+
+def aualc(clicks: np.ndarray, score: np.ndarray, full: float, rule: str = "trapezoid") -> float:
+    """Area under the learning curve in percent of a method that is at `full` in every step (OREAL Sec. 4.3).
+
+    clicks: (T,) increasing cost.  score: (T,) mIoU.  full: mIoU with all dominant labels (model B).
+    rule: "trapezoid" over clicks (our choice, the paper gives words only), or "mean" of the T ratios.
+    Can exceed 100 when a step beats `full`.
+    """
+    clicks, score = np.asarray(clicks, float), np.asarray(score, float)
+    if full <= 0:
+        raise ValueError(f"the full-supervision mIoU is {full}, but an area can only be taken relative to a value > 0")
+    if rule == "mean":
+        return float(100 * score.mean() / full)
+    if rule != "trapezoid":
+        raise ValueError(f"rule is {rule!r}; choose trapezoid or mean")
+    if len(clicks) < 2 or (np.diff(clicks) <= 0).any():
+        raise ValueError(f"the area needs two or more steps of increasing cost, got clicks {clicks.tolist()}")
+    return float(100 * np.trapezoid(score, clicks) / ((clicks[-1] - clicks[0]) * full))
+
+
+def fraction_to_reach(fraction: np.ndarray, score: np.ndarray, target: float) -> float:
+    """Labeled fraction at which the curve first reaches `target`, linear between steps; NaN if it never does (OREAL Table 3)."""
+    fraction, score = np.asarray(fraction, float), np.asarray(score, float)
+    reached = np.flatnonzero(score >= target)
+    if not len(reached):
+        return float("nan")
+    t = int(reached[0])
+    if t == 0:
+        return float(fraction[0])
+    part = (target - score[t - 1]) / (score[t] - score[t - 1])
+    return float(fraction[t - 1] + part * (fraction[t] - fraction[t - 1]))
+
+
+def imbalance(counts: np.ndarray) -> float:
+    """Distance of class counts (C,) from an equal share, 0 = balanced, 1 = one class only (CBAL's normalized L1); NaN if empty."""
+    counts = np.asarray(counts, float)
+    total, c = counts.sum(), len(counts)
+    return float(np.abs(counts - total / c).sum() * c / (2 * total * (c - 1))) if total and c > 1 else float("nan")
+
+
+def query_deviation(gained: np.ndarray, debt: np.ndarray) -> float:
+    """How far the labels that came (C,) are from what each class was owed (C,), 0 = exactly, 1 = all elsewhere; our measure."""
+    gained, debt = np.asarray(gained, float), np.asarray(debt, float)
+    return float(np.abs(gained - debt).sum() / (2 * debt.sum()))

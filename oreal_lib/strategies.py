@@ -1,0 +1,97 @@
+"""The six strategies of the paper: score x aggregation x balance x selection, one sentence each.
+
+A strategy is `strategy(regions, labels, budget, how, rng) -> Query`: it sees the model's predictions and the labels
+that were bought, nothing else. `how` is the aggregation ("mean", "max", or what lies between: see `aggregate.parse_how`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+
+from .aggregate import Regions
+from .balance import class_debt, shortfall
+from .scores import bvsb, bvsb_margin, entropy, ovr_entropy, predicted_class, probability, weighted_bvsb
+from .select import check_budget, top, top_per_class
+from .types import Labels, Query
+
+Strategy = Callable[..., Query]
+
+
+def random(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
+    """Uniformly, without replacement, from what is unlabeled; the score is the lot drawn."""
+    return top(rng.random(len(labels.asked_in)), budget, labels.unlabeled, rng)
+
+
+def bvsb_top(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator, form: str = "ratio") -> Query:
+    """Best versus second best: the most ambiguous superpixels (Joshi et al. 2009; OREAL Table 1, "BvSB").
+
+    form: "ratio" p2 / p1, as in the baselines' code, or "margin" 1 - (p1 - p2).
+    """
+    score = {"ratio": bvsb, "margin": bvsb_margin}[form]
+    return top(regions(score, how)[:, 0], budget, labels.unlabeled, rng)
+
+
+def revisiting_sp(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
+    """BvSB, weighted by exp(-share of superpixels predicted as the same class) (Cai et al. 2021).
+
+    The share counts every superpixel of the pool, labeled ones included.
+    """
+    ratio, voted = regions.together((bvsb, how), (predicted_class, "vote"))
+    share = np.bincount(voted[:, 0], minlength=regions.n_classes) / len(voted)
+    return top(np.exp(-share)[voted[:, 0]] * ratio[:, 0], budget, labels.unlabeled, rng)
+
+
+def pixelbal(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator, nu: float = 12.0) -> Query:
+    """BvSB per pixel, weighted by (nu p_c + 1)^-2 of its predicted class before aggregation (Hwang et al. 2023).
+
+    p_c: mean probability of class c over all pixels of the pool. nu: 6 on Cityscapes, 12 on VOC.
+    """
+    size = regions.superpixels.size
+    prior = (size / size.sum()) @ regions(probability, "mean").astype(np.float64)  # superpixels tile every image
+    weight = torch.from_numpy((nu * prior + 1) ** -2)
+    return top(regions(partial(weighted_bvsb, weight=weight), how)[:, 0], budget, labels.unlabeled, rng)
+
+
+def cbal(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator, lam: float = 1.0) -> Query:
+    """Entropy plus the probability of being of a class that is still short (Bengar et al. 2021, as OREAL Sec. 2.3 tells it).
+
+    s(K) = H(K) + 2 lam * sum of p_c(K) over the classes with a shortfall: the L1 distance to the shortfall, constants
+    dropped. p(K) is always the mean; `how` aggregates the entropy H.
+    """
+    uncertainty, p = regions.together((entropy, how), (probability, "mean"))
+    short = shortfall(labels.class_counts(), budget) >= 1
+    return top(uncertainty[:, 0] + 2 * lam * p[:, short].sum(axis=1), budget, labels.unlabeled, rng)
+
+
+def oreal(
+    regions: Regions,
+    labels: Labels,
+    budget: int,
+    how: str,
+    rng: np.random.Generator,
+    class_order: str = "index",
+    max_share: float | None = None,
+) -> Query:
+    """One-vs-rest entropy, asked class by class in proportion to what each class is owed (OREAL Sec. 3.5).
+
+    class_order: "index" (the paper: "for each class c iteratively") or "rarest_first", which does not depend on numbering.
+    """
+    check_budget(budget, labels.unlabeled)
+    counts = labels.class_counts()
+    debt = class_debt(counts, budget, max_share)
+    order = {"index": np.arange(len(counts)), "rarest_first": np.argsort(counts, kind="stable")}[class_order]
+    return top_per_class(regions(ovr_entropy, how), debt, labels.unlabeled, rng, order)
+
+
+STRATEGIES: dict[str, Strategy] = {
+    "random": random,
+    "bvsb": bvsb_top,
+    "revisiting_sp": revisiting_sp,
+    "pixelbal": pixelbal,
+    "cbal": cbal,
+    "oreal": oreal,
+}

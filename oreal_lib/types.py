@@ -1,0 +1,140 @@
+"""The few values everything else passes around. All are frozen; letters are fixed across the library:
+
+N superpixels in the pool, C classes, H x W pixels, B batch, K score channels, Q query size, T steps.
+Pixels are torch, superpixels are numpy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+IGNORE = 255  # void: a pixel without a class, in every mask and every training target
+
+
+@dataclass(frozen=True)
+class Superpixels:
+    """A partition of every image of the pool. Global id = offset[image] + local id.
+
+    maps: (n_images, H, W) unsigned integers, local ids 0..k_i-1 (may be a memory map).
+    offset: (n_images + 1,) int64, offset[-1] = N.
+    size: (N,) int32 > 0, pixels of each superpixel.
+    """
+
+    maps: np.ndarray
+    offset: np.ndarray
+    size: np.ndarray
+
+    @classmethod
+    def from_maps(cls, maps: np.ndarray) -> Superpixels:
+        """Count sizes and offsets of (n_images, H, W) dense local id maps (0..k-1, none empty)."""
+        sizes = [np.bincount(np.asarray(m).ravel()) for m in maps]
+        for i, size in enumerate(sizes):
+            if not size.all():
+                raise ValueError(f"superpixel ids of image {i} have gaps (id {int(np.argmin(size))} is empty); relabel to 0..k-1")
+        offset = np.concatenate([[0], np.cumsum([len(s) for s in sizes])]).astype(np.int64)
+        return cls(maps, offset, np.concatenate([*sizes, []]).astype(np.int32))
+
+    def __len__(self) -> int:
+        return int(self.offset[-1])
+
+    @property
+    def image(self) -> np.ndarray:
+        """(N,) int64: the image, by position in `maps`, that each superpixel lies in."""
+        return np.repeat(np.arange(len(self.offset) - 1), np.diff(self.offset))
+
+    def subset(self, images: np.ndarray) -> Superpixels:
+        """The superpixels of some images, renumbered in the order given."""
+        parts = [self.size[self.offset[i] : self.offset[i + 1]] for i in images]
+        offset = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).astype(np.int64)
+        return Superpixels(self.maps[images], offset, np.concatenate([*parts, []]).astype(np.int32))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images, masks and superpixels at working size, usually memory maps of a prepared store.
+
+    images: (n, H, W, 3) uint8 RGB.  truth: (n, H, W) uint8, class id or IGNORE; only oracle and metrics open it.
+    classes: C names.  names: n file stems.  groups: n names of the sequence (or the image itself) each image is from.
+    split: "train", "val" (may be empty: drawn per run), "test" -> (k,) int64 positions in `images`.
+    superpixels: of the images split["train"], in that order.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    images: np.ndarray
+    truth: np.ndarray
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+    split: dict[str, np.ndarray]
+    superpixels: Superpixels
+
+
+class Query(NamedTuple):
+    """What a strategy asks: Q distinct superpixels in the order taken.
+
+    ids: (Q,) int64 global ids.  score: (Q,) float32 acquisition score, higher means "ask me".
+    for_class: (Q,) int16 class on whose behalf each was asked, or None where the strategy does not ask by class.
+    """
+
+    ids: np.ndarray
+    score: np.ndarray
+    for_class: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What was bought so far; the only labels a strategy or the training ever sees.
+
+    present: (N, C) bool, classes the oracle named (one for dominant labels, none for void).
+    asked_in: (N,) int16, step of the query (1..T), 0 = never asked.  clicks: total cost so far.
+    """
+
+    present: np.ndarray
+    asked_in: np.ndarray
+    clicks: int = 0
+
+    @classmethod
+    def none(cls, n: int, n_classes: int) -> Labels:
+        """Nothing asked yet, for n superpixels and n_classes classes."""
+        return cls(np.zeros((n, n_classes), bool), np.zeros(n, np.int16))
+
+    @property
+    def unlabeled(self) -> np.ndarray:
+        """(N,) bool: never asked. A superpixel answered "void" was asked: it left the unlabeled set."""
+        return self.asked_in == 0
+
+    def class_counts(self) -> np.ndarray:
+        """(C,) int64: bought superpixels per class. Void is no class and is not counted."""
+        return self.present.sum(axis=0, dtype=np.int64)
+
+    def reveal(self, ids: np.ndarray, answers: np.ndarray, step: int, clicks: int | None = None) -> Labels:
+        """A new value with the answers (Q, C) bool for `ids` bought in `step`; one click each unless `clicks` says otherwise."""
+        ids = np.asarray(ids, dtype=np.int64)
+        if len(np.unique(ids)) != len(ids) or not self.unlabeled[ids].all():
+            raise ValueError("a query names a superpixel twice or asks one that was asked before; ask distinct unlabeled ids")
+        if step < 1:
+            raise ValueError(f"step is {step}, but steps count from 1; 0 means 'never asked'")
+        present, asked_in = self.present.copy(), self.asked_in.copy()
+        present[ids], asked_in[ids] = answers, step
+        return replace(self, present=present, asked_in=asked_in, clicks=self.clicks + (len(ids) if clicks is None else clicks))
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """One line of `steps.jsonl`. Fractions are of the pool; mIoU and IoU are 0..1, None for a class not in the test set."""
+
+    step: int
+    clicks: int
+    labeled_fraction: float  # superpixels asked / superpixels in the pool
+    labeled_pixels: float  # pixels asked / pixels in the pool: max buys more pixels per click than mean
+    miou: float
+    class_iou: tuple[float | None, ...]
+    boundary_miou: float
+    val_miou: float
+    class_counts: tuple[int, ...]  # bought superpixels per class, void left out
+    border_share: float | None  # share of this step's query that touches a true class border; None without a query
+    epochs: int
+    seconds: dict[str, float]  # by phase: query, train, test

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import torch
+
+from oreal_lib.aggregate import Regions, by_superpixel, parse_how
+from oreal_lib.scores import predicted_class, probability
+from oreal_lib.types import Superpixels
+
+IDS = torch.tensor([[0, 0, 0, 1], [0, 0, 0, 1]])
+UNSURE = torch.tensor([[[0, 0, 0.9, 0.5], [0, 0, 0.0, 0.5]]])
+
+
+def test_mean_dilutes_what_max_keeps():
+    assert by_superpixel(UNSURE, IDS, 2, "mean")[:, 0].argmax() == 1  # mean asks inside
+    assert by_superpixel(UNSURE, IDS, 2, "max")[:, 0].argmax() == 0  # max asks at the border
+
+
+@pytest.mark.parametrize(
+    "how, expected",
+    [
+        ("mean", [0.15, 0.5]),
+        ("max", [0.9, 0.5]),
+        ("top_0.5", [0.3, 0.5]),  # 3 of 6 pixels: 0.9, 0, 0
+        ("top_0.01", [0.9, 0.5]),  # at least one pixel
+        ("quantile_0.5", [0.0, 0.5]),
+        ("quantile_1", [0.9, 0.5]),
+        ("power_2", [(0.81 / 6) ** 0.5, 0.5]),
+    ],
+)
+def test_the_spectrum_between_mean_and_max_by_hand(how, expected):
+    assert by_superpixel(UNSURE, IDS, 2, how)[:, 0].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_aggregation_agrees_with_a_loop_over_superpixels(seed):
+    rng = np.random.default_rng(seed)
+    score, ids = rng.random((3, 11, 13)).astype(np.float32), rng.permutation(np.arange(11 * 13) % 9).reshape(11, 13)
+    obvious = {
+        "mean": lambda v: v.mean(),
+        "max": lambda v: v.max(),
+        "top_0.3": lambda v: np.sort(v)[-int(np.ceil(0.3 * len(v))) :].mean(),
+        "top_1": lambda v: v.mean(),
+        "quantile_0.8": lambda v: np.quantile(v, 0.8, method="lower"),
+        "quantile_1": lambda v: v.max(),
+        "power_1": lambda v: v.mean(),
+        "power_8": lambda v: (v.astype(float) ** 8).mean() ** (1 / 8),
+    }
+    for how, f in obvious.items():
+        ours = by_superpixel(torch.from_numpy(score), torch.from_numpy(ids), 9, how).numpy()
+        slow = [[f(channel[ids == k]) for channel in score] for k in range(9)]
+        np.testing.assert_allclose(ours, slow, rtol=1e-5, err_msg=how)
+
+
+def test_growing_powers_approach_the_maximum():
+    values = [by_superpixel(UNSURE, IDS, 2, f"power_{p}")[0, 0].item() for p in (1, 2, 8, 64, 256)]
+    assert values == sorted(values) and values[-1] == pytest.approx(0.9, rel=0.01)
+
+
+def test_vote_takes_the_most_frequent_class_and_the_lowest_on_a_tie():
+    classes = torch.tensor([[[2, 2, 1, 3], [1, 0, 2, 0]]])
+    assert by_superpixel(classes, IDS, 2, "vote")[:, 0].tolist() == [2, 0]
+
+
+def test_an_empty_superpixel_is_never_a_candidate():
+    for how in ("mean", "max", "top_0.5", "quantile_0.5", "power_2"):
+        assert by_superpixel(UNSURE, IDS, 3, how)[2, 0] == -torch.inf
+
+
+def test_the_order_of_pixels_changes_nothing():
+    order = torch.randperm(8, generator=torch.Generator().manual_seed(1))
+    for how in ("mean", "max", "top_0.5", "quantile_0.5", "power_2"):
+        shuffled = by_superpixel(UNSURE.view(1, 1, 8)[:, :, order], IDS.view(1, 8)[:, order], 2, how)
+        assert torch.equal(shuffled, by_superpixel(UNSURE, IDS, 2, how)), how
+
+
+@pytest.mark.parametrize("how", ["median", "top", "top_0", "top_1.5", "quantile_2", "power_0.5", "max_1"])
+def test_an_unknown_aggregation_lists_the_choices(how):
+    with pytest.raises(ValueError, match="choose mean, max, top_"):
+        parse_how(how)
+
+
+def pool(probabilities):
+    maps = np.stack([IDS.numpy()] * len(probabilities)).astype(np.uint16)
+    return Regions(lambda: iter(probabilities), Superpixels.from_maps(maps), probabilities[0].shape[0])
+
+
+def test_regions_go_through_the_pool_in_order_and_once():
+    a, b = torch.full((2, 2, 4), 0.5), torch.stack([torch.full((2, 4), 0.25), torch.full((2, 4), 0.75)])
+    passes = []
+
+    def predict():
+        passes.append(1)
+        yield from (a, b)
+
+    regions = Regions(predict, pool([a, b]).superpixels, 2)
+    mean, vote = regions.together((probability, "mean"), (predicted_class, "vote"))
+    assert mean.tolist() == [[0.5, 0.5], [0.5, 0.5], [0.25, 0.75], [0.25, 0.75]]
+    assert vote[:, 0].tolist() == [0, 0, 1, 1] and len(passes) == 1
+
+
+def test_a_model_that_predicts_nan_is_named_not_ranked():
+    bad = torch.full((3, 2, 4), 1 / 3)
+    bad[1, 0, 0] = torch.nan
+    with pytest.raises(FloatingPointError, match="pool image 1, class 1"):
+        pool([torch.full((3, 2, 4), 1 / 3), bad])(probability, "mean")
+
+
+def test_ids_with_gaps_are_refused():
+    with pytest.raises(ValueError, match="id 1 is empty"):
+        Superpixels.from_maps(np.array([[[0, 2]]], np.uint16))
+
+
+def test_a_subset_of_images_is_renumbered():
+    maps = np.array([[[0, 0, 1]], [[0, 1, 2]], [[0, 0, 0]]], np.uint16)
+    part = Superpixels.from_maps(maps).subset(np.array([2, 1]))
+    assert part.offset.tolist() == [0, 1, 4] and part.size.tolist() == [3, 1, 1, 1] and part.image.tolist() == [0, 1, 1, 1]

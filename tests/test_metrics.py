@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+import torch
+from torchmetrics.classification import MulticlassJaccardIndex
+
+from oreal_lib.metrics import (
+    aualc,
+    border_superpixels,
+    class_border,
+    class_iou,
+    confusion,
+    fraction_to_reach,
+    imbalance,
+    miou,
+    query_deviation,
+)
+from oreal_lib.types import IGNORE
+
+V = IGNORE
+
+
+def test_confusion_counts_pixels_and_leaves_void_out():
+    truth, predicted = torch.tensor([[0, 0, 1, V]]), torch.tensor([[0, 1, 1, 0]])
+    assert confusion(predicted, truth, 2).tolist() == [[1, 1], [0, 1]]
+
+
+def test_miou_agrees_with_torchmetrics():
+    generator = torch.Generator().manual_seed(0)
+    truth, predicted = torch.randint(0, 5, (4, 20, 20), generator=generator), torch.randint(0, 5, (4, 20, 20), generator=generator)
+    truth[0] = V
+    matrix = sum(confusion(p, t, 5) for p, t in zip(predicted, truth, strict=True)).numpy()
+    theirs = MulticlassJaccardIndex(5, average="none", ignore_index=V)(predicted, truth)
+    assert class_iou(matrix) == pytest.approx(theirs.numpy(), abs=1e-6)
+    assert miou(matrix) == pytest.approx(theirs.mean().item(), abs=1e-6)
+
+
+def test_a_class_that_nobody_has_seen_is_not_counted():
+    matrix = np.array([[3, 1, 0], [0, 4, 0], [0, 0, 0]])
+    assert class_iou(matrix)[:2].tolist() == [0.75, 0.8] and np.isnan(class_iou(matrix)[2])
+    assert miou(matrix) == pytest.approx(0.775)
+
+
+PICTURE = np.array(
+    [
+        [0, 0, 0, 0],
+        [0, 0, 0, 1],
+        [V, 0, 1, 1],
+    ],
+    np.uint8,
+)
+
+
+def test_the_border_is_where_two_classes_meet_and_void_is_no_class():
+    assert class_border(PICTURE).astype(int).tolist() == [[0, 0, 0, 1], [0, 0, 1, 1], [0, 1, 1, 0]]
+    assert class_border(PICTURE, width=2).astype(int).tolist() == [[0, 0, 1, 1], [0, 1, 1, 1], [1, 1, 1, 1]]
+
+
+def test_a_superpixel_touches_the_border_from_inside_or_along_its_edge():
+    ids = np.array([[0, 0, 1, 1], [0, 0, 1, 2], [3, 4, 2, 2]])
+    assert border_superpixels(PICTURE, ids, 5).tolist() == [False, True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    "score, expected",
+    [([0.5, 0.5, 0.5], 100.0), ([0.0, 0.25, 0.5], 50.0), ([0.0, 0.5, 0.5], 75.0), ([0.6, 0.6, 0.6], 120.0)],
+)
+def test_aualc_is_the_share_of_a_method_that_is_perfect_at_once(score, expected):
+    assert aualc([10, 20, 30], score, full=0.5) == pytest.approx(expected)
+
+
+def test_aualc_of_equal_steps_is_the_closed_form():
+    m = np.array([0.3, 0.4, 0.45, 0.5, 0.52, 0.53])
+    closed = 100 / (0.6 * 5) * (m[0] / 2 + m[1:-1].sum() + m[-1] / 2)
+    assert aualc(np.arange(1, 7) * 100, m, 0.6) == pytest.approx(closed)
+    assert aualc(np.arange(1, 7) * 100, m, 0.6, rule="mean") == pytest.approx(100 * m.mean() / 0.6)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        dict(clicks=[1], score=[0.5], full=0.5),
+        dict(clicks=[2, 1], score=[0.5, 0.5], full=0.5),
+        dict(clicks=[1, 2], score=[0.5, 0.5], full=0.0),
+    ],
+)
+def test_an_area_that_does_not_exist_is_refused(bad):
+    with pytest.raises(ValueError, match="area"):
+        aualc(**bad)
+
+
+@pytest.mark.parametrize("target, expected", [(0.2, 0.1), (0.35, 0.15), (0.5, 0.3), (0.6, np.nan)])
+def test_the_fraction_to_reach_a_target_is_linear_between_steps(target, expected):
+    assert fraction_to_reach([0.1, 0.2, 0.3], [0.3, 0.4, 0.5], target) == pytest.approx(expected, nan_ok=True)
+
+
+def test_imbalance_runs_from_equal_to_one_class_only():
+    assert imbalance([5, 5, 5]) == 0 and imbalance([9, 0, 0]) == pytest.approx(1) and np.isnan(imbalance([0, 0]))
+
+
+def test_query_deviation_runs_from_as_owed_to_all_elsewhere():
+    assert query_deviation([2, 3], [2, 3]) == 0 and query_deviation([5, 0], [0, 5]) == 1
