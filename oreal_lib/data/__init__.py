@@ -1,0 +1,65 @@
+"""Data sets: readers say what there is, `prepare` turns it once into arrays, `split` draws what a run may use."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+from oreal_lib.paths import prepared_root
+from oreal_lib.superpixels import SuperpixelRecipe
+from oreal_lib.types import Dataset
+
+from . import camvid, prepare, toy
+from .prepare import StoreError, open_store
+from .source import Item, Source
+from .split import draw_split
+
+__all__ = ["READERS", "Item", "Source", "StoreError", "draw_split", "load_dataset", "open_store"]
+
+READERS = {"toy": toy.read, "camvid": camvid.read}  # read(root, **options) -> Source
+
+TOY_SIZE = (96, 128)
+TOY_RECIPE = SuperpixelRecipe(count=200, levels=2, prior=2, bins=5, double_step=False, equalize="value")
+
+
+def load_dataset(
+    name: str,
+    *,
+    root: str | Path | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    recipe: SuperpixelRecipe | None = None,
+    options: dict | None = None,
+    store_root: str | Path | None = None,
+    workers: int | None = None,
+    report: Callable[[str], None] = print,
+) -> Dataset:
+    """A data set by name, read and prepared unless it is already, then opened as memory maps.
+
+    root: folder of the raw data.  height, width: working size, None and None for the native one (toy: 96x128).
+    recipe: superpixels; None takes those of the toy, else the official SEEDS.  options: keywords of the reader.
+    store_root: where prepared data lies, None for `paths.prepared_root()`.
+    """
+    if name not in READERS:
+        raise KeyError(f"there is no data set {name!r}; choose one of {', '.join(READERS)}")
+    options = dict(options or {})
+    keywords = inspect.signature(READERS[name]).parameters
+    known = [key for key in keywords if key not in ("root", "height", "width")]
+    if unknown := [key for key in options if key not in known]:
+        raise ValueError(f"{name} has no option {', '.join(map(repr, unknown))}; it knows {', '.join(known) or 'none'}")
+    if name == "toy":
+        height, width = (height, width) if height or width else TOY_SIZE
+        recipe = recipe or TOY_RECIPE
+    if "height" in keywords:  # drawn at working size, nothing to resize
+        options |= {"height": height, "width": width}
+    store = prepare.prepare(
+        READERS[name](root, **options),
+        recipe or SuperpixelRecipe(),
+        height=height,
+        width=width,
+        store_root=store_root or prepared_root(),
+        workers=workers,
+        report=report,
+    )
+    return open_store(store)

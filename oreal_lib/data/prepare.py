@@ -1,0 +1,193 @@
+"""A raw data set turned once into three arrays on disk (`store`), which every run then only slices.
+
+The images are worked on in parallel. A store is whole or not there, whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, closing, contextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import filelock
+import numpy as np
+
+from oreal_lib.atomic import write_json
+from oreal_lib.superpixels import SuperpixelRecipe, superpixels
+from oreal_lib.types import IGNORE
+
+from .source import Item, Source
+from .store import ARRAYS, NpyFile, StoreError, content, content_key, open_store
+
+__all__ = ["StoreError", "open_store", "prepare"]
+
+Size = tuple[int, int]  # height, width
+
+
+def prepare(
+    source: Source,
+    recipe: SuperpixelRecipe,
+    *,
+    height: int | None = None,
+    width: int | None = None,
+    store_root: str | Path,
+    workers: int | None = None,
+    report: Callable[[str], None] = print,
+) -> Path:
+    """The folder of the prepared store, made now unless it is there already; two callers at once do the work once.
+
+    height, width: working size; None and None keep the native size, which all images must then share. Images are
+    resized by area (down) or linearly (up), masks by the nearest pixel, superpixels are cut at the working size.
+    workers: processes, as many as there are cores unless given; 1 works in this process.
+    Raises ValueError for unfit data, OSError with the needed bytes where the disk is full or read-only.
+    """
+    if (height is None) != (width is None) or any(s is not None and (type(s) is not int or s < 1) for s in (height, width)):
+        raise ValueError(f"the working size is height {height}, width {width}; give both as whole pixels >= 1, or neither")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers is {workers}, but at least one process must do the work; give 1 or more")
+    if not any(item.split == "train" for item in source.items):
+        raise ValueError(f"{source.name} has no training images, but superpixels are bought there; check its train folder")
+    about = content(source, recipe, height, width)
+    root, name = Path(store_root), f"{source.name}-{content_key(about)[:12]}"
+    store, unfinished = root / name, root / f".{name}.unfinished"
+    if store.is_dir():
+        return store
+    lock = filelock.FileLock(root / f".{name}.lock")
+    with _writing(root):
+        root.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            report(f"another process prepares {source.name}; waiting for it")
+            lock.acquire()
+    try:
+        if store.is_dir():
+            return store
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a killed attempt: we hold the lock, nobody works on it
+        try:
+            _write(source, recipe, about, unfinished, workers or os.cpu_count() or 1, report)
+            with _writing(store):
+                os.replace(unfinished, store)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+    finally:
+        lock.release()
+    return store
+
+
+def _write(source: Source, recipe: SuperpixelRecipe, about: dict, folder: Path, workers: int, report: Callable) -> None:
+    """Fill `folder` with the arrays and, last, the manifest."""
+    height, width = size = tuple(about["size"]) if about["size"][0] else source.open(source.items[0])[0].shape[:2]
+    n, n_train = len(source.items), sum(item.split == "train" for item in source.items)
+    needed = (n * 4 + n_train * 2) * height * width + 2**20  # and some for the manifest
+    workers = min(workers, n, 61)  # Windows cannot wait for more than 61 processes
+    with ExitStack() as stack:
+        with _writing(folder, needed):
+            if (free := shutil.disk_usage(folder.parent).free) < needed:
+                raise OSError(f"only {free:,} bytes are free")
+            folder.mkdir()
+            outputs = [
+                stack.enter_context(NpyFile(folder / "images.npy", (n, height, width, 3), np.uint8)),
+                stack.enter_context(NpyFile(folder / "truth.npy", (n, height, width), np.uint8)),
+                stack.enter_context(NpyFile(folder / "superpixels.npy", (n_train, height, width), np.uint16)),
+            ]
+        report(f"preparing {source.name}: {n} images at {width}x{height}, {recipe.method} superpixels, workers: {workers}")
+        start = first = said = time.monotonic()
+        work = partial(_prepared, source.open, len(source.classes), recipe, size, about["size"][0] is None)
+        for done, arrays in enumerate(stack.enter_context(closing(_map(work, source.items, workers))), start=1):
+            with _writing(folder, needed):
+                for output, array in zip(outputs, arrays, strict=True):
+                    output.append(array)
+            now = time.monotonic()
+            first = now if done == 1 else first  # the processes' start-up is no measure of what is left
+            if now - said >= 5 and 1 < done < n:
+                said = now
+                report(f"  {done} of {n} images, about {(now - first) / (done - 1) * (n - done):.0f} s left")
+        with _writing(folder, needed):
+            files = {name: output.finish() for name, output in zip(ARRAYS, outputs, strict=True)}
+    libraries = {"numpy": np.__version__, "cv2": cv2.__version__, "skimage": version("scikit-image")}
+    write_json(
+        folder / "manifest.json",
+        {"key": content_key(about), "about": about, "height": height, "width": width, "files": files, "libraries": libraries},
+    )
+    report(f"prepared {source.name}: {n} images in {time.monotonic() - start:.0f} s")
+
+
+@contextmanager
+def _writing(where: Path, needed: int | None = None) -> Iterator[None]:
+    """Inside, an OSError becomes one sentence with the place and the bytes needed."""
+    try:
+        yield
+    except OSError as error:
+        room = f" ({needed:,} bytes are needed)" if needed else ""
+        raise OSError(
+            f"the prepared data cannot be written to {where}{room}: {error.strerror or error}; "
+            "free some space, or choose another store_root"
+        ) from error
+
+
+def _prepared(
+    open_item: Callable, n_classes: int, recipe: SuperpixelRecipe, size: Size, native: bool, item: Item
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Image (H, W, 3) and mask (H, W) at working size, and superpixel ids (H, W) if it is a training image."""
+    image, mask = open_item(item)
+    if image.shape != (*mask.shape, 3) or image.dtype != np.uint8 or mask.dtype != np.uint8:
+        raise ValueError(
+            f"{item.name} was read as image {image.dtype} {image.shape}, mask {mask.dtype} {mask.shape}; "
+            "a reader returns (h, w, 3) uint8 and (h, w) uint8"
+        )
+    if (wrong := mask[(mask >= n_classes) & (mask != IGNORE)]).size:
+        raise ValueError(f"the mask of {item.name} holds {wrong.max()}, but classes are 0..{n_classes - 1}, void is {IGNORE}")
+    if native and mask.shape != size:
+        raise ValueError(
+            f"{item.name} is {mask.shape[1]}x{mask.shape[0]} pixels, but the first image is {size[1]}x{size[0]}; "
+            "give a working height and width, to which all are resized"
+        )
+    if mask.shape != size:
+        shrinks = mask.shape[0] >= size[0] and mask.shape[1] >= size[1]
+        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+        mask = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return image, mask, superpixels(image, recipe) if item.split == "train" else None
+
+
+def _map(work: Callable, items: tuple[Item, ...], workers: int) -> Iterator:
+    """work(item) of each item in order, from `workers` processes that run at most a few items ahead."""
+    if workers == 1:
+        yield from map(work, items)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        waiting: deque = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 3 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "a worker process died: out of memory, or the calling script lacks `if __name__ == '__main__':` "
+                "around its code; mend that, or prepare with workers=1"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """One OpenCV thread per process; and a worker whose parent was killed leaves, too, instead of waiting forever."""
+    cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

@@ -1,0 +1,98 @@
+"""Which training images a run may ask about, and which it keeps for validation (OREAL Sec. 4.3: new for each run)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from oreal_lib.types import Dataset
+
+
+def draw_split(
+    dataset: Dataset,
+    seed: int,
+    *,
+    val_share: float = 0.1,
+    val_images: int | None = None,
+    val_by: str = "image",
+    train_images: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(pool, val): sorted int64 positions in dataset.images, both out of split["train"], drawn by default_rng([seed, 0]).
+
+    An official split["val"] is taken as it is, then the pool is all of train. The 10 % are our choice.
+    val_by "image": drawn evenly. "block": from each group a run of neighbors in name order, its share of them, so
+    that near-identical frames face each other at block ends only. "sequence": whole groups, until the share is reached.
+    val_images: a number in place of the share. train_images: keep only so many of the pool, drawn evenly.
+    """
+    rng = np.random.default_rng([seed, 0])
+    train = np.sort(np.asarray(dataset.split["train"], dtype=np.int64))
+    val = np.sort(np.asarray(dataset.split["val"], dtype=np.int64))
+    if not len(val):
+        n_val = _wanted(len(train), val_share, val_images)
+        ways = {"image": _by_image, "block": _by_block, "sequence": _by_sequence}
+        if val_by not in ways:
+            raise ValueError(f"val_by is {val_by!r}, but must be one of {', '.join(ways)}")
+        val = np.sort(ways[val_by](train, n_val, dataset, rng))
+    pool = np.setdiff1d(train, val)
+    if not len(pool):
+        raise ValueError(
+            f"all {len(train)} training images went to validation and none is left for the pool; lower the validation "
+            "share, or draw it by 'image'"
+        )
+    if train_images is None:
+        return pool, val
+    if not 1 <= train_images <= len(pool):
+        raise ValueError(f"train_images is {train_images}, but the pool has {len(pool)} images; ask for 1 to {len(pool)}")
+    return np.sort(rng.choice(pool, train_images, replace=False)), val
+
+
+def _wanted(n_train: int, share: float, images: int | None) -> int:
+    """How many validation images, at least one."""
+    if images is None:
+        if not 0 < share < 1:
+            raise ValueError(f"val_share is {share}, but must lie between 0 and 1")
+        images = max(1, round(share * n_train))
+    if not 1 <= images < n_train:
+        raise ValueError(
+            f"{images} of {n_train} training images were asked for validation, but 1 to {n_train - 1} can be given and one "
+            "must stay in the pool; change val_images or val_share"
+        )
+    return images
+
+
+def _by_group(train: np.ndarray, dataset: Dataset) -> list[np.ndarray]:
+    """The positions of each group in name order; groups in the order of their names."""
+    order = sorted(train.tolist(), key=lambda i: (dataset.groups[i], dataset.names[i]))
+    groups: dict[str, list[int]] = {}
+    for i in order:
+        groups.setdefault(dataset.groups[i], []).append(i)
+    return [np.array(members) for members in groups.values()]
+
+
+def _by_image(train: np.ndarray, n_val: int, dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
+    return rng.choice(train, n_val, replace=False)
+
+
+def _by_block(train: np.ndarray, n_val: int, dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
+    groups = _by_group(train, dataset)
+    exact = np.array([len(members) for members in groups]) * n_val / len(train)
+    share = np.floor(exact).astype(int)
+    order = rng.permutation(len(groups))  # equal remainders: no group is favored by its name
+    order = order[np.argsort(-(exact - share)[order], kind="stable")]
+    share[order[: n_val - share.sum()]] += 1
+    starts = [rng.integers(len(members) - k + 1) for members, k in zip(groups, share, strict=True)]
+    return np.concatenate([members[s : s + k] for members, s, k in zip(groups, starts, share, strict=True)])
+
+
+def _by_sequence(train: np.ndarray, n_val: int, dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
+    groups = _by_group(train, dataset)
+    if len(groups) == 1:
+        raise ValueError(
+            f"all training images are of one group ({dataset.groups[train[0]]!r}), so no whole sequence can be set aside; "
+            "draw validation by 'block' or 'image'"
+        )
+    taken: list[np.ndarray] = []
+    for g in rng.permutation(len(groups)):
+        if sum(map(len, taken)) >= n_val:
+            break
+        taken.append(groups[g])
+    return np.concatenate(taken)

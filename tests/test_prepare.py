@@ -1,0 +1,238 @@
+import json
+import multiprocessing
+import shutil
+import time
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from oreal_lib.data import store as store_module
+from oreal_lib.data.prepare import StoreError, open_store, prepare
+from oreal_lib.data.source import Item, Source
+from oreal_lib.superpixels import SuperpixelRecipe, superpixels
+
+GRID = SuperpixelRecipe(method="grid", count=12)
+
+
+def draw(height, width, pause, item):
+    """The picture of an item: its number everywhere, a class that changes from left to right."""
+    time.sleep(pause)
+    number = int(item.name)
+    mask = np.broadcast_to((np.arange(width) * 2 // width).astype(np.uint8), (height, width)).copy()
+    mask[0, 0] = 255
+    return np.full((height, width, 3), number, np.uint8), mask
+
+
+def small(n=5, height=24, width=32, pause=0.0, opened=None, **identity):
+    splits = ["train", "test", "train", "val", "train"] * n
+    items = tuple(Item(str(i), f"g{i // 2}", splits[i]) for i in range(n))
+    return Source("tiny", ("left", "right"), items, opened or partial(draw, height, width, pause), identity)
+
+
+def make(root, source=None, recipe=GRID, report=lambda line: None, workers=1, **size):
+    return prepare(source or small(), recipe, store_root=root, workers=workers, report=report, **size)
+
+
+def nothing_left(root):
+    return [path.name for path in root.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_a_store_opens_as_the_data_set_it_was_made_from(tmp_path):
+    dataset = open_store(make(tmp_path))
+    assert dataset.classes == ("left", "right") and dataset.groups == ("g0", "g0", "g1", "g1", "g2")
+    assert {k: v.tolist() for k, v in dataset.split.items()} == {"train": [0, 2, 4], "val": [3], "test": [1]}
+    assert dataset.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4] and dataset.truth[0, 0, 0] == 255
+    assert dataset.superpixels.maps.shape == (3, 24, 32) and len(dataset.superpixels) == 36
+    assert isinstance(dataset.images, np.memmap) and not dataset.images.flags.writeable
+    assert np.array_equal(dataset.superpixels.maps[1], superpixels(np.asarray(dataset.images[2]), GRID))
+
+
+def test_images_masks_and_superpixels_follow_the_working_size(tmp_path):
+    dataset = open_store(make(tmp_path, height=12, width=20))
+    assert dataset.images.shape == (5, 12, 20, 3) and dataset.superpixels.maps.shape == (3, 12, 20)
+    assert set(np.unique(dataset.truth)) <= {0, 1, 255} and (dataset.truth[0, 5] == np.repeat([0, 1], 10)).all()
+
+
+def test_two_processes_write_what_one_writes(tmp_path):
+    one, two = make(tmp_path / "one"), make(tmp_path / "two", workers=2)
+    assert one.name == two.name
+    for name in ("images.npy", "truth.npy", "superpixels.npy"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+
+
+def test_the_key_changes_with_all_that_decides_the_content(tmp_path):
+    stores = [
+        make(tmp_path),
+        make(tmp_path, small(version=2)),
+        make(tmp_path, small(n=6)),
+        make(tmp_path, height=12, width=16),
+        make(tmp_path, recipe=SuperpixelRecipe(method="grid", count=6)),
+    ]
+    assert len(set(stores)) == len(stores)
+    assert make(tmp_path) == stores[0]
+
+
+def test_a_prepared_store_is_not_made_again(tmp_path):
+    lines = []
+    make(tmp_path, report=lines.append)
+    assert "preparing tiny: 5 images at 32x24, grid superpixels" in lines[0] and "prepared tiny: 5 images" in lines[-1]
+    lines.clear()
+    make(tmp_path, report=lines.append)
+    assert lines == []
+
+
+def test_two_callers_at_once_do_the_work_once(tmp_path):
+    lines = []
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(make, tmp_path, small(pause=0.05), report=lines.append) for _ in range(2)]
+        assert calls[0].result() == calls[1].result()
+    assert sum(line.startswith("preparing") for line in lines) == 1
+
+
+def test_progress_says_how_long_it_will_take(tmp_path, monkeypatch):
+    clock = iter(range(0, 1000, 3))  # three seconds per look
+    monkeypatch.setattr("oreal_lib.data.prepare.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    lines = []
+    make(tmp_path, report=lines.append)
+    assert [line.strip() for line in lines[1:-1]] == ["2 of 5 images, about 9 s left", "4 of 5 images, about 3 s left"]
+
+
+def test_a_killed_attempt_leaves_nothing_that_disturbs_the_next(tmp_path):
+    slow = multiprocessing.get_context("spawn").Process(target=make, args=(tmp_path, small(pause=0.5)))
+    slow.start()
+    while not list(tmp_path.glob(".*unfinished/images.npy")):
+        assert slow.is_alive()
+        time.sleep(0.02)
+    slow.kill()
+    slow.join()
+    assert not nothing_left(tmp_path)
+    assert len(open_store(make(tmp_path)).names) == 5
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == [make(tmp_path).name]
+
+
+def flip_a_byte(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def in_manifest(path, **changes):
+    file = path / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["about"] |= changes
+    file.write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    "harm, message",
+    [
+        (lambda s: flip_a_byte(s / "truth.npy"), r"truth.npy was changed.*delete the folder"),
+        (lambda s: (s / "images.npy").write_bytes((s / "images.npy").read_bytes()[:-9]), r"images.npy has \d+ bytes, but"),
+        (lambda s: (s / "superpixels.npy").unlink(), "superpixels.npy is missing"),
+        (lambda s: (s / "manifest.json").unlink(), "manifest.json is missing.*no prepared store"),
+        (lambda s: (s / "manifest.json").write_text('{"key": "ab'), "manifest.json is torn or not ours"),
+        (lambda s: (s / "manifest.json").write_text('["another", "program"]'), "manifest.json is torn or not ours"),
+        (lambda s: in_manifest(s, format=99), "store format 99, but this version of the library reads"),
+        (lambda s: in_manifest(s, classes=["right", "left"]), "manifest.json was changed"),
+    ],
+)
+def test_a_harmed_store_is_named_with_the_remedy(tmp_path, harm, message):
+    store = make(tmp_path)
+    harm(store)
+    with pytest.raises(StoreError, match=message) as error:
+        open_store(store)
+    assert f"delete the folder {store}" in str(error.value)
+
+
+def test_a_deleted_store_is_made_anew(tmp_path):
+    store = make(tmp_path)
+    shutil.rmtree(store)
+    assert len(open_store(make(tmp_path)).names) == 5
+
+
+def test_too_little_room_is_told_before_the_work(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(9, 9, 1000))
+    with pytest.raises(OSError, match=r"[\d,]+ bytes are needed.*only 1,000 bytes are free; free some space"):
+        make(tmp_path)
+    assert nothing_left(tmp_path)
+
+
+def test_a_disk_that_fills_up_on_the_way_leaves_no_half_store(tmp_path, monkeypatch):
+    real, calls = store_module.NpyFile.append, []
+
+    def full_at_the_seventh(self, array):
+        calls.append(1)
+        if len(calls) == 7:
+            raise OSError(28, "No space left on device")
+        real(self, array)
+
+    monkeypatch.setattr(store_module.NpyFile, "append", full_at_the_seventh)
+    with pytest.raises(OSError, match=r"bytes are needed.*No space left on device; free some space"):
+        make(tmp_path)
+    assert nothing_left(tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot be written to .*file.*choose another store_root"):
+        make(tmp_path / "file")
+
+
+def broken(item):
+    if item.name == "3":
+        raise ValueError("the image 3.png is cut off")
+    return draw(24, 32, 0, item)
+
+
+def growing(item):
+    return draw(24 + int(item.name), 32, 0, item)
+
+
+def wrong_class(item):
+    image, mask = draw(24, 32, 0, item)
+    return image, mask + np.uint8(5)
+
+
+def torn_pair(item):
+    image, mask = draw(24, 32, 0, item)
+    return image, mask[1:]
+
+
+@pytest.mark.parametrize(
+    "opened, message",
+    [
+        (broken, "3.png is cut off"),
+        (growing, "1 is 32x25 pixels, but the first image is 32x24; give a working height and width"),
+        (wrong_class, "mask of 0 holds 6, but classes are 0..1"),
+        (torn_pair, r"0 was read as image uint8 \(24, 32, 3\), mask uint8 \(23, 32\)"),
+    ],
+)
+def test_unfit_pictures_stop_the_work_and_leave_nothing(tmp_path, opened, message):
+    with pytest.raises(ValueError, match=message):
+        make(tmp_path, small(opened=opened))
+    assert nothing_left(tmp_path)
+
+
+def test_an_error_in_a_worker_process_comes_through(tmp_path):
+    with pytest.raises(ValueError, match=r"3.png is cut off"):
+        make(tmp_path, small(opened=broken), workers=2)
+    assert nothing_left(tmp_path)
+
+
+def test_pictures_of_many_sizes_are_fine_with_a_working_size(tmp_path):
+    assert open_store(make(tmp_path, small(opened=growing), height=24, width=32)).images.shape == (5, 24, 32, 3)
+
+
+def test_wrong_arguments_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="height 24, width None; give both"):
+        make(tmp_path, height=24)
+    with pytest.raises(ValueError, match="workers is 0"):
+        make(tmp_path, workers=0)
+    untrained = Source("tiny", ("a",), (Item("0", "0", "test"),), broken, {})
+    with pytest.raises(ValueError, match="no training images"):
+        make(tmp_path, untrained)

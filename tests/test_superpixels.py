@@ -1,0 +1,164 @@
+import cv2
+import numpy as np
+import pytest
+from skimage.exposure import equalize_hist
+from skimage.measure import label
+
+from oreal_lib.superpixels import SuperpixelRecipe, dense, keep_largest_pieces, predicted_count, superpixels
+
+TABLE = {
+    (2048, 1024): {256: 210, 512: 512, 1024: 882, 2048: 2048, 4096: 2048, 8192: 8192},
+    (500, 375): {100: 49, 150: 70, 200: 165, 600: 165, 1024: 713},
+    (500, 333): {100: 60, 150: 60, 200: 150, 600: 150},
+    (513, 513): {100: 64, 150: 100, 256: 100, 300: 256, 600: 256},
+    (769, 769): {150: 81, 200: 144, 300: 256, 1024: 576},
+    (224, 224): {50: 49, 150: 49, 200: 196, 600: 196},
+    (220, 220): {50: 36, 150: 36, 200: 169, 600: 169},
+}
+
+
+def photo(height=60, width=80):
+    """Smooth colored blobs with some grain, so that every method has something to follow."""
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    grain = rng.integers(0, 12, (height, width, 3), dtype=np.uint8)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC) // 2 + grain
+
+
+@pytest.mark.parametrize("size", TABLE)
+def test_seeds_gives_another_number_than_asked_and_we_know_which(size):
+    assert {asked: predicted_count(*size, asked, levels=5) for asked in TABLE[size]} == TABLE[size]
+
+
+def test_the_prediction_agrees_with_opencv():
+    rng = np.random.default_rng(1)
+    checked = 0
+    while checked < 40:
+        (width, height), count, levels = rng.integers(20, 400, 2).tolist(), int(rng.integers(5, 900)), int(rng.integers(2, 7))
+        try:
+            ours = predicted_count(width, height, count, levels)
+        except ValueError:  # OpenCV would divide by zero
+            continue
+        seeds = cv2.ximgproc.createSuperpixelSEEDS(width, height, 3, count, levels, 2, 5, False)
+        assert ours == seeds.getNumberOfSuperpixels(), (width, height, count, levels)
+        checked += 1
+
+
+def test_auto_levels_come_nearest_to_what_was_asked():
+    assert predicted_count(500, 375, 150, "auto") == 108
+    assert min(abs(predicted_count(500, 375, 150, levels) - 150) for levels in (2, 3, 4, 5)) == 150 - 108
+
+
+def test_a_very_elongated_image_is_refused_before_opencv_divides_by_zero():
+    with pytest.raises(ValueError, match=r"3000x8 pixels into 150 superpixels.*slic or grid"):
+        superpixels(np.zeros((8, 3000, 3), np.uint8), SuperpixelRecipe())
+
+
+@pytest.mark.parametrize("equalize", ["joint", "value", "none"])
+@pytest.mark.parametrize("method", ["seeds", "slic", "grid"])
+def test_every_method_gives_dense_ids_and_the_same_ones_twice(method, equalize):
+    recipe = SuperpixelRecipe(method=method, count=40, levels=2, equalize=equalize, hue="scaled")
+    ids = superpixels(photo(), recipe)
+    assert ids.dtype == np.uint16 and ids.shape == (60, 80)
+    assert np.array_equal(np.unique(ids), np.arange(ids.max() + 1)) and 10 < ids.max() < 60
+    assert np.array_equal(ids, superpixels(photo(), recipe))
+
+
+@pytest.mark.filterwarnings("ignore:This might be a color image")
+def test_the_default_is_the_official_recipe():
+    hsv = cv2.cvtColor(equalize_hist(photo()).astype(np.float32), cv2.COLOR_RGB2HSV)
+    seeds = cv2.ximgproc.createSuperpixelSEEDS(80, 60, 3, 150, 5, 3, 10, True)
+    seeds.iterate(hsv, 10)
+    assert np.array_equal(superpixels(photo(), SuperpixelRecipe()), dense(seeds.getLabels()))
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("equalize", ["joint", "value", "none"])
+def test_a_picture_of_one_color_is_cut_without_a_warning(equalize):
+    assert superpixels(np.full((40, 40, 3), 90, np.uint8), SuperpixelRecipe(count=16, levels=2, equalize=equalize)).max() > 0
+
+
+def test_grid_cuts_rectangles():
+    assert superpixels(np.zeros((4, 6, 3), np.uint8), SuperpixelRecipe(method="grid", count=6)).tolist() == [
+        [0, 0, 1, 1, 2, 2],
+        [0, 0, 1, 1, 2, 2],
+        [3, 3, 4, 4, 5, 5],
+        [3, 3, 4, 4, 5, 5],
+    ]
+
+
+def test_an_island_goes_to_the_neighbor_with_the_longest_border():
+    ids = [
+        [1, 1, 1, 2, 2],
+        [1, 1, 1, 2, 1],
+        [1, 1, 1, 2, 3],
+        [1, 1, 1, 2, 3],
+    ]
+    moved = keep_largest_pieces(np.array(ids))
+    assert moved[1, 4] == moved[0, 4] != moved[2, 4]
+    assert label(moved + 1, connectivity=1).max() == 3
+
+
+def test_islands_that_touch_only_islands_still_find_a_home():
+    rng = np.random.default_rng(0)
+    shattered = rng.integers(0, 6, (20, 20))
+    mended = keep_largest_pieces(shattered)
+    assert len(np.unique(mended)) == label(mended.astype(int) + 1, connectivity=1).max() == 6
+
+
+def test_connected_superpixels_on_request():
+    ids = superpixels(photo(), SuperpixelRecipe(count=60, levels=3, prior=0, connectivity="largest"))
+    assert label(ids.astype(int) + 1, connectivity=1).max() == ids.max() + 1
+
+
+def test_dense_closes_gaps_and_keeps_the_order():
+    assert dense(np.array([[7, 7, 90], [1, 7, 90]])).tolist() == [[1, 1, 2], [0, 1, 2]]
+
+
+@pytest.mark.parametrize(
+    "ids, message",
+    [
+        (np.zeros((2, 2), bool), "bool"),
+        (np.zeros((2, 2)), "float64.*astype"),
+        (np.array([[0, -1]]), "negative id -1"),
+        (np.zeros((2, 2, 2), int), r"shape \(2, 2, 2\)"),
+        (np.zeros((0, 3), int), r"shape \(0, 3\)"),
+        (np.arange(65_536).reshape(256, 256), "65,536 superpixels.*65,535"),
+    ],
+)
+def test_what_is_no_partition_is_refused(ids, message):
+    with pytest.raises(ValueError, match=message):
+        dense(ids)
+
+
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"method": "watershed"}, "method is 'watershed'.*seeds, slic, grid"),
+        ({"count": 0}, "count is 0.*from 1"),
+        ({"count": 150.0}, "count is 150.0.*whole number"),
+        ({"levels": 1}, "levels is 1.*or 'auto'"),
+        ({"levels": "many"}, "levels is 'many'"),
+        ({"prior": 6}, "prior is 6.*0 to 5"),
+        ({"double_step": 1}, "double_step is 1"),
+        ({"hue": "right"}, "hue is 'right'"),
+        ({"compactness": 0}, "compactness is 0"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_the_rule(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        SuperpixelRecipe(**wrong)
+
+
+def test_more_superpixels_than_pixels_or_a_grey_picture_are_refused():
+    with pytest.raises(ValueError, match=r"150 superpixels.*5x4 pixels"):
+        superpixels(np.zeros((4, 5, 3), np.uint8), SuperpixelRecipe(method="grid"))
+    with pytest.raises(ValueError, match=r"uint8 \(40, 50\).*\(H, W, 3\)"):
+        superpixels(np.zeros((40, 50), np.uint8), SuperpixelRecipe())
+
+
+def test_an_opencv_without_contrib_says_what_to_install(monkeypatch):
+    monkeypatch.delattr(cv2, "ximgproc")
+    with pytest.raises(ImportError, match=r"opencv-contrib-python-headless.*slic or grid"):
+        superpixels(photo(), SuperpixelRecipe())
+    assert superpixels(photo(), SuperpixelRecipe(method="grid", count=12)).max() == 11
