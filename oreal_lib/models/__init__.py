@@ -1,0 +1,82 @@
+"""Networks by name: each takes images as they are and gives logits of the same size."""
+
+from __future__ import annotations
+
+import difflib
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from oreal_lib.models.small import SmallUNet
+from oreal_lib.models.weights import load_weights
+
+
+class NormalizeAndPad(nn.Module):
+    """Any image size in, logits of that size out: what every network here has in common.
+
+    The inner `net` says what it needs: `mean` and `std` (3,) of its training images, and `multiple`, the number its
+    input height and width must be divisible by. It may return logits at a lower resolution.
+    """
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+        # Not persistent: constants of the network, so that a weight file holds only what was learned.
+        self.register_buffer("mean", torch.tensor(net.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(net.std).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) float32 logits of images (B, 3, H, W), float RGB in [0, 1]; ValueError for another shape."""
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise ValueError(
+                f"images are {images.dtype} {tuple(images.shape)}, but a network takes float (B, 3, H, W) in [0, 1]; "
+                "move the color axis to the second place and divide uint8 by 255"
+            )
+        height, width = images.shape[-2:]
+        x = (images - self.mean) / self.std
+        # After normalization 0 is the mean color: the padding looks like nothing in particular.
+        x = F.pad(x, (0, -width % self.net.multiple, 0, -height % self.net.multiple))
+        logits = self.net(x).float()  # under autocast too: half precision makes ties of close scores
+        return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)[..., :height, :width]
+
+
+def _small_unet(backbone: str, n_classes: int, imagenet: bool) -> nn.Module:
+    if backbone:
+        raise ValueError(f"small_unet has no backbone to choose, but got {backbone!r}; write small_unet")
+    if imagenet:
+        raise ValueError("small_unet has no ImageNet weights; pass weights=none and train it from scratch")
+    return SmallUNet(n_classes)
+
+
+def _deeplabv3plus(backbone: str, n_classes: int, imagenet: bool) -> nn.Module:
+    from oreal_lib.models.deeplab import DeepLabV3Plus  # timm takes seconds to import; the small net does without it
+
+    return DeepLabV3Plus(backbone, n_classes, imagenet)
+
+
+# family -> function(backbone, n_classes, imagenet) -> inner net. A model name is "family" or "family_backbone".
+FAMILIES = {"small_unet": _small_unet, "deeplabv3plus": _deeplabv3plus}
+
+
+def build_model(name: str, n_classes: int, weights: str = "none") -> nn.Module:
+    """A network from images (B, 3, H, W) float in [0, 1] to logits (B, n_classes, H, W) float32, for any H and W.
+
+    name: "small_unet", or "deeplabv3plus_" and a timm backbone, such as deeplabv3plus_resnet50.tv_in1k; timm's part
+    after the dot names the checkpoint (tv_in1k: the torchvision v1 weights that DeepLabV3+ repositories start from).
+    weights: "none" (random, from torch's generator as the caller left it); "imagenet" (backbone only; fetched by timm);
+    or a .safetensors / .pth file: the state dict of a whole model, or of a backbone with timm's or torchvision's names.
+    Raises ValueError for an unknown name or unfit weights, FileNotFoundError for a missing file and ConnectionError
+    when ImageNet weights cannot be fetched.
+    """
+    family = next((f for f in FAMILIES if name == f or name.startswith(f + "_")), None)
+    if family is None:
+        near = difflib.get_close_matches(name, FAMILIES, n=1)
+        raise ValueError(
+            f"unknown model {name!r}; choose small_unet or deeplabv3plus_<timm backbone>, "
+            "such as deeplabv3plus_resnet50" + (f"; did you mean {near[0]}?" if near else "")
+        )
+    model = NormalizeAndPad(FAMILIES[family](name[len(family) + 1 :], n_classes, weights == "imagenet"))
+    if weights not in ("none", "imagenet"):
+        load_weights(model, weights)
+    return model
