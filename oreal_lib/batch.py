@@ -1,0 +1,225 @@
+"""Many runs from one grid file: each run is one papermill execution of one notebook. The only module that knows papermill.
+
+python -m oreal_lib.batch run demo --jobs 2     # params/demo.yaml -> runs/<run_id>/, resumable at any instant
+python -m oreal_lib.batch report demo           # -> figures/
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from . import atomic
+from .config import ConfigError, RunConfig, read_yaml
+from .paths import figures_root, home, runs_root
+from .results import find, publish, title
+from .run_folder import RunFolder
+
+KEYS = {"base", "set", "grid", "runs", "reports"}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The runs of a grid file and the report notebooks made from them.
+
+    name: stem of the file, and of the tables and figures.  configs: distinct, in the order of the file.
+    """
+
+    name: str
+    configs: tuple[RunConfig, ...]
+    reports: tuple[str, ...]
+
+    @property
+    def columns(self) -> list[str]:
+        """Active columns ("oreal max") in the order of the file."""
+        return list(dict.fromkeys(c.column for c in self.configs if c.supervision == "active"))
+
+
+def read_grid(path: str | Path, **changes: Any) -> Grid:
+    """Expand a grid file: `base` file, `set` changes for all, `grid` axes, `runs` with one value or a list of values a key.
+
+    changes: further values for every run (such as data_root). ConfigError before anything starts if any run is wrong.
+    """
+    grid = read_yaml(path)
+    if unknown := sorted(set(grid) - KEYS):
+        raise ConfigError(f"{path}: unknown key {unknown[0]!r}; a grid file has {', '.join(sorted(KEYS))}")
+    if "base" not in grid or not isinstance(grid.get("runs"), list):
+        raise ConfigError(f"{path} is no grid file: it needs `base: <name>` and `runs:` with a list of entries")
+    base = read_yaml(grid["base"]) | grid.get("set", {}) | changes
+    configs = {}
+    for axes in combinations(grid.get("grid", {})):
+        for entry in grid["runs"]:
+            for run in combinations(entry):
+                config = RunConfig.make(base | axes | run)
+                configs[config.run_id] = config
+    return Grid(Path(path).stem, tuple(configs.values()), tuple(grid.get("reports", ())))
+
+
+def combinations(axes: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every combination of a mapping's values, a list being several values and anything else one."""
+    values = [v if isinstance(v, list) else [v] for v in axes.values()]
+    return [dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*values)]
+
+
+def notebook(name: str) -> Path:
+    """The path of a notebook of this project by its stem; an error that lists them all if there is none."""
+    path = home() / "notebooks" / f"{name}.ipynb"
+    if not path.is_file():
+        known = sorted(p.stem for p in path.parent.glob("*.ipynb"))
+        raise ConfigError(f"no notebook {name!r}; there are: {', '.join(known)}")
+    return path
+
+
+def papermill(source: Path, target: Path, parameters: dict[str, Any], threads: int, log: Path) -> subprocess.Popen:
+    """Start papermill on a notebook in a process of its own; its output goes to `log`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    given = target.with_suffix(".parameters.yaml")
+    atomic.write_bytes(given, yaml.safe_dump(parameters, sort_keys=False, allow_unicode=True).encode())
+    command = [sys.executable, "-m", "papermill", str(source), str(target), "-f", str(given), "-k", "python3", "--no-progress-bar"]
+    number = str(threads)
+    environment = os.environ | {"OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    with open(log, "wb") as file:
+        return subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=os.name == "posix"
+        )
+
+
+def start_run(config: RunConfig, runs_dir: Path) -> subprocess.Popen:
+    """Start one run through its notebook: `10_active_learning_run`, or `11_full_supervision` for a reference."""
+    folder = runs_dir / config.run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    source = notebook("10_active_learning_run" if config.supervision == "active" else "11_full_supervision")
+    parameters = config.values() | {"runs_dir": str(runs_dir)}
+    return papermill(source, folder / "run.ipynb", parameters, config.threads, folder / "run.log")
+
+
+def last_words(log: Path) -> str:
+    """The last line a failed process wrote: for papermill, the error and its message."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "it wrote nothing"
+
+
+def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
+    """Run what is not finished, `jobs` at a time, and say each step as it comes; the number of runs that failed.
+
+    Ctrl-C, or a kill of everything: start the same command again and it continues.
+    """
+    waiting = [c for c in configs if RunFolder(runs_dir / c.run_id).done is None]
+    total = sum(_steps(c) for c in waiting)
+    print(f"{len(configs)} runs, {len(configs) - len(waiting)} finished already, {total} steps to go, {jobs} at a time", flush=True)
+    said: dict[str, int] = {c.run_id: len(RunFolder(runs_dir / c.run_id).steps()) for c in waiting}
+    done_before, failed, began = sum(said.values()), 0, time.monotonic()
+    by_id = {c.run_id: c for c in waiting}
+    queue = list(by_id)
+    processes: dict[str, subprocess.Popen] = {}
+    try:
+        while queue or processes:
+            while queue and len(processes) < jobs:
+                run_id = queue.pop(0)
+                processes[run_id] = start_run(by_id[run_id], runs_dir)
+            time.sleep(0.5)
+            for run_id, process in list(processes.items()):
+                code = process.poll()  # before the steps are read, so that a finished run's last step is not missed
+                for step in RunFolder(runs_dir / run_id).steps()[said[run_id] :]:
+                    said[run_id] = step.step
+                    _say(by_id[run_id], step, sum(said.values()), total, done_before, began)
+                if code is not None:
+                    del processes[run_id]
+                    if code != 0:
+                        failed += 1
+                        log = runs_dir / run_id / "run.log"
+                        print(f"FAILED {run_id}: {last_words(log)} (all of it: {log})", flush=True)
+    except KeyboardInterrupt:
+        print("\nstopped; start the same command again and it continues where it was", flush=True)
+        raise SystemExit(130) from None
+    finally:
+        for process in processes.values():
+            stop(process)
+    return failed
+
+
+def _steps(config: RunConfig) -> int:
+    return config.steps if config.supervision == "active" else 1
+
+
+def _say(config: RunConfig, step: Any, done: int, total: int, done_before: int, began: float) -> None:
+    passed = time.monotonic() - began
+    left = passed / max(1, done - done_before) * (total - done)
+    print(
+        f"[{passed:5.0f} s, about {left:4.0f} s left] {done:3d}/{total} "
+        f"{title(config.column):36s} seed {config.seed} step {step.step}: mIoU {100 * step.miou:.1f} % ({step.epochs} epochs)",
+        flush=True,
+    )
+
+
+def stop(process: subprocess.Popen) -> None:
+    """End a process and the notebook kernel it started."""
+    if process.poll() is None:
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGTERM)
+        else:
+            process.terminate()
+        process.wait(timeout=30)
+
+
+def run_reports(grid: Grid, path: str, runs_dir: Path, changes: dict[str, Any]) -> int:
+    """Execute the grid's report notebooks; the number that failed. They write figures/<grid>_*."""
+    failed = 0
+    for name in grid.reports:
+        target = runs_dir / "reports" / f"{grid.name}_{name}.ipynb"
+        log = target.with_suffix(".log")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        parameters = {"grid": str(path), "runs_dir": str(runs_dir), "changes": changes}
+        if papermill(notebook(name), target, parameters, 1, log).wait() != 0:
+            failed += 1
+            print(f"FAILED {name}: {last_words(log)} (all of it: {log})", flush=True)
+        else:
+            print(f"made {name}: {target}", flush=True)
+    return failed
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m oreal_lib.batch", description="Run a grid of active-learning runs.")
+    parser.add_argument("what", choices=["list", "run", "report", "publish"])
+    parser.add_argument("grid", help="a grid file, or the name of one in params/")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (default: one per core)")
+    parser.add_argument("--runs-dir", type=Path, default=None)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of every run")
+    parser.add_argument("--only", default=None, metavar="RUN_ID", help="of the grid, only this run")
+    options = parser.parse_args(arguments)
+    runs_dir = (options.runs_dir or runs_root()).resolve()
+    try:
+        changes = {k: yaml.safe_load(v) for k, v in (text.split("=", 1) for text in options.set)}
+        grid = read_grid(options.grid, **changes)
+        configs = tuple(c for c in grid.configs if options.only in (None, c.run_id))
+        if not configs:
+            raise ConfigError(f"the grid has no run {options.only!r}; `list` shows them")
+        if options.what == "list":
+            for config in configs:
+                print(config.run_id, "finished" if find(config, runs_dir) else "to do")
+            return 0
+        if options.what == "publish":
+            for folder in publish(configs, runs_dir):
+                print(folder.relative_to(figures_root().parent))
+            return 0
+        if options.what == "report":
+            return min(1, run_reports(grid, options.grid, runs_dir, changes))
+        return min(1, run_batch(configs, max(1, options.jobs), runs_dir))
+    except (ConfigError, FileNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Pictures of runs. `draw_*(..., ax) -> ax`: never opens a figure, never saves, never styles globally."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from skimage.segmentation import find_boundaries
+
+from .results import title
+from .types import IGNORE
+
+ASKED = "#ffe000"  # yellow borders mean "asked", as in the paper
+
+# one color per class everywhere, told apart also with red-green blindness as far as many classes allow
+CLASS_COLORS = (
+    "#4477aa #ee6677 #228833 #ccbb44 #66ccee #aa3377 #bbbbbb #ee7733 #009988 #332288 #882255 #ddcc77 "
+    "#117733 #cc6677 #88ccee #999933 #44aa99 #661100 #6699cc #aa4466 #e0e0e0"
+).split()
+
+STRATEGY_COLORS = {
+    "random": "#777777",
+    "bvsb": "#0077bb",
+    "revisiting_sp": "#009988",
+    "pixelbal": "#aa3377",
+    "cbal": "#ee7733",
+    "oreal": "#cc3311",
+}
+
+
+def class_palette(n_classes: int) -> np.ndarray:
+    """(n_classes, 3) uint8 RGB, the color of each class; beyond 21 classes colors repeat."""
+    codes = [CLASS_COLORS[c % len(CLASS_COLORS)] for c in range(n_classes)]
+    return np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in codes], np.uint8)
+
+
+def color_mask(mask: np.ndarray, n_classes: int) -> np.ndarray:
+    """(H, W, 3) uint8 picture of a mask (H, W) of class ids; void is white."""
+    palette = np.vstack([class_palette(n_classes), np.full((256 - n_classes, 3), 255, np.uint8)])
+    return palette[np.where(mask == IGNORE, 255, mask)]
+
+
+def draw_image(image: np.ndarray, ax: Axes, text: str = "") -> Axes:
+    """An RGB picture (H, W, 3) uint8 without axes."""
+    ax.imshow(image, interpolation="nearest")
+    ax.set_title(text, fontsize="small")
+    ax.set_axis_off()
+    return ax
+
+
+def draw_truth(mask: np.ndarray, classes: tuple[str, ...], ax: Axes, text: str = "") -> Axes:
+    """A mask (H, W) in the class colors, with a legend of the classes that occur."""
+    draw_image(color_mask(mask, len(classes)), ax, text)
+    present = [c for c in np.unique(mask) if c != IGNORE]
+    handles = [ax.plot([], [], "s", color=CLASS_COLORS[c % len(CLASS_COLORS)], label=classes[c])[0] for c in present]
+    ax.legend(handles=handles, fontsize="xx-small", loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return ax
+
+
+def draw_uncertainty(score: np.ndarray, ax: Axes, text: str = "") -> Axes:
+    """Pixel scores (H, W), dark = sure, light = unsure, scaled to this picture's range."""
+    ax.imshow(score, cmap="magma", interpolation="nearest")
+    ax.set_title(text, fontsize="small")
+    ax.set_axis_off()
+    return ax
+
+
+def draw_selection(image: np.ndarray, ids: np.ndarray, asked: np.ndarray, ax: Axes, text: str = "", scale: int = 4) -> Axes:
+    """The image (H, W, 3), slightly dimmed, with yellow borders around the superpixels `asked` (k,) bool of the id map (H, W)."""
+    chosen = np.kron(np.where(asked[ids], ids.astype(np.int64) + 1, 0), np.ones((scale, scale), np.int64))
+    # enlarged, so that a border is a fine line inside the superpixel and not a fat pixel on it
+    picture = np.kron(image, np.ones((scale, scale, 1), np.uint8)) * np.where(chosen[..., None] > 0, 1.0, 0.65)
+    picture[find_boundaries(chosen, mode="inner", background=0)] = [int(ASKED[i : i + 2], 16) for i in (1, 3, 5)]
+    return draw_image(picture.astype(np.uint8), ax, text)
+
+
+def draw_mean_vs_max(view: dict, axes: np.ndarray) -> np.ndarray:
+    """The idea of OREAL's Figure 2 in a (2, 2) array of axes: selections by mean and by max, beneath them uncertainty and truth.
+
+    view: an item of `views.selections`.
+    """
+    draw_selection(view["image"], view["ids"], view["asked"][0], axes[0, 0], f"{view['titles'][0]}: {view['asked'][0].sum()} asked")
+    draw_selection(view["image"], view["ids"], view["asked"][1], axes[0, 1], f"{view['titles'][1]}: {view['asked'][1].sum()} asked")
+    draw_uncertainty(view["uncertainty"], axes[1, 0], "pixel uncertainty (BvSB) of both")
+    draw_image(color_mask(view["truth"], len(view["classes"])), axes[1, 1], "truth")
+    return axes
+
+
+def draw_curves(frame: pd.DataFrame, ax: Axes, x: str = "clicks", y: str = "miou") -> Axes:
+    """Learning curves, mean over seeds with one standard deviation; max solid, mean dashed (OREAL Figure 4).
+
+    frame: of `results.load`.  x: clicks, labeled_fraction or labeled_pixels.  y: miou or boundary_miou.
+    Full supervision is a horizontal line: B (dominant labels) dotted, A (true masks) dash-dotted.
+    """
+    active = frame[~frame["column"].str.startswith("full_")]
+    for column in sorted(active["column"].unique(), key=lambda c: (list(STRATEGY_COLORS).index(c.split()[0]), c)):
+        steps = active[active["column"] == column].groupby("step")
+        at, mean, sd = steps[x].mean(), 100 * steps[y].mean(), 100 * steps[y].std(ddof=1).fillna(0)
+        strategy, _, how = column.partition(" ")
+        style = {"max": "-", "mean": "--", "": "-."}.get(how, ":")
+        ax.plot(at, mean, style, marker="o", ms=3, color=STRATEGY_COLORS[strategy], label=title(column))
+        ax.fill_between(at, mean - sd, mean + sd, color=STRATEGY_COLORS[strategy], alpha=0.1, lw=0)
+    for which, style, short in (
+        ("full_dominant", ":", "all dominant labels (B)"),
+        ("full_masks", (0, (3, 1, 1, 1)), "true masks (A)"),
+    ):
+        value = frame.loc[frame["column"] == which, y].mean()
+        if not np.isnan(value):
+            ax.axhline(100 * value, ls=style, color="black", lw=1, label=short)
+    names = {"clicks": "clicks", "labeled_fraction": "labeled superpixels (share)", "labeled_pixels": "labeled pixels (share)"}
+    ax.set_xlabel(names[x])
+    ax.set_ylabel({"miou": "mIoU on the test images (%)", "boundary_miou": "mIoU near class borders (%)"}[y])
+    ax.grid(alpha=0.3)
+    return ax

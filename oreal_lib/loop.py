@@ -1,0 +1,229 @@
+"""The active-learning loop: ask, answer, train, test, and never lose a finished step."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+import numpy as np
+import torch
+
+from . import atomic, provenance
+from .aggregate import Regions
+from .config import PROTOCOL, RunConfig
+from .data import load_dataset
+from .data.split import draw_split
+from .metrics import border_superpixels, class_iou, miou
+from .models import build_model
+from .oracle import Oracle
+from .paths import runs_root
+from .run_folder import RunFolder
+from .strategies import STRATEGIES
+from .superpixels import SuperpixelRecipe
+from .train import Pairs, Report, choose_device, evaluate, fit, predict
+from .types import Dataset, Labels, Query, StepResult, Superpixels
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything a run needs that follows from its config: the data of this seed, the oracle, the query size."""
+
+    dataset: Dataset
+    pool: np.ndarray  # (n_pool,) positions in dataset.images, ascending
+    val: np.ndarray
+    superpixels: Superpixels  # of the pool, in its order
+    oracle: Oracle
+    query_size: int
+
+    def pairs(self, which: np.ndarray) -> Pairs:
+        """Images with their true masks: for validation, test, and full supervision A."""
+        return Pairs(np.asarray(self.dataset.images[which]), np.asarray(self.dataset.truth[which]))
+
+
+def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Report = print) -> Setting:
+    """Load and split the data of a config, and check that the budget fits, before any long work."""
+    if dataset is None:
+        dataset = load_dataset(
+            config.dataset,
+            root=config.data_root,
+            height=config.height,
+            width=config.width,
+            recipe=SuperpixelRecipe(**config.superpixel_recipe),
+            options=config.data_options,
+            workers=config.workers,
+            report=report,
+        )
+    pool, val = draw_split(
+        dataset,
+        config.seed,
+        val_share=config.val_share,
+        val_images=config.val_images,
+        val_by=config.val_by,
+        train_images=config.train_images,
+    )
+    superpixels = dataset.superpixels.subset(np.searchsorted(dataset.split["train"], pool))
+    n = len(superpixels)
+    query_size = config.query_size or round(config.query_share * n)
+    if config.supervision == "active" and not 1 <= query_size * config.steps <= n:
+        raise ValueError(
+            f"{config.steps} steps of {query_size} superpixels ask for {config.steps * query_size}, but the pool has {n}; "
+            "lower steps or query_size (query_share), or use more images"
+        )
+    known = list(inspect.signature(STRATEGIES[config.strategy]).parameters)[5:]
+    for name in config.strategy_options:
+        if name not in known:
+            raise ValueError(f"strategy {config.strategy} has no option {name!r}; it knows: {', '.join(known) or 'none'}")
+    oracle = Oracle.dominant(dataset.truth[pool], superpixels, len(dataset.classes), config.void)
+    return Setting(dataset, pool, val, superpixels, oracle, query_size)
+
+
+def run(
+    config: RunConfig, runs_dir: Path | str | None = None, dataset: Dataset | None = None, report: Report = print
+) -> Iterator[StepResult]:
+    """Carry out one run, yielding each step's result, the finished ones of an earlier attempt first.
+
+    Killed at any instant and started again, it continues; on CPU it ends with the same queries and metrics.
+    dataset: to use instead of loading the one the config names.  report: called with one line of text at a time.
+    """
+    folder = RunFolder(Path(runs_dir or runs_root()) / config.run_id)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(folder.path / "run.lock", timeout=0):
+            yield from _run(config, folder, dataset, report)
+    except filelock.Timeout:
+        raise RuntimeError(f"run {config.run_id} is being computed by another process; wait for it, or stop it first") from None
+
+
+def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: Report) -> Iterator[StepResult]:
+    torch.set_num_threads(config.threads)  # bits on CPU depend on the number of threads: it is part of the run's record
+    device = choose_device(config.device)
+    finished = folder.steps()
+    yield from finished
+    if folder.done is not None:
+        return
+    setting = open_setting(config, dataset, report)
+    atomic.write_json(folder.path / "config.json", {"protocol": PROTOCOL, "run_id": config.run_id, **config.values()})
+    last = config.steps if config.supervision == "active" else 1
+    for step in range(len(finished) + 1, last + 1):
+        result = _step(config, setting, folder, step, device, lambda text, t=step: report(f"[{config.run_id}] step {t}: {text}"))
+        finished.append(result)
+        folder.save_steps(finished)  # from here on the step is finished
+        (folder.path / "checkpoint.pt").unlink(missing_ok=True)
+        if config.keep_weights == "last" and step > 1:
+            (folder.path / f"weights_step{step - 1}.safetensors").unlink(missing_ok=True)
+        yield result
+    atomic.write_json(
+        folder.path / "done.json",
+        {
+            "run_id": config.run_id,
+            "versions": provenance.versions(),
+            "device": provenance.device_name(device),
+            "commit": provenance.commit(),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "pool": {"images": len(setting.pool), "superpixels": len(setting.superpixels), "query_size": setting.query_size},
+            "seconds": {k: round(sum(s.seconds[k] for s in finished), 3) for k in ("query", "train", "test")},
+        },
+    )
+
+
+def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, device: torch.device, report: Report) -> StepResult:
+    n_classes = len(setting.dataset.classes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = build_model(config.model, n_classes, config.weights if step == 1 or not config.warm_start else "none")
+    model.to(device, memory_format=torch.channels_last)
+    previous = folder.weights(step - 1) if step > 1 else None
+    pool_images = setting.dataset.images[setting.pool]
+
+    clock = time.monotonic()
+    labels, query = Labels.none(len(setting.superpixels), n_classes), None
+    if config.supervision == "active":
+        queries = folder.queries()
+        for t in range(1, step):
+            labels = labels.reveal(queries[t].ids, setting.oracle.answers[queries[t].ids], t)
+        query = queries.get(step)
+        if query is None:
+            initial = model.state_dict()
+            if previous is not None:
+                initial = {k: v.clone() for k, v in initial.items()}
+                model.load_state_dict(previous)
+            query = _ask(config, setting, labels, model, pool_images, step, device)
+            model.load_state_dict(initial)
+            folder.save_queries(queries | {step: query})
+        labels = labels.reveal(query.ids, setting.oracle.answers[query.ids], step)
+        target = setting.oracle.paint(labels, setting.superpixels)
+    elif config.supervision == "full_dominant":
+        everything = np.arange(len(setting.superpixels))
+        labels = labels.reveal(everything, setting.oracle.answers, step)
+        target = setting.oracle.paint(labels, setting.superpixels)
+    else:
+        target = np.asarray(setting.dataset.truth[setting.pool])
+    query_seconds = time.monotonic() - clock
+
+    if previous is not None and config.warm_start:
+        model.load_state_dict(previous)
+    full = config.supervision != "active"
+    fitted = fit(
+        model,
+        Pairs(pool_images, target),
+        setting.pairs(setting.val),
+        config,
+        n_classes,
+        key=(config.seed, step),
+        max_epochs=config.full_max_epochs if full else config.max_epochs,
+        min_epochs=config.full_min_epochs if full else 1,
+        checkpoint=folder.path / "checkpoint.pt",
+        device=device,
+        report=report,
+    )
+    clock = time.monotonic()
+    model.load_state_dict(fitted.state)
+    whole, band = evaluate(
+        model, setting.pairs(setting.dataset.split["test"]), n_classes, config.eval_batch_size, device, config.boundary_width
+    )
+    folder.save_weights(step, fitted.state)
+    iou = [None if np.isnan(v) else round(float(v), 6) for v in class_iou(whole)]
+    asked = ~labels.unlabeled
+    return StepResult(
+        step=step,
+        clicks=labels.clicks,
+        labeled_fraction=float(asked.mean()),
+        labeled_pixels=float(setting.superpixels.size[asked].sum() / setting.superpixels.size.sum()),
+        miou=miou(whole),
+        class_iou=tuple(iou),
+        boundary_miou=miou(band),
+        val_miou=fitted.val_miou,
+        class_counts=tuple(int(c) for c in labels.class_counts()),
+        border_share=None if query is None else border_share(setting, query.ids),
+        epochs=fitted.epochs,
+        seconds={"query": query_seconds, "train": fitted.seconds, "test": time.monotonic() - clock},
+    )
+
+
+def _ask(
+    config: RunConfig, setting: Setting, labels: Labels, model: torch.nn.Module, images: np.ndarray, step: int, device: torch.device
+) -> Query:
+    """Step 1 is random, whatever the strategy (OREAL Sec. 4.3); later steps ask what the last step's model is unsure of."""
+    rng = np.random.default_rng([config.seed, step])
+    regions = Regions(
+        lambda: predict(model, images, config.eval_batch_size, device), setting.superpixels, len(setting.dataset.classes)
+    )
+    if step == 1:
+        return STRATEGIES["random"](regions, labels, setting.query_size, "mean", rng)
+    strategy = STRATEGIES[config.strategy]
+    return strategy(regions, labels, setting.query_size, config.aggregate, rng, **config.strategy_options)
+
+
+def border_share(setting: Setting, ids: np.ndarray) -> float:
+    """Share of the superpixels `ids` that touch a true class border: what OREAL says max does (Sec. 3.2)."""
+    image = setting.superpixels.image[ids]
+    hits = 0
+    for i in np.unique(image):
+        n = int(np.diff(setting.superpixels.offset)[i])
+        touched = border_superpixels(np.asarray(setting.dataset.truth[setting.pool[i]]), setting.superpixels.maps[i], n)
+        hits += int(touched[ids[image == i] - setting.superpixels.offset[i]].sum())
+    return hits / len(ids)

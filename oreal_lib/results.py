@@ -1,0 +1,197 @@
+"""From run folders to tables: every number carries its runs, its n and its spread."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from . import atomic
+from .config import RunConfig
+from .metrics import aualc, fraction_to_reach, imbalance
+from .paths import figures_root, runs_root
+from .run_folder import RunFolder
+
+RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part of a run folder that a table needs
+
+NAMES = {
+    "random": "random",
+    "bvsb": "BvSB",
+    "revisiting_sp": "Revisiting SP",
+    "pixelbal": "PixelBal",
+    "cbal": "CBAL",
+    "oreal": "OREAL",
+    "full_masks": "full supervision A (true masks)",
+    "full_dominant": "full supervision B (dominant labels)",
+}
+
+
+def title(column: str) -> str:
+    """A column's name as readers know it: "oreal max" -> "OREAL max"."""
+    first, _, rest = column.partition(" ")
+    return f"{NAMES.get(first, first)} {rest}".strip()
+
+
+def find(config: RunConfig, runs_dir: Path | str | None = None) -> RunFolder | None:
+    """The finished run of a config: in `runs/`, else its published record in `figures/runs/`, else None."""
+    for root in (Path(runs_dir or runs_root()), figures_root() / "runs"):
+        folder = RunFolder(root / config.run_id)
+        if folder.done is not None:
+            return folder
+    return None
+
+
+def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd.DataFrame:
+    """One row per finished run and step: the fields of StepResult, and run_id, column, seed, device, imbalance.
+
+    Runs that are not finished have no rows; compare with `configs` to see which.
+    """
+    rows = []
+    for config in configs:
+        folder = find(config, runs_dir)
+        if folder is None:
+            continue
+        same = {
+            "run_id": config.run_id,
+            "dataset": config.dataset,
+            "model": config.model,
+            "column": config.column,
+            "strategy": config.strategy if config.supervision == "active" else config.supervision,
+            "aggregate": config.aggregate,
+            "seed": config.seed,
+            "device": folder.done["device"],
+            "commit": folder.done["commit"],
+        }
+        for step in folder.steps():
+            rows.append(same | asdict(step) | {"imbalance": imbalance(np.array(step.class_counts))})
+    if not rows:
+        raise FileNotFoundError(
+            f"none of the {len(configs)} runs is finished; start them with `python -m oreal_lib.batch run <grid>`"
+        )
+    return pd.DataFrame(rows)
+
+
+def full_score(frame: pd.DataFrame, which: str = "full_dominant", value: str = "miou") -> float:
+    """Mean over seeds of a full-supervision reference; NaN if it was not run. B ("full_dominant") is 100 % of AuALC."""
+    return float(frame.loc[frame["column"] == which, value].mean())
+
+
+def per_run(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row per active run: AuALC in percent, last mIoU and boundary mIoU, the labeled fraction that reaches 95 % of B,
+    labeled pixels, share of the asked superpixels (random step 1 left out) on a true border, imbalance of the labels."""
+    full = full_score(frame)
+    rows = []
+    for (column, seed, run_id), run in frame[~frame["column"].str.startswith("full_")].groupby(["column", "seed", "run_id"]):
+        run = run.sort_values("step")
+        last = run.iloc[-1]
+        rows.append(
+            {
+                "column": column,
+                "seed": seed,
+                "run_id": run_id,
+                "aualc": aualc(run["clicks"], run["miou"], full) if full > 0 and len(run) > 1 else np.nan,
+                "miou": 100 * last["miou"],
+                "boundary_miou": 100 * last["boundary_miou"],
+                "to_95": 100 * fraction_to_reach(run["labeled_fraction"], run["miou"], 0.95 * full) if full > 0 else np.nan,
+                "labeled_pixels": 100 * last["labeled_pixels"],
+                "border_share": 100 * run.loc[run["step"] > 1, "border_share"].astype(float).mean(),
+                "imbalance": last["imbalance"],
+                "epochs": int(run["epochs"].sum()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def table(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Mean and sample standard deviation over seeds of each value of `per_run`, one row per column, in the order given.
+
+    Columns of the result: n, then <value>_mean and <value>_sd (NaN for n = 1). A column without runs has n = 0.
+    """
+    values = [v for v in runs.columns if v not in ("column", "seed", "run_id")]
+    rows = []
+    for column in columns:
+        mine = runs[runs["column"] == column]
+        row = {"column": column, "n": len(mine)}
+        for v in values:
+            row |= {f"{v}_mean": mine[v].mean(), f"{v}_sd": mine[v].std(ddof=1)}
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("column")
+
+
+def paired(runs: pd.DataFrame, value: str = "aualc", a: str = "max", b: str = "mean") -> pd.DataFrame:
+    """Differences a - b of each strategy, paired by seed: n, mean, sd, 95 % t-interval, and how many seeds favor a."""
+    parts = runs["column"].str.rsplit(" ", n=1, expand=True)
+    wide = runs.assign(strategy=parts[0], how=parts[1] if parts.shape[1] > 1 else None)
+    wide = wide.pivot_table(index=["strategy", "seed"], columns="how", values=value)
+    if a not in wide or b not in wide:
+        return pd.DataFrame(columns=["n", "mean", "sd", "low", "high", "favor"])
+    difference = (wide[a] - wide[b]).dropna()
+    rows = {}
+    for strategy, d in difference.groupby(level="strategy"):
+        n, mean, sd = len(d), d.mean(), d.std(ddof=1)
+        half = stats.t.ppf(0.975, n - 1) * sd / n**0.5 if n > 1 else np.nan
+        rows[strategy] = {"n": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "favor": int((d > 0).sum())}
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "mean", "sd", "low", "high", "favor"])
+
+
+def cell(mean: float, sd: float, digits: int = 1) -> str:
+    """ "63.2 ± 0.4", "63.2" where there is no spread, "-" where there is no value."""
+    if np.isnan(mean):
+        return "-"
+    return f"{mean:.{digits}f}" if np.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
+
+
+def markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
+    """The table as readers see it, with full supervision beneath; percent, mean ± sample sd over seeds."""
+    shown = {
+        "aualc": "AuALC",
+        "miou": "last mIoU",
+        "boundary_miou": "last boundary mIoU",
+        "border_share": "asked on a border",
+        "labeled_pixels": "labeled pixels",
+    }
+    lines = ["| strategy | " + " | ".join(shown.values()) + " | n |", "|---" + "|---:" * (len(shown) + 1) + "|"]
+    for column, row in summary.iterrows():
+        cells = [cell(row[f"{v}_mean"], row[f"{v}_sd"]) for v in shown] if row["n"] else ["not run"] * len(shown)
+        lines.append(f"| {title(column)} | " + " | ".join(cells) + f" | {int(row['n'])} |")
+    for which in ("full_dominant", "full_masks"):
+        full = frame[frame["column"] == which]
+        if len(full):
+            cells = ["100 (by definition)" if which == "full_dominant" else "-"]
+            cells += [cell(100 * full[v].mean(), 100 * full[v].std(ddof=1)) for v in ("miou", "boundary_miou")]
+            lines.append(f"| {title(which)} | " + " | ".join(cells) + f" | - | 100 | {len(full)} |")
+    return "\n".join(lines) + "\n"
+
+
+def save(name: str, content: str, frame: pd.DataFrame) -> Path:
+    """Write `figures/<name>` and beside it a .json naming the runs, commits and devices it was made from; its path."""
+    path = figures_root() / name
+    atomic.write_bytes(path, content.encode())
+    save_source(name, frame)
+    return path
+
+
+def save_source(name: str, frame: pd.DataFrame) -> None:
+    """`figures/<stem>.json` for a table or picture `name`: run ids, commits and devices."""
+    source = {"made_from": sorted(frame["run_id"].unique()), **{k: sorted(frame[k].unique()) for k in ("commit", "device")}}
+    atomic.write_json((figures_root() / name).with_suffix(".json"), source)
+
+
+def publish(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> list[Path]:
+    """Copy the record of each finished run to `figures/runs/`, from where tables can be made without the runs."""
+    written = []
+    for config in configs:
+        source = RunFolder(Path(runs_dir or runs_root()) / config.run_id)
+        if source.done is None:
+            continue
+        target = figures_root() / "runs" / config.run_id
+        target.mkdir(parents=True, exist_ok=True)
+        for name in RECORD:
+            shutil.copyfile(source.path / name, target / name)
+        written.append(target)
+    return written

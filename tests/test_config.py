@@ -1,0 +1,99 @@
+import pytest
+import yaml
+
+from oreal_lib.config import ConfigError, RunConfig, read_yaml
+from oreal_lib.paths import params_root
+
+DATA_SETS = ("toy", "camvid")
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_every_value_stands_in_the_file(name):
+    """Learning rates and epochs are configuration, never code: a data set's file names every field."""
+    assert set(read_yaml(name)) == set(RunConfig.model_fields)
+    assert RunConfig.from_yaml(name).dataset == name
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"strateggy": "oreal"}, "unknown parameter 'strateggy' = 'oreal'; did you mean 'strategy'?"),
+        ({"learning_rate": "1e-4"}, "YAML reads 1e-4 as text, write 1.0e-04 without quotes"),
+        ({"seed": "zero"}, "seed is 'zero' (str), but: input should be a valid integer; write a number"),
+        ({"steps": 2.5}, "steps is 2.5 (float)"),
+        ({"ema_warmup": 1}, "ema_warmup is 1 (int)"),
+        ({"strategy": "orael"}, "strategy is 'orael'"),
+        ({"aggregate": "median"}, "choose mean, max, top_"),
+        ({"aggregate": "vote"}, "which counts classes"),
+        ({"query_size": 10}, "exactly one of query_size"),
+        ({"val_share": 1.0}, "less than 1"),
+        ({"augment_scale_min": 2.0}, "swap them"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_rule_and_remedy(change, sentence):
+    with pytest.raises(ConfigError) as error:
+        RunConfig.from_yaml("toy", **change)
+    assert sentence in str(error.value)
+
+
+def test_yaml_reads_1e_4_as_text_and_we_say_so(tmp_path):
+    values = read_yaml("toy")
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(values).replace("learning_rate: 0.004", "learning_rate: 1e-4"))
+    with pytest.raises(ConfigError, match="YAML reads 1e-4 as text"):
+        RunConfig.from_yaml(file)
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(ConfigError, match=r"seed.*; .*strateggy|strateggy.*; .*seed"):
+        RunConfig.from_yaml("toy", seed=-1, strateggy="x")
+
+
+def test_a_missing_key_is_named():
+    values = read_yaml("toy")
+    del values["patience"]
+    with pytest.raises(ConfigError, match="parameter 'patience' is missing"):
+        RunConfig.make(values)
+
+
+@pytest.mark.parametrize("text, sentence", [("a: [1", "not valid YAML"), ("- 1", "must hold `key: value` lines")])
+def test_a_broken_file_is_named(tmp_path, text, sentence):
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=sentence):
+        read_yaml(tmp_path / "bad.yaml")
+
+
+def test_a_missing_file_lists_what_there_is():
+    with pytest.raises(ConfigError, match=r"no parameter file .*camvid.*toy"):
+        read_yaml("tooy")
+
+
+def test_run_ids_tell_runs_apart_and_machines_do_not_matter():
+    toy = RunConfig.from_yaml("toy")
+    assert toy.run_id.startswith("toy-small_unet-oreal-max-dominant-s0-")
+    assert toy.run_id == RunConfig.from_yaml("toy", threads=2, device="cpu", data_root="/x", checkpoint_seconds=0.0).run_id
+    others = [{"seed": 1}, {"aggregate": "mean"}, {"learning_rate": 0.003}, {"data_options": {"scene": "small_tools"}}]
+    assert len({RunConfig.from_yaml("toy", **o).run_id for o in others} | {toy.run_id}) == 5
+
+
+def test_random_has_one_id_whatever_the_aggregation():
+    a, b = (RunConfig.from_yaml("toy", strategy="random", aggregate=how) for how in ("mean", "max"))
+    assert a.run_id == b.run_id and "random-dominant" in a.run_id
+    assert RunConfig.from_yaml("toy", supervision="full_masks", strategy="oreal").run_id.startswith("toy-small_unet-full_masks-")
+
+
+def test_a_config_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        RunConfig.from_yaml("toy").seed = 3
+
+
+def test_a_notebook_overrides_its_base_file_and_a_typo_stops():
+    namespace = {"base": "toy", "strategy": "bvsb", "seed": 4, "In": [], "Out": {}, "_i": "x", "runs_dir": None, "np": yaml}
+    config = RunConfig.from_notebook(namespace)
+    assert (config.strategy, config.seed, config.aggregate) == ("bvsb", 4, "max")
+    with pytest.raises(ConfigError, match="did you mean 'strategy'"):
+        RunConfig.from_notebook(namespace | {"stratgy": "oreal"})
+
+
+def test_a_recipe_has_no_prefix():
+    assert RunConfig.from_yaml("toy").superpixel_recipe["count"] == 200 and params_root().is_dir()
