@@ -150,9 +150,9 @@ class RunConfig(BaseModel):
         }
         return cls.from_yaml(namespace["base"], **given)
 
-    def values(self, machine: bool = True) -> dict[str, Any]:
-        """Plain values, ready for JSON or papermill; `machine=False` leaves out where and how the run is computed."""
-        return self.model_dump(exclude=None if machine else set(MACHINE_FIELDS))
+    def values(self) -> dict[str, Any]:
+        """Plain values, ready for JSON or papermill."""
+        return self.model_dump()
 
     @property
     def superpixel_recipe(self) -> dict[str, Any]:
@@ -168,8 +168,12 @@ class RunConfig(BaseModel):
 
     @property
     def run_id(self) -> str:
-        """Such as `toy-small_unet-oreal-max-dominant-s0-3f2a91`; the last part is a hash of all values and the protocol."""
-        text = json.dumps([PROTOCOL, self.values(machine=False)], sort_keys=True)
+        """Such as `toy-small_unet-oreal-max-dominant-s0-3f2a91`; the last part is a hash of all values and the protocol.
+
+        Values equal to a field's default are left out, so that a field added later leaves the ids of older runs as they are.
+        """
+        values = self.model_dump(exclude=set(MACHINE_FIELDS), exclude_defaults=True)
+        text = json.dumps([PROTOCOL, values], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:6]
         return f"{self.dataset}-{self.model}-{self.column.replace(' ', '-')}-{self.labeling}-s{self.seed}-{digest}"
 

@@ -15,6 +15,7 @@ from . import atomic
 from .config import RunConfig
 from .metrics import aualc, fraction_to_reach, imbalance
 from .paths import figures_root, runs_root
+from .provenance import versions
 from .run_folder import RunFolder
 
 RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part of a run folder that a table needs
@@ -168,18 +169,35 @@ def markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
+def paired_text(differences: pd.DataFrame, what: str = "AuALC") -> str:
+    """The result of `paired` as one sentence per strategy."""
+    lines = ["", f"Max minus mean, {what}, paired by seed:", ""]
+    for strategy, d in differences.iterrows():
+        spread = f", 95 % interval {d['low']:+.1f} to {d['high']:+.1f}" if d["n"] > 1 else ", one seed: no spread, no evidence"
+        lines.append(f"- {title(strategy)}: {d['mean']:+.1f} (n = {int(d['n'])}, max better in {int(d['favor'])}{spread})")
+    return "\n".join(lines) + "\n" if len(differences) else ""
+
+
+def source_line(frame: pd.DataFrame) -> str:
+    """Data set, model, seeds and device of the runs in one line, for under or over a picture."""
+    seeds = frame["seed"].nunique()
+    names = [" ".join(frame[k].unique()) for k in ("dataset", "model")]
+    return f"{names[0]}, {names[1]}, {seeds} seed{'s' * (seeds > 1)}; {', '.join(frame['device'].unique())}"
+
+
 def save(name: str, content: str, frame: pd.DataFrame) -> Path:
-    """Write `figures/<name>` and beside it a .json naming the runs, commits and devices it was made from; its path."""
-    path = figures_root() / name
+    """Write the text `figures/<name>` and the .json beside it that names its runs; its path."""
+    path = picture(name, frame)
     atomic.write_bytes(path, content.encode())
-    save_source(name, frame)
     return path
 
 
-def save_source(name: str, frame: pd.DataFrame) -> None:
-    """`figures/<stem>.json` for a table or picture `name`: run ids, commits and devices."""
+def picture(name: str, frame: pd.DataFrame) -> Path:
+    """The path `figures/<name>` for a picture, after writing the .json beside it: run ids, commits, devices, versions."""
+    path = figures_root() / name
     source = {"made_from": sorted(frame["run_id"].unique()), **{k: sorted(frame[k].unique()) for k in ("commit", "device")}}
-    atomic.write_json((figures_root() / name).with_suffix(".json"), source)
+    atomic.write_json(path.with_suffix(".json"), source | {"drawn_with": versions()})
+    return path
 
 
 def publish(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> list[Path]:
