@@ -25,7 +25,7 @@ from .run_folder import RunFolder
 from .strategies import STRATEGIES
 from .superpixels import SuperpixelRecipe
 from .train import Pairs, Report, choose_device, evaluate, fit, predict
-from .types import Dataset, Labels, Query, StepResult, Superpixels
+from .types import IGNORE, Dataset, Labels, Query, StepResult, Superpixels
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,16 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
     superpixels = dataset.superpixels.subset(np.searchsorted(dataset.split["train"], pool))
     n = len(superpixels)
     query_size = config.query_size or round(config.query_share * n)
-    if config.supervision == "active" and not 1 <= query_size * config.steps <= n:
+    if query_size < 1:
+        raise ValueError(f"query_share {config.query_share} of the pool's {n} superpixels is less than one; raise it")
+    if config.supervision == "active" and query_size * config.steps > n:
         raise ValueError(
             f"{config.steps} steps of {query_size} superpixels ask for {config.steps * query_size}, but the pool has {n}; "
             "lower steps or query_size (query_share), or use more images"
+        )
+    if not any((np.asarray(dataset.truth[i]) != IGNORE).any() for i in val):
+        raise ValueError(
+            f"none of the {len(val)} validation images has a labeled pixel, so no epoch can be the best; raise val_images or val_share"
         )
     known = list(inspect.signature(STRATEGIES[config.strategy]).parameters)[5:]
     for name in config.strategy_options:
@@ -107,15 +113,16 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
         return
     setting = open_setting(config, dataset, report)
     atomic.write_json(folder.path / "config.json", {"protocol": PROTOCOL, "run_id": config.run_id, **config.values()})
+    folder.tidy(len(finished), config.keep_weights)
     last = config.steps if config.supervision == "active" else 1
     for step in range(len(finished) + 1, last + 1):
         result = _step(config, setting, folder, step, device, lambda text, t=step: report(f"[{config.run_id}] step {t}: {text}"))
         finished.append(result)
         folder.save_steps(finished)  # from here on the step is finished
         (folder.path / "checkpoint.pt").unlink(missing_ok=True)
-        if config.keep_weights == "last" and step > 1:
-            (folder.path / f"weights_step{step - 1}.safetensors").unlink(missing_ok=True)
+        folder.tidy(step, config.keep_weights)
         yield result
+    (folder.path / "checkpoint.pt").unlink(missing_ok=True)  # of a last step that was killed right after it was saved
     atomic.write_json(
         folder.path / "done.json",
         {
@@ -142,7 +149,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
     clock = time.monotonic()
     labels, query = Labels.none(len(setting.superpixels), n_classes), None
     if config.supervision == "active":
-        queries = folder.queries()
+        queries = folder.queries(finished=step - 1)
         for t in range(1, step):
             labels = labels.reveal(queries[t].ids, setting.oracle.answers[queries[t].ids], t)
         query = queries.get(step)

@@ -42,6 +42,8 @@ def _processor() -> str:
 def commit() -> str:
     """Git commit of the library's repository, with "+changes" if files differ from it; "unknown" outside of git."""
     here = Path(__file__).resolve().parent
+    if not (here.parent / ".git").exists():  # an installed copy may lie inside somebody else's repository
+        return "unknown"
     try:
         head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True, timeout=10)
         dirty = subprocess.run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,9 @@ from safetensors.torch import save as save_tensors
 
 from . import atomic
 from .types import Query, StepResult
+
+WRITTEN = ("config.json", "steps.jsonl", "queries.npz", "weights_step*.safetensors", "checkpoint.pt", "done.json")
+MEANS = ("miou", "boundary_miou", "val_miou")  # NaN where no class is defined, as in a test set without borders
 
 
 @dataclass(frozen=True)
@@ -30,24 +34,32 @@ class RunFolder:
         if not file.exists():
             return []
         try:
-            return [step_from_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            steps = [step_from_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            if [s.step for s in steps] != list(range(1, len(steps) + 1)):
+                raise ValueError(f"its lines are of the steps {[s.step for s in steps]}")
         except (ValueError, TypeError) as error:
-            raise ValueError(
-                f"{file} is damaged ({error}); move the folder {self.path.name} away and start the run again"
-            ) from error
+            raise self._damaged(file, error) from error
+        return steps
 
     def save_steps(self, steps: list[StepResult]) -> None:
-        atomic.write_bytes(self.path / "steps.jsonl", "".join(json.dumps(step_to_json(s)) + "\n" for s in steps).encode())
+        lines = [json.dumps(step_to_json(s), allow_nan=False) + "\n" for s in steps]
+        atomic.write_bytes(self.path / "steps.jsonl", "".join(lines).encode())
 
-    def queries(self) -> dict[int, Query]:
-        """Step -> what it asked, with acquisition scores."""
+    def queries(self, finished: int = 0) -> dict[int, Query]:
+        """Step -> what it asked, with acquisition scores; an error if a step up to `finished` is not among them."""
         file = self.path / "queries.npz"
-        if not file.exists():
+        if not file.exists() and not finished:
             return {}
-        with np.load(file, allow_pickle=False) as data:
-            arrays = dict(data)
-        found = sorted(int(name.removeprefix("ids_")) for name in arrays if name.startswith("ids_"))
-        return {t: Query(arrays[f"ids_{t}"], arrays[f"score_{t}"], arrays.get(f"for_class_{t}")) for t in found}
+        data = BytesIO(file.read_bytes() if file.exists() else b"")
+        try:
+            with np.load(data, allow_pickle=False) as opened:
+                arrays = dict(opened)
+            found = sorted(int(name.removeprefix("ids_")) for name in arrays if name.startswith("ids_"))
+            if missing := set(range(1, finished + 1)).difference(found):
+                raise ValueError(f"the query of step {min(missing)} is not in it")
+            return {t: Query(arrays[f"ids_{t}"], arrays[f"score_{t}"], arrays.get(f"for_class_{t}")) for t in found}
+        except Exception as error:  # out of a damaged zip file comes any kind of error
+            raise self._damaged(file, error) from error
 
     def save_queries(self, queries: dict[int, Query]) -> None:
         arrays = {f"{name}_{t}": v for t, q in queries.items() for name, v in q._asdict().items() if v is not None}
@@ -59,13 +71,14 @@ class RunFolder:
         """The model's state after `step`; an error if it was not kept (see keep_weights)."""
         file = self.path / f"weights_step{step}.safetensors"
         if not file.exists():
-            raise FileNotFoundError(f"{file} is not there; run with keep_weights: all to keep the weights of every step")
+            raise FileNotFoundError(
+                f"{file} is not there; run with keep_weights: all to keep the weights of every step. "
+                f"If an unfinished run misses it, move the folder {self.path.name} away and start the run again"
+            )
         try:
             return load_tensors(file.read_bytes())
         except SafetensorError as error:
-            raise ValueError(
-                f"{file} is damaged ({error}); move the folder {self.path.name} away and start the run again"
-            ) from error
+            raise self._damaged(file, error) from error
 
     def save_weights(self, step: int, state: dict[str, torch.Tensor]) -> None:
         data = save_tensors({k: v.detach().cpu().contiguous() for k, v in state.items()})
@@ -75,15 +88,37 @@ class RunFolder:
     def done(self) -> dict | None:
         """What done.json says, or None while the run is unfinished."""
         file = self.path / "done.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+        if not file.exists():
+            return None
+        try:
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{file} is damaged ({error}); delete it and start the run again: no step is repeated") from error
+
+    def tidy(self, finished: int, keep_weights: str) -> None:
+        """Delete the weights that are not to be kept after `finished` steps, and what killed processes left half written.
+
+        Only for the process that holds the run's lock. keep_weights: "all", or "last" for those of the last step only.
+        """
+        left = [file for name in WRITTEN for file in self.path.glob(f".{name}.*.tmp")]
+        old = [self.path / f"weights_step{t}.safetensors" for t in range(1, finished)] if keep_weights == "last" else []
+        for file in left + old:
+            file.unlink(missing_ok=True)
+
+    def _damaged(self, file: Path, error: Exception) -> ValueError:
+        return ValueError(f"{file} is damaged ({error!r}); move the folder {self.path.name} away and start the run again")
 
 
 def step_to_json(step: StepResult) -> dict:
     """Plain JSON values of a step; an undefined IoU becomes null."""
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(step).items()}
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(step).items()}
+    return values | {k: None for k in MEANS if math.isnan(values[k])}
 
 
 def step_from_json(line: str) -> StepResult:
     """The StepResult of one line of steps.jsonl; ValueError or TypeError if it is not one."""
     values = json.loads(line)
-    return StepResult(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    if not isinstance(values, dict):
+        raise TypeError(f"a line is {line.strip()[:40]!r}, not a step")
+    undefined = {k: math.nan for k in MEANS if values.get(k, 0) is None}
+    return StepResult(**{k: tuple(v) if isinstance(v, list) else v for k, v in (values | undefined).items()})

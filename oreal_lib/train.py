@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-import pickle
 import time
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -53,13 +53,18 @@ def choose_device(name: str) -> torch.device:
     """The device of a config: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first GPU if there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    count = {
+        "cpu": lambda: 1,
+        "cuda": lambda: torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": lambda: int(torch.backends.mps.is_available()),
+    }
     try:
         device = torch.device(name)
-    except RuntimeError:
+        there = count[device.type]()
+    except (RuntimeError, KeyError):
         raise ValueError(f"device is {name!r}; write auto, cpu, cuda, cuda:<number> or mps") from None
-    available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}.get(device.type, lambda: True)
-    if not available():
-        raise ValueError(f"device is {name!r}, but this machine has none that torch can use; write device: auto or cpu")
+    if (device.index or 0) >= there:
+        raise ValueError(f"device is {name!r}, but torch can use {there} of this kind here; write device: auto or cpu")
     return device
 
 
@@ -94,7 +99,7 @@ def _rescale(x: torch.Tensor, y: torch.Tensor, scale: float, place: np.ndarray) 
     h, w = y.shape
     size = [max(1, round(h * scale)), max(1, round(w * scale))]
     x = tv.resize(x, size, antialias=True)
-    y = tv.resize(y[None], size, interpolation=tv.InterpolationMode.NEAREST)[0]
+    y = tv.resize(y[None], size, interpolation=tv.InterpolationMode.NEAREST_EXACT)[0]  # NEAREST is up to half a pixel off
     top, left = (int(p * (abs(a - b) + 1)) for p, a, b in zip(place, size, (h, w), strict=True))
     down, right = max(0, h - size[0]), max(0, w - size[1])
     if down or right:
@@ -142,10 +147,15 @@ def predict(model: nn.Module, images: np.ndarray, batch_size: int, device: torch
 def evaluate(
     model: nn.Module, pairs: Pairs, n_classes: int, batch_size: int, device: torch.device, border: int | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Confusion matrices (C, C) int64 of the whole set: of all pixels, and of the band of `border` pixels around true class borders."""
+    """Confusion matrices (C, C) int64 of the whole set: of all pixels, and of the band of `border` pixels around true class borders.
+
+    FloatingPointError where the model predicts NaN: argmax would take it for class 0, and a diverged model get a score.
+    """
     whole = torch.zeros((n_classes, n_classes), dtype=torch.int64, device=device)
     band = torch.zeros_like(whole)
     for p, truth in zip(predict(model, pairs.images, batch_size, device), pairs.target, strict=True):
+        if not torch.isfinite(p).all():
+            raise FloatingPointError("the model predicts NaN: the training has diverged; lower learning_rate and run again")
         predicted = p.argmax(dim=0)
         truth = np.asarray(truth)
         whole += confusion(predicted, torch.from_numpy(truth).to(device), n_classes)
@@ -273,8 +283,11 @@ def _load_checkpoint(path: Path, key: tuple[int, ...], report: Report) -> dict |
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as records:  # torch writes checksums, but does not compare them
+            if (damaged := records.testzip()) is not None:
+                raise zipfile.BadZipFile(damaged)
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # out of a damaged pickle comes any kind of error
         report(f"{path.name} cannot be read ({type(error).__name__}); training this step from its beginning instead")
         return None
     return saved if saved["key"] == list(key) else None
