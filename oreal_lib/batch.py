@@ -172,11 +172,19 @@ def stop(process: subprocess.Popen) -> None:
         process.wait(timeout=30)
 
 
-def run_reports(grid: Grid, path: str, runs_dir: Path, changes: dict[str, Any]) -> int:
-    """Execute the grid's report notebooks; the number that failed. They write figures/<grid>_*."""
+def parse_changes(texts: list[str]) -> dict[str, Any]:
+    """["seed=3", "data_root=/x"] as a mapping of plain values; ConfigError for a text without "="."""
+    for text in texts:
+        if "=" not in text:
+            raise ConfigError(f"--set {text!r} changes nothing; write KEY=VALUE, such as --set seed=3")
+    return {key: yaml.safe_load(value) for key, value in (text.split("=", 1) for text in texts)}
+
+
+def run_reports(grid: str, path: str, names: tuple[str, ...], runs_dir: Path, changes: dict[str, Any]) -> int:
+    """Execute report notebooks on a grid; the number that failed. They write figures/<grid>_*."""
     failed = 0
-    for name in grid.reports:
-        target = runs_dir / "reports" / f"{grid.name}_{name}.ipynb"
+    for name in names:
+        target = runs_dir / "reports" / f"{grid}_{name}.ipynb"
         log = target.with_suffix(".log")
         target.parent.mkdir(parents=True, exist_ok=True)
         parameters = {"grid": str(path), "runs_dir": str(runs_dir), "changes": changes}
@@ -197,10 +205,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runs-dir", type=Path, default=None)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of every run")
     parser.add_argument("--only", default=None, metavar="RUN_ID", help="of the grid, only this run")
+    parser.add_argument("--only-report", default=None, metavar="NOTEBOOK", help="of the grid, only this report")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops the runs too, as Ctrl-C does
     runs_dir = (options.runs_dir or runs_root()).resolve()
     try:
-        changes = {k: yaml.safe_load(v) for k, v in (text.split("=", 1) for text in options.set)}
+        changes = parse_changes(options.set)
         grid = read_grid(options.grid, **changes)
         configs = tuple(c for c in grid.configs if options.only in (None, c.run_id))
         if not configs:
@@ -214,7 +224,8 @@ def main(arguments: list[str] | None = None) -> int:
                 print(folder.relative_to(figures_root().parent))
             return 0
         if options.what == "report":
-            return min(1, run_reports(grid, options.grid, runs_dir, changes))
+            names = tuple(r for r in grid.reports if options.only_report in (None, r))
+            return min(1, run_reports(grid.name, options.grid, names, runs_dir, changes))
         return min(1, run_batch(configs, max(1, options.jobs), runs_dir))
     except (ConfigError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -95,7 +95,8 @@ def draw_curves(frame: pd.DataFrame, ax: Axes, x: str = "clicks", y: str = "miou
     active = frame[~frame["column"].str.startswith("full_")]
     for column in sorted(active["column"].unique(), key=lambda c: (list(STRATEGY_COLORS).index(c.split()[0]), c)):
         steps = active[active["column"] == column].groupby("step")
-        at, mean, sd = steps[x].mean(), 100 * steps[y].mean(), 100 * steps[y].std(ddof=1).fillna(0)
+        at = steps[x].mean() * (1 if x == "clicks" else 100)
+        mean, sd = 100 * steps[y].mean(), 100 * steps[y].std(ddof=1).fillna(0)
         strategy, _, how = column.partition(" ")
         style = {"max": "-", "mean": "--", "": "-."}.get(how, ":")
         ax.plot(at, mean, style, marker="o", ms=3, color=STRATEGY_COLORS[strategy], label=title(column))
@@ -107,7 +108,7 @@ def draw_curves(frame: pd.DataFrame, ax: Axes, x: str = "clicks", y: str = "miou
         value = frame.loc[frame["column"] == which, y].mean()
         if not np.isnan(value):
             ax.axhline(100 * value, ls=style, color="black", lw=1, label=short)
-    names = {"clicks": "clicks", "labeled_fraction": "labeled superpixels (share)", "labeled_pixels": "labeled pixels (share)"}
+    names = {"clicks": "clicks", "labeled_fraction": "labeled superpixels (%)", "labeled_pixels": "labeled pixels (%)"}
     ax.set_xlabel(names[x])
     ax.set_ylabel({"miou": "mIoU on the test images (%)", "boundary_miou": "mIoU near class borders (%)"}[y])
     ax.grid(alpha=0.3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from .models import build_model
 from .oracle import Oracle
 from .paths import runs_root
 from .run_folder import RunFolder
-from .strategies import STRATEGIES
+from .strategies import STRATEGIES, check
 from .superpixels import SuperpixelRecipe
 from .train import Pairs, Report, choose_device, evaluate, fit, predict
 from .types import IGNORE, Dataset, Labels, Query, StepResult, Superpixels
@@ -45,7 +44,8 @@ class Setting:
 
 
 def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Report = print) -> Setting:
-    """Load and split the data of a config, and check that the budget fits, before any long work."""
+    """Load and split the data of a config; a budget or an option that cannot work is refused before any long work."""
+    check(config.strategy, config.aggregate, config.strategy_options)
     if dataset is None:
         dataset = load_dataset(
             config.dataset,
@@ -79,10 +79,6 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
         raise ValueError(
             f"none of the {len(val)} validation images has a labeled pixel, so no epoch can be the best; raise val_images or val_share"
         )
-    known = list(inspect.signature(STRATEGIES[config.strategy]).parameters)[5:]
-    for name in config.strategy_options:
-        if name not in known:
-            raise ValueError(f"strategy {config.strategy} has no option {name!r}; it knows: {', '.join(known) or 'none'}")
     oracle = Oracle.dominant(dataset.truth[pool], superpixels, len(dataset.classes), config.void)
     return Setting(dataset, pool, val, superpixels, oracle, query_size)
 
@@ -154,11 +150,10 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
             labels = labels.reveal(queries[t].ids, setting.oracle.answers[queries[t].ids], t)
         query = queries.get(step)
         if query is None:
-            initial = model.state_dict()
+            initial = {k: v.clone() for k, v in model.state_dict().items()}
             if previous is not None:
-                initial = {k: v.clone() for k, v in initial.items()}
                 model.load_state_dict(previous)
-            query = _ask(config, setting, labels, model, pool_images, step, device)
+            query = _ask(config, setting, labels, model, pool_images, step)
             model.load_state_dict(initial)
             folder.save_queries(queries | {step: query})
         labels = labels.reveal(query.ids, setting.oracle.answers[query.ids], step)
@@ -179,19 +174,14 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         Pairs(pool_images, target),
         setting.pairs(setting.val),
         config,
-        n_classes,
         key=(config.seed, step),
         max_epochs=config.full_max_epochs if full else config.max_epochs,
         min_epochs=config.full_min_epochs if full else 1,
         checkpoint=folder.path / "checkpoint.pt",
-        device=device,
         report=report,
     )
     clock = time.monotonic()
-    model.load_state_dict(fitted.state)
-    whole, band = evaluate(
-        model, setting.pairs(setting.dataset.split["test"]), n_classes, config.eval_batch_size, device, config.boundary_width
-    )
+    whole, band = evaluate(model, setting.pairs(setting.dataset.split["test"]), config.eval_batch_size, config.boundary_width)
     folder.save_weights(step, fitted.state)
     iou = [None if np.isnan(v) else round(float(v), 6) for v in class_iou(whole)]
     asked = ~labels.unlabeled
@@ -211,14 +201,10 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
     )
 
 
-def _ask(
-    config: RunConfig, setting: Setting, labels: Labels, model: torch.nn.Module, images: np.ndarray, step: int, device: torch.device
-) -> Query:
+def _ask(config: RunConfig, setting: Setting, labels: Labels, model: torch.nn.Module, images: np.ndarray, step: int) -> Query:
     """Step 1 is random, whatever the strategy (OREAL Sec. 4.3); later steps ask what the last step's model is unsure of."""
     rng = np.random.default_rng([config.seed, step])
-    regions = Regions(
-        lambda: predict(model, images, config.eval_batch_size, device), setting.superpixels, len(setting.dataset.classes)
-    )
+    regions = Regions(lambda: predict(model, images, config.eval_batch_size), setting.superpixels, len(setting.dataset.classes))
     if step == 1:
         return STRATEGIES["random"](regions, labels, setting.query_size, "mean", rng)
     strategy = STRATEGIES[config.strategy]

@@ -6,8 +6,10 @@ that were bought, nothing else. `how` is the aggregation ("mean", "max", or what
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,9 +18,16 @@ from .aggregate import Regions
 from .balance import class_debt, shortfall
 from .scores import bvsb, bvsb_margin, entropy, ovr_entropy, predicted_class, probability, weighted_bvsb
 from .select import check_budget, top, top_per_class
-from .types import Labels, Query
+from .types import Labels, Query, Superpixels
 
 Strategy = Callable[..., Query]
+
+
+def choice(option: str, name: str, known: dict[str, Any]) -> Any:
+    """The value of that name; ValueError with the names there are."""
+    if name not in known:
+        raise ValueError(f"{option} is {name!r}; choose one of {', '.join(known)}")
+    return known[name]
 
 
 def random(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
@@ -31,8 +40,7 @@ def bvsb_top(regions: Regions, labels: Labels, budget: int, how: str, rng: np.ra
 
     form: "ratio" p2 / p1, as in the baselines' code, or "margin" 1 - (p1 - p2).
     """
-    score = {"ratio": bvsb, "margin": bvsb_margin}[form]
-    return top(regions(score, how)[:, 0], budget, labels.unlabeled, rng)
+    return top(regions(choice("form", form, {"ratio": bvsb, "margin": bvsb_margin}), how)[:, 0], budget, labels.unlabeled, rng)
 
 
 def revisiting_sp(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
@@ -83,7 +91,8 @@ def oreal(
     check_budget(budget, labels.unlabeled)
     counts = labels.class_counts()
     debt = class_debt(counts, budget, max_share)
-    order = {"index": np.arange(len(counts)), "rarest_first": np.argsort(counts, kind="stable")}[class_order]
+    orders = {"index": np.arange(len(counts)), "rarest_first": np.argsort(counts, kind="stable")}
+    order = choice("class_order", class_order, orders)
     return top_per_class(regions(ovr_entropy, how), debt, labels.unlabeled, rng, order)
 
 
@@ -95,3 +104,17 @@ STRATEGIES: dict[str, Strategy] = {
     "cbal": cbal,
     "oreal": oreal,
 }
+
+
+def check(name: str, how: str, options: dict) -> None:
+    """Ask the strategy one question about a pool of two superpixels; ValueError now for options it would refuse later."""
+    known = list(inspect.signature(STRATEGIES[name]).parameters)[5:]
+    for option in options:
+        if option not in known:
+            raise ValueError(f"strategy {name} has no option {option!r}; it knows: {', '.join(known) or 'none'}")
+    pool = Superpixels.from_maps(np.array([[[0, 1]]], np.uint16))
+    regions = Regions(lambda: iter([torch.full((2, 1, 2), 0.5)]), pool, 2)
+    try:
+        STRATEGIES[name](regions, Labels.none(2, 2), 1, how, np.random.default_rng(0), **options)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"strategy {name} refuses its options {options}: {error}") from None

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
-from torchvision.transforms.v2 import functional as tv
 
 from . import atomic
 from .config import RunConfig
@@ -96,6 +95,8 @@ def augment(x: torch.Tensor, y: torch.Tensor, config: RunConfig, rng: np.random.
 
 def _rescale(x: torch.Tensor, y: torch.Tensor, scale: float, place: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
     """One image and its target scaled, then cropped or padded back to the same size at a random place."""
+    from torchvision.transforms.v2 import functional as tv  # here, because its import takes seconds and few runs need it
+
     h, w = y.shape
     size = [max(1, round(h * scale)), max(1, round(w * scale))]
     x = tv.resize(x, size, antialias=True)
@@ -136,32 +137,35 @@ def averaged(model: nn.Module, decay: float, warmup: bool) -> AveragedModel:
     return average.eval()
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """The device the model's weights are on."""
+    return next(model.parameters()).device
+
+
 @torch.no_grad()
-def predict(model: nn.Module, images: np.ndarray, batch_size: int, device: torch.device) -> Iterator[torch.Tensor]:
+def predict(model: nn.Module, images: np.ndarray, batch_size: int = 8) -> Iterator[torch.Tensor]:
     """Probabilities (C, H, W) float32, softmax over C, of images (n, H, W, 3) uint8, one by one and in order."""
     model.eval()
     for start in range(0, len(images), batch_size):
-        yield from model(to_input(images[start : start + batch_size], device)).float().softmax(dim=1)
+        yield from model(to_input(images[start : start + batch_size], device_of(model))).float().softmax(dim=1)
 
 
 def evaluate(
-    model: nn.Module, pairs: Pairs, n_classes: int, batch_size: int, device: torch.device, border: int | None = None
+    model: nn.Module, pairs: Pairs, batch_size: int = 8, border: int | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Confusion matrices (C, C) int64 of the whole set: of all pixels, and of the band of `border` pixels around true class borders.
 
     FloatingPointError where the model predicts NaN: argmax would take it for class 0, and a diverged model get a score.
     """
-    whole = torch.zeros((n_classes, n_classes), dtype=torch.int64, device=device)
-    band = torch.zeros_like(whole)
-    for p, truth in zip(predict(model, pairs.images, batch_size, device), pairs.target, strict=True):
+    whole, band = 0, 0
+    for p, truth in zip(predict(model, pairs.images, batch_size), pairs.target, strict=True):
         if not torch.isfinite(p).all():
             raise FloatingPointError("the model predicts NaN: the training has diverged; lower learning_rate and run again")
-        predicted = p.argmax(dim=0)
-        truth = np.asarray(truth)
-        whole += confusion(predicted, torch.from_numpy(truth).to(device), n_classes)
+        predicted, truth = p.argmax(dim=0), np.asarray(truth)
+        whole += confusion(predicted, torch.from_numpy(truth).to(p.device), len(p))
         if border is not None:
             near = np.where(class_border(truth, border), truth, IGNORE).astype(np.uint8)
-            band += confusion(predicted, torch.from_numpy(near).to(device), n_classes)
+            band += confusion(predicted, torch.from_numpy(near).to(p.device), len(p))
     return whole.cpu().numpy(), None if border is None else band.cpu().numpy()
 
 
@@ -170,30 +174,29 @@ def fit(
     train: Pairs,
     val: Pairs,
     config: RunConfig,
-    n_classes: int,
     key: tuple[int, ...],
-    max_epochs: int,
-    min_epochs: int,
-    checkpoint: Path,
-    device: torch.device,
-    report: Report,
+    max_epochs: int | None = None,
+    min_epochs: int = 1,
+    checkpoint: Path | None = None,
+    report: Report = print,
 ) -> Fitted:
-    """Train `model` in place on the labeled pixels of `train`; the averaged weights of the best validation epoch.
+    """Train `model` in place on the labeled pixels of `train`; it ends with the averaged weights of its best validation epoch.
 
     An epoch is one pass over as many images as `train` has, whatever part is labeled (OREAL Sec. 4.2). Stops after
-    `max_epochs`, or when `config.patience` epochs in a row bring nothing better and `min_epochs` are done.
+    `max_epochs` (None: the config's), or when `config.patience` epochs in a row bring nothing better and `min_epochs` are done.
     key: numbers that fix the randomness; every epoch draws from (key, epoch), so a restart repeats nothing and skips nothing.
-    checkpoint: a file written every `config.checkpoint_seconds` and continued from if it is there.
+    checkpoint: a file written every `config.checkpoint_seconds` and continued from if it is there; None for no such file.
     """
+    max_epochs = config.max_epochs if max_epochs is None else max_epochs
     trainable = np.flatnonzero([(np.asarray(t) != IGNORE).any() for t in train.target])
     if not len(trainable):
         report("nothing to train on: every answer so far is void; the weights stay as they are")
-        return Fitted(_copy(model.state_dict()), 0, _val_miou(model, val, n_classes, config, device), 0.0)
+        return Fitted(_copy(model.state_dict()), 0, _val_miou(model, val, config), 0.0)
     iterations = -(-len(train) // config.batch_size)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     average = averaged(model, config.ema, config.ema_warmup)
     epoch, best_epoch, best_miou, seconds, best_state = 0, 0, -1.0, 0.0, _copy(average.module.state_dict())
-    saved = _load_checkpoint(checkpoint, key, report)
+    saved = None if checkpoint is None else _load_checkpoint(checkpoint, key, report)
     if saved is not None:
         model.load_state_dict(saved["model"])
         average.load_state_dict(saved["average"])
@@ -204,8 +207,8 @@ def fit(
     began = written = spoke = time.monotonic()
     while epoch < max_epochs and not (epoch >= min_epochs and epoch - best_epoch >= config.patience):
         epoch += 1
-        _train_epoch(model, average, optimizer, train, trainable, iterations, config, (*key, epoch), device)
-        now_miou = _val_miou(average.module, val, n_classes, config, device)
+        _train_epoch(model, average, optimizer, train, trainable, iterations, config, (*key, epoch))
+        now_miou = _val_miou(average.module, val, config)
         if now_miou > best_miou:
             best_miou, best_epoch, best_state = now_miou, epoch, _copy(average.module.state_dict())
         now = time.monotonic()
@@ -214,11 +217,12 @@ def fit(
                 f"epoch {epoch} of at most {max_epochs}: validation mIoU {now_miou:.3f}, best {best_miou:.3f} (epoch {best_epoch})"
             )
             spoke = now
-        if now - written >= config.checkpoint_seconds:
+        if checkpoint is not None and now - written >= config.checkpoint_seconds:
             _save_checkpoint(
                 checkpoint, key, model, average, optimizer, epoch, best_epoch, best_miou, best_state, seconds + now - began
             )
             written = time.monotonic()
+    model.load_state_dict(best_state)
     return Fitted(best_state, epoch, best_miou, seconds + time.monotonic() - began)
 
 
@@ -231,8 +235,8 @@ def _train_epoch(
     iterations: int,
     config: RunConfig,
     key: tuple[int, ...],
-    device: torch.device,
 ) -> None:
+    device = device_of(model)
     rng = np.random.default_rng(key)
     model.train()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -251,8 +255,8 @@ def _train_epoch(
         )
 
 
-def _val_miou(model: nn.Module, val: Pairs, n_classes: int, config: RunConfig, device: torch.device) -> float:
-    return miou(evaluate(model, val, n_classes, config.eval_batch_size, device)[0])
+def _val_miou(model: nn.Module, val: Pairs, config: RunConfig) -> float:
+    return miou(evaluate(model, val, config.eval_batch_size)[0])
 
 
 def _copy(state: State) -> State:

@@ -13,7 +13,7 @@ from .paths import runs_root
 from .results import title
 from .run_folder import RunFolder
 from .scores import bvsb
-from .train import choose_device, predict
+from .train import predict
 
 
 def selections(a: RunConfig, b: RunConfig, step: int = 2, n_images: int = 3, runs_dir: Path | str | None = None) -> list[dict]:
@@ -28,7 +28,6 @@ def selections(a: RunConfig, b: RunConfig, step: int = 2, n_images: int = 3, run
         if step not in folder.queries():
             raise FileNotFoundError(f"run {folder.path.name} has no query of step {step} in {folder.path.parent}; run it first")
     setting = open_setting(a, report=lambda text: None)
-    device = choose_device("cpu")
     model = build_model(a.model, len(setting.dataset.classes), "none")
     model.load_state_dict(folders[0].weights(step - 1))
     offset, image_of = setting.superpixels.offset, setting.superpixels.image
@@ -42,7 +41,7 @@ def selections(a: RunConfig, b: RunConfig, step: int = 2, n_images: int = 3, run
     for i in np.argsort(-per_image, kind="stable")[:n_images]:
         where = int(setting.pool[i])
         image = np.asarray(setting.dataset.images[where])
-        p = next(predict(model, image[None], 1, device))
+        p = next(predict(model, image[None]))
         views.append(
             {
                 "image": image,

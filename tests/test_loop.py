@@ -226,7 +226,7 @@ def test_the_weights_of_a_step_give_its_number(go, tiny, tiny_config):
     for s in steps:
         model.load_state_dict(folder.weights(s.step))
         for which, value in ((tiny.split["test"], s.miou), (setting.val, s.val_miou)):
-            assert loop.miou(loop.evaluate(model, setting.pairs(which), 8, 25, torch.device("cpu"))[0]) == value
+            assert loop.miou(loop.evaluate(model, setting.pairs(which), 25)[0]) == value
 
 
 # what stays on disk

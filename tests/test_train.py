@@ -9,8 +9,6 @@ from oreal_lib.metrics import class_border, miou
 from oreal_lib.train import Pairs, augment, averaged, batches, choose_device, evaluate, fit, predict
 from oreal_lib.types import IGNORE
 
-CPU = torch.device("cpu")
-
 
 def scenes(n, seed=0, void=0.2):
     """Pictures of 8x8 blocks, dark = class 0, bright = class 1; a share `void` of the pixels has no label."""
@@ -36,7 +34,7 @@ def train_it(tiny_config, tmp_path):
     def go(model, data=None, val=None, max_epochs=4, min_epochs=1, key=(0, 1), say=lambda text: None, **changes):
         config = tiny_config(**{"patience": 9, "learning_rate": 0.02, **changes})
         checkpoint = tmp_path / "checkpoint.pt"
-        return fit(model, data or scenes(6), val or scenes(3, 1), config, 2, key, max_epochs, min_epochs, checkpoint, CPU, say)
+        return fit(model, data or scenes(6), val or scenes(3, 1), config, key, max_epochs, min_epochs, checkpoint, say)
 
     return go
 
@@ -192,10 +190,10 @@ def test_training_stops_by_patience_and_returns_the_best_epoch(
 
 def test_the_returned_weights_have_the_returned_miou_and_learn(train_it):
     model, val = net(), scenes(3, 1)
-    before = miou(evaluate(model, val, 2, 4, CPU)[0])
+    before = miou(evaluate(model, val, 4)[0])
     fitted = train_it(model, val=val, max_epochs=30)
     model.load_state_dict(fitted.state)
-    assert miou(evaluate(model, val, 2, 2, CPU)[0]) == fitted.val_miou > max(0.95, before)
+    assert miou(evaluate(model, val, 2)[0]) == fitted.val_miou > max(0.95, before)
 
 
 def test_training_is_a_function_of_its_arguments(train_it, tmp_path):
@@ -268,7 +266,7 @@ def test_nothing_to_train_on_leaves_the_weights_as_they_are(train_it):
     before = {k: v.clone() for k, v in model.state_dict().items()}
     fitted = train_it(model, Pairs(scenes(6).images, void), say=texts.append)
     assert fitted.epochs == 0 and same(fitted.state, before) and same(model.state_dict(), before)
-    assert fitted.val_miou == miou(evaluate(model, scenes(3, 1), 2, 4, CPU)[0])
+    assert fitted.val_miou == miou(evaluate(model, scenes(3, 1), 4)[0])
     assert texts == ["nothing to train on: every answer so far is void; the weights stay as they are"]
 
 
@@ -303,7 +301,7 @@ def test_a_model_that_diverged_in_its_last_iteration_gets_no_score(train_it):
 
 def test_the_confusion_is_the_one_of_a_plain_loop():
     model, pairs = net().eval(), scenes(5, 3)
-    whole, band = evaluate(model, pairs, 2, 2, CPU, border=2)
+    whole, band = evaluate(model, pairs, 2, border=2)
     expected = np.zeros((2, 2, 2), int)
     for image, truth in zip(pairs.images, pairs.target, strict=True):
         with torch.no_grad():
@@ -313,12 +311,12 @@ def test_the_confusion_is_the_one_of_a_plain_loop():
             if truth[y, x] != IGNORE:
                 expected[0, truth[y, x], guess[y, x]] += 1
                 expected[1, truth[y, x], guess[y, x]] += near[y, x]
-    assert (whole == expected[0]).all() and (band == expected[1]).all() and evaluate(model, pairs, 2, 5, CPU)[1] is None
+    assert (whole == expected[0]).all() and (band == expected[1]).all() and evaluate(model, pairs, 5)[1] is None
 
 
 def test_predictions_are_probabilities_in_order_whatever_the_batch():
     model, images = net(), scenes(5).images
-    one, many = (list(predict(model, images, size, CPU)) for size in (1, 4))
+    one, many = (list(predict(model, images, size)) for size in (1, 4))
     assert len(one) == len(many) == 5 and not model.training
     for a, b in zip(one, many, strict=True):
         assert a.shape == (2, 32, 32) and torch.allclose(a, b, atol=1e-6) and torch.allclose(a.sum(0), torch.ones(32, 32))

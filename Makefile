@@ -1,0 +1,115 @@
+# Every target first makes .venv, from nothing but Python 3.11 to 3.13, or brings it up to date; the second time that is silent.
+# GNU make on Linux and macOS (3.81 is enough). On Windows: the pip commands in README.md.
+#
+#   PYTHON=/path/to/python3.12   the Python that .venv is made from (default: the newest that works)
+#   JOBS=1                       runs at a time in `make demo` (default: one per core)
+#   PYTEST_ARGS="-x -k oracle"   LAB_ARGS=--allow-root   LOCK_ARGS=--upgrade
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: help demo test lab lock setup
+
+UV := 0.13.9
+OURS := . --extend-exclude 'runs,data/*'
+BEGAN := $(shell date +%s)
+FIGURES = $(if $(OREAL_HOME),$(OREAL_HOME)/,)figures
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
+
+demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, a table, two figures (5 minutes on two cores)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.batch run demo $(if $(JOBS),--jobs $(JOBS))
+	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.batch report demo
+	@echo && cat "$(FIGURES)/demo_table.md"
+	@echo
+	@echo "$(FIGURES)/demo_table.md           the table above: how much each strategy learns from the same number of clicks"
+	@echo "$(FIGURES)/demo_table.csv          the same numbers, unrounded"
+	@echo "$(FIGURES)/demo_curves.png         quality after every step, against clicks, against labeled pixels, and near borders"
+	@echo "$(FIGURES)/demo_mean_vs_max.png    what mean and max ask of the same model: insides of objects, or their borders"
+	@echo "$(FIGURES)/demo_*.json             which runs, commit, machine and versions each of them was made from"
+	@echo "runs/                            every run: its settings, each question it asked, its weights, its notebook"
+	@echo
+	@echo "Done in $$(($$(date +%s) - $(BEGAN))) s. One seed shows how it works and proves nothing; params/toy_seeds.yaml has five."
+
+test: setup ## style of code and notebooks, then the whole test suite
+	@.venv/bin/ruff check $(OURS)
+	@.venv/bin/ruff format --check $(OURS)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(PYTEST_ARGS)
+
+lab: setup ## JupyterLab on notebooks/, reachable from this computer only
+	@.venv/bin/python -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $(LAB_ARGS)
+
+lock: setup ## write requirements.lock from pyproject.toml (LOCK_ARGS=--upgrade for newer versions)
+	@[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet "uv==$(UV)"
+	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras \
+		--python-version 3.11 $(LOCK_ARGS) -o requirements.lock pyproject.toml
+	@echo "requirements.lock: $$(grep -c '^[a-z]' requirements.lock) pins; the next target installs them"
+
+setup: ## only make .venv
+	@sh -c "$$SETUP"
+
+# .venv/.installed holds a checksum of what was installed and where, and is written last. .venv/.installing is there while an
+# install is under way: if it is found, that install was killed, nobody knows what is missing, and .venv is made anew.
+define SETUP
+set -eu
+export PIP_REQUIRE_VIRTUALENV=1
+began=$$(date +%s)
+log=.venv/install.log
+fits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'
+wanted="$$(cat pyproject.toml requirements.lock | cksum) in $$(pwd -P)"
+
+same_python() { [ -z "$(PYTHON)" ] || [ "$$("$(PYTHON)" -V 2>&1)" = "$$(.venv/bin/python -V 2>&1)" ]; }
+same_place() { case "$$(cat .venv/.installed 2>/dev/null)" in "" | *" in $$(pwd -P)") ;; *) false ;; esac; }
+whole() { [ -f .venv/pyvenv.cfg ] && [ ! -e .venv/.installing ] && .venv/bin/python -c "$$fits" 2>/dev/null; }
+usable() { whole && same_python && same_place; }
+create() {
+    for python in $(if $(PYTHON),"$(PYTHON)",python3.13 python3.12 python3.11 python3 python); do
+        "$$python" -c "$$fits" 2>/dev/null || continue # asking is not enough: pyenv has names without a Python behind them
+        [ ! -e .venv ] || echo "Removing .venv: it is unfinished, was moved, or is not of the Python wanted ..."
+        rm -f .venv/pyvenv.cfg # first: a half-deleted .venv would pass for the Python it was made from, and pip would write there
+        rm -rf .venv
+        mkdir .venv && touch .venv/.installing
+        "$$python" -m venv .venv >/dev/null 2>&1 && return # fails on a Debian without python3-venv
+    done
+    echo "error: no Python 3.11, 3.12 or 3.13 that can make a virtual environment; tried:" \
+        "$(or $(PYTHON),python3.13 python3.12 python3.11 python3 python)." >&2
+    echo "Install one (Debian, Ubuntu: apt install python3-venv) or name one: make setup PYTHON=/path/to/python3.12" >&2
+    exit 1
+}
+get_uv() {
+    .venv/bin/python -m pip --version || .venv/bin/python -m ensurepip
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: "uv==$(UV)"
+    .venv/bin/uv --version
+}
+install() {
+    "$$@" --require-hashes -r requirements.lock && "$$@" --no-deps --no-build-isolation -e .
+}
+
+if usable && [ "$$wanted" = "$$(cat .venv/.installed 2>/dev/null)" ]; then exit 0; fi
+fresh=
+usable || { fresh=yes; create; }
+if [ "$$fresh" ]; then
+    echo "Setting up .venv with $$(.venv/bin/python -V): about 6 GB on Linux, because torch brings CUDA;" \
+        "half a minute with a fast network ..."
+else
+    echo "Bringing .venv up to date with requirements.lock and pyproject.toml ..."
+fi
+rm -f .venv/.installed
+touch .venv/.installing
+if get_uv >$$log 2>&1; then
+    set -- .venv/bin/uv pip install --python .venv/bin/python
+else
+    echo "uv $(UV) could not be had, so plain pip installs: 2.5 minutes or more instead of half a minute ..."
+    set -- .venv/bin/python -m pip install --disable-pip-version-check
+fi
+if ! install "$$@" >>$$log 2>&1; then
+    [ "$$fresh" ] || rm -f .venv/.installing # an older environment still stands: installers check everything before they change it
+    tail -n 25 $$log >&2
+    echo "error: .venv is not complete; see above, or all of it in $$log, then start the same command again" >&2
+    exit 1
+fi
+echo "$$wanted" >.venv/.installed
+rm -f .venv/.installing
+echo "Ready after $$(($$(date +%s) - began)) s."
+endef
+export SETUP

@@ -1,0 +1,46 @@
+"""What the README says must be so."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+from test_end_to_end import TINY
+
+from oreal_lib.config import read_yaml
+from oreal_lib.paths import home
+
+README = (home() / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_loop_in_the_readme_runs_as_printed(tmp_path):
+    """Only the data set's name is exchanged, for one that is small."""
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert 'from_yaml("toy")' in code
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(read_yaml("toy") | TINY))
+    (tmp_path / "loop.py").write_text(code.replace('"toy"', repr(str(tmp_path / "tiny.yaml"))))
+    environment = os.environ | {"OREAL_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "loop.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    steps = [line.split() for line in done.stdout.splitlines() if re.fullmatch(r"\d+ \d+ 0\.\d+", line)]
+    assert [s[0] for s in steps] == ["1", "2"] and int(steps[1][1]) == 2 * int(steps[0][1])
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
+def test_every_link_leads_somewhere(link):
+    assert (home() / link).exists()
+
+
+@pytest.mark.parametrize("grid", ["toy_seeds", "camvid_seeds"])
+def test_the_tables_in_the_readme_are_the_measured_ones(grid):
+    """The README repeats the files that code wrote; `make readme` copies them."""
+    table = (home() / "figures" / f"{grid}_table.md").read_text(encoding="utf-8")
+    assert table.strip() in README
+
+
+def test_every_notebook_has_its_line_in_the_first_one():
+    start = (home() / "notebooks" / "00_start_here.ipynb").read_text(encoding="utf-8")
+    for path in (home() / "notebooks").glob("[12]*.ipynb"):
+        assert f"`{path.stem}`" in start, f"{path.stem} is not in the map of 00_start_here"

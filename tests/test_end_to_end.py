@@ -1,0 +1,151 @@
+"""The road of one number: grid -> papermill -> run folder -> table, and the plain papermill command of the README."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pandas as pd
+import pytest
+import yaml
+
+from oreal_lib.metrics import aualc
+from oreal_lib.paths import home
+
+TINY = {
+    "steps": 2,
+    "max_epochs": 2,
+    "train_images": 8,
+    "val_images": 4,
+    "full_min_epochs": 4,
+    "full_max_epochs": 4,
+    "height": 48,
+    "width": 64,
+    "superpixel_count": 60,
+    "query_share": 0.05,
+    "data_options": {"scene": "large_tools", "generator_seed": 7, "train": 14, "test": 4},
+    "workers": 1,
+}
+RUNS = [{"supervision": "full_dominant"}, {"strategy": "bvsb", "aggregate": ["mean", "max"]}]
+REPORTS = ["20_table1_aualc", "24_figure4_curves", "25_figure5_mean_vs_max"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A home of its own, so that nothing is written into the project; its path has a space."""
+    place = tmp_path_factory.mktemp("home of a user")
+    for name in ("notebooks", "params", "workflow"):
+        shutil.copytree(home() / name, place / name)
+    (place / "params" / "tiny.yaml").write_text(yaml.safe_dump({"base": "toy", "set": TINY, "runs": RUNS, "reports": REPORTS}))
+    toy = yaml.safe_load((place / "params" / "toy.yaml").read_text(encoding="utf-8"))
+    (place / "params" / "tiny_base.yaml").write_text(yaml.safe_dump(toy | TINY))
+    return place
+
+
+def python(place, *arguments):
+    environment = os.environ | {"OREAL_HOME": str(place), "OMP_NUM_THREADS": "1"}
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=600, cwd=place)
+
+
+@pytest.fixture(scope="module")
+def batch(place):
+    done = python(place, "-m", "oreal_lib.batch", "run", "tiny", "--jobs", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def reports(place, batch):
+    done = python(place, "-m", "oreal_lib.batch", "report", "tiny")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def run_folders(place):
+    return {json.loads((p / "config.json").read_text())["run_id"]: p for p in (place / "runs").glob("toy-*")}
+
+
+def test_every_run_leaves_its_record_and_its_executed_notebook(place, batch):
+    folders = run_folders(place)
+    assert len(folders) == 3
+    for folder in folders.values():
+        done = json.loads((folder / "done.json").read_text())
+        assert done["versions"]["torch"] and done["device"] and done["seconds"]["train"] > 0
+        notebook = nbformat.read(folder / "run.ipynb", as_version=4)
+        assert all(c.execution_count for c in notebook.cells if c.cell_type == "code")
+
+
+def test_the_batch_says_each_step(batch):
+    assert "3 runs, 0 finished already, 5 steps to go" in batch.stdout
+    assert sum("mIoU" in line for line in batch.stdout.splitlines()) == 5
+
+
+def test_a_second_batch_has_nothing_to_do(place, batch):
+    done = python(place, "-m", "oreal_lib.batch", "run", "tiny")
+    assert done.returncode == 0 and "3 finished already, 0 steps to go" in done.stdout
+
+
+def test_a_cell_of_the_table_leads_back_to_its_steps(place, reports):
+    table = pd.read_csv(place / "figures" / "tiny_table.csv", index_col="column")
+    source = json.loads((place / "figures" / "tiny_table.json").read_text())
+    folders = run_folders(place)
+    assert source["made_from"] == sorted(folders)
+    steps = {
+        run_id: [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
+        for run_id, folder in folders.items()
+    }
+    full = next(s for run_id, s in steps.items() if "full_dominant" in run_id)[0]["miou"]
+    for how in ("mean", "max"):
+        mine = next(s for run_id, s in steps.items() if f"bvsb-{how}" in run_id)
+        expected = aualc([s["clicks"] for s in mine], [s["miou"] for s in mine], full)
+        assert table.loc[f"bvsb {how}", "aualc_mean"] == pytest.approx(expected)
+        assert f"| BvSB {how} | {expected:.1f} |" in (place / "figures" / "tiny_table.md").read_text(encoding="utf-8")
+
+
+def test_pictures_are_made(place, reports):
+    for name in ("tiny_curves.png", "tiny_mean_vs_max.png"):
+        assert (place / "figures" / name).stat().st_size > 10_000
+
+
+def test_plain_papermill_runs_a_notebook_with_a_parameter_file(place, batch):
+    done = python(
+        place, "-m", "papermill", "notebooks/10_active_learning_run.ipynb", "out.ipynb",
+        "-f", "params/tiny_base.yaml", "-p", "strategy", "oreal", "-p", "aggregate", "max", "-p", "steps", "1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert any("oreal-max" in run_id for run_id in run_folders(place))
+
+
+def test_a_misspelled_parameter_stops_papermill_before_anything_is_trained(place):
+    done = python(place, "-m", "papermill", "notebooks/10_active_learning_run.ipynb", "typo.ipynb", "-p", "strateggy", "oreal")
+    assert done.returncode != 0 and "unknown parameter 'strateggy' = 'oreal'; did you mean 'strategy'?" in done.stderr
+
+
+def test_a_failing_run_is_named_with_its_reason_and_the_others_go_on(place):
+    broken = {"base": "toy", "set": TINY | {"steps": 30}, "runs": [{"strategy": "random"}, {"supervision": "full_dominant"}]}
+    (place / "params" / "broken.yaml").write_text(yaml.safe_dump(broken))
+    done = python(place, "-m", "oreal_lib.batch", "run", "broken", "--jobs", "1")
+    assert done.returncode == 1
+    assert "30 steps of" in done.stdout and "lower steps or query_size" in done.stdout
+    assert "full supervision B" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the workflow's shell lines are POSIX")
+def test_snakemake_finds_the_finished_runs_and_makes_what_is_missing(place, reports):
+    done = python(
+        place,
+        "-m",
+        "snakemake",
+        "-s",
+        "workflow/Snakefile",
+        "--config",
+        "grid=tiny",
+        "--cores",
+        "1",
+        "--",
+        str(place / "runs/reports/tiny_24_figure4_curves.done"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "rule run" not in done.stderr.replace("localrule run", "rule run"), "a finished run was started again"
