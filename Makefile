@@ -10,7 +10,6 @@ MAKEFLAGS += --no-print-directory
 .PHONY: help demo test lab lock setup
 
 UV := 0.13.9
-OURS := . --extend-exclude 'runs,data/*'
 BEGAN := $(shell date +%s)
 FIGURES = $(if $(OREAL_HOME),$(OREAL_HOME)/,)figures
 
@@ -32,8 +31,8 @@ demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, a tab
 	@echo "Done in $$(($$(date +%s) - $(BEGAN))) s. One seed shows how it works and proves nothing; params/toy_seeds.yaml has five."
 
 test: setup ## style of code and notebooks, then the whole test suite
-	@.venv/bin/ruff check $(OURS)
-	@.venv/bin/ruff format --check $(OURS)
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(PYTEST_ARGS)
 
 lab: setup ## JupyterLab on notebooks/, reachable from this computer only
