@@ -67,11 +67,18 @@ class SuperpixelRecipe:
             raise ValueError(f"superpixel compactness is {self.compactness!r}, but must be a positive number")
 
 
-def superpixels(image: np.ndarray, recipe: SuperpixelRecipe) -> np.ndarray:
-    """Superpixel ids (H, W) uint16, dense 0..k-1, of an image (H, W, 3) uint8 RGB. Same input, same output."""
+def superpixels(image: np.ndarray, recipe: SuperpixelRecipe | np.ndarray) -> np.ndarray:
+    """Superpixel ids (H, W) uint16, dense 0..k-1, of an image (H, W, 3) uint8 RGB. Same input, same output.
+
+    recipe: how to cut the picture, or a partition of it made elsewhere: (H, W) integers >= 0.
+    """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(f"the image is {image.dtype} {image.shape}, but superpixels need (H, W, 3) uint8 RGB")
     height, width = image.shape[:2]
+    if isinstance(recipe, np.ndarray):
+        if recipe.shape != (height, width):
+            raise ValueError(f"the given partition is {recipe.shape}, but the image is {(height, width)}; they must agree")
+        return dense(recipe)
     if recipe.count > height * width:
         raise ValueError(
             f"{recipe.count} superpixels were asked of an image of {width}x{height} pixels; ask fewer, or use a larger size"

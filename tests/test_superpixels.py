@@ -162,3 +162,10 @@ def test_an_opencv_without_contrib_says_what_to_install(monkeypatch):
     with pytest.raises(ImportError, match=r"opencv-contrib-python-headless.*slic or grid"):
         superpixels(photo(), SuperpixelRecipe())
     assert superpixels(photo(), SuperpixelRecipe(method="grid", count=12)).max() == 11
+
+
+def test_a_partition_made_elsewhere_goes_through_the_same_door():
+    image, given = np.zeros((2, 3, 3), np.uint8), np.array([[7, 7, 0], [3, 3, 0]])
+    assert superpixels(image, given).tolist() == [[2, 2, 0], [1, 1, 0]]
+    with pytest.raises(ValueError, match="they must agree"):
+        superpixels(image, given[:, :2])
