@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 from .results import title
@@ -70,7 +71,9 @@ def draw_selection(image: np.ndarray, ids: np.ndarray, asked: np.ndarray, ax: Ax
     chosen = np.kron(np.where(asked[ids], ids.astype(np.int64) + 1, 0), np.ones((scale, scale), np.int64))
     # enlarged, so that a border is a fine line inside the superpixel and not a fat pixel on it
     picture = np.kron(image, np.ones((scale, scale, 1), np.uint8)) * np.where(chosen[..., None] > 0, 1.0, 0.65)
-    picture[find_boundaries(chosen, mode="inner", background=0)] = [int(ASKED[i : i + 2], 16) for i in (1, 3, 5)]
+    border = find_boundaries(chosen, mode="inner", background=0)
+    border = ndimage.binary_dilation(border) & (chosen > 0)  # two of `scale` fine pixels, still inside the superpixel
+    picture[border] = [int(ASKED[i : i + 2], 16) for i in (1, 3, 5)]
     return draw_image(picture.astype(np.uint8), ax, text)
 
 

@@ -17,7 +17,7 @@ from .train import predict
 
 
 def selections(a: RunConfig, b: RunConfig, step: int = 2, n_images: int = 3, runs_dir: Path | str | None = None) -> list[dict]:
-    """Where two runs of the same seed asked in `step`, on the images of which they asked most together.
+    """Where two runs of the same seed asked in `step`, on the images in which both asked most (the smaller count decides).
 
     In step 2 both ask the same model (step 1 is random and the same), so only the strategy and the aggregation differ.
     Returns dictionaries: image (H, W, 3) uint8, truth (H, W) uint8, ids (H, W), asked: two (k,) bool, titles: two,
@@ -34,11 +34,10 @@ def selections(a: RunConfig, b: RunConfig, step: int = 2, n_images: int = 3, run
     asked = [np.zeros(len(setting.superpixels), bool) for _ in folders]
     for mask, folder in zip(asked, folders, strict=True):
         mask[folder.queries()[step].ids] = True
-    per_image = np.bincount(image_of[asked[0]], minlength=len(offset) - 1) + np.bincount(
-        image_of[asked[1]], minlength=len(offset) - 1
-    )
+    counts = [np.bincount(image_of[mask], minlength=len(offset) - 1) for mask in asked]
+    order = np.lexsort((-np.maximum(*counts), -np.minimum(*counts)))
     views = []
-    for i in np.argsort(-per_image, kind="stable")[:n_images]:
+    for i in order[:n_images]:
         where = int(setting.pool[i])
         image = np.asarray(setting.dataset.images[where])
         p = next(predict(model, image[None]))
