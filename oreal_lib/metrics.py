@@ -34,7 +34,7 @@ def miou(matrix: np.ndarray) -> float:
 
 
 def class_border(truth: np.ndarray, width: int = 1) -> np.ndarray:
-    """(H, W) bool: pixels at most `width` (city block) from a pixel of another class. Void is no class and draws no border."""
+    """(H, W) bool: pixels at most `width` steps from a border between two classes. Void is no class and draws no border."""
     border = np.zeros(truth.shape, bool)
     for a, b in [(np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])]:
         differ = (truth[a] != truth[b]) & (truth[a] != IGNORE) & (truth[b] != IGNORE)

@@ -64,6 +64,7 @@ def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd
             "column": config.column,
             "strategy": config.strategy if config.supervision == "active" else config.supervision,
             "aggregate": config.aggregate,
+            "setting": setting_line(config),
             "seed": config.seed,
             "device": folder.done["device"],
             "commit": folder.done["commit"],
@@ -77,49 +78,74 @@ def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd
     return pd.DataFrame(rows)
 
 
+def setting_line(config: RunConfig) -> str:
+    """What a reader must know of a run before comparing its numbers with others."""
+    start = {"none": "from scratch", "imagenet": "ImageNet weights"}.get(config.weights, "weights of a file")
+    size = f"{config.width} x {config.height}, " if config.width else ""
+    return f"{config.dataset}, {size}{config.model} {start}, at most {config.max_epochs} epochs per step"
+
+
 def full_score(frame: pd.DataFrame, which: str = "full_dominant", value: str = "miou") -> float:
     """Mean over seeds of a full-supervision reference; NaN if it was not run. B ("full_dominant") is 100 % of AuALC."""
     return float(frame.loc[frame["column"] == which, value].mean())
 
 
 def per_run(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per active run: AuALC in percent, last mIoU and boundary mIoU, the labeled fraction that reaches 95 % of B,
-    labeled pixels, share of the asked superpixels (random step 1 left out) on a true border, imbalance of the labels."""
+    """One row per active run, in percent where not said otherwise:
+
+    aualc: area under the mIoU curve over clicks; aualc_per_pixel: over labeled pixels, on the range that all runs of the
+    seed cover. miou, boundary_miou, labeled_pixels: of the last step. to_95: labeled fraction that reaches 95 % of B, NaN
+    if none does. border_share: of the superpixels asked after the random step 1, those on a true class border.
+    imbalance (0..1) and epochs (number) of the whole run.
+    """
     full = full_score(frame)
+    active = frame[~frame["column"].str.startswith("full_")].sort_values("step")
     rows = []
-    for (column, seed, run_id), run in frame[~frame["column"].str.startswith("full_")].groupby(["column", "seed", "run_id"]):
-        run = run.sort_values("step")
-        last = run.iloc[-1]
-        rows.append(
-            {
-                "column": column,
-                "seed": seed,
-                "run_id": run_id,
-                "aualc": aualc(run["clicks"], run["miou"], full) if full > 0 and len(run) > 1 else np.nan,
-                "miou": 100 * last["miou"],
-                "boundary_miou": 100 * last["boundary_miou"],
-                "to_95": 100 * fraction_to_reach(run["labeled_fraction"], run["miou"], 0.95 * full) if full > 0 else np.nan,
-                "labeled_pixels": 100 * last["labeled_pixels"],
-                "border_share": 100 * run.loc[run["step"] > 1, "border_share"].astype(float).mean(),
-                "imbalance": last["imbalance"],
-                "epochs": int(run["epochs"].sum()),
-            }
+    for seed, same_seed in active.groupby("seed"):
+        pixels = same_seed.groupby("run_id")["labeled_pixels"]
+        common = np.linspace(pixels.min().max(), pixels.max().min(), 101)
+        for (column, run_id), run in same_seed.groupby(["column", "run_id"]):
+            last, has_area = run.iloc[-1], full > 0 and len(run) > 1
+            at_common = np.interp(common, run["labeled_pixels"], run["miou"])
+            rows.append(
+                {
+                    "column": column,
+                    "seed": seed,
+                    "run_id": run_id,
+                    "aualc": aualc(run["clicks"], run["miou"], full) if has_area else np.nan,
+                    "aualc_per_pixel": aualc(common, at_common, full) if has_area and common[0] < common[-1] else np.nan,
+                    "miou": 100 * last["miou"],
+                    "boundary_miou": 100 * last["boundary_miou"],
+                    "to_95": 100 * fraction_to_reach(run["labeled_fraction"], run["miou"], 0.95 * full) if full > 0 else np.nan,
+                    "labeled_pixels": 100 * last["labeled_pixels"],
+                    "border_share": 100 * run.loc[run["step"] > 1, "border_share"].astype(float).mean(),
+                    "imbalance": last["imbalance"],
+                    "epochs": int(run["epochs"].sum()),
+                }
+            )
+    runs = pd.DataFrame(rows)
+    twice = runs[runs.duplicated(["column", "seed"], keep=False)]
+    if len(twice):
+        raise ValueError(
+            f"two runs are both {twice['column'].iloc[0]!r}, seed {twice['seed'].iloc[0]} ({', '.join(twice['run_id'])}); a table "
+            "tells runs apart by strategy, aggregation and seed only: make one grid for each setting"
         )
-    return pd.DataFrame(rows)
+    return runs
 
 
 def table(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Mean and sample standard deviation over seeds of each value of `per_run`, one row per column, in the order given.
 
-    Columns of the result: n, then <value>_mean and <value>_sd (NaN for n = 1). A column without runs has n = 0.
+    Columns of the result: n, then <value>_mean and <value>_sd (NaN for n = 1), and to_95_reached, the number of runs that
+    reached 95 %: to_95 has a mean only if all did. A column without runs has n = 0.
     """
     values = [v for v in runs.columns if v not in ("column", "seed", "run_id")]
     rows = []
     for column in columns:
         mine = runs[runs["column"] == column]
-        row = {"column": column, "n": len(mine)}
+        row = {"column": column, "n": len(mine), "to_95_reached": int(mine["to_95"].notna().sum())}
         for v in values:
-            row |= {f"{v}_mean": mine[v].mean(), f"{v}_sd": mine[v].std(ddof=1)}
+            row |= {f"{v}_mean": mine[v].mean(skipna=False), f"{v}_sd": mine[v].std(ddof=1, skipna=False)}
         rows.append(row)
     return pd.DataFrame(rows).set_index("column")
 
@@ -151,6 +177,7 @@ def markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
     """The table as readers see it, with full supervision beneath; percent, mean ± sample sd over seeds."""
     shown = {
         "aualc": "AuALC",
+        "aualc_per_pixel": "AuALC per pixel",
         "miou": "last mIoU",
         "boundary_miou": "last boundary mIoU",
         "border_share": "asked on a border",
@@ -163,10 +190,17 @@ def markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
     for which in ("full_dominant", "full_masks"):
         full = frame[frame["column"] == which]
         if len(full):
-            cells = ["100 (by definition)" if which == "full_dominant" else "-"]
+            cells = ["100 (by definition)" if which == "full_dominant" else "-", "-"]
             cells += [cell(100 * full[v].mean(), 100 * full[v].std(ddof=1)) for v in ("miou", "boundary_miou")]
             lines.append(f"| {title(which)} | " + " | ".join(cells) + f" | - | 100 | {len(full)} |")
-    return "\n".join(lines) + "\n"
+    trained = frame.groupby("run_id")["epochs"].sum()
+    reference, longest = frame[frame["column"] == "full_dominant"]["epochs"].min(), trained.max()
+    if reference < longest:
+        lines += [
+            "",
+            f"Full supervision B trained {reference} epochs, the longest run {longest}: AuALC is too high; raise full_min_epochs.",
+        ]
+    return "\n".join([f"*{source_line(frame)}*", "", *lines]) + "\n"
 
 
 def paired_text(differences: pd.DataFrame, what: str = "AuALC") -> str:
@@ -179,10 +213,9 @@ def paired_text(differences: pd.DataFrame, what: str = "AuALC") -> str:
 
 
 def source_line(frame: pd.DataFrame) -> str:
-    """Data set, model, seeds and device of the runs in one line, for under or over a picture."""
+    """Data set, model, training, seeds and device of the runs in one line, for under or over a picture."""
     seeds = frame["seed"].nunique()
-    names = [" ".join(frame[k].unique()) for k in ("dataset", "model")]
-    return f"{names[0]}, {names[1]}, {seeds} seed{'s' * (seeds > 1)}; {', '.join(frame['device'].unique())}"
+    return f"{'; '.join(frame['setting'].unique())}; {seeds} seed{'s' * (seeds > 1)}; {', '.join(frame['device'].unique())}"
 
 
 def save(name: str, content: str, frame: pd.DataFrame) -> Path:

@@ -69,7 +69,7 @@ def choose_device(name: str) -> torch.device:
 
 def to_input(images: np.ndarray, device: torch.device) -> torch.Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [0, 1], in channels-last memory (as the bytes already lie)."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
 def augment(x: torch.Tensor, y: torch.Tensor, config: RunConfig, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

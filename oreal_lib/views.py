@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,17 @@ from .results import title
 from .run_folder import RunFolder
 from .scores import bvsb
 from .train import predict
+
+
+def mean_and_max(configs: Sequence[RunConfig], strategy: str | None = None) -> tuple[RunConfig, RunConfig]:
+    """The first two active runs that differ only in asking with mean and with max; of one strategy, if it is named."""
+    active = [c for c in configs if c.supervision == "active" and strategy in (None, c.strategy)]
+    for a in active:
+        for b in active:
+            if (a.aggregate, b.aggregate) == ("mean", "max") and a.model_copy(update={"aggregate": "max"}) == b:
+                return a, b
+    what = strategy or "any strategy"
+    raise ValueError(f"the grid has no two runs of {what} that differ only in mean and max; add `aggregate: [mean, max]`")
 
 
 def selections(a: RunConfig, b: RunConfig, step: int = 2, n_images: int = 3, runs_dir: Path | str | None = None) -> list[dict]:

@@ -69,9 +69,36 @@ def test_the_table_has_mean_sd_and_n_and_tells_what_was_not_run(configs, tmp_pat
     assert summary.loc["oreal max", "aualc_mean"] == pytest.approx((75 + 85) / 2)
     assert summary.loc["oreal max", "aualc_sd"] == pytest.approx(10 / 2**0.5)  # sample sd of two
     text = results.markdown(summary, frame)
-    assert "| OREAL max | 80.0 ± 7.1 | 50.0 ± 0.0 | 25.0 ± 0.0 | 80.0 ± 0.0 | 7.5 ± 2.1 | 2 |" in text
-    assert "| random | 60.0 | 40.0 | 20.0 |" in text and "| CBAL max | not run |" in text
-    assert "(dominant labels) | 100 (by definition) | 50.0 | 25.0 |" in text
+    assert "| OREAL max | 80.0 ± 7.1 | 72.5 ± 17.7 | 50.0 ± 0.0 | 25.0 ± 0.0 | 80.0 ± 0.0 | 7.5 ± 2.1 | 2 |" in text
+    assert "| random | 60.0 | 65.0 | 40.0 | 20.0 |" in text and "| CBAL max | not run |" in text
+    assert "*toy, 128 x 96, small_unet from scratch, at most 30 epochs per step; 2 seeds; abacus*" in text
+    assert "(dominant labels) | 100 (by definition) | - | 50.0 | 25.0 |" in text
+
+
+def test_a_mean_over_the_seeds_that_reach_95_percent_would_be_too_low(configs, tmp_path):
+    summary = results.table(results.per_run(results.load(configs, tmp_path)), ["oreal mean", "oreal max"])
+    assert summary["to_95_reached"].tolist() == [0, 2]
+    assert np.isnan(summary.loc["oreal mean", "to_95_mean"]) and summary.loc["oreal max", "to_95_mean"] > 0
+
+
+def test_per_pixel_counts_only_the_range_that_all_runs_of_the_seed_cover(configs, tmp_path):
+    """Seed 0: max buys 3, 6, 9 % of the pixels, the others 2, 4, 6 %: compared from 3 to 6 %."""
+    runs = results.per_run(results.load(configs, tmp_path)).set_index(["column", "seed"])
+    assert runs.loc[("oreal max", 0), "aualc_per_pixel"] == pytest.approx(100 * 0.3 / 0.5)
+    by_hand = ((0.25 + 0.3) / 2 + 2 * (0.3 + 0.4) / 2) / 3
+    assert runs.loc[("oreal mean", 0), "aualc_per_pixel"] == pytest.approx(100 * by_hand / 0.5, abs=0.1)
+
+
+def test_runs_that_a_table_cannot_tell_apart_are_not_averaged(configs, tmp_path):
+    twin = finished(tmp_path, [0.2, 0.9, 0.9], strategy_options={"class_order": "rarest_first"})
+    with pytest.raises(ValueError, match=r"two runs are both 'oreal max', seed 0 .*make one grid for each setting"):
+        results.per_run(results.load([*configs, twin], tmp_path))
+
+
+def test_a_reference_that_trained_less_than_a_run_is_told(configs, tmp_path):
+    frame = results.load(configs, tmp_path)
+    text = results.markdown(results.table(results.per_run(frame), ["random"]), frame)
+    assert "Full supervision B trained 10 epochs, the longest run 30: AuALC is too high" in text
 
 
 def test_differences_are_paired_by_seed(configs, tmp_path):
@@ -84,7 +111,7 @@ def test_differences_are_paired_by_seed(configs, tmp_path):
 
 def test_without_a_reference_there_is_no_aualc_but_a_table(configs, tmp_path):
     frame = results.load(configs[2:], tmp_path)
-    assert "| random | - | 40.0 |" in results.markdown(results.table(results.per_run(frame), ["random"]), frame)
+    assert "| random | - | - | 40.0 |" in results.markdown(results.table(results.per_run(frame), ["random"]), frame)
 
 
 def test_no_run_at_all_says_how_to_start(tmp_path):
