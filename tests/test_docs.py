@@ -35,7 +35,7 @@ def test_every_link_leads_somewhere(link):
 
 @pytest.mark.parametrize("grid", ["toy_seeds", "camvid_seeds"])
 def test_the_tables_in_the_readme_are_the_measured_ones(grid):
-    """The README repeats the files that code wrote; `make readme` copies them."""
+    """The README repeats files that code wrote: copy them when they change."""
     table = (home() / "figures" / f"{grid}_table.md").read_text(encoding="utf-8")
     assert table.strip() in README
 
