@@ -20,12 +20,21 @@ from typing import Any
 import yaml
 
 from . import atomic
-from .config import ConfigError, RunConfig, read_yaml
+from .config import ConfigError, RunConfig, parse_yaml, read_yaml
+from .data import open_source
 from .paths import figures_root, home, runs_root
 from .results import find, publish, title
 from .run_folder import RunFolder
+from .strategies import check
+from .train import choose_device
 
-KEYS = {"base", "set", "grid", "runs", "reports"}
+KEYS = {  # of a grid file: their type, and an example
+    "base": (str, "toy"),
+    "grid": (dict, "{seed: [0, 1]}"),
+    "reports": (list, "[20_table1_aualc]"),
+    "runs": (list, "[{strategy: random}, {strategy: oreal, aggregate: [mean, max]}]"),
+    "set": (dict, "{steps: 3}"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,19 +59,28 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
 
     changes: further values for every run (such as data_root). ConfigError before anything starts if any run is wrong.
     """
-    grid = read_yaml(path)
-    if unknown := sorted(set(grid) - KEYS):
-        raise ConfigError(f"{path}: unknown key {unknown[0]!r}; a grid file has {', '.join(sorted(KEYS))}")
-    if "base" not in grid or not isinstance(grid.get("runs"), list):
+    grid = {key: value for key, value in read_yaml(path).items() if value is not None}
+    if unknown := [key for key in grid if key not in KEYS]:
+        raise ConfigError(f"{path}: unknown key {unknown[0]!r}; a grid file has {', '.join(KEYS)}")
+    if "base" not in grid or "runs" not in grid:
         raise ConfigError(f"{path} is no grid file: it needs `base: <name>` and `runs:` with a list of entries")
-    base = read_yaml(grid["base"]) | grid.get("set", {}) | changes
+    for key, (kind, example) in KEYS.items():
+        if not isinstance(grid.setdefault(key, kind()), kind):
+            raise ConfigError(f"{path}: {key} is {grid[key]!r}, but must look like `{key}: {example}`")
+    if odd := [entry for entry in grid["runs"] if not isinstance(entry, dict)]:
+        raise ConfigError(f"{path}: {odd[0]!r} in runs is no run, but an entry must look like {{strategy: random}}")
+    base = read_yaml(grid["base"])
+    if "runs" in base:
+        raise ConfigError(f"{path}: base {grid['base']!r} is a grid file itself; name a file of one run's values, such as toy")
     configs = {}
-    for axes in combinations(grid.get("grid", {})):
+    for axes in combinations(grid["grid"]):
         for entry in grid["runs"]:
             for run in combinations(entry):
-                config = RunConfig.make(base | axes | run)
+                config = RunConfig.make(base | grid["set"] | changes | axes | run)
                 configs[config.run_id] = config
-    return Grid(Path(path).stem, tuple(configs.values()), tuple(grid.get("reports", ())))
+    if not configs:
+        raise ConfigError(f"{path} describes no run: `runs` or a list of values in it or in `grid` is empty; add an entry")
+    return Grid(Path(path).stem, tuple(configs.values()), tuple(map(str, grid["reports"])))
 
 
 def combinations(axes: dict[str, Any]) -> list[dict[str, Any]]:
@@ -105,6 +123,8 @@ def start_run(config: RunConfig, runs_dir: Path) -> subprocess.Popen:
 
 def last_words(log: Path) -> str:
     """The last line a failed process wrote: for papermill, the error and its message."""
+    if not log.is_file():
+        return "its log is gone: was the folder deleted? Start the same command again"
     lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return lines[-1].strip() if lines else "it wrote nothing"
 
@@ -115,6 +135,7 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
     Ctrl-C, or a kill of everything: start the same command again and it continues.
     """
     waiting = [c for c in configs if RunFolder(runs_dir / c.run_id).done is None]
+    refuse(waiting)
     total = sum(_steps(c) for c in waiting)
     print(f"{len(configs)} runs, {len(configs) - len(waiting)} finished already, {total} steps to go, {jobs} at a time", flush=True)
     said: dict[str, int] = {c.run_id: len(RunFolder(runs_dir / c.run_id).steps()) for c in waiting}
@@ -126,7 +147,11 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
         while queue or processes:
             while queue and len(processes) < jobs:
                 run_id = queue.pop(0)
-                processes[run_id] = start_run(by_id[run_id], runs_dir)
+                try:
+                    processes[run_id] = start_run(by_id[run_id], runs_dir)
+                except OSError as error:
+                    failed += 1
+                    print(f"FAILED {run_id}: {error}; mend that, or choose another --runs-dir", flush=True)
             time.sleep(0.5)
             for run_id, process in list(processes.items()):
                 code = process.poll()  # before the steps are read, so that a finished run's last step is not missed
@@ -139,13 +164,25 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
                         failed += 1
                         log = runs_dir / run_id / "run.log"
                         print(f"FAILED {run_id}: {last_words(log)} (all of it: {log})", flush=True)
-    except KeyboardInterrupt:
-        print("\nstopped; start the same command again and it continues where it was", flush=True)
-        raise SystemExit(130) from None
     finally:
-        for process in processes.values():
-            stop(process)
+        stop(list(processes.values()))
     return failed
+
+
+def refuse(configs: list[RunConfig]) -> None:
+    """ConfigError for what a run would refuse at its start anyway: device, strategy options, the folders of its data."""
+    seen = set()
+    for config in configs:
+        try:
+            choose_device(config.device)
+            check(config.strategy, config.aggregate, config.strategy_options)
+            data = (config.dataset, config.data_root, config.height, config.width, config.data_options)
+            if repr(data) not in seen:
+                seen.add(repr(data))
+                open_source(*data)
+        except (KeyError, ValueError, OSError) as error:
+            reason = error.args[0] if isinstance(error, KeyError) else error
+            raise ConfigError(f"nothing was started, because run {config.run_id} cannot work: {reason}") from None
 
 
 def _steps(config: RunConfig) -> int:
@@ -162,22 +199,32 @@ def _say(config: RunConfig, step: Any, done: int, total: int, done_before: int, 
     )
 
 
-def stop(process: subprocess.Popen) -> None:
-    """End a process and the notebook kernel it started."""
-    if process.poll() is None:
+def stop(processes: list[subprocess.Popen]) -> None:
+    """End processes and the notebook kernels they started (a kernel ends itself when it has lost its parent)."""
+    running = [process for process in processes if process.poll() is None]
+    for process in running:
         if os.name == "posix":
             os.killpg(process.pid, signal.SIGTERM)
         else:
             process.terminate()
-        process.wait(timeout=30)
+    for process in running:
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def parse_changes(texts: list[str]) -> dict[str, Any]:
-    """["seed=3", "data_root=/x"] as a mapping of plain values; ConfigError for a text without "="."""
+    """["seed=3", "data_root=/x"] as a mapping of plain values; ConfigError for a text without "=" or a key given twice."""
+    changes: dict[str, Any] = {}
     for text in texts:
-        if "=" not in text:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
             raise ConfigError(f"--set {text!r} changes nothing; write KEY=VALUE, such as --set seed=3")
-    return {key: yaml.safe_load(value) for key, value in (text.split("=", 1) for text in texts)}
+        if key in changes:
+            raise ConfigError(f"--set gives {key} twice, {changes[key]!r} and {value!r}; keep one")
+        changes[key] = parse_yaml(value, f"--set {text!r}")
+    return changes
 
 
 def run_reports(grid: str, path: str, names: tuple[str, ...], runs_dir: Path, changes: dict[str, Any]) -> int:
@@ -188,7 +235,12 @@ def run_reports(grid: str, path: str, names: tuple[str, ...], runs_dir: Path, ch
         log = target.with_suffix(".log")
         target.parent.mkdir(parents=True, exist_ok=True)
         parameters = {"grid": str(path), "runs_dir": str(runs_dir), "changes": changes}
-        if papermill(notebook(name), target, parameters, 1, log).wait() != 0:
+        process = papermill(notebook(name), target, parameters, 1, log)
+        try:
+            code = process.wait()
+        finally:
+            stop([process])
+        if code != 0:
             failed += 1
             print(f"FAILED {name}: {last_words(log)} (all of it: {log})", flush=True)
         else:
@@ -208,6 +260,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only-report", default=None, metavar="NOTEBOOK", help="of the grid, only this report")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops the runs too, as Ctrl-C does
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored: started with nohup
+        signal.signal(signal.SIGHUP, signal.default_int_handler)  # the terminal was closed
     runs_dir = (options.runs_dir or runs_root()).resolve()
     try:
         changes = parse_changes(options.set)
@@ -215,6 +269,13 @@ def main(arguments: list[str] | None = None) -> int:
         configs = tuple(c for c in grid.configs if options.only in (None, c.run_id))
         if not configs:
             raise ConfigError(f"the grid has no run {options.only!r}; `list` shows them")
+        names = tuple(r for r in grid.reports if options.only_report in (None, r))
+        if options.only_report and not names:
+            raise ConfigError(f"the grid has no report {options.only_report!r}; it has: {', '.join(grid.reports) or 'none'}")
+        if options.jobs < 1:
+            raise ConfigError(f"--jobs is {options.jobs}, but at least one run at a time must work; give 1 or more")
+        for name in names:
+            notebook(name)
         if options.what == "list":
             for config in configs:
                 print(config.run_id, "finished" if find(config, runs_dir) else "to do")
@@ -224,12 +285,14 @@ def main(arguments: list[str] | None = None) -> int:
                 print(folder.relative_to(figures_root().parent))
             return 0
         if options.what == "report":
-            names = tuple(r for r in grid.reports if options.only_report in (None, r))
             return min(1, run_reports(grid.name, options.grid, names, runs_dir, changes))
-        return min(1, run_batch(configs, max(1, options.jobs), runs_dir))
-    except (ConfigError, FileNotFoundError) as error:
+        return min(1, run_batch(configs, options.jobs, runs_dir))
+    except (ValueError, OSError) as error:  # ValueError: a ConfigError, or a run's record that is damaged
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped; start the same command again and it continues where it was", flush=True)
+        return 130
 
 
 if __name__ == "__main__":

@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from .aggregate import parse_how
 from .paths import params_root
+from .superpixels import SuperpixelRecipe
 
 PROTOCOL = 1  # raise it when the same values would give other results: run ids change and nothing old is reused
 
 # Where and how a run is computed, not what it computes: left out of the run id.
 MACHINE_FIELDS = ("data_root", "device", "threads", "workers", "keep_weights", "checkpoint_seconds")
+
+NAME = r"^[\w.-]+$"  # a part of the run id, which names a folder
 
 
 class ConfigError(ValueError):
@@ -28,10 +31,10 @@ class ConfigError(ValueError):
 class RunConfig(BaseModel):
     """All values of one run. They come from `params/*.yaml`, where each is explained with its unit and source."""
 
-    model_config = ConfigDict(strict=True, frozen=True, extra="forbid")
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     # data
-    dataset: str
+    dataset: str = Field(pattern=NAME)
     data_root: str | None = None
     data_options: dict[str, Any] = {}
     height: int | None = Field(ge=16)
@@ -62,9 +65,9 @@ class RunConfig(BaseModel):
     steps: int = Field(ge=1)
     query_size: int | None = Field(default=None, ge=1)
     query_share: float | None = Field(default=None, gt=0, le=1)
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**64)  # what torch takes
     # model and training
-    model: str
+    model: str = Field(pattern=NAME)
     weights: str
     warm_start: bool
     learning_rate: float = Field(gt=0)
@@ -111,6 +114,16 @@ class RunConfig(BaseModel):
             raise ValueError(
                 "give exactly one of query_size (superpixels per step) and query_share (share of the pool), the other null"
             )
+        if (self.height is None) != (self.width is None):
+            raise ValueError(f"height is {self.height}, width is {self.width}; give both, or null for both (the native size)")
+        SuperpixelRecipe(**self.superpixel_recipe)  # refuses what is out of range
+        for name in ("data_options", "strategy_options"):
+            try:
+                json.dumps(getattr(self, name), allow_nan=False)
+            except (TypeError, ValueError):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, but can hold only text, finite numbers, true, false, null and lists of them"
+                ) from None
         if self.augment_scale_min > self.augment_scale_max:
             raise ValueError(
                 f"augment_scale_min {self.augment_scale_min} is above augment_scale_max {self.augment_scale_max}; swap them"
@@ -124,10 +137,20 @@ class RunConfig(BaseModel):
     @classmethod
     def make(cls, values: Mapping[str, Any]) -> RunConfig:
         """A config from plain values; ConfigError names every key that is wrong, its value, the rule and the remedy."""
+        if strange := [key for key in values if not isinstance(key, str)]:
+            raise ConfigError(f"the key {strange[0]!r} is {type(strange[0]).__name__}, but parameters have names; mend it")
         try:
             return cls(**values)
         except ValidationError as error:
-            raise ConfigError("; ".join(_explain(e, cls) for e in error.errors())) from None
+            errors = error.errors()
+        missing = [str(e["loc"][0]) for e in errors if e["type"] == "missing"]
+        texts = [_explain(e, cls) for e in errors if e["type"] != "missing"]
+        if len(missing) == 1:
+            texts.append(f"parameter {missing[0]!r} is missing; add it, for example from params/toy.yaml")
+        elif missing:
+            named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+            texts.append(f"{len(missing)} parameters are missing ({named}); add them, for example from params/toy.yaml")
+        raise ConfigError("; ".join(texts))
 
     @classmethod
     def from_yaml(cls, path: str | Path, **changes: Any) -> RunConfig:
@@ -186,13 +209,41 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     if not path.is_file():
         known = sorted(p.stem for p in params_root().glob("*.yaml"))
         raise ConfigError(f"no parameter file {path}; give a path, or one of: {', '.join(known)}")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    values = parse_yaml(path.read_bytes(), str(path))
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds {type(values).__name__}, but must hold `key: value` lines")
+        what = "nothing" if values is None else repr(values)[:80]
+        raise ConfigError(f"{path} holds {what}, but must hold `key: value` lines; write some, for example from params/toy.yaml")
     return values
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error; PyYAML would silently take the last."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node, seen = super().compose_mapping_node(anchor), set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands there twice", key.start_mark)
+                seen.add(key.value)
+        return node
+
+
+def parse_yaml(text: str | bytes, where: str) -> Any:
+    """The plain value that YAML text means; ConfigError with `where`, the line and the remedy if it is none."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        if isinstance(error, yaml.reader.ReaderError):
+            raise ConfigError(f"{where} is no UTF-8 text ({error.reason}); save it as UTF-8") from None
+        mark, problem, remedy = error.problem_mark, error.problem, "mend it there or just before"
+        if "twice" in problem:
+            remedy = "keep one"
+        elif "'\\t'" in problem:
+            remedy = "indent with spaces, not with tabs"
+        raise ConfigError(
+            f"{where} is not valid YAML in line {mark.line + 1}, column {mark.column + 1}: {problem}; {remedy}"
+        ) from None
 
 
 def _explain(error: Any, cls: type[BaseModel]) -> str:
@@ -202,19 +253,19 @@ def _explain(error: Any, cls: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
         close = difflib.get_close_matches(key, cls.model_fields, n=1)
         return f"unknown parameter {key!r} = {value!r}" + (f"; did you mean {close[0]!r}?" if close else "; remove it")
-    if kind == "missing":
-        return f"parameter {key!r} is missing; add it, for example from params/toy.yaml"
     if kind == "value_error":
         return str(error["ctx"]["error"])
+    if kind == "string_pattern_mismatch":
+        return f"{key} is {value!r}, but a name has only letters, digits, '_', '-' and '.'; choose one that exists"
     text = f"{key} is {value!r} ({type(value).__name__}), but: {error['msg'][0].lower()}{error['msg'][1:]}"
-    if isinstance(value, str) and kind in ("float_type", "int_type"):
-        try:
-            text += (
-                f"; YAML reads {value} as text, write {float(value):.1e} without quotes"
-                if "e" in value.lower()
-                else "; remove the quotes"
-            )
-            float(value)
-        except ValueError:
-            text += "; write a number"
-    return text
+    if not isinstance(value, str) or kind not in ("float_type", "int_type"):
+        return f"{text}; change it"
+    try:
+        number = float(value)
+        whole = str(int(number))  # infinity and NaN are no numbers to suggest
+    except (ValueError, OverflowError):
+        return f"{text}; write a number"
+    if "e" not in value.lower():
+        return f"{text}; remove the quotes"
+    exact = next(t for digits in range(1, 17) if float(t := f"{number:.{digits}e}") == number)
+    return f"{text}; YAML reads {value} as text, write {exact if kind == 'float_type' else whole} without quotes"

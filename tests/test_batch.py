@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -55,11 +56,25 @@ def test_set_changes_every_run_and_the_command_line_wins(tmp_path):
         ({"runs": [{"strateggy": "oreal"}]}, "did you mean 'strategy'"),
         ({"runs": None}, "no grid file"),
         ({"base": "nope"}, "no parameter file"),
+        ({"base": "demo"}, "'demo' is a grid file itself"),
+        ({"base": ["toy"]}, r"base is \['toy'\], but must look like `base: toy`"),
+        ({"grid": [1, 2]}, r"grid is \[1, 2\], but must look like `grid: {seed"),
+        ({"grid": {"seed": []}}, "describes no run"),
+        ({"set": 3}, "set is 3, but must look like"),
+        ({"set": {3: 4}}, "the key 3 is int"),
+        ({"runs": {}}, "runs is {}, but must look like"),
+        ({"runs": []}, "describes no run"),
+        ({"runs": ["random"]}, "'random' in runs is no run"),
+        ({"reports": "20_table1_aualc"}, "reports is '20_table1_aualc', but must look like"),
     ],
 )
 def test_a_wrong_grid_stops_before_anything_starts(tmp_path, change, sentence):
     with pytest.raises(ConfigError, match=sentence):
         read_grid(grid_file(tmp_path, **change))
+
+
+def test_keys_of_a_grid_without_a_value_are_empty(tmp_path):
+    assert len(read_grid(grid_file(tmp_path, set=None, grid=None, reports=None)).configs) == 3
 
 
 @pytest.mark.parametrize("name", GRIDS)
@@ -74,16 +89,37 @@ def test_our_own_grids_expand_and_their_reports_exist(name):
         (["list", "nope"], "no parameter file"),
         (["run", "demo", "--set", "seed"], "write KEY=VALUE"),
         (["run", "demo", "--only", "x"], "has no run 'x'"),
+        (["run", "demo", "--set", "seed=[0"], "'seed=[0' is not valid YAML"),
+        (["run", "demo", "--set", "seed=1", "--set", "seed=2"], "seed twice"),
+        (["run", "demo", "--jobs", "0"], "--jobs is 0"),
+        (["report", "demo", "--only-report", "x"], "no report 'x'; it has: 20_table1_aualc"),
+        (["run", "camvid_seeds", "--set", "data_root=/no/such"], "nothing was started, .* folder /no/such does not exist"),
+        (["run", "demo", "--set", "dataset=citiscapes"], "no data set 'citiscapes'; choose one of"),
+        (["run", "demo", "--set", "data_options={scene: x}"], "scene is 'x'"),
+        (["run", "demo", "--set", "device=gpu"], "device is 'gpu'; write auto"),
     ],
 )
-def test_a_wrong_command_exits_with_2_and_one_sentence(arguments, sentence, capsys):
-    assert main(arguments) == 2
+def test_a_wrong_command_exits_with_2_and_one_sentence(arguments, sentence, capsys, tmp_path):
+    assert main([*arguments, "--runs-dir", str(tmp_path)]) == 2
     error = capsys.readouterr().err
-    assert sentence in error and error.count("\n") == 1
+    assert re.search(sentence.replace("[", r"\["), error) and error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_that_does_not_exist_is_told_before_the_runs(tmp_path, capsys):
+    assert main(["run", str(grid_file(tmp_path, reports=["20_nope"])), "--runs-dir", str(tmp_path / "runs")]) == 2
+    assert "no notebook '20_nope'; there are: 00_start_here" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_fails_each_run_with_the_remedy(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert main(["run", str(grid_file(tmp_path)), "--runs-dir", str(tmp_path / "file")]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("FAILED toy-") and line.endswith("choose another --runs-dir") for line in lines) == 6
 
 
 def test_the_list_tells_what_is_to_do(tmp_path, capsys):
-    assert main(["list", str(grid_file(tmp_path)), "--runs-dir", str(tmp_path)]) == 0
+    assert main(["list", str(grid_file(tmp_path, grid={"seed": [90, 91]})), "--runs-dir", str(tmp_path)]) == 0
     assert len([line for line in capsys.readouterr().out.splitlines() if line.endswith("to do")]) == 6
 
 
@@ -91,3 +127,5 @@ def test_the_last_words_of_a_failed_run_are_its_error(tmp_path):
     log = tmp_path / "run.log"
     subprocess.run([sys.executable, "-c", "raise ValueError('the remedy')"], stderr=log.open("wb"), check=False)
     assert last_words(log) == "ValueError: the remedy"
+    log.unlink()
+    assert "its log is gone" in last_words(log)

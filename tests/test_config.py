@@ -1,7 +1,7 @@
 import pytest
 import yaml
 
-from oreal_lib.config import ConfigError, RunConfig, read_yaml
+from oreal_lib.config import ConfigError, RunConfig, parse_yaml, read_yaml
 from oreal_lib.paths import params_root
 
 DATA_SETS = ("toy", "camvid")
@@ -28,6 +28,15 @@ def test_every_value_stands_in_the_file(name):
         ({"query_size": 10}, "exactly one of query_size"),
         ({"val_share": 1.0}, "less than 1"),
         ({"augment_scale_min": 2.0}, "swap them"),
+        ({"learning_rate": "1.25e-4"}, "write 1.25e-04 without quotes"),
+        ({"steps": "1e3"}, "write 1000 without quotes"),
+        ({"steps": "0o7"}, "valid integer; write a number"),
+        ({"learning_rate": float("inf")}, "finite number"),
+        ({"seed": 2**64}, "less than 18446744073709551616"),
+        ({"width": None}, "height is 96, width is None; give both"),
+        ({"superpixel_levels": 99}, "levels is 99, but must be a whole number from 2 to 12"),
+        ({"model": "../x"}, "model is '../x', but a name has only letters"),
+        ({"strategy_options": {"nu": float("nan")}}, "strategy_options is {'nu': nan}, but can hold only"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_rule_and_remedy(change, sentence):
@@ -54,13 +63,32 @@ def test_a_missing_key_is_named():
     del values["patience"]
     with pytest.raises(ConfigError, match="parameter 'patience' is missing"):
         RunConfig.make(values)
+    with pytest.raises(ConfigError, match=r"\d+ parameters are missing \(height, width, val_share, ...\); add them"):
+        RunConfig.make({"dataset": "toy"} | {name: values[name] for name in ("seed",)})
+    with pytest.raises(ConfigError, match="the key 3 is int"):
+        RunConfig.make(values | {3: 4})
 
 
-@pytest.mark.parametrize("text, sentence", [("a: [1", "not valid YAML"), ("- 1", "must hold `key: value` lines")])
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("a: [1", "not valid YAML"),
+        ("- 1", "must hold `key: value` lines"),
+        ("# nothing", "holds nothing, but must hold"),
+        ("a: 1\nb: {c: 1, c: 2}", "line 2, column 11: 'c' stands there twice; keep one"),
+        ("a:\n\tb: 1", "line 2, column 1: .* indent with spaces, not with tabs"),
+        ("a: \xe4", "no UTF-8 text .* save it as UTF-8"),
+    ],
+)
 def test_a_broken_file_is_named(tmp_path, text, sentence):
-    (tmp_path / "bad.yaml").write_text(text)
-    with pytest.raises(ConfigError, match=sentence):
+    (tmp_path / "bad.yaml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigError, match=rf"bad.yaml .*{sentence}") as error:
         read_yaml(tmp_path / "bad.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_merged_mapping_may_be_overridden():
+    assert parse_yaml("a: &a {b: 1, c: 2}\nd: {<<: *a, b: 3}", "here")["d"] == {"b": 3, "c": 2}
 
 
 def test_a_missing_file_lists_what_there_is():

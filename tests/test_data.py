@@ -1,5 +1,6 @@
 import os
 import pickle
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -156,6 +157,16 @@ def test_an_edited_mask_is_other_data(tree):
     assert before != read(tree).identity
 
 
+def twice(tree, stem):
+    for kind, suffix in (("", ".jpg"), ("annot", ".png")):
+        shutil.copy(tree / f"train{kind}" / (stem + suffix), tree / f"test{kind}")
+
+
+def a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
 def remove(tree, *names):
     for name in names:
         (tree / name).unlink()
@@ -169,11 +180,14 @@ def remove(tree, *names):
         (lambda t: remove(t, "test/0001TP_1.jpg", "test/0001TP_2.jpg"), "test holds no images"),
         (lambda t: (t / "testannot").rename(t / "other"), "testannot is missing"),
         (lambda t: saved(t / "test", np.zeros((16, 24, 3), np.uint8), "0001TP_1.png"), "both 0001TP_1.jpg and 0001TP_1.png"),
+        (lambda t: (t / "train").rename(t / "TRAIN_"), r"train is missing; name the folder that holds train/ .* or copy"),
+        (lambda t: twice(t, "0016E5_07"), r"0016E5_07 lies in train/ and in test/ of .* remove one"),
+        (lambda t: a_folder(t / "train" / "0016E5_07.jpg"), r"0016E5_07.jpg cannot be read .* copy it again"),
     ],
 )
 def test_a_defect_of_the_folders_is_named_before_any_work(tree, spoil, message):
     spoil(tree)
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
+    with pytest.raises((ValueError, OSError), match=message):
         read(tree)
 
 
@@ -187,7 +201,10 @@ def test_a_long_list_of_defects_is_cut_to_ten(tree):
 def test_a_mask_of_another_size_names_both(tree):
     saved(tree / "trainannot", np.zeros((8, 24), np.uint8), "0016E5_07.png")
     source = read(tree)
-    with pytest.raises(ValueError, match=r"0016E5_07.jpg is 24x16 pixels.*0016E5_07.png is 24x8"):
+    with pytest.raises(ValueError, match=r"0016E5_07.jpg is 24x16 pixels.*0016E5_07.png is 24x8; both need one size, so"):
+        source.open(source.items[0])
+    saved(tree / "trainannot", np.zeros((24, 16), np.uint8), "0016E5_07.png")
+    with pytest.raises(ValueError, match=r"0016E5_07.png is 16x24; both need one size .*EXIF"):
         source.open(source.items[0])
 
 
@@ -267,6 +284,11 @@ def test_an_impossible_split_is_refused(wrong, message):
         draw_split(pool_of(10), 0, **wrong)
 
 
+def test_one_image_is_too_few_for_pool_and_validation():
+    with pytest.raises(ValueError, match=r"there is 1 training image, .* add images"):
+        draw_split(pool_of(1), 0)
+
+
 def test_a_pool_of_nothing_is_refused():
     with pytest.raises(ValueError, match="none is left for the pool"):  # the small group comes first, then the rest
         draw_split(pool_of(1, 9), SMALL_FIRST, val_by="sequence", val_images=5)
@@ -308,6 +330,8 @@ def test_unknown_names_and_options_list_the_choices():
         load_dataset("citiscapes")
     with pytest.raises(ValueError, match="camvid has no option 'validation'; it knows val"):
         load_dataset("camvid", options={"validation": "official"})
+    with pytest.raises(ValueError, match="options is 'draw', but must be a dictionary of val"):
+        load_dataset("camvid", options="draw")
 
 
 def test_home_is_the_environment_or_the_repository(monkeypatch, tmp_path):

@@ -69,7 +69,7 @@ def test_images_are_normalized_then_padded_with_the_mean_color(name):
 
 
 def test_a_lone_image_cannot_be_trained_on():
-    with pytest.raises(ValueError, match=r"batch of 1 .* 2 or more; drop the last"):
+    with pytest.raises(ValueError, match=r"batch of 1 .* 2 or more; raise batch_size"):
         build_model(DEEP, 3).train()(torch.rand(1, 3, 32, 32))
 
 

@@ -231,8 +231,9 @@ def test_pictures_of_many_sizes_are_fine_with_a_working_size(tmp_path):
 def test_wrong_arguments_are_refused(tmp_path):
     with pytest.raises(ValueError, match="height 24, width None; give both"):
         make(tmp_path, height=24)
-    with pytest.raises(ValueError, match="workers is 0"):
-        make(tmp_path, workers=0)
+    for workers in (0, "2"):
+        with pytest.raises(ValueError, match=f"workers is {workers!r}, but"):
+            make(tmp_path, workers=workers)
     untrained = Source("tiny", ("a",), (Item("0", "0", "test"),), broken, {})
     with pytest.raises(ValueError, match="no training images"):
         make(tmp_path, untrained)

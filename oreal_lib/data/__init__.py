@@ -15,12 +15,35 @@ from .prepare import StoreError, open_store
 from .source import Item, Source
 from .split import draw_split
 
-__all__ = ["READERS", "Item", "Source", "StoreError", "draw_split", "load_dataset", "open_store"]
+__all__ = ["READERS", "Item", "Source", "StoreError", "draw_split", "load_dataset", "open_source", "open_store"]
 
 READERS = {"toy": toy.read, "camvid": camvid.read}  # read(root, **options) -> Source
 
 TOY_SIZE = (96, 128)
 TOY_RECIPE = SuperpixelRecipe(count=200, levels=2, prior=2, bins=5, double_step=False, equalize="value")
+
+
+def open_source(
+    name: str,
+    root: str | Path | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    options: dict | None = None,
+) -> Source:
+    """A data set by name as its reader finds it: options and folders are checked, no picture is opened yet."""
+    if name not in READERS:
+        raise KeyError(f"there is no data set {name!r}; choose one of {', '.join(READERS)}")
+    keywords = inspect.signature(READERS[name]).parameters
+    known = [key for key in keywords if key not in ("root", "height", "width")]
+    if not isinstance(options or {}, dict):
+        raise ValueError(f"options is {options!r}, but must be a dictionary of {', '.join(known) or 'nothing'}")
+    options = dict(options or {})
+    if unknown := [key for key in options if key not in known]:
+        raise ValueError(f"{name} has no option {', '.join(map(repr, unknown))}; it knows {', '.join(known) or 'none'}")
+    if "height" in keywords:  # drawn at working size, nothing to resize
+        height, width = (height, width) if height or width else TOY_SIZE
+        options |= {"height": height, "width": width}
+    return READERS[name](root, **options)
 
 
 def load_dataset(
@@ -41,20 +64,12 @@ def load_dataset(
     recipe: superpixels; None takes those of the toy, else the official SEEDS.  options: keywords of the reader.
     store_root: where prepared data lies, None for `paths.prepared_root()`.
     """
-    if name not in READERS:
-        raise KeyError(f"there is no data set {name!r}; choose one of {', '.join(READERS)}")
-    options = dict(options or {})
-    keywords = inspect.signature(READERS[name]).parameters
-    known = [key for key in keywords if key not in ("root", "height", "width")]
-    if unknown := [key for key in options if key not in known]:
-        raise ValueError(f"{name} has no option {', '.join(map(repr, unknown))}; it knows {', '.join(known) or 'none'}")
+    source = open_source(name, root, height, width, options)
     if name == "toy":
         height, width = (height, width) if height or width else TOY_SIZE
         recipe = recipe or TOY_RECIPE
-    if "height" in keywords:  # drawn at working size, nothing to resize
-        options |= {"height": height, "width": width}
     store = prepare.prepare(
-        READERS[name](root, **options),
+        source,
         recipe or SuperpixelRecipe(),
         height=height,
         width=width,

@@ -14,7 +14,7 @@ import numpy as np
 
 from oreal_lib.types import IGNORE
 
-from .files import IMAGE_SUFFIXES, read_image, read_mask
+from .files import IMAGE_SUFFIXES, read_bytes, read_image, read_mask
 from .source import Item, Source
 
 CLASSES = "sky building pole road pavement tree sign fence car pedestrian bicyclist".split()
@@ -34,11 +34,15 @@ def read(root: str | Path | None = None, *, val: str = "draw") -> Source:
     root = _find(root)
     files: Files = {}
     for split in ("train", "test") if val == "draw" else ("train", "val", "test"):
-        files |= {(split, stem): pair for stem, pair in _pairs(root, split).items()}
+        pairs = _pairs(root, split)
+        for other, stem in files:
+            if stem in pairs:
+                raise ValueError(f"{stem} lies in {other}/ and in {split}/ of {root}, but no image may be in two; remove one")
+        files |= {(split, stem): pair for stem, pair in pairs.items()}
     items = tuple(Item(name, name.rpartition("_")[0] or name, split) for split, name in files)
     content = hashlib.sha256()
     for (split, name), pair in files.items():  # 40 MB: a fifth of a second, and an edited mask is never overlooked
-        content.update(f"{split}/{name}".encode() + b"".join(hashlib.sha256(p.read_bytes()).digest() for p in pair))
+        content.update(f"{split}/{name}".encode() + b"".join(hashlib.sha256(read_bytes(p)).digest() for p in pair))
     identity = {"reader": "camvid", "val": val, "void": VOID, "content": content.hexdigest()}
     return Source("camvid", tuple(CLASSES), items, partial(_open, files), identity)
 
@@ -80,7 +84,10 @@ def _pairs(root: Path, split: str) -> dict[str, tuple[Path, Path]]:
 def _listing(folder: Path) -> dict[str, Path]:
     """The pictures of a folder by stem; hidden and other files are passed over."""
     if not folder.is_dir():
-        raise FileNotFoundError(f"the CamVid folder {folder} is missing; copy the data set again, all its folders")
+        raise FileNotFoundError(
+            f"the CamVid folder {folder} is missing; name the folder that holds train/ trainannot/ test/ testannot/ "
+            "(in small letters), or copy the data set again"
+        )
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
@@ -101,8 +108,10 @@ def _open(files: Files, item: Item) -> tuple[np.ndarray, np.ndarray]:
     image_path, mask_path = files[item.split, item.name]
     image, mask = read_image(image_path), read_mask(mask_path, len(CLASSES), remap={VOID: IGNORE})
     if image.shape[:2] != mask.shape:
+        turned = " (does the image's EXIF turn it, and the mask was drawn unturned? Turn the mask)"
         raise ValueError(
             f"{image_path} is {image.shape[1]}x{image.shape[0]} pixels, but its mask {mask_path} is "
-            f"{mask.shape[1]}x{mask.shape[0]}; both need one size"
+            f"{mask.shape[1]}x{mask.shape[0]}; both need one size{turned if image.shape[1::-1] == mask.shape else ''}, "
+            "so save one of them again"
         )
     return image, mask

@@ -15,6 +15,14 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _SCALED_GREYS = {"L;2": 85, "L;4": 17}  # Pillow stretches 2- and 4-bit grey PNGs to 0..255 by these factors
 
 
+def read_bytes(path: str | Path) -> bytes:
+    """The content of a picture's file; OSError with the remedy where it cannot be had."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise OSError(f"{path} cannot be read ({error.strerror}); mend its link or its rights, or copy it again") from error
+
+
 def read_image(path: str | Path) -> np.ndarray:
     """The picture (h, w, 3) uint8 RGB, the way up its EXIF orientation says.
 

@@ -54,8 +54,8 @@ def prepare(
     """
     if (height is None) != (width is None) or any(s is not None and (type(s) is not int or s < 1) for s in (height, width)):
         raise ValueError(f"the working size is height {height}, width {width}; give both as whole pixels >= 1, or neither")
-    if workers is not None and workers < 1:
-        raise ValueError(f"workers is {workers}, but at least one process must do the work; give 1 or more")
+    if workers is not None and (type(workers) is not int or workers < 1):
+        raise ValueError(f"workers is {workers!r}, but at least one process must do the work; give 1 or more")
     if not any(item.split == "train" for item in source.items):
         raise ValueError(f"{source.name} has no training images, but superpixels are bought there; check its train folder")
     about = content(source, recipe, height, width)
@@ -134,7 +134,7 @@ def _writing(where: Path, needed: int | None = None) -> Iterator[None]:
         room = f" ({needed:,} bytes are needed)" if needed else ""
         raise OSError(
             f"the prepared data cannot be written to {where}{room}: {error.strerror or error}; "
-            "free some space, or choose another store_root"
+            "free some space, or choose another store_root (it lies below OREAL_HOME unless given)"
         ) from error
 
 

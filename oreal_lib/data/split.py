@@ -47,6 +47,8 @@ def draw_split(
 
 def _wanted(n_train: int, share: float, images: int | None) -> int:
     """How many validation images, at least one."""
+    if n_train < 2:
+        raise ValueError(f"there is {n_train} training image, but validation and the pool need one each; add images")
     if images is None:
         if not 0 < share < 1:
             raise ValueError(f"val_share is {share}, but must lie between 0 and 1")

@@ -55,7 +55,7 @@ class DeepLabV3Plus(nn.Module):
         if len(x) < 2 and self.aspp.convs[-1][2].training:
             raise ValueError(
                 f"a training batch of {len(x)} image, but DeepLabV3+ averages it to 1 x 1 and its batch norm there "
-                "needs 2 or more; drop the last incomplete batch, or call model.eval()"
+                "needs 2 or more; raise batch_size, drop the last incomplete batch, or call model.eval()"
             )
         features = self.backbone(x)
         low, high = self.reduce(features[self.low]), self.aspp(features[-1])

@@ -16,10 +16,10 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 
     Raises FileNotFoundError, or ValueError when the file cannot be read or holds anything but tensors by name.
     """
-    path = Path(path)
+    given, path = path, Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
-            f"weights={str(path)!r} is no file; pass none, imagenet, or the path of a .safetensors or .pth state dict"
+            f"weights={str(given)!r} is no file; pass none, imagenet, or the path of a .safetensors or .pth state dict"
         )
     try:
         # weights_only: a pickle from elsewhere must not run code
