@@ -232,7 +232,11 @@ class _Loader(yaml.SafeLoader):
 def parse_yaml(text: str | bytes, where: str) -> Any:
     """The plain value that YAML text means; ConfigError with `where`, the line and the remedy if it is none."""
     try:
-        return yaml.load(text, _Loader)
+        loader = _Loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except yaml.YAMLError as error:
         if isinstance(error, yaml.reader.ReaderError):
             raise ConfigError(f"{where} is no UTF-8 text ({error.reason}); save it as UTF-8") from None

@@ -57,6 +57,7 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
             workers=config.workers,
             report=report,
         )
+    check(config.strategy, config.aggregate, config.strategy_options, len(dataset.classes))
     pool, val = draw_split(
         dataset,
         config.seed,
@@ -75,10 +76,9 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
             f"{config.steps} steps of {query_size} superpixels ask for {config.steps * query_size}, but the pool has {n}; "
             "lower steps or query_size (query_share), or use more images"
         )
-    if not any((np.asarray(dataset.truth[i]) != IGNORE).any() for i in val):
-        raise ValueError(
-            f"none of the {len(val)} validation images has a labeled pixel, so no epoch can be the best; raise val_images or val_share"
-        )
+    for name, images, why in (("validation", val, "no epoch can be the best"), ("test", dataset.split["test"], "there is no mIoU")):
+        if not any((np.asarray(dataset.truth[i]) != IGNORE).any() for i in images):
+            raise ValueError(f"none of the {len(images)} {name} images has a labeled pixel, so {why}; give some with true masks")
     oracle = Oracle.dominant(dataset.truth[pool], superpixels, len(dataset.classes), config.void)
     return Setting(dataset, pool, val, superpixels, oracle, query_size)
 

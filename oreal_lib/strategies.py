@@ -106,15 +106,22 @@ STRATEGIES: dict[str, Strategy] = {
 }
 
 
-def check(name: str, how: str, options: dict) -> None:
-    """Ask the strategy one question about a pool of two superpixels; ValueError now for options it would refuse later."""
+def check(name: str, how: str, options: dict, n_classes: int = 256) -> None:
+    """Ask the strategy one question about a pool of two superpixels; ValueError now for options it would refuse later.
+
+    n_classes: C, or more than there can be while the data set is not known yet.
+    """
     known = list(inspect.signature(STRATEGIES[name]).parameters)[5:]
     for option in options:
         if option not in known:
             raise ValueError(f"strategy {name} has no option {option!r}; it knows: {', '.join(known) or 'none'}")
+    for option in ("nu", "lam", "max_share"):
+        value = options.get(option, 0.0)
+        if (value is not None or option != "max_share") and (type(value) not in (int, float) or not 0 <= value < np.inf):
+            raise ValueError(f"strategy {name}: {option} is {value!r}, but must be a number >= 0")
     pool = Superpixels.from_maps(np.array([[[0, 1]]], np.uint16))
-    regions = Regions(lambda: iter([torch.full((2, 1, 2), 0.5)]), pool, 2)
+    regions = Regions(lambda: iter([torch.full((n_classes, 1, 2), 1 / n_classes)]), pool, n_classes)
     try:
-        STRATEGIES[name](regions, Labels.none(2, 2), 1, how, np.random.default_rng(0), **options)
+        STRATEGIES[name](regions, Labels.none(2, n_classes), 1, how, np.random.default_rng(0), **options)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"strategy {name} refuses its options {options}: {error}") from None

@@ -11,7 +11,7 @@ ROWS = [
     "types paths atomic provenance",
     "scores aggregate balance select metrics oracle superpixels losses",
     "config data models",
-    "strategies train run_folder",
+    "strategies train run_folder grid",
     "loop",
     "results",
     "figures views",

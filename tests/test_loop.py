@@ -177,6 +177,17 @@ def test_validation_images_without_labels_are_refused(go, tiny, tiny_config):
         go(dataset=replace(tiny, truth=truth))
 
 
+def test_a_test_set_without_labels_or_images_is_refused(go, tiny):
+    truth = np.array(tiny.truth)
+    truth[tiny.split["test"]] = IGNORE
+    for broken, sentence in [
+        (replace(tiny, truth=truth), "none of the 4 test images has a labeled pixel"),
+        (replace(tiny, split=tiny.split | {"test": np.array([], int)}), "none of the 0 test images"),
+    ]:
+        with pytest.raises(ValueError, match=sentence):
+            go(dataset=broken)
+
+
 def test_the_whole_pool_can_be_asked(go):
     steps, folder = go(query_size=32)
     assert steps[-1].labeled_fraction == 1 and sorted(np.concatenate(asked(folder))) == list(range(96))

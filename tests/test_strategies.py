@@ -6,7 +6,7 @@ import torch
 
 from oreal_lib.aggregate import Regions
 from oreal_lib.config import RunConfig
-from oreal_lib.strategies import STRATEGIES
+from oreal_lib.strategies import STRATEGIES, check
 from oreal_lib.types import Labels, Superpixels
 
 C, IMAGES, H, W, K = 4, 5, 12, 10, 11
@@ -176,3 +176,27 @@ def test_bvsb_by_margin_is_an_option():
     margin = [1 - (np.sort(q, axis=0)[-1] - np.sort(q, axis=0)[-2]).mean() for q in each_superpixel(p, maps)]
     query = STRATEGIES["bvsb"](regions, Labels.none(IMAGES * K, C), 5, "mean", np.random.default_rng(0), form="margin")
     assert query.score == pytest.approx(np.sort(margin)[::-1][:5], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, options, sentence",
+    [
+        ("pixelbal", {"mu": 6}, "no option 'mu'; it knows: nu"),
+        ("pixelbal", {"nu": "abc"}, "nu is 'abc', but must be a number >= 0"),
+        ("pixelbal", {"nu": -3}, "nu is -3"),
+        ("cbal", {"lam": None}, "lam is None"),
+        ("oreal", {"max_share": "half"}, "max_share is 'half'"),
+        ("oreal", {"max_share": 0.1}, "max_share is 0.1, but with 2 classes"),
+        ("oreal", {"class_order": "foo"}, "class_order is 'foo'; choose one of index, rarest_first"),
+        ("bvsb", {"form": "xx"}, "form is 'xx'; choose one of ratio, margin"),
+        ("random", {"nu": 1}, "it knows: none"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_before_any_step(name, options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        check(name, "max", options, n_classes=2)
+
+
+def test_options_that_work_pass():
+    for name, options in [("oreal", {"max_share": 0.1, "class_order": "rarest_first"}), ("pixelbal", {"nu": 6}), ("bvsb", {})]:
+        check(name, "mean", options)
