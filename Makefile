@@ -24,7 +24,7 @@ demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, a tab
 	@echo "$(FIGURES)/demo_table.md           the table above: how much each strategy learns from the same number of clicks"
 	@echo "$(FIGURES)/demo_table.csv          the same numbers, unrounded"
 	@echo "$(FIGURES)/demo_curves.png         quality after every step, against clicks, against labeled pixels, and near borders"
-	@echo "$(FIGURES)/demo_mean_vs_max.png    what mean and max ask of the same model: insides of objects, or their borders"
+	@echo "$(FIGURES)/demo_mean_vs_max.png    what mean and max ask of the same model, and how unsure its pixels are"
 	@echo "$(FIGURES)/demo_*.json             which runs, commit, machine and versions each of them was made from"
 	@echo "runs/                            every run: its settings, each question it asked, its weights, its notebook"
 	@echo

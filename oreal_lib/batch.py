@@ -77,9 +77,11 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
     refuse(waiting)
     total = sum(_steps(c) for c in waiting)
     print(f"{len(configs)} runs, {len(configs) - len(waiting)} finished already, {total} steps to go, {jobs} at a time", flush=True)
-    said: dict[str, int] = {c.run_id: len(RunFolder(runs_dir / c.run_id).steps()) for c in waiting}
-    done_before, failed, began = sum(said.values()), 0, time.monotonic()
     by_id = {c.run_id: c for c in waiting}
+    said = {run_id: len(RunFolder(runs_dir / run_id).steps()) for run_id in by_id}
+    work = {run_id: _work(c) for run_id, c in by_id.items()}
+    to_do = sum(work[i] * (_steps(c) - said[i]) for i, c in by_id.items())
+    done, failed, began = 0.0, 0, time.monotonic()
     queue = list(by_id)
     processes: dict[str, subprocess.Popen] = {}
     try:
@@ -88,6 +90,7 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
                 run_id = queue.pop(0)
                 try:
                     processes[run_id] = start_run(by_id[run_id], runs_dir)
+                    _say(by_id[run_id], "started", began)
                 except OSError as error:
                     failed += 1
                     print(f"FAILED {run_id}: {error}; mend that, or choose another --runs-dir", flush=True)
@@ -95,8 +98,10 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
             for run_id, process in list(processes.items()):
                 code = process.poll()  # before the steps are read, so that a finished run's last step is not missed
                 for step in RunFolder(runs_dir / run_id).steps()[said[run_id] :]:
-                    said[run_id] = step.step
-                    _say(by_id[run_id], step, sum(said.values()), total, done_before, began)
+                    said[run_id], done = step.step, done + work[run_id]
+                    left = (time.monotonic() - began) / done * (to_do - done)
+                    text = f"step {step.step}: mIoU {100 * step.miou:.1f} % ({step.epochs} epochs)"
+                    _say(by_id[run_id], f"{text}; about {left:.0f} s left for all", began)
                 if code is not None:
                     del processes[run_id]
                     if code != 0:
@@ -128,14 +133,13 @@ def _steps(config: RunConfig) -> int:
     return config.steps if config.supervision == "active" else 1
 
 
-def _say(config: RunConfig, step: Any, done: int, total: int, done_before: int, began: float) -> None:
-    passed = time.monotonic() - began
-    left = passed / max(1, done - done_before) * (total - done)
-    print(
-        f"[{passed:5.0f} s, about {left:4.0f} s left] {done:3d}/{total} "
-        f"{title(config.column):36s} seed {config.seed} step {step.step}: mIoU {100 * step.miou:.1f} % ({step.epochs} epochs)",
-        flush=True,
-    )
+def _work(config: RunConfig) -> float:
+    """What one step of a run takes, in active steps: full supervision is one step of many epochs."""
+    return 1.0 if config.supervision == "active" else config.full_max_epochs / config.max_epochs
+
+
+def _say(config: RunConfig, text: str, began: float) -> None:
+    print(f"[{time.monotonic() - began:5.0f} s] {title(config.column):36s} seed {config.seed} {text}", flush=True)
 
 
 def stop(processes: list[subprocess.Popen]) -> None:
@@ -204,7 +208,15 @@ def main(arguments: list[str] | None = None) -> int:
             notebook(name)
         if options.what == "list":
             for config in configs:
-                print(config.run_id, "finished" if find(config, runs_dir) else "to do")
+                folder = find(config, runs_dir)
+                where = (
+                    "to do"
+                    if folder is None
+                    else "finished"
+                    if folder.path.parent == runs_dir
+                    else "to do (a published record is there)"
+                )
+                print(config.run_id, where)
             return 0
         if options.what == "publish":
             for folder in publish(configs, runs_dir):

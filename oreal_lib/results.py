@@ -193,6 +193,8 @@ def markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
             cells = ["100 (by definition)" if which == "full_dominant" else "-", "-"]
             cells += [cell(100 * full[v].mean(), 100 * full[v].std(ddof=1)) for v in ("miou", "boundary_miou")]
             lines.append(f"| {title(which)} | " + " | ".join(cells) + f" | - | 100 | {len(full)} |")
+    if summary["n"].nunique() > 1:
+        lines += ["", "The rows have different numbers of seeds, so their means are not comparable; finish the runs."]
     trained = frame.groupby("run_id")["epochs"].sum()
     reference, longest = frame[frame["column"] == "full_dominant"]["epochs"].min(), trained.max()
     if reference < longest:

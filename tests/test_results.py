@@ -70,6 +70,7 @@ def test_the_table_has_mean_sd_and_n_and_tells_what_was_not_run(configs, tmp_pat
     assert summary.loc["oreal max", "aualc_sd"] == pytest.approx(10 / 2**0.5)  # sample sd of two
     text = results.markdown(summary, frame)
     assert "| OREAL max | 80.0 ± 7.1 | 72.5 ± 17.7 | 50.0 ± 0.0 | 25.0 ± 0.0 | 80.0 ± 0.0 | 7.5 ± 2.1 | 2 |" in text
+    assert "The rows have different numbers of seeds" in text
     assert "| random | 60.0 | 65.0 | 40.0 | 20.0 |" in text and "| CBAL max | not run |" in text
     assert "*toy, 128 x 96, small_unet from scratch, at most 30 epochs per step; 2 seeds; abacus*" in text
     assert "(dominant labels) | 100 (by definition) | - | 50.0 | 25.0 |" in text
