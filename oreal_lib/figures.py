@@ -84,7 +84,7 @@ def draw_mean_vs_max(view: dict, axes: np.ndarray) -> np.ndarray:
     """
     draw_selection(view["image"], view["ids"], view["asked"][0], axes[0, 0], f"{view['titles'][0]}: {view['asked'][0].sum()} asked")
     draw_selection(view["image"], view["ids"], view["asked"][1], axes[0, 1], f"{view['titles'][1]}: {view['asked'][1].sum()} asked")
-    draw_uncertainty(view["uncertainty"], axes[1, 0], "pixel uncertainty (BvSB), the same for both")
+    draw_uncertainty(view["uncertainty"], axes[1, 0], "pixel uncertainty (BvSB)")
     draw_image(color_mask(view["truth"], len(view["classes"])), axes[1, 1], "truth")
     return axes
 
