@@ -16,7 +16,7 @@ FIGURES = $(if $(OREAL_HOME),$(OREAL_HOME)/,)figures
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
 
-demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, a table, two figures (5 minutes on two cores)
+demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, a table, two figures (7 minutes on two cores)
 	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.batch run demo $(if $(JOBS),--jobs $(JOBS))
 	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.batch report demo
 	@echo && cat "$(FIGURES)/demo_table.md"

@@ -107,6 +107,7 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
     yield from finished
     if folder.done is not None:
         return
+    build_model(config.model, 2)  # a misspelled model is told before the data are prepared, which can take long
     setting = open_setting(config, dataset, report)
     atomic.write_json(folder.path / "config.json", {"protocol": PROTOCOL, "run_id": config.run_id, **config.values()})
     folder.tidy(len(finished), config.keep_weights)
