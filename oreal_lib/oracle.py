@@ -6,25 +6,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .types import IGNORE, Labels, Superpixels
+from .types import IGNORE, Labels, Pictures, Superpixels, blank
 
 VOID_RULES = ("vote", "exclude")
 
 
-def dominant_label(truth: np.ndarray, ids: np.ndarray, n: int, n_classes: int, void: str = "vote") -> np.ndarray:
-    """(n, C) bool: the most frequent class of each superpixel, lowest id on a tie; no class where the answer is void.
+def class_votes(truth: np.ndarray, ids: np.ndarray, n: int, n_classes: int) -> np.ndarray:
+    """(n, C + 1) int64: how many pixels of each class, and last of void, each superpixel has.
 
     truth: (H, W) uint8 class ids or IGNORE.  ids: (H, W) integers 0..n-1.
-    void "vote" (Cai et al.): IGNORE is a candidate like any class; if it has the most pixels, the answer is void.
+    """
+    column = np.where(truth == IGNORE, n_classes, truth).astype(np.int64)
+    count = np.bincount(ids.ravel().astype(np.int64) * (n_classes + 1) + column.ravel(), minlength=n * (n_classes + 1))
+    return count.reshape(n, n_classes + 1)
+
+
+def dominant_label(votes: np.ndarray, void: str = "vote") -> np.ndarray:
+    """(n, C) bool: the most frequent class of each superpixel, lowest id on a tie; no class where the answer is void.
+
+    votes: (n, C + 1) of `class_votes`.
+    void "vote" (Cai et al.): void is a candidate like any class; if it has the most pixels, the answer is void.
     void "exclude": only pixels with a class vote; the answer is void where there are none.
     """
     if void not in VOID_RULES:
         raise ValueError(f"void rule is {void!r}; choose one of {', '.join(VOID_RULES)}")
-    column = np.where(truth == IGNORE, n_classes, truth).astype(np.int64)
-    count = np.bincount(ids.ravel().astype(np.int64) * (n_classes + 1) + column.ravel(), minlength=n * (n_classes + 1))
-    count = count.reshape(n, n_classes + 1)
-    if void == "exclude":
-        count[:, n_classes] = 0
+    n_classes = votes.shape[1] - 1
+    count = votes if void == "vote" else votes[:, :-1]
     winner = count.argmax(axis=1)  # argmax takes the first: a class wins a tie with void, which comes last
     winner[count.max(axis=1) == 0] = n_classes
     return winner[:, None] == np.arange(n_classes)
@@ -39,24 +46,28 @@ class Oracle:
     """
 
     answers: np.ndarray
-    void: np.ndarray | None = None
+    void: Pictures | None = None
 
     @classmethod
-    def dominant(cls, truth: np.ndarray, superpixels: Superpixels, n_classes: int, void: str = "vote") -> Oracle:
-        """The dominant-label oracle of truth (n_images, H, W) over the pool's superpixels (OREAL Sec. 3.1)."""
-        count = np.diff(superpixels.offset)
-        answers = [dominant_label(t, m, int(k), n_classes, void) for t, m, k in zip(truth, superpixels.maps, count, strict=True)]
-        return cls(np.concatenate(answers), np.asarray(truth) == IGNORE if void == "exclude" else None)
+    def dominant(cls, votes: np.ndarray, truth: Pictures, void: str = "vote") -> Oracle:
+        """The dominant-label oracle (OREAL Sec. 3.1) of the pool's votes (N, C + 1) and truth (n_images, H, W)."""
+        answers = dominant_label(np.asarray(votes), void)
+        if void == "vote":
+            return cls(answers)
+        hidden = blank(truth, bool)
+        for i, mask in enumerate(truth):
+            hidden[i][...] = mask == IGNORE
+        return cls(answers, hidden)
 
-    def paint(self, labels: Labels, superpixels: Superpixels) -> np.ndarray:
+    def paint(self, labels: Labels, superpixels: Superpixels) -> Pictures:
         """(n_images, H, W) uint8 training targets: each bought superpixel in its one class, IGNORE elsewhere."""
         named = labels.present.sum(axis=1)
         if (named > 1).any():
             raise ValueError("a superpixel with several classes has no single color to paint; use the weak-label losses")
         color = np.where(named == 1, labels.present.argmax(axis=1), IGNORE).astype(np.uint8)
-        target = np.empty(superpixels.maps.shape, np.uint8)
+        target = blank(superpixels.maps, np.uint8)
         for i, ids in enumerate(superpixels.maps):
-            target[i] = color[superpixels.offset[i] :][ids]
-        if self.void is not None:
-            target[self.void] = IGNORE
+            target[i][...] = color[superpixels.offset[i] :][ids]
+            if self.void is not None:
+                target[i][self.void[i]] = IGNORE
         return target

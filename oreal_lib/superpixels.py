@@ -21,6 +21,7 @@ _CHOICES = {
     "equalize": ("joint", "value", "none"),
     "hue": ("official", "scaled"),
     "connectivity": ("official", "largest"),
+    "at": ("native", "working"),
 }
 _RANGES = {"count": (1, MOST), "prior": (0, 5), "bins": (1, 100), "iterations": (1, 1000)}
 
@@ -37,6 +38,8 @@ class SuperpixelRecipe:
     hue: "official" hands hue in 0..360 to SEEDS, which clamps it, so that only S and V count; "scaled" divides by 360.
     connectivity: "official" keeps disconnected superpixels, "largest" gives smaller pieces away.
     compactness: of SLIC.
+    at: the size at which `data.prepare` cuts: "native", then brought to the working size by the nearest pixel
+        (official), or "working".
     """
 
     method: str = "seeds"
@@ -50,6 +53,7 @@ class SuperpixelRecipe:
     hue: str = "official"
     connectivity: str = "official"
     compactness: float = 10.0
+    at: str = "native"
 
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():

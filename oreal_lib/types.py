@@ -6,7 +6,8 @@ Pixels are torch, superpixels are numpy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,20 +16,48 @@ IGNORE = 255  # void: a pixel without a class, in every mask and every training 
 
 
 @dataclass(frozen=True)
+class Ragged:
+    """Pictures of different sizes, used like an array (n, h, w, ...): a number gives one, an index array gives a Ragged."""
+
+    parts: tuple[np.ndarray, ...]
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter(self.parts)
+
+    def __getitem__(self, index: int | np.ndarray) -> np.ndarray | Ragged:
+        if np.ndim(index):
+            return Ragged(tuple(self.parts[i] for i in np.arange(len(self.parts))[index]))
+        return self.parts[index]
+
+
+Pictures = np.ndarray | Ragged  # (n, h, w, ...): of one size or of several
+
+
+def blank(like: Pictures, dtype: type) -> Pictures:
+    """Pictures (n, h, w) of the sizes of `like` (n, h, w), to be filled."""
+    if isinstance(like, Ragged):
+        return Ragged(tuple(np.empty(part.shape, dtype) for part in like))
+    return np.empty(like.shape, dtype)
+
+
+@dataclass(frozen=True)
 class Superpixels:
     """A partition of every image of the pool. Global id = offset[image] + local id.
 
-    maps: (n_images, H, W) unsigned integers, local ids 0..k_i-1 (may be a memory map).
+    maps: (n_images, H, W) unsigned integers, local ids 0..k_i-1 (may be a memory map, or Ragged).
     offset: (n_images + 1,) int64, offset[-1] = N.
     size: (N,) int32 > 0, pixels of each superpixel.
     """
 
-    maps: np.ndarray
+    maps: Pictures
     offset: np.ndarray
     size: np.ndarray
 
     @classmethod
-    def from_maps(cls, maps: np.ndarray) -> Superpixels:
+    def from_maps(cls, maps: Pictures) -> Superpixels:
         """Count sizes and offsets of (n_images, H, W) dense local id maps (0..k-1, none empty)."""
         sizes = [np.bincount(np.asarray(m).ravel()) for m in maps]
         for i, size in enumerate(sizes):
@@ -47,9 +76,12 @@ class Superpixels:
 
     def subset(self, images: np.ndarray) -> Superpixels:
         """The superpixels of some images, renumbered in the order given."""
-        parts = [self.size[self.offset[i] : self.offset[i + 1]] for i in images]
-        offset = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).astype(np.int64)
-        return Superpixels(self.maps[images], offset, np.concatenate([*parts, []]).astype(np.int32))
+        offset = np.concatenate([[0], np.cumsum(np.diff(self.offset)[images])]).astype(np.int64)
+        return Superpixels(self.maps[images], offset, self.size[self.ids(images)])
+
+    def ids(self, images: np.ndarray) -> np.ndarray:
+        """(k,) int64: the global ids of all superpixels of some images, image by image in the order given."""
+        return np.concatenate([[], *(np.arange(self.offset[i], self.offset[i + 1]) for i in images)]).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -57,19 +89,27 @@ class Dataset:
     """Images, masks and superpixels at working size, usually memory maps of a prepared store.
 
     images: (n, H, W, 3) uint8 RGB.  truth: (n, H, W) uint8, class id or IGNORE; only oracle and metrics open it.
+    native_truth: (n, h, w) uint8, the masks at their native sizes (`truth` itself where these are the working size).
+    labeled: (n,) bool, False for an image without a mask (its truth is IGNORE everywhere).
     classes: C names.  names: n file stems.  groups: n names of the sequence (or the image itself) each image is from.
     split: "train", "val" (may be empty: drawn per run), "test" -> (k,) int64 positions in `images`.
-    superpixels: of the images split["train"], in that order.
+    superpixels: of the images split["train"], in that order.  votes: (N, C + 1) pixels of each class in each of these
+    superpixels where they were cut, void last.  vanished: (len(split["train"]),) how many superpixels of each image
+    were cut but have no pixel left at working size; they are in no other field.
     """
 
     name: str
     classes: tuple[str, ...]
-    images: np.ndarray
-    truth: np.ndarray
+    images: Pictures
+    truth: Pictures
+    native_truth: Pictures
+    labeled: np.ndarray
     names: tuple[str, ...]
     groups: tuple[str, ...]
     split: dict[str, np.ndarray]
     superpixels: Superpixels
+    votes: np.ndarray
+    vanished: np.ndarray
 
 
 class Query(NamedTuple):
@@ -138,3 +178,4 @@ class StepResult:
     border_share: float | None  # share of this step's query that touches a true class border; None without a query
     epochs: int
     seconds: dict[str, float]  # by phase: query, train, test
+    speed: dict[str, float] = field(default_factory=dict)  # training: images_per_s, waiting (share), peak_memory_mib

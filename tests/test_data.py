@@ -1,13 +1,16 @@
 import os
 import pickle
+import re
 import shutil
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from trees import camvid_tree, saved, scene
 
 from oreal_lib import paths
 from oreal_lib.data import READERS, draw_split, load_dataset
@@ -22,11 +25,6 @@ CAMVID = REPOSITORY.parent / "shared" / "data" / "camvid"
 
 
 # ---- one file
-
-
-def saved(folder, array, name="a.png", **how):
-    Image.fromarray(array).save(folder / name, **how)
-    return folder / name
 
 
 def four_bit_grey_png(path, rows):
@@ -110,32 +108,51 @@ def test_masks_of_colors_or_jpeg_are_refused(tmp_path):
         read_mask(saved(tmp_path, np.zeros((2, 2), np.uint8), "a.jpg"), 3)
 
 
+def test_colors_are_translated_whatever_the_file_is(tmp_path):
+    colors = {(0, 0, 0): 0, (255, 0, 0): 1, (9, 9, 9): 255}
+    rgb = np.array([[[0, 0, 0], [255, 0, 0], [9, 9, 9]]], np.uint8)
+    rgba = np.concatenate([rgb, np.full((1, 3, 1), 255, np.uint8)], axis=2)
+    palette = saved(tmp_path, np.array([[2, 0, 1]], np.uint8), "p.png", [(255, 0, 0), (9, 9, 9), (0, 0, 0)])
+    for path in (saved(tmp_path, rgb), saved(tmp_path, rgba, "b.png"), palette):
+        assert read_mask(path, 2, colors=colors).tolist() == [[0, 1, 255]]
+    for kind in (np.uint8, np.uint16):  # grey files hold indices all the same
+        assert read_mask(saved(tmp_path, np.array([[1, 0, 255]], kind)), 2, colors=colors).tolist() == [[1, 0, 255]]
+    rgba[0, 0, 3] = 7
+    with pytest.raises(ValueError, match=r"b.png is transparent at 1 pixels"):
+        read_mask(saved(tmp_path, rgba, "b.png"), 2, colors=colors)
+
+
+def test_colors_that_are_no_class_are_listed_the_most_frequent_first(tmp_path):
+    picture = np.zeros((2, 12, 3), np.uint8)
+    picture[0, :, 1] = np.arange(12)
+    picture[1, 1:4] = (1, 2, 3)
+    with pytest.raises(
+        ValueError, match=r"a.png holds 12 colors.*: \(1, 2, 3\) \(3 pixels\), \(0, 1, 0\) \(1 pixels\).*smoothing"
+    ) as e:
+        read_mask(saved(tmp_path, picture), 1, colors={(0, 0, 0): 0})
+    assert str(e.value).count("pixels)") == 10
+
+
 # ---- CamVid
 
 
 @pytest.fixture
 def tree(tmp_path):
     """A tiny CamVid: 3 + 1 + 2 pictures of 24x16."""
-    stems = {"train": ["0016E5_07", "0016E5_08", "Seq05VD_f01"], "val": ["0016E5_09"], "test": ["0001TP_1", "0001TP_2"]}
-    for split, names in stems.items():
-        for folder in (split, f"{split}annot"):
-            (tmp_path / "camvid" / folder).mkdir(parents=True)
-        for name in names:
-            saved(tmp_path / "camvid" / split, np.zeros((16, 24, 3), np.uint8), f"{name}.jpg")
-            saved(tmp_path / "camvid" / f"{split}annot", np.full((16, 24), 11, np.uint8), f"{name}.png")
-    return tmp_path / "camvid"
+    return camvid_tree(tmp_path / "camvid")
 
 
 def test_camvid_is_listed_by_split_and_sequence(tree):
     source = read(tree)
     assert [(i.name, i.group, i.split) for i in source.items][1:4] == [
-        ("0016E5_08", "0016E5", "train"),
-        ("Seq05VD_f01", "Seq05VD", "train"),
-        ("0001TP_1", "0001TP", "test"),
+        ("0016E5_00008", "0016E5", "train"),
+        ("Seq05VD_f00002", "Seq05VD", "train"),
+        ("0001TP_006690", "0001TP", "test"),
     ]
-    assert [i.name for i in read(tree, val="official").items if i.split == "val"] == ["0016E5_09"]
+    assert [i.name for i in read(tree, val="official").items if i.split == "val"] == ["0016E5_08000"]
     image, mask = pickle.loads(pickle.dumps(source.open))(source.items[0])
-    assert image.shape == (16, 24, 3) and (mask == 255).all()
+    expected_image, expected_mask = scene(np.random.default_rng(0), (16, 24), 11)
+    assert np.array_equal(image, expected_image) and np.array_equal(mask, expected_mask) and not source.problems
 
 
 def test_camvid_is_found_by_the_environment(tree, monkeypatch):
@@ -146,20 +163,20 @@ def test_camvid_is_found_by_the_environment(tree, monkeypatch):
         monkeypatch.setenv("OREAL_DATA", str(named))
         assert len(read().items) == 5
     monkeypatch.setenv("OREAL_DATA", str(tree / "train"))
-    with pytest.raises(FileNotFoundError, match="no train/ in it"):
+    with pytest.raises(FileNotFoundError, match="holds no CamVid: there is no train/ and trainannot/ in it"):
         read()
 
 
 def test_an_edited_mask_is_other_data(tree):
     before = read(tree).identity
     assert before == read(tree).identity
-    saved(tree / "trainannot", np.full((16, 24), 3, np.uint8), "0016E5_07.png")
+    saved(tree / "trainannot", np.full((16, 24), 3, np.uint8), "0016E5_00007.png")
     assert before != read(tree).identity
 
 
 def twice(tree, stem):
-    for kind, suffix in (("", ".jpg"), ("annot", ".png")):
-        shutil.copy(tree / f"train{kind}" / (stem + suffix), tree / f"test{kind}")
+    for kind in ("", "annot"):
+        shutil.copy(tree / f"train{kind}" / f"{stem}.png", tree / f"test{kind}")
 
 
 def a_folder(path):
@@ -172,39 +189,40 @@ def remove(tree, *names):
         (tree / name).unlink()
 
 
+def grey(tree, name):
+    saved((tree / name).parent, np.zeros((16, 24), np.uint8), (tree / name).name)
+
+
 @pytest.mark.parametrize(
-    "spoil, message",
+    "spoil, problems",
     [
-        (lambda t: remove(t, "trainannot/0016E5_07.png"), r"train holds 1 images without a mask: 0016E5_07.jpg"),
-        (lambda t: remove(t, "test/0001TP_1.jpg"), "testannot holds 1 masks without an image: 0001TP_1.png"),
-        (lambda t: remove(t, "test/0001TP_1.jpg", "test/0001TP_2.jpg"), "test holds no images"),
-        (lambda t: (t / "testannot").rename(t / "other"), "testannot is missing"),
-        (lambda t: saved(t / "test", np.zeros((16, 24, 3), np.uint8), "0001TP_1.png"), "both 0001TP_1.jpg and 0001TP_1.png"),
-        (lambda t: (t / "train").rename(t / "TRAIN_"), r"train is missing; name the folder that holds train/ .* or copy"),
-        (lambda t: twice(t, "0016E5_07"), r"0016E5_07 lies in train/ and in test/ of .* remove one"),
-        (lambda t: a_folder(t / "train" / "0016E5_07.jpg"), r"0016E5_07.jpg cannot be read .* copy it again"),
+        (lambda t: remove(t, "trainannot/0016E5_00007.png"), [r"^train/0016E5_00007.png has no mask.*; add it or remove this"]),
+        (lambda t: remove(t, "test/0001TP_006690.png"), ["^testannot/0001TP_006690.png has no image"]),
+        (lambda t: remove(t, "test/0001TP_006690.png", "test/0001TP_006691.png"), ["test/ holds no pictures; copy"]),
+        (lambda t: (t / "testannot").rename(t / "other"), ["testannot/ is missing; copy"]),
+        (lambda t: grey(t, "test/0001TP_006690.jpg"), ["test/0001TP_006690.png and 0001TP_006690.jpg have one name.*keep one"]),
+        (lambda t: twice(t, "0016E5_00007"), [r"0016E5_00007 lies in train/ and in test/.*; remove one"]),
+        (lambda t: a_folder(t / "train/0016E5_00007.png"), ["0016E5_00007.png cannot be read.*copy it again", "has no image"]),
+        (lambda t: (t / "train/x.gif").touch(), ["train/x.gif is of a format that is not read; save it as PNG"]),
+        (lambda t: [grey(t, f"train/extra_{i}.png") for i in range(13)], ["extra_.* has no mask"] * 13),
+        (lambda t: [(t / "train" / n).touch() for n in ("Thumbs.db", ".a.png", "readme.txt")], []),
     ],
 )
-def test_a_defect_of_the_folders_is_named_before_any_work(tree, spoil, message):
+def test_defects_of_the_folders_are_listed_before_any_work(tree, spoil, problems):
     spoil(tree)
-    with pytest.raises((ValueError, OSError), match=message):
-        read(tree)
-
-
-def test_a_long_list_of_defects_is_cut_to_ten(tree):
-    for i in range(13):
-        saved(tree / "train", np.zeros((16, 24, 3), np.uint8), f"extra_{i:02d}.png")
-    with pytest.raises(ValueError, match=r"13 images without a mask: extra_00.png.*extra_09.png and 3 more"):
-        read(tree)
+    found = read(tree).problems
+    assert len(found) == len(problems), found
+    for line, pattern in zip(found, problems, strict=True):
+        assert re.search(pattern, line), line
 
 
 def test_a_mask_of_another_size_names_both(tree):
-    saved(tree / "trainannot", np.zeros((8, 24), np.uint8), "0016E5_07.png")
+    saved(tree / "trainannot", np.zeros((8, 24), np.uint8), "0016E5_00007.png")
     source = read(tree)
-    with pytest.raises(ValueError, match=r"0016E5_07.jpg is 24x16 pixels.*0016E5_07.png is 24x8; both need one size, so"):
+    with pytest.raises(ValueError, match=r"0016E5_00007.png is 24x16 pixels.*0016E5_00007.png is 24x8; both need one size, so"):
         source.open(source.items[0])
-    saved(tree / "trainannot", np.zeros((24, 16), np.uint8), "0016E5_07.png")
-    with pytest.raises(ValueError, match=r"0016E5_07.png is 16x24; both need one size .*EXIF"):
+    saved(tree / "trainannot", np.zeros((24, 16), np.uint8), "0016E5_00007.png")
+    with pytest.raises(ValueError, match=r"0016E5_00007.png is 16x24; both need one size .*EXIF"):
         source.open(source.items[0])
 
 
@@ -231,7 +249,20 @@ def pool_of(*groups, val=0):
     split = {"train": np.arange(n), "val": np.arange(n, n + val), "test": np.arange(0)}
     nothing = Superpixels.from_maps(np.zeros((n, 1, 1), np.uint16))
     empty = np.zeros((n + val, 1, 1), np.uint8)
-    return Dataset("d", ("a",), empty, empty, tuple(names), tuple(labels + ["v"] * val), split, nothing)
+    return Dataset(
+        name="d",
+        classes=("a",),
+        images=empty,
+        truth=empty,
+        native_truth=empty,
+        labeled=np.ones(n + val, bool),
+        names=tuple(names),
+        groups=tuple(labels + ["v"] * val),
+        split=split,
+        superpixels=nothing,
+        votes=np.ones((n, 2), np.uint32),
+        vanished=np.zeros(n, int),
+    )
 
 
 @pytest.mark.parametrize("val_by", ["image", "block", "sequence"])
@@ -340,3 +371,12 @@ def test_home_is_the_environment_or_the_repository(monkeypatch, tmp_path):
     monkeypatch.setenv("OREAL_HOME", str(tmp_path))
     assert paths.prepared_root() == Path(os.path.realpath(tmp_path)) / "data" / "prepared"
     assert {paths.runs_root().name, paths.figures_root().name, paths.params_root().name} == {"runs", "figures", "params"}
+
+
+def test_images_without_a_mask_are_neither_asked_nor_evaluated():
+    whole = pool_of(10)
+    some = replace(whole, labeled=np.arange(10) % 2 == 0)
+    pool, val = draw_split(some, 0, val_images=2)
+    assert sorted([*pool, *val]) == [0, 2, 4, 6, 8]
+    with pytest.raises(ValueError, match=r"none of the 10 training images of d has a mask.*let a person be the oracle"):
+        draw_split(replace(whole, labeled=np.zeros(10, bool)), 0)

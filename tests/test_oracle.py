@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from oreal_lib.oracle import Oracle, dominant_label
-from oreal_lib.types import IGNORE, Labels, Superpixels
+from oreal_lib.oracle import Oracle, class_votes, dominant_label
+from oreal_lib.types import IGNORE, Labels, Ragged, Superpixels
 
 V = IGNORE
 IDS = np.array([[0, 0, 0, 1, 1, 1]])
@@ -18,18 +18,18 @@ IDS = np.array([[0, 0, 0, 1, 1, 1]])
     ],
 )
 def test_dominant_label_by_hand(truth, void, expected):
-    answers = dominant_label(np.array([truth], np.uint8), IDS, 2, 3, void)
+    answers = dominant_label(class_votes(np.array([truth], np.uint8), IDS, 2, 3), void)
     assert [int(a.argmax()) if a.any() else None for a in answers] == expected
 
 
 def test_a_class_wins_a_tie_with_void():
-    assert dominant_label(np.array([[2, V]], np.uint8), np.array([[0, 0]]), 1, 3)[0].tolist() == [False, False, True]
+    assert dominant_label(np.array([[0, 0, 1, 1]]))[0].tolist() == [False, False, True]
 
 
 def test_dominant_label_agrees_with_counting_one_by_one():
     rng = np.random.default_rng(0)
     truth, ids = rng.choice([0, 1, 2, V], (30, 30)).astype(np.uint8), rng.integers(0, 40, (30, 30))
-    answers = dominant_label(truth, ids, 41, 3)  # id 40 does not occur: no answer
+    answers = dominant_label(class_votes(truth, ids, 41, 3))  # id 40 does not occur: no answer
     for k in range(41):
         values, counts = np.unique(truth[ids == k], return_counts=True)
         best = values[counts.argmax()] if len(values) else V
@@ -40,22 +40,31 @@ def test_dominant_label_agrees_with_counting_one_by_one():
 def two_images():
     truth = np.array([[[0, 0, V, 2, 2, 2]], [[1, 1, 1, V, V, V]]], np.uint8)
     superpixels = Superpixels.from_maps(np.stack([IDS, IDS]).astype(np.uint16))
-    return truth, superpixels
+    return truth, superpixels, np.concatenate([class_votes(t, IDS, 2, 3) for t in truth])
 
 
 def test_only_bought_superpixels_are_painted_and_whole(two_images):
-    truth, superpixels = two_images
-    oracle = Oracle.dominant(truth, superpixels, 3)
+    truth, superpixels, votes = two_images
+    oracle = Oracle.dominant(votes, truth)
     labels = Labels.none(4, 3).reveal([0, 3], oracle.answers[[0, 3]], step=1)
     assert oracle.paint(labels, superpixels).tolist() == [[[0, 0, 0, V, V, V]], [[V] * 6]]
     assert labels.clicks == 2 and labels.class_counts().tolist() == [1, 0, 0]  # void cost a click, and is no class
 
 
 def test_exclude_leaves_void_pixels_void(two_images):
-    truth, superpixels = two_images
-    oracle = Oracle.dominant(truth, superpixels, 3, void="exclude")
+    truth, superpixels, votes = two_images
+    oracle = Oracle.dominant(votes, truth, "exclude")
     labels = Labels.none(4, 3).reveal(np.arange(4), oracle.answers, step=1)
     assert oracle.paint(labels, superpixels).tolist() == [[[0, 0, V, 2, 2, 2]], [[1, 1, 1, V, V, V]]]
+
+
+def test_images_of_different_sizes_are_painted_alike():
+    truth = Ragged((np.array([[1, V, 0]], np.uint8), np.array([[1], [1]], np.uint8)))
+    superpixels = Superpixels.from_maps(Ragged((np.array([[0, 0, 1]], np.uint16), np.array([[0], [0]], np.uint16))))
+    votes = np.array([[0, 1, 1], [1, 0, 0], [0, 2, 0]])
+    oracle = Oracle.dominant(votes, truth, "exclude")
+    painted = oracle.paint(Labels.none(3, 2).reveal([0, 2], oracle.answers[[0, 2]], step=1), superpixels)
+    assert [p.tolist() for p in painted] == [[[1, V, V]], [[1], [1]]]
 
 
 @pytest.mark.parametrize("ids", [[1, 1], [0]])

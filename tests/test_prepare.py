@@ -4,6 +4,7 @@ import shutil
 import time
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
@@ -13,7 +14,10 @@ import pytest
 from oreal_lib.data import store as store_module
 from oreal_lib.data.prepare import StoreError, open_store, prepare
 from oreal_lib.data.source import Item, Source
+from oreal_lib.data.store import ARRAYS
+from oreal_lib.oracle import class_votes
 from oreal_lib.superpixels import SuperpixelRecipe, superpixels
+from oreal_lib.types import Ragged
 
 GRID = SuperpixelRecipe(method="grid", count=12)
 
@@ -57,10 +61,69 @@ def test_images_masks_and_superpixels_follow_the_working_size(tmp_path):
     assert set(np.unique(dataset.truth)) <= {0, 1, 255} and (dataset.truth[0, 5] == np.repeat([0, 1], 10)).all()
 
 
+def block(height, width, item):
+    """A picture of noise, its mask the class of 4x4 blocks."""
+    rng = np.random.default_rng(int(item.name))
+    mask = rng.integers(0, 2, (height // 4, width // 4)).repeat(4, 0).repeat(4, 1).astype(np.uint8)
+    return rng.integers(0, 256, (height, width, 3), np.uint8), mask
+
+
+def test_superpixels_are_cut_at_native_size_and_follow_by_the_nearest_pixel(tmp_path):
+    recipe = SuperpixelRecipe(method="grid", count=48)
+    dataset = open_store(make(tmp_path, small(opened=partial(block, 24, 32)), recipe, height=12, width=16))
+    image, mask = block(24, 32, Item("2", "g", "train"))
+    cut = superpixels(image, recipe)
+    assert np.array_equal(dataset.superpixels.maps[1], cut[1::2, 1::2])  # half the size: the nearest of 2x2 is the lower right
+    assert np.array_equal(dataset.votes[48:96], class_votes(mask, cut, 48, 2)) and not dataset.vanished.any()
+    assert dataset.truth.shape == (5, 12, 16) and np.array_equal(dataset.native_truth[2], mask)
+    working = open_store(make(tmp_path, small(opened=partial(block, 24, 32)), replace(recipe, at="working"), height=12, width=16))
+    assert np.array_equal(working.votes[48:96], class_votes(working.truth[2], working.superpixels.maps[1], 48, 2))
+
+
+def test_superpixels_that_vanish_are_counted_and_in_nothing_else(tmp_path):
+    lines = []
+    recipe = SuperpixelRecipe(method="grid", count=24 * 32)  # a superpixel a pixel; one in four has a pixel left
+    store = make(tmp_path, small(opened=partial(block, 24, 32)), recipe, lines.append, height=12, width=16)
+    dataset = open_store(store)
+    assert dataset.vanished.tolist() == [576] * 3 and len(dataset.superpixels) == len(dataset.votes) == 3 * 192
+    assert all(np.array_equal(np.unique(ids), np.arange(192)) for ids in dataset.superpixels.maps)
+    _, mask = block(24, 32, Item("0", "g", "train"))
+    left = mask.ravel()[np.arange(24 * 32).reshape(24, 32)[1::2, 1::2].ravel()]  # the class of each one that is left
+    assert np.array_equal(dataset.votes[:192].argmax(1), left) and (dataset.votes.sum(1) == 1).all()
+    assert "1,728 of 2,304 superpixels have no pixel at working size and are never asked" in lines[-1]
+
+
+def test_pictures_of_many_sizes_keep_them_where_that_is_allowed(tmp_path):
+    dataset = open_store(make(tmp_path, small(opened=growing), mixed=True))
+    shapes = [(24 + i, 32) for i in range(5)]
+    assert isinstance(dataset.images, Ragged) and [image.shape for image in dataset.images] == [(*s, 3) for s in shapes]
+    assert [mask.shape for mask in dataset.truth] == shapes and dataset.native_truth is dataset.truth
+    for i, which in enumerate((0, 2, 4)):
+        image, mask = growing(Item(str(which), "g", "train"))
+        assert np.array_equal(dataset.images[which], image) and np.array_equal(dataset.truth[which], mask)
+        assert np.array_equal(dataset.superpixels.maps[i], superpixels(image, GRID))
+    sizes = [image.shape[0] * 32 for image in dataset.images]
+    assert dataset.superpixels.size.sum() == dataset.votes.sum() == sizes[0] + sizes[2] + sizes[4]
+    resized = open_store(make(tmp_path, small(opened=growing), height=24, width=32))
+    assert resized.truth.shape == (5, 24, 32) and [mask.shape for mask in resized.native_truth] == shapes
+
+
+def unlabeled(item):
+    image, mask = draw(24, 32, 0, item)
+    return image, None if item.name in "02" else mask
+
+
+def test_a_picture_without_a_mask_is_void_and_said_to_be_unlabeled(tmp_path):
+    dataset = open_store(make(tmp_path, small(opened=unlabeled)))
+    assert dataset.labeled.tolist() == [False, True, False, True, True]
+    assert (dataset.truth[0] == 255).all() and dataset.votes[:12, :2].sum() == 0 and dataset.votes[:12, 2].sum() == 24 * 32
+
+
 def test_two_processes_write_what_one_writes(tmp_path):
     one, two = make(tmp_path / "one"), make(tmp_path / "two", workers=2)
     assert one.name == two.name
-    for name in ("images.npy", "truth.npy", "superpixels.npy"):
+    assert {path.name for path in one.iterdir()} == {f"{name}.npy" for name in ARRAYS if name != "native_truth"} | {"manifest.json"}
+    for name in (path.name for path in one.glob("*.npy")):
         assert (one / name).read_bytes() == (two / name).read_bytes()
 
 
@@ -79,7 +142,7 @@ def test_the_key_changes_with_all_that_decides_the_content(tmp_path):
 def test_a_prepared_store_is_not_made_again(tmp_path):
     lines = []
     make(tmp_path, report=lines.append)
-    assert "preparing tiny: 5 images at 32x24, grid superpixels" in lines[0] and "prepared tiny: 5 images" in lines[-1]
+    assert "preparing tiny: 5 images at native size, grid superpixels" in lines[0] and "prepared tiny: 5 images" in lines[-1]
     lines.clear()
     make(tmp_path, report=lines.append)
     assert lines == []
@@ -130,6 +193,7 @@ def in_manifest(path, **changes):
 @pytest.mark.parametrize(
     "harm, message",
     [
+        (lambda s: flip_a_byte(s / "votes.npy"), r"votes.npy was changed"),
         (lambda s: flip_a_byte(s / "truth.npy"), r"truth.npy was changed.*delete the folder"),
         (lambda s: (s / "images.npy").write_bytes((s / "images.npy").read_bytes()[:-9]), r"images.npy has \d+ bytes, but"),
         (lambda s: (s / "superpixels.npy").unlink(), "superpixels.npy is missing"),

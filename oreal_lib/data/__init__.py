@@ -10,14 +10,22 @@ from oreal_lib.paths import prepared_root
 from oreal_lib.superpixels import SuperpixelRecipe
 from oreal_lib.types import Dataset
 
-from . import camvid, prepare, toy
+from . import camvid, cityscapes, endovis, folder, monarch, prepare, toy, voc
 from .prepare import StoreError, open_store
 from .source import Item, Source
 from .split import draw_split
 
 __all__ = ["READERS", "Item", "Source", "StoreError", "draw_split", "load_dataset", "open_source", "open_store"]
 
-READERS = {"toy": toy.read, "camvid": camvid.read}  # read(root, **options) -> Source
+READERS = {  # read(root, **options) -> Source
+    "toy": toy.read,
+    "camvid": camvid.read,
+    "voc": voc.read,
+    "cityscapes": cityscapes.read,
+    "endovis": endovis.read,
+    "monarch": monarch.read,
+    "folder": folder.read,
+}
 
 TOY_SIZE = (96, 128)
 TOY_RECIPE = SuperpixelRecipe(count=200, levels=2, prior=2, bins=5, double_step=False, equalize="value")
@@ -29,8 +37,12 @@ def open_source(
     height: int | None = None,
     width: int | None = None,
     options: dict | None = None,
+    strict: bool = True,
 ) -> Source:
-    """A data set by name as its reader finds it: options and folders are checked, no picture is opened yet."""
+    """A data set by name as its reader finds it: options and folders are checked, no picture is opened yet.
+
+    strict: ValueError with the first ten problems where something is wrong with the folders; else they are in the Source.
+    """
     if name not in READERS:
         raise KeyError(f"there is no data set {name!r}; choose one of {', '.join(READERS)}")
     keywords = inspect.signature(READERS[name]).parameters
@@ -43,7 +55,14 @@ def open_source(
     if "height" in keywords:  # drawn at working size, nothing to resize
         height, width = (height, width) if height or width else TOY_SIZE
         options |= {"height": height, "width": width}
-    return READERS[name](root, **options)
+    source = READERS[name](root, **options)
+    if strict and (problems := source.problems):
+        more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
+        raise ValueError(
+            f"{name} cannot be used: {len(problems)} problem{'s' * (len(problems) > 1)}: {'; '.join(problems[:10])}{more}. "
+            f"`python -m oreal_lib.data check {name}` finds all, inside the pictures too"
+        )
+    return source
 
 
 def load_dataset(
@@ -52,6 +71,7 @@ def load_dataset(
     root: str | Path | None = None,
     height: int | None = None,
     width: int | None = None,
+    resize: str = "square",
     recipe: SuperpixelRecipe | None = None,
     options: dict | None = None,
     store_root: str | Path | None = None,
@@ -61,6 +81,7 @@ def load_dataset(
     """A data set by name, read and prepared unless it is already, then opened as memory maps.
 
     root: folder of the raw data.  height, width: working size, None and None for the native one (toy: 96x128).
+    resize: "square" stretches every picture to the working size; "crop" keeps native sizes, the training then crops.
     recipe: superpixels; None takes those of the toy, else the official SEEDS.  options: keywords of the reader.
     store_root: where prepared data lies, None for `paths.prepared_root()`.
     """
@@ -68,11 +89,14 @@ def load_dataset(
     if name == "toy":
         height, width = (height, width) if height or width else TOY_SIZE
         recipe = recipe or TOY_RECIPE
+    elif resize == "crop":
+        height = width = None
     store = prepare.prepare(
         source,
         recipe or SuperpixelRecipe(),
         height=height,
         width=width,
+        mixed=resize == "crop",
         store_root=store_root or prepared_root(),
         workers=workers,
         report=report,

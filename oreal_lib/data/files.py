@@ -11,6 +11,8 @@ from PIL import Image, ImageOps
 
 from oreal_lib.types import IGNORE
 
+from .source import Item
+
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _SCALED_GREYS = {"L;2": 85, "L;4": 17}  # Pillow stretches 2- and 4-bit grey PNGs to 0..255 by these factors
 
@@ -41,35 +43,113 @@ def read_image(path: str | Path) -> np.ndarray:
         return np.array(picture.convert("RGB"))
 
 
-def read_mask(path: str | Path, n_classes: int, void: int = IGNORE, remap: dict[int, int] | None = None) -> np.ndarray:
+def read_mask(
+    path: str | Path,
+    n_classes: int,
+    void: int = IGNORE,
+    remap: dict[int, int] | None = None,
+    colors: dict[tuple[int, int, int], int] | None = None,
+) -> np.ndarray:
     """Class ids (h, w) uint8: 0..n_classes-1, or 255 where the file says `void`.
 
-    The file holds one index per pixel, grey or palette; a palette's colors are never looked at. remap: index in the
-    file -> class id or 255; indices it does not name stay. Raises ValueError naming the file: colors, lossy JPEG,
-    or indices that are no class (they are listed with their pixel counts).
+    The file holds one index per pixel (8 or 16 bits), grey or palette; a palette's colors are never looked at.
+    remap: index in the file -> class id or 255; indices it does not name stay. colors: (r, g, b) -> class id or 255;
+    with it a file with colors (RGB, a palette, RGBA that is opaque) is translated by them, a grey one still holds indices.
+    Raises ValueError naming the file: colors nobody explained, lossy JPEG, or indices or colors that are no class (the
+    first ten are listed with their pixel counts).
     """
     with _opened(path, "mask") as (picture, raw_mode):
         if picture.format == "JPEG":
             raise ValueError(f"the mask {path} is a JPEG, which blurs class indices; save masks as PNG")
+        if colors is not None and picture.mode in ("P", "PA", "RGB", "RGBA"):
+            return _from_colors(picture, colors, path)
         if picture.mode not in ("1", "L", "P") and not picture.mode.startswith("I"):
             raise ValueError(
                 f"the mask {path} holds colors (mode {picture.mode}), but one class index per pixel is needed; "
                 "translate each color to its class id and save a grey or palette PNG"
             )
-        raw = np.asarray(picture).astype(np.int64)
-    values, inverse, pixels = np.unique(raw // _SCALED_GREYS.get(raw_mode, 1), return_inverse=True, return_counts=True)
+        raw = np.asarray(picture).astype(np.int64) // _SCALED_GREYS.get(raw_mode, 1)
+    values = np.unique(raw) if raw.min() < 0 or raw.max() > 65_535 else np.flatnonzero(np.bincount(raw.ravel()))
     target = {void: IGNORE} | (remap or {})
     classes = np.array([target.get(value, value) for value in values.tolist()])
     wrong = ((classes < 0) | (classes >= n_classes)) & (classes != IGNORE)
     if void != IGNORE:  # then 255 in the file is an index like any other
         wrong |= (values == IGNORE) & (IGNORE not in target)
     if wrong.any():
-        listed = ", ".join(f"{v} ({n} pixels)" for v, n in list(zip(values[wrong], pixels[wrong], strict=True))[:10])
+        listed = ", ".join(f"{v} ({np.count_nonzero(raw == v)} pixels)" for v in values[wrong][:10])
+        allowed = _ranges({*range(n_classes), void, *remap}) if remap else f"0..{n_classes - 1} and {void} for void"
         raise ValueError(
             f"the mask {path} holds {wrong.sum()} values that are no class: {listed}; "
-            f"allowed are 0..{n_classes - 1} and {void} for void, so name all classes or remap these values"
+            f"allowed are {allowed}, so name all classes or remap these values"
         )
-    return classes[inverse].reshape(raw.shape).astype(np.uint8)
+    if values[0] < 0 or values[-1] > 65_535:
+        return classes[np.searchsorted(values, raw)].astype(np.uint8)
+    table = np.zeros(values[-1] + 1, np.uint8)
+    table[values] = classes
+    return table[raw]
+
+
+def open_pair(
+    item: Item,
+    *,
+    n_classes: int,
+    void: int = IGNORE,
+    remap: dict[int, int] | None = None,
+    colors: dict[tuple[int, int, int], int] | None = None,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Image (h, w, 3) uint8 and mask (h, w) uint8 of an item, None for the mask it does not have; the rest as `read_mask`.
+
+    `functools.partial(open_pair, n_classes=...)` is what the readers of folders hand out as `Source.open`.
+    """
+    image = read_image(item.image)
+    if item.mask is None:
+        return image, None
+    mask = read_mask(item.mask, n_classes, void, remap, colors)
+    if image.shape[:2] != mask.shape:
+        turned = " (does the image's EXIF turn it, and the mask was drawn unturned? Turn the mask)"
+        raise ValueError(
+            f"{item.image} is {image.shape[1]}x{image.shape[0]} pixels, but its mask {item.mask} is "
+            f"{mask.shape[1]}x{mask.shape[0]}; both need one size{turned if image.shape[1::-1] == mask.shape else ''}, "
+            "so save one of them again"
+        )
+    return image, mask
+
+
+def _ranges(numbers: set[int]) -> str:
+    """ "0..3, 7" for 0, 1, 2, 3, 7."""
+    ends: list[list[int]] = []
+    for number in sorted(numbers):
+        if ends and number == ends[-1][1] + 1:
+            ends[-1][1] = number
+        else:
+            ends.append([number, number])
+    return ", ".join(f"{a}..{b}" if a < b else str(a) for a, b in ends)
+
+
+def _from_colors(picture: Image.Image, colors: dict[tuple[int, int, int], int], path: str | Path) -> np.ndarray:
+    """Class ids (h, w) uint8 of a picture whose colors mean classes."""
+    if picture.mode in ("RGBA", "PA"):
+        if (alpha := np.asarray(picture.convert("RGBA"))[..., 3]).min() < 255:
+            raise ValueError(
+                f"the mask {path} is transparent at {np.count_nonzero(alpha < 255)} pixels, so their class is unclear; "
+                "save it without transparency"
+            )
+    code = np.asarray(picture.convert("RGB")).astype(np.int32) @ np.array([65_536, 256, 1], np.int32)
+    known = sorted((65_536 * r + 256 * g + b, target) for (r, g, b), target in colors.items())
+    codes, targets = np.array([k for k, _ in known]), np.array([t for _, t in known], np.uint8)
+    place = np.minimum(np.searchsorted(codes, code), len(codes) - 1)
+    if (wrong := codes[place] != code).any():
+        values, pixels = np.unique(code[wrong], return_counts=True)
+        listed = ", ".join(
+            f"({values[i] >> 16}, {values[i] >> 8 & 255}, {values[i] & 255}) ({pixels[i]} pixels)"
+            for i in np.argsort(-pixels, kind="stable")[:10]
+        )
+        blended = ", or save the mask again without smoothing its edges" if len(values) > 10 else ""
+        raise ValueError(
+            f"the mask {path} holds {len(values)} colors that are no class: {listed}; "
+            f"give each of them a class or make it void{blended}"
+        )
+    return targets[place]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A raw data set turned once into three arrays on disk (`store`), which every run then only slices.
+"""A raw data set turned once into a few arrays on disk (`store`), which every run then only slices.
 
 The images are worked on in parallel. A store is whole or not there, whatever happens in between.
 """
@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
@@ -24,11 +24,12 @@ import filelock
 import numpy as np
 
 from oreal_lib.atomic import write_json
-from oreal_lib.superpixels import SuperpixelRecipe, superpixels
+from oreal_lib.oracle import class_votes
+from oreal_lib.superpixels import SuperpixelRecipe, dense, superpixels
 from oreal_lib.types import IGNORE
 
 from .source import Item, Source
-from .store import ARRAYS, NpyFile, StoreError, content, content_key, open_store
+from .store import ARRAYS, COLUMNS, NpyFile, StoreError, content, content_key, open_store
 
 __all__ = ["StoreError", "open_store", "prepare"]
 
@@ -41,14 +42,16 @@ def prepare(
     *,
     height: int | None = None,
     width: int | None = None,
+    mixed: bool = False,
     store_root: str | Path,
     workers: int | None = None,
     report: Callable[[str], None] = print,
 ) -> Path:
     """The folder of the prepared store, made now unless it is there already; two callers at once do the work once.
 
-    height, width: working size; None and None keep the native size, which all images must then share. Images are
-    resized by area (down) or linearly (up), masks by the nearest pixel, superpixels are cut at the working size.
+    height, width: working size; None and None keep the native sizes, which must all be one unless `mixed`. Images are
+    resized by area (down) or linearly (up), masks and superpixels by the nearest pixel (`recipe.at` says at which size
+    superpixels are cut). A superpixel that has no pixel left at working size vanishes: it is counted, and never asked.
     workers: processes, as many as there are cores unless given; 1 works in this process.
     Raises ValueError for unfit data, OSError with the needed bytes where the disk is full or read-only.
     """
@@ -76,7 +79,7 @@ def prepare(
             return store
         shutil.rmtree(unfinished, ignore_errors=True)  # of a killed attempt: we hold the lock, nobody works on it
         try:
-            _write(source, recipe, about, unfinished, workers or os.cpu_count() or 1, report)
+            _write(source, recipe, about, mixed, unfinished, workers or os.cpu_count() or 1, report)
             with _writing(store):
                 os.replace(unfinished, store)
         except BaseException:
@@ -87,42 +90,51 @@ def prepare(
     return store
 
 
-def _write(source: Source, recipe: SuperpixelRecipe, about: dict, folder: Path, workers: int, report: Callable) -> None:
+def _write(
+    source: Source, recipe: SuperpixelRecipe, about: dict, mixed: bool, folder: Path, workers: int, report: Callable
+) -> None:
     """Fill `folder` with the arrays and, last, the manifest."""
-    height, width = size = tuple(about["size"]) if about["size"][0] else source.open(source.items[0])[0].shape[:2]
     n, n_train = len(source.items), sum(item.split == "train" for item in source.items)
-    needed = (n * 4 + n_train * 2) * height * width + 2**20  # and some for the manifest
+    n_classes = len(source.classes)
+    native = source.open(source.items[0])[0].shape[:2]  # of the first; the others are most often alike
+    size = tuple(about["size"]) if about["size"][0] else None
+    height, width = size or native
+    needed = (n * 4 + n_train * 2) * height * width + n_train * recipe.count * (n_classes + 1) * 4 + 2**20
+    needed += n * native[0] * native[1] * (size not in (None, native))
     workers = min(workers, n, 61)  # Windows cannot wait for more than 61 processes
     with ExitStack() as stack:
         with _writing(folder, needed):
             if (free := shutil.disk_usage(folder.parent).free) < needed:
                 raise OSError(f"only {free:,} bytes are free")
             folder.mkdir()
-            outputs = [
-                stack.enter_context(NpyFile(folder / "images.npy", (n, height, width, 3), np.uint8)),
-                stack.enter_context(NpyFile(folder / "truth.npy", (n, height, width), np.uint8)),
-                stack.enter_context(NpyFile(folder / "superpixels.npy", (n_train, height, width), np.uint16)),
-            ]
-        report(f"preparing {source.name}: {n} images at {width}x{height}, {recipe.method} superpixels, workers: {workers}")
+            outputs = {name: stack.enter_context(NpyFile(folder / f"{name}.npy", dtype)) for name, dtype in ARRAYS.items()}
+        where = f"at {width}x{height}" if size else "at native size"
+        report(f"preparing {source.name}: {n} images {where}, {recipe.method} superpixels, workers: {workers}")
         start = first = said = time.monotonic()
-        work = partial(_prepared, source.open, len(source.classes), recipe, size, about["size"][0] is None)
-        for done, arrays in enumerate(stack.enter_context(closing(_map(work, source.items, workers))), start=1):
+        pictures = []
+        work = partial(_prepared, source.open, n_classes, recipe, size, None if size or mixed else native)
+        for done, arrays in enumerate(stack.enter_context(closing(parallel(work, source.items, workers))), start=1):
+            pictures.append(arrays["pictures"])
             with _writing(folder, needed):
-                for output, array in zip(outputs, arrays, strict=True):
-                    output.append(array)
+                for name, output in outputs.items():
+                    output.append(arrays[name])
             now = time.monotonic()
             first = now if done == 1 else first  # the processes' start-up is no measure of what is left
             if now - said >= 5 and 1 < done < n:
                 said = now
                 report(f"  {done} of {n} images, about {(now - first) / (done - 1) * (n - done):.0f} s left")
+        columns = {"votes": n_classes + 1, "pictures": len(COLUMNS)}
         with _writing(folder, needed):
-            files = {name: output.finish() for name, output in zip(ARRAYS, outputs, strict=True)}
+            files = {name: output.finish(columns.get(name)) for name, output in outputs.items()}
+    picture = dict(zip(COLUMNS, np.array(pictures).T, strict=True))
+    if (picture["native_height"] == picture["height"]).all() and (picture["native_width"] == picture["width"]).all():
+        del files["native_truth"]  # the same as truth
+        (folder / "native_truth.npy").unlink()
     libraries = {"numpy": np.__version__, "cv2": cv2.__version__, "skimage": version("scikit-image")}
-    write_json(
-        folder / "manifest.json",
-        {"key": content_key(about), "about": about, "height": height, "width": width, "files": files, "libraries": libraries},
-    )
-    report(f"prepared {source.name}: {n} images in {time.monotonic() - start:.0f} s")
+    write_json(folder / "manifest.json", {"key": content_key(about), "about": about, "files": files, "libraries": libraries})
+    cut, vanished = int(picture["cut"].sum()), int(picture["vanished"].sum())
+    lost = f"; {vanished:,} of {cut:,} superpixels have no pixel at working size and are never asked" if vanished else ""
+    report(f"prepared {source.name}: {n} images in {time.monotonic() - start:.0f} s{lost}")
 
 
 @contextmanager
@@ -139,10 +151,12 @@ def _writing(where: Path, needed: int | None = None) -> Iterator[None]:
 
 
 def _prepared(
-    open_item: Callable, n_classes: int, recipe: SuperpixelRecipe, size: Size, native: bool, item: Item
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Image (H, W, 3) and mask (H, W) at working size, and superpixel ids (H, W) if it is a training image."""
+    open_item: Callable, n_classes: int, recipe: SuperpixelRecipe, size: Size | None, only: Size | None, item: Item
+) -> dict[str, np.ndarray | None]:
+    """What the store keeps of one picture, by array. size: working size, None for its own. only: the size it must have."""
     image, mask = open_item(item)
+    labeled = mask is not None
+    mask = mask if labeled else np.full(image.shape[:2], IGNORE, np.uint8)
     if image.shape != (*mask.shape, 3) or image.dtype != np.uint8 or mask.dtype != np.uint8:
         raise ValueError(
             f"{item.name} was read as image {image.dtype} {image.shape}, mask {mask.dtype} {mask.shape}; "
@@ -150,19 +164,45 @@ def _prepared(
         )
     if (wrong := mask[(mask >= n_classes) & (mask != IGNORE)]).size:
         raise ValueError(f"the mask of {item.name} holds {wrong.max()}, but classes are 0..{n_classes - 1}, void is {IGNORE}")
-    if native and mask.shape != size:
+    native = mask.shape
+    if only is not None and native != only:
         raise ValueError(
-            f"{item.name} is {mask.shape[1]}x{mask.shape[0]} pixels, but the first image is {size[1]}x{size[0]}; "
-            "give a working height and width, to which all are resized"
+            f"{item.name} is {native[1]}x{native[0]} pixels, but the first image is {only[1]}x{only[0]}; "
+            "give a working height and width, to which all are resized, or take random crops (resize: crop)"
         )
-    if mask.shape != size:
-        shrinks = mask.shape[0] >= size[0] and mask.shape[1] >= size[1]
+    native_mask, ids, votes, cut = mask, None, None, 0
+    train = item.split == "train"
+    if train and recipe.at == "native":
+        ids = superpixels(image, recipe)
+        cut = int(ids.max()) + 1
+        votes = class_votes(mask, ids, cut, n_classes)
+    if size not in (None, native):
+        shrinks = native[0] >= size[0] and native[1] >= size[1]
         image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        mask = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    return image, mask, superpixels(image, recipe) if item.split == "train" else None
+        mask = _nearest(mask, size)
+        if ids is not None:
+            ids = _nearest(ids, size)
+            votes, ids = votes[np.unique(ids)], dense(ids)
+    if train and recipe.at == "working":
+        ids = superpixels(image, recipe)
+        cut = int(ids.max()) + 1
+        votes = class_votes(mask, ids, cut, n_classes)
+    left = 0 if votes is None else len(votes)
+    return {
+        "images": image,
+        "truth": mask,
+        "native_truth": native_mask,
+        "superpixels": ids,
+        "votes": None if votes is None else votes.astype(np.uint32),
+        "pictures": np.array([*native, *mask.shape, labeled, cut, cut - left], np.int32),
+    }
 
 
-def _map(work: Callable, items: tuple[Item, ...], workers: int) -> Iterator:
+def _nearest(ids: np.ndarray, size: Size) -> np.ndarray:
+    return cv2.resize(ids, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:
     """work(item) of each item in order, from `workers` processes that run at most a few items ahead."""
     if workers == 1:
         yield from map(work, items)

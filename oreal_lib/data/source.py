@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -10,11 +11,16 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Item:
-    """One picture: its name (unique in its source), its group (sequence, city, patient) and its split."""
+    """One picture: its name (unique in its source), its group (sequence, city, patient), its split, and its files.
+
+    mask is None where nobody has labeled the picture; both are None where it is drawn, not read.
+    """
 
     name: str
     group: str
     split: str
+    image: Path | None = None
+    mask: Path | None = None
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -25,19 +31,21 @@ class Item:
 class Source:
     """A data set before preparation.
 
-    `open(item)` returns the pair (image (h, w, 3) uint8 RGB, mask (h, w) uint8 with 255 for void) and can be
-    pickled (a `functools.partial` of a module-level function), because worker processes call it.
+    `open(item)` returns the pair (image (h, w, 3) uint8 RGB, mask (h, w) uint8 with 255 for void, or None without one)
+    and can be pickled (a `functools.partial` of a module-level function), because worker processes call it.
     `identity` is a JSON-able dictionary of all that decides the content: it is part of the key of the prepared store.
+    `problems`: one line for each thing found wrong in the folders without opening a picture; with any, nothing is prepared.
     """
 
     name: str
     classes: tuple[str, ...]
     items: tuple[Item, ...]
-    open: Callable[[Item], tuple[np.ndarray, np.ndarray]]
+    open: Callable[[Item], tuple[np.ndarray, np.ndarray | None]]
     identity: dict
+    problems: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.items:
+        if not self.items and not self.problems:
             raise ValueError(f"the source {self.name!r} has no items, but needs at least one; check where it reads from")
         seen: set[str] = set()
         for item in self.items:

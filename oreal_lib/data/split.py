@@ -18,14 +18,20 @@ def draw_split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(pool, val): sorted int64 positions in dataset.images, both out of split["train"], drawn by default_rng([seed, 0]).
 
-    An official split["val"] is taken as it is, then the pool is all of train. The 10 % are our choice.
+    An official split["val"] is taken as it is, then the pool is all of train. The 10 % are our choice. Images without
+    a mask are left out: nobody could answer for them, or tell how good a prediction is.
     val_by "image": drawn evenly. "block": from each group a run of neighbors in name order, its share of them, so
     that near-identical frames face each other at block ends only. "sequence": whole groups, until the share is reached.
     val_images: a number in place of the share. train_images: keep only so many of the pool, drawn evenly.
     """
     rng = np.random.default_rng([seed, 0])
-    train = np.sort(np.asarray(dataset.split["train"], dtype=np.int64))
-    val = np.sort(np.asarray(dataset.split["val"], dtype=np.int64))
+    train, val = (np.sort(np.asarray(dataset.split[which], dtype=np.int64)) for which in ("train", "val"))
+    if not dataset.labeled[train].any():
+        raise ValueError(
+            f"none of the {len(train)} training images of {dataset.name} has a mask, so a program can neither answer the "
+            "questions nor evaluate; give masks, or let a person be the oracle"
+        )
+    train, val = train[dataset.labeled[train]], val[dataset.labeled[val]]
     if not len(val):
         n_val = _wanted(len(train), val_share, val_images)
         ways = {"image": _by_image, "block": _by_block, "sequence": _by_sequence}

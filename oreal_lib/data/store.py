@@ -1,7 +1,9 @@
 """The prepared store on disk: how it is named, written array by array, checked and opened.
 
-`store_root/<name>-<hash>/` holds images.npy (n, H, W, 3) uint8, truth.npy (n, H, W) uint8, superpixels.npy
-(n_train, H, W) uint16 for the training images in order, and manifest.json.
+`store_root/<name>-<hash>/` holds manifest.json and these arrays, of n images, n_train of them for training, in order:
+images.npy and truth.npy (n, H, W, ...) at working size; native_truth.npy (n, h, w), only where that is another size;
+superpixels.npy (n_train, H, W); votes.npy (N, C + 1), see `oracle.class_votes`; pictures.npy (n, 7), see COLUMNS.
+Pictures of different sizes lie one after another in a flat array.
 """
 
 from __future__ import annotations
@@ -15,12 +17,21 @@ from pathlib import Path
 import numpy as np
 
 from oreal_lib.superpixels import SuperpixelRecipe
-from oreal_lib.types import Dataset, Superpixels
+from oreal_lib.types import Dataset, Pictures, Ragged, Superpixels
 
 from .source import SPLITS, Source
 
-FORMAT = 1  # raise it with any change of the layout or of what is computed
-ARRAYS = ("images", "truth", "superpixels")
+FORMAT = 2  # raise it with any change of the layout or of what is computed
+ARRAYS = {
+    "images": np.uint8,
+    "truth": np.uint8,
+    "native_truth": np.uint8,
+    "superpixels": np.uint16,
+    "votes": np.uint32,
+    "pictures": np.int32,
+}
+COLUMNS = ("native_height", "native_width", "height", "width", "labeled", "cut", "vanished")  # of pictures.npy; superpixels last
+HEADER = 128  # bytes before the data of every .npy file
 
 
 class StoreError(ValueError):
@@ -34,29 +45,51 @@ def open_store(path: str | Path) -> Dataset:
     """
     path = Path(path)
     manifest = _manifest(path)
-    arrays = {}
-    for name in ARRAYS:
-        file, written = path / f"{name}.npy", manifest["files"][name]
-        if not file.is_file():
-            raise StoreError(f"{file} is missing; {_remedy(path)}")
-        if (size := file.stat().st_size) != written["bytes"]:
-            raise StoreError(f"{file} has {size} bytes, but {written['bytes']} were written; {_remedy(path)}")
-        with open(file, "rb") as opened:
-            if hashlib.file_digest(opened, "sha256").hexdigest() != written["sha256"]:
-                raise StoreError(f"{file} was changed after it was written (its checksum differs); {_remedy(path)}")
-        arrays[name] = np.load(file, mmap_mode="r", allow_pickle=False)
-    about = manifest["about"]
+    arrays = {name: _opened(path, name, written) for name, written in manifest["files"].items()}
+    about, picture = manifest["about"], dict(zip(COLUMNS, arrays["pictures"].T, strict=True))
     names, groups, splits = zip(*about["items"], strict=True)
+    split = {split: np.flatnonzero(np.array(splits) == split) for split in SPLITS}
+    working = np.stack([picture["height"], picture["width"]], axis=1)
+    native = np.stack([picture["native_height"], picture["native_width"]], axis=1)
+    truth = _pictures(arrays["truth"], working)
     return Dataset(
         name=about["name"],
         classes=tuple(about["classes"]),
-        images=arrays["images"],
-        truth=arrays["truth"],
+        images=_pictures(arrays["images"], working, 3),
+        truth=truth,
+        native_truth=_pictures(arrays["native_truth"], native) if "native_truth" in arrays else truth,
+        labeled=picture["labeled"] == 1,
         names=names,
         groups=groups,
-        split={split: np.flatnonzero(np.array(splits) == split) for split in SPLITS},
-        superpixels=Superpixels.from_maps(arrays["superpixels"]),
+        split=split,
+        superpixels=Superpixels.from_maps(_pictures(arrays["superpixels"], working[split["train"]])),
+        votes=arrays["votes"],
+        vanished=np.asarray(picture["vanished"][split["train"]]),
     )
+
+
+def _opened(path: Path, name: str, written: dict) -> np.ndarray:
+    """One array of a store as a read-only memory map, if every byte is as it was written."""
+    file = path / f"{name}.npy"
+    if not file.is_file():
+        raise StoreError(f"{file} is missing; {_remedy(path)}")
+    if (size := file.stat().st_size) != written["bytes"]:
+        raise StoreError(f"{file} has {size} bytes, but {written['bytes']} were written; {_remedy(path)}")
+    with open(file, "rb") as opened:
+        if hashlib.file_digest(opened, "sha256").hexdigest() != written["sha256"]:
+            raise StoreError(f"{file} was changed after it was written (its checksum differs); {_remedy(path)}")
+    return np.load(file, mmap_mode="r", allow_pickle=False)
+
+
+def _pictures(flat: np.ndarray, sizes: np.ndarray, *channels: int) -> Pictures:
+    """Pictures of the sizes (n, 2) that lie one after another in a flat array."""
+    if len(np.unique(sizes, axis=0)) == 1:
+        return flat.reshape(len(sizes), *sizes[0], *channels)
+    end = np.cumsum(sizes.prod(axis=1, dtype=np.int64) * int(np.prod(channels, dtype=np.int64)))
+    parts = (
+        flat[b - h * w * int(np.prod(channels)) : b].reshape(h, w, *channels) for (h, w), b in zip(sizes.tolist(), end, strict=True)
+    )
+    return Ragged(tuple(parts))
 
 
 def _manifest(path: Path) -> dict:
@@ -66,7 +99,9 @@ def _manifest(path: Path) -> dict:
     try:
         manifest = json.loads(file.read_text(encoding="utf-8"))
         key, about, found = manifest["key"], manifest["about"], manifest["about"]["format"]
-        complete = all({"bytes", "sha256"} <= set(manifest["files"][name]) for name in ARRAYS)
+        optional = {"native_truth"}
+        complete = set(manifest["files"]) | optional == set(ARRAYS)
+        complete &= all({"bytes", "sha256"} <= set(written) for written in manifest["files"].values())
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{file} is torn or not ours ({error!r}); {_remedy(path)}") from error
     if found != FORMAT:
@@ -99,26 +134,34 @@ def content_key(about: dict) -> str:
 
 
 class NpyFile:
-    """A .npy file written image by image. No memory map: on a full disk a map kills the process, this raises OSError."""
+    """A .npy file written picture by picture. No memory map: on a full disk a map kills the process, this raises OSError."""
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: type) -> None:
-        self.file, self.hash = open(path, "wb"), hashlib.sha256()
-        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self, header)
-
-    def write(self, data: bytes) -> None:
-        self.file.write(data)
-        self.hash.update(data)
+    def __init__(self, path: Path, dtype: type) -> None:
+        self.path, self.dtype, self.count = path, np.dtype(dtype), 0
+        self.file = open(path, "w+b")
+        self.file.write(bytes(HEADER))  # how many will come is not known yet
 
     def append(self, array: np.ndarray | None) -> None:
+        """All values of an array, in C order; None appends nothing."""
         if array is not None:
-            self.write(np.ascontiguousarray(array).data)
+            array = np.ascontiguousarray(array)
+            if array.dtype != self.dtype:
+                raise TypeError(f"{self.path.name} holds {self.dtype}, but got {array.dtype}")
+            self.file.write(array.data)
+            self.count += array.size
 
-    def finish(self) -> dict:
-        """Everything on disk; size and checksum for the manifest."""
+    def finish(self, columns: int | None = None) -> dict:
+        """Everything on disk, as (count,) or (count / columns, columns); size and checksum for the manifest."""
+        shape = (self.count,) if columns is None else (self.count // columns, columns)
+        header = f"{{'descr': '{np.lib.format.dtype_to_descr(self.dtype)}', 'fortran_order': False, 'shape': {shape}, }}"
+        magic = np.lib.format.magic(1, 0) + (HEADER - 10).to_bytes(2, "little")
+        self.file.seek(0)
+        self.file.write(magic + header.ljust(HEADER - 11).encode("latin1") + b"\n")
         self.file.flush()
         os.fsync(self.file.fileno())
-        return {"bytes": self.file.tell(), "sha256": self.hash.hexdigest()}
+        self.file.seek(0)
+        digest = hashlib.file_digest(self.file, "sha256").hexdigest()
+        return {"bytes": HEADER + self.count * self.dtype.itemsize, "sha256": digest}
 
     def __enter__(self) -> NpyFile:
         return self

@@ -1,0 +1,139 @@
+"""What every reader of folders needs: find the data set, list its pictures, pair images with masks, know the content again.
+
+Whatever is wrong in a listing becomes one line in a list of problems (file, rule, remedy), so that all can be told at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from .files import IMAGE_SUFFIXES, read_bytes
+from .source import Item
+
+UNREAD_SUFFIXES = (".gif", ".ppm", ".pgm", ".tga", ".jp2", ".heic", ".avif", ".dcm", ".npy", ".npz", ".mat")  # meant as pictures
+CONTENT_LIMIT = 256 * 2**20  # bytes
+
+
+def find_root(root: str | Path | None, title: str, places: tuple[str, ...], holds: Callable[[Path], bool], looked_for: str) -> Path:
+    """The first of the `places` below `root` that `holds` the data set; "" is root itself.
+
+    root None: the folder that the environment variable OREAL_DATA names. title, looked_for: for the error.
+    Raises FileNotFoundError with what is looked for where nothing of the data set is there.
+    """
+    if root is None and not (root := os.environ.get("OREAL_DATA")):
+        raise FileNotFoundError(
+            f"{title} needs its folder: give root, or set the environment variable OREAL_DATA to the folder that holds "
+            f"{looked_for}, or to its parent"
+        )
+    folder = Path(root).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"the {title} folder {folder} does not exist; give the folder that holds {looked_for}")
+    for place in places:
+        if (folder / place).is_dir() and holds(folder / place):
+            return folder / place
+    below = ", ".join(f"{place}/" for place in places if place)
+    raise FileNotFoundError(
+        f"{folder} holds no {title}: there is no {looked_for} in it" + (f", nor in {below} below it" if below else "") + "; "
+        "name the folder that holds them (large and small letters count)"
+    )
+
+
+def folders_below(root: Path) -> Iterator[Path]:
+    """`root` and all folders below it in name order, links followed but never in a circle, hidden ones passed over."""
+    for folder, below, _ in os.walk(root, followlinks=True):
+        here = os.path.realpath(folder)
+        below[:] = sorted(
+            name
+            for name in below
+            if not name.startswith((".", "__MACOSX"))
+            and not (here + os.sep).startswith(os.path.realpath(os.path.join(folder, name)) + os.sep)
+        )
+        yield Path(folder)
+
+
+def listing(root: Path, sub: str, problems: list[str], *, deep: bool = False) -> dict[str, Path]:
+    """The pictures in `root/sub`, and below it if deep, by name: the path from there without its suffix, sorted.
+
+    Other files are passed over, but for those that look like pictures in a format we do not read.
+    A missing or empty folder, an unreadable file, and two pictures of one name are added to the problems.
+    """
+    top = root / sub
+    if not top.is_dir():
+        problems.append(f"{sub}/ is missing; copy the data set again, or give the folder that holds it")
+        return {}
+    found: dict[str, Path] = {}
+    for folder in folders_below(top) if deep else [top]:
+        for path in sorted(folder.iterdir()):
+            suffix, shown = path.suffix.lower(), path.relative_to(root).as_posix()
+            if path.name.startswith(".") or suffix not in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES):
+                continue
+            name = tidy(path.relative_to(top).with_suffix("").as_posix())
+            if suffix in UNREAD_SUFFIXES:
+                problems.append(f"{shown} is of a format that is not read; save it as PNG, or move it elsewhere")
+            elif not path.is_file():
+                problems.append(f"{shown} cannot be read, it is a folder or a broken link; copy it again")
+            elif name in found:
+                problems.append(f"{shown} and {found[name].name} have one name without suffix; keep one of them")
+            else:
+                found[name] = path
+    if not found:
+        problems.append(f"{sub}/ holds no pictures; copy the data set again")
+    return dict(sorted(found.items()))
+
+
+def tidy(name: str) -> str:
+    """A name with its accents written in one way: file systems and editors write the same letter differently."""
+    return unicodedata.normalize("NFC", name)
+
+
+def read_list(root: Path, sub: str, problems: list[str]) -> list[str]:
+    """The lines of the text file `root/sub`, stripped, without empty ones and repetitions (which are a problem)."""
+    try:
+        lines = read_bytes(root / sub).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        problems.append(f"{sub} is no UTF-8 text; save it again as plain text")
+        return []
+    names = [tidy(line.strip()) for line in lines if line.strip()]
+    for name, times in Counter(names).items():
+        if times > 1:
+            problems.append(f"{sub} names {name} {times} times, but once is the rule; keep one line")
+    if not names:
+        problems.append(f"{sub} names no image; write one name per line, or delete the file")
+    return list(dict.fromkeys(names))
+
+
+def without_partner(images: dict[str, Path], masks: dict[str, Path], root: Path, problems: list[str]) -> None:
+    """Add each image without a mask and each mask without an image to the problems."""
+    for some, others, what, other in ((images, masks, "image", "mask"), (masks, images, "mask", "image")):
+        for name, path in some.items():
+            if name not in others:
+                shown = path.relative_to(root).as_posix()
+                problems.append(f"{shown} has no {other}, but each {what} needs one of the same name; add it or remove this file")
+
+
+def fingerprint(root: Path, items: Iterable[Item], limit: int = CONTENT_LIMIT) -> str:
+    """What the files of the items are, as one line of text that tells nothing about where they lie.
+
+    Up to `limit` bytes in all, "content:" and a hash of each name and content, so that no edit is overlooked and a copy
+    is the same data. Above it, reading everything would delay each start: "stat:" and a hash of each name, size and time
+    of last change, so a copy that does not keep the times counts as other data and is prepared again.
+    """
+    paths = {path.relative_to(root).as_posix(): path for item in items for path in (item.image, item.mask) if path}
+    files = [(name, path, path.stat()) for name, path in sorted(paths.items())]
+    by_content = sum(stat.st_size for *_, stat in files) <= limit
+    whole = hashlib.sha256()
+    for name, path, stat in files:
+        what = hashlib.sha256(read_bytes(path)).hexdigest() if by_content else f"{stat.st_size} {stat.st_mtime_ns}"
+        whole.update(f"{name}\n{what}\n".encode())
+    return f"{'content' if by_content else 'stat'}:{whole.hexdigest()}"
+
+
+def one_of(option: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raises ValueError unless the option is one of the choices."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{option} is {value!r}, but must be {' or '.join(map(repr, choices))}; choose one of them")

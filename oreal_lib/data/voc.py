@@ -1,0 +1,89 @@
+"""Pascal VOC 2012 segmentation: 1464 training and 1449 validation photos, 21 classes with the background.
+
+`VOCdevkit/VOC2012` with JPEGImages/, SegmentationClass/ (palette PNGs, 255 = border or difficult), ImageSets/Segmentation/.
+The official validation list is the test split, as in the paper's protocol; validation is drawn from train for each run.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from .files import open_pair
+from .folders import find_root, fingerprint, listing, one_of, read_list
+from .source import Item, Source
+
+CLASSES = (
+    "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
+    "pottedplant sheep sofa train tvmonitor"
+).split()
+LISTS = "ImageSets/Segmentation"
+PLACES = ("", "VOC2012", "VOCdevkit/VOC2012", "voc", "voc/VOC2012", "voc/VOCdevkit/VOC2012")
+
+
+def read(root: str | Path | None = None, *, train: str = "train") -> Source:
+    """VOC 2012 below `root` as a Source: train.txt is the split train, val.txt the split test; nothing is opened yet.
+
+    root: VOC2012, VOCdevkit or their parent; None looks at the environment variable OREAL_DATA. train: "train", or
+    "trainaug" for the list trainaug.txt with the masks of SegmentationClassAug/ (of SegmentationClass/ for names that have
+    none there). group: the image itself. Photos and masks that no list names are passed over, as in the official tree.
+    """
+    one_of("train", train, ("train", "trainaug"))
+    root = find_root(
+        root,
+        "Pascal VOC 2012",
+        PLACES,
+        lambda folder: any((folder / sub).is_dir() for sub in ("JPEGImages", "SegmentationClass", LISTS)),
+        f"JPEGImages/, SegmentationClass/ and {LISTS}/",
+    )
+    problems: list[str] = []
+    images = listing(root, "JPEGImages", problems)
+    official = listing(root, "SegmentationClass", problems)
+    masks = {"test": official, "train": official}
+    if train == "trainaug":
+        masks["train"] = official | listing(root, "SegmentationClassAug", problems)
+    items: dict[str, Item] = {}
+    for file, split in ((f"{LISTS}/{train}.txt", "train"), (f"{LISTS}/val.txt", "test")):
+        if not (root / file).is_file():
+            problems.append(f"{file} is missing; copy it from the data set's archive")
+            continue
+        for name in (_name(line) for line in read_list(root, file, problems)):
+            mask = masks[split].get(name)
+            if name in items:
+                where = f"in {file} and in {train}.txt" if items[name].split != split else f"twice in {file}"
+                problems.append(f"{name} stands {where}, but no image may be in two splits or twice in one; delete one line")
+            elif name not in images:
+                problems.append(f"{file} names {name}, but there is no JPEGImages/{name}.jpg; add it or delete the line")
+            else:
+                items[name] = Item(name, name, split, images[name], mask)
+                if mask is None:
+                    problems.append(f"JPEGImages/{images[name].name} has no mask SegmentationClass/{name}.png; add it or unlist it")
+    listed = tuple(items.values())
+    identity = {"reader": "voc", "train": train, "files": fingerprint(root, listed)}
+    return Source("voc", tuple(CLASSES), listed, partial(open_pair, n_classes=len(CLASSES)), identity, tuple(problems))
+
+
+def download(root: str | Path) -> Path:
+    """Fetch VOC 2012 (2 GB) with torchvision and unpack it below `root`, which comes back and is what `read` wants.
+
+    Raises ConnectionError where it cannot be had, OSError where it cannot be written.
+    """
+    from urllib.error import URLError
+
+    from torchvision.datasets import VOCSegmentation
+
+    root = Path(root).expanduser()
+    by_hand = f"or unpack VOCtrainval_11-May-2012.tar from the PASCAL VOC page into {root} by hand"
+    try:
+        VOCSegmentation(str(root), year="2012", image_set="train", download=True)
+    except (URLError, ConnectionError, TimeoutError, RuntimeError, EOFError) as error:
+        raise ConnectionError(f"VOC 2012 could not be downloaded ({error}); try again with a network, {by_hand}") from error
+    except OSError as error:
+        raise OSError(f"VOC 2012 could not be written to {root} ({error}); free 5 GB there or choose another folder") from error
+    return root
+
+
+def _name(line: str) -> str:
+    """The first column of a line; some lists write a whole path there."""
+    first = line.split()[0]
+    return PurePosixPath(first).stem if "/" in first else first
