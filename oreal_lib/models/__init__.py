@@ -55,15 +55,22 @@ def _deeplabv3plus(backbone: str, n_classes: int, imagenet: bool) -> nn.Module:
     return DeepLabV3Plus(backbone, n_classes, imagenet)
 
 
+def _segmenter(backbone: str, n_classes: int, imagenet: bool) -> nn.Module:
+    from oreal_lib.models.segmenter import Segmenter
+
+    return Segmenter(backbone, n_classes, imagenet)
+
+
 # family -> function(backbone, n_classes, imagenet) -> inner net. A model name is "family" or "family_backbone".
-FAMILIES = {"small_unet": _small_unet, "deeplabv3plus": _deeplabv3plus}
+FAMILIES = {"small_unet": _small_unet, "deeplabv3plus": _deeplabv3plus, "segmenter": _segmenter}
 
 
 def build_model(name: str, n_classes: int, weights: str = "none") -> nn.Module:
     """A network from images (B, 3, H, W) float in [0, 1] to logits (B, n_classes, H, W) float32, for any H and W.
 
-    name: "small_unet", or "deeplabv3plus_" and a timm backbone, such as deeplabv3plus_resnet50.tv_in1k; timm's part
-    after the dot names the checkpoint (tv_in1k: the torchvision v1 weights that DeepLabV3+ repositories start from).
+    name: "small_unet"; "deeplabv3plus_" and a timm backbone, such as deeplabv3plus_resnet50.tv_in1k, where timm's part
+    after the dot names the checkpoint (tv_in1k: the torchvision v1 weights that DeepLabV3+ repositories start from);
+    "segmenter_tiny", "_small", "_base" or "_large", the ViTs of the paper, or "segmenter_" and any plain ViT of timm.
     weights: "none" (random, from torch's generator as the caller left it); "imagenet" (backbone only; fetched by timm);
     or a .safetensors / .pth file: the state dict of a whole model, or of a backbone with timm's or torchvision's names.
     Raises ValueError for an unknown name or unfit weights, FileNotFoundError for a missing file and ConnectionError
@@ -73,8 +80,8 @@ def build_model(name: str, n_classes: int, weights: str = "none") -> nn.Module:
     if family is None:
         near = difflib.get_close_matches(name, FAMILIES, n=1)
         raise ValueError(
-            f"unknown model {name!r}; choose small_unet or deeplabv3plus_<timm backbone>, "
-            "such as deeplabv3plus_resnet50" + (f"; did you mean {near[0]}?" if near else "")
+            f"unknown model {name!r}; choose small_unet, deeplabv3plus_<timm backbone>, such as deeplabv3plus_resnet50, "
+            "or segmenter_<tiny, small, base or a timm ViT>" + (f"; did you mean {near[0]}?" if near else "")
         )
     model = NormalizeAndPad(FAMILIES[family](name[len(family) + 1 :], n_classes, weights == "imagenet"))
     if weights not in ("none", "imagenet"):

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-from pathlib import PurePosixPath
-
-import timm
 import torch
-from huggingface_hub.errors import HfHubHTTPError
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
+from oreal_lib.models.backbone import color_statistics, timm_backbone
 from oreal_lib.models.small import conv_bn_relu
 
 OUTPUT_STRIDE = 16
 LOW_STRIDE = 4  # of the feature that brings the borders back
 RATES = (6, 12, 18)  # the paper's for output stride 16
-
-# What a failed download raises: OSError has DNS, timeouts, offline mode and "not in the cache" below it, and the bases
-# of the hub's own error hold the rest of its HTTP client's family, whichever client this hub version uses.
-FETCH_ERRORS = (OSError, *HfHubHTTPError.__bases__)
 
 
 class DeepLabV3Plus(nn.Module):
@@ -36,8 +28,7 @@ class DeepLabV3Plus(nn.Module):
     def __init__(self, backbone: str, n_classes: int, imagenet: bool = False):
         super().__init__()
         self.backbone = dilated_backbone(backbone, imagenet)
-        config = timm.get_pretrained_cfg(backbone)
-        self.mean, self.std = tuple(config.mean), tuple(config.std)  # as this backbone was trained, mostly ImageNet's
+        self.mean, self.std = color_statistics(backbone)
         strides, channels = self.backbone.feature_info.reduction(), self.backbone.feature_info.channels()
         self.low = max(i for i, stride in enumerate(strides) if stride == LOW_STRIDE)
         self.aspp = ASPP(channels[-1], RATES, 256)
@@ -70,25 +61,10 @@ class DeepLabV3Plus(nn.Module):
 def dilated_backbone(name: str, imagenet: bool) -> nn.Module:
     """The timm backbone as a module that returns its list of features, the last at stride 16.
 
-    Raises ValueError for a name timm does not know, a network that cannot be dilated, or one without ImageNet weights;
-    ConnectionError when they cannot be fetched.
+    Raises as `timm_backbone`, and ValueError for a network that cannot be dilated or has no feature at stride 4.
     """
-    known = timm.list_models() + timm.list_pretrained()
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=5)
-        raise ValueError(
-            f"timm has no backbone {name!r}; choose from timm.list_models(), "
-            + (f"such as {', '.join(near)}" if near else "such as resnet50")
-        )
-    if imagenet and not timm.get_pretrained_cfg(name).has_weights:
-        raise ValueError(f"timm has no ImageNet weights for {name}; pass weights=none or weights=<path to a file>")
     try:
-        backbone = timm.create_model(name, pretrained=imagenet, features_only=True, output_stride=OUTPUT_STRIDE)
-    except FETCH_ERRORS as error:
-        raise ConnectionError(
-            f"cannot fetch the ImageNet weights of {name} ({type(error).__name__}: {error}); download "
-            f"{wanted_file(name)} on a machine with network and pass weights=<path to it>, or pass weights=none"
-        ) from error
+        backbone = timm_backbone(name, imagenet, example="resnet50", features_only=True, output_stride=OUTPUT_STRIDE)
     except (TypeError, AssertionError, NotImplementedError) as error:  # timm: no such option
         raise ValueError(f"timm cannot dilate {name} to output stride {OUTPUT_STRIDE}; take resnet50, say") from error
     strides = backbone.feature_info.reduction()
@@ -98,11 +74,3 @@ def dilated_backbone(name: str, imagenet: bool) -> nn.Module:
             f"{OUTPUT_STRIDE}; take another backbone, such as resnet50"
         )
     return backbone
-
-
-def wanted_file(name: str) -> str:
-    """In words: the file that holds the ImageNet weights of a timm backbone, and the place it lies in."""
-    config = timm.get_pretrained_cfg(name)
-    if config.hf_hub_id:
-        return f"{config.hf_hub_filename or 'model.safetensors'} of the Hugging Face repository {config.hf_hub_id}"
-    return PurePosixPath(config.url).name

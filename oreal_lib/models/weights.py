@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -9,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -37,9 +39,9 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 def load_weights(model: nn.Module, path: str | Path) -> None:
     """Fill the whole model (names start with "net.", as in its state_dict()) or only model.net.backbone.
 
-    A backbone file may be the ImageNet classifier: layers after the last feature (fc, classifier, conv_head, ...) are
-    left out when the backbone has no module of that name. Raises as `read_state`, and ValueError when a tensor is
-    missing, has another shape or has no place.
+    A backbone file may be the ImageNet classifier: layers after the last feature (fc, head, classifier, ...) are left
+    out when the backbone has nothing of that name. The position embedding of a ViT may belong to another square grid.
+    Raises as `read_state`, and ValueError when a tensor is missing, has another shape or has no place.
     """
     state = read_state(path)
     if all(key.startswith("net.") for key in state):
@@ -70,10 +72,29 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
 
 def _as_timm_features(state: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
-    """The same tensors under the names of timm's features_only network, without the layers it has cut off."""
+    """The same tensors under the names and for the grid of our backbone, without the layers it has cut off."""
+    target = backbone.state_dict()
     # features_only flattens "stages.0.x" to "stages_0.x"; with every dot an underscore both read the same.
-    place = {key.replace(".", "_"): key for key in backbone.state_dict()}
+    place = {key.replace(".", "_"): key for key in target}
     state = {place.get(key.replace(".", "_"), key): value for key, value in state.items()}
-    modules = [name for name, _ in backbone.named_children()]
-    ours = {key: key.split(".")[0] for key in state}
-    return {key: state[key] for key, top in ours.items() if any(f"{m}_".startswith(f"{top}_") for m in modules)}
+    # Not the modules: cls_token and pos_embed are parameters of the network itself, and a cut-off head may stay as an
+    # empty module.
+    kept = {key.split(".")[0] for key in target}
+    state = {key: value for key, value in state.items() if any(f"{top}_".startswith(key.split(".")[0] + "_") for top in kept)}
+    if "pos_embed" in state and "pos_embed" in target and state["pos_embed"].ndim == 3:
+        side = isqrt(state["pos_embed"].shape[1] - 1)
+        if 1 + side * side == state["pos_embed"].shape[1]:
+            state["pos_embed"] = resize_positions(state["pos_embed"], (side, side), backbone.patch_embed.grid_size)
+    return state
+
+
+def resize_positions(positions: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
+    """(1, 1 + new h * w, d) position embedding of (1, 1 + old h * w, d): class part kept, grid resized bilinearly.
+
+    As `resize_pos_embed` of rstrudel/segmenter, for class token first and patches row by row; the same grid is returned as is.
+    """
+    if tuple(old) == tuple(new):
+        return positions
+    grid = positions[:, 1:].unflatten(1, old).permute(0, 3, 1, 2)
+    grid = F.interpolate(grid, size=new, mode="bilinear", align_corners=False)
+    return torch.cat([positions[:, :1], grid.flatten(2).transpose(1, 2)], dim=1)
