@@ -18,14 +18,15 @@ from typing import Any
 import yaml
 
 from . import atomic
-from .config import ConfigError, RunConfig
+from .config import RunConfig
 from .data import open_source
 from .grid import parse_changes, read_grid
+from .parameter_file import ConfigError
 from .paths import figures_root, home, runs_root
+from .predict import choose_device
 from .results import find, publish, title
 from .run_folder import RunFolder
 from .strategies import check
-from .train import choose_device
 
 
 def notebook(name: str) -> Path:

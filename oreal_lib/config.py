@@ -9,23 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .aggregate import parse_how
-from .paths import params_root
+from .parameter_file import ConfigError, read_yaml
 from .superpixels import SuperpixelRecipe
 
 PROTOCOL = 1  # raise it when the same values would give other results: run ids change and nothing old is reused
 
 # Where and how a run is computed, not what it computes: left out of the run id.
-MACHINE_FIELDS = ("data_root", "device", "threads", "workers", "keep_weights", "checkpoint_seconds")
+MACHINE_FIELDS = ("data_root", "device", "threads", "workers", "loaders", "compile", "keep_weights", "checkpoint_seconds")
 
 NAME = r"^[\w.-]+$"  # a part of the run id, which names a folder
-
-
-class ConfigError(ValueError):
-    """A parameter that is unknown, missing or of the wrong type, with the rule and the remedy."""
 
 
 class RunConfig(BaseModel):
@@ -39,6 +34,8 @@ class RunConfig(BaseModel):
     data_options: dict[str, Any] = {}
     height: int | None = Field(ge=16)
     width: int | None = Field(ge=16)
+    resize: Literal["square", "crop"] = "square"
+    evaluate_at: Literal["working", "native"] = "working"
     val_share: float = Field(gt=0, lt=1)
     val_images: int | None = Field(default=None, ge=1)
     val_by: Literal["image", "block", "sequence"]
@@ -55,6 +52,7 @@ class RunConfig(BaseModel):
     superpixel_hue: Literal["official", "scaled"] = "official"
     superpixel_connectivity: Literal["official", "largest"] = "official"
     superpixel_compactness: float = 10.0
+    superpixel_at: Literal["working", "native"] = "working"
     labeling: Literal["dominant"]
     void: Literal["vote", "exclude"]
     # the question
@@ -85,12 +83,16 @@ class RunConfig(BaseModel):
     augment_scale_max: float = Field(gt=0)
     augment_gain: float = Field(ge=0, lt=1)
     augment_brightness: float = Field(ge=0, lt=1)
+    augment_jitter: float = Field(default=0.0, ge=0, lt=1)
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     eval_batch_size: int = Field(ge=1)
     boundary_width: int = Field(ge=1)
     # machine
     device: str = "auto"
     threads: int = Field(default=1, ge=1)
     workers: int | None = Field(default=None, ge=1)
+    loaders: int | None = Field(default=None, ge=0)
+    compile: bool = False
     keep_weights: Literal["last", "all"] = "last"
     checkpoint_seconds: float = Field(default=60.0, ge=0)
 
@@ -116,6 +118,8 @@ class RunConfig(BaseModel):
             )
         if (self.height is None) != (self.width is None):
             raise ValueError(f"height is {self.height}, width is {self.width}; give both, or null for both (the native size)")
+        if self.resize == "crop" and self.height is None:
+            raise ValueError("resize is 'crop', but there is no size to crop to; give height and width, such as 513")
         SuperpixelRecipe(**self.superpixel_recipe)  # refuses what is out of range
         for name in ("data_options", "strategy_options"):
             try:
@@ -199,55 +203,6 @@ class RunConfig(BaseModel):
         text = json.dumps([PROTOCOL, values], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:6]
         return f"{self.dataset}-{self.model}-{self.column.replace(' ', '-')}-{self.labeling}-s{self.seed}-{digest}"
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file; a name without a folder or suffix is looked up in `params/`."""
-    path = Path(path)
-    if path.suffix == "" and path.parent == Path():
-        path = params_root() / f"{path}.yaml"
-    if not path.is_file():
-        known = sorted(p.stem for p in params_root().glob("*.yaml"))
-        raise ConfigError(f"no parameter file {path}; give a path, or one of: {', '.join(known)}")
-    values = parse_yaml(path.read_bytes(), str(path))
-    if not isinstance(values, dict):
-        what = "nothing" if values is None else repr(values)[:80]
-        raise ConfigError(f"{path} holds {what}, but must hold `key: value` lines; write some, for example from params/toy.yaml")
-    return values
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML in which a key that stands twice is an error; PyYAML would silently take the last."""
-
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        node, seen = super().compose_mapping_node(anchor), set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands there twice", key.start_mark)
-                seen.add(key.value)
-        return node
-
-
-def parse_yaml(text: str | bytes, where: str) -> Any:
-    """The plain value that YAML text means; ConfigError with `where`, the line and the remedy if it is none."""
-    try:
-        loader = _Loader(text)
-        try:
-            return loader.get_single_data()
-        finally:
-            loader.dispose()
-    except yaml.YAMLError as error:
-        if isinstance(error, yaml.reader.ReaderError):
-            raise ConfigError(f"{where} is no UTF-8 text ({error.reason}); save it as UTF-8") from None
-        mark, problem, remedy = error.problem_mark, error.problem, "mend it there or just before"
-        if "twice" in problem:
-            remedy = "keep one"
-        elif "'\\t'" in problem:
-            remedy = "indent with spaces, not with tabs"
-        raise ConfigError(
-            f"{where} is not valid YAML in line {mark.line + 1}, column {mark.column + 1}: {problem}; {remedy}"
-        ) from None
 
 
 def _explain(error: Any, cls: type[BaseModel]) -> str:

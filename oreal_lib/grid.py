@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .config import ConfigError, RunConfig, parse_yaml, read_yaml
+from .config import RunConfig
+from .parameter_file import ConfigError, parse_yaml, read_yaml
 
 KEYS = {  # of a grid file: their type, and an example
     "base": (str, "toy"),

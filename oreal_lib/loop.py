@@ -13,6 +13,7 @@ import torch
 
 from . import atomic, provenance
 from .aggregate import Regions
+from .batches import Pairs
 from .config import PROTOCOL, RunConfig
 from .data import load_dataset
 from .data.split import draw_split
@@ -20,10 +21,11 @@ from .metrics import border_superpixels, class_iou, miou
 from .models import build_model
 from .oracle import Oracle
 from .paths import runs_root
+from .predict import choose_device, evaluate, predict
 from .run_folder import RunFolder
 from .strategies import STRATEGIES, check
 from .superpixels import SuperpixelRecipe
-from .train import Pairs, Report, choose_device, evaluate, fit, predict
+from .train import Report, fit, half_precision
 from .types import IGNORE, Dataset, Labels, Query, StepResult, Superpixels
 
 
@@ -37,10 +39,13 @@ class Setting:
     superpixels: Superpixels  # of the pool, in its order
     oracle: Oracle
     query_size: int
+    vanished: int = 0  # superpixels of the pool without a pixel at working size: never asked
+    evaluate_at: str = "working"
 
     def pairs(self, which: np.ndarray) -> Pairs:
-        """Images with their true masks: for validation, test, and full supervision A."""
-        return Pairs(np.asarray(self.dataset.images[which]), np.asarray(self.dataset.truth[which]))
+        """Images with their true masks, at the size that counts: for validation and test."""
+        masks = self.dataset.native_truth if self.evaluate_at == "native" else self.dataset.truth
+        return Pairs(self.dataset.images[which], masks[which])
 
 
 def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Report = print) -> Setting:
@@ -52,6 +57,7 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
             root=config.data_root,
             height=config.height,
             width=config.width,
+            resize=config.resize,
             recipe=SuperpixelRecipe(**config.superpixel_recipe),
             options=config.data_options,
             workers=config.workers,
@@ -66,7 +72,8 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
         val_by=config.val_by,
         train_images=config.train_images,
     )
-    superpixels = dataset.superpixels.subset(np.searchsorted(dataset.split["train"], pool))
+    place = np.searchsorted(dataset.split["train"], pool)
+    superpixels, votes = dataset.superpixels.subset(place), dataset.votes[dataset.superpixels.ids(place)]
     n = len(superpixels)
     query_size = config.query_size or round(config.query_share * n)
     if query_size < 1:
@@ -79,8 +86,8 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
     for name, images, why in (("validation", val, "no epoch can be the best"), ("test", dataset.split["test"], "there is no mIoU")):
         if not any((np.asarray(dataset.truth[i]) != IGNORE).any() for i in images):
             raise ValueError(f"none of the {len(images)} {name} images has a labeled pixel, so {why}; give some with true masks")
-    oracle = Oracle.dominant(dataset.truth[pool], superpixels, len(dataset.classes), config.void)
-    return Setting(dataset, pool, val, superpixels, oracle, query_size)
+    oracle = Oracle.dominant(votes, dataset.truth[pool], config.void)
+    return Setting(dataset, pool, val, superpixels, oracle, query_size, int(dataset.vanished[place].sum()), config.evaluate_at)
 
 
 def run(
@@ -103,6 +110,8 @@ def run(
 def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: Report) -> Iterator[StepResult]:
     torch.set_num_threads(config.threads)  # bits on CPU depend on the number of threads: it is part of the run's record
     device = choose_device(config.device)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32; on a CPU it would change bits and gain nothing
     finished = folder.steps()
     yield from finished
     if folder.done is not None:
@@ -128,7 +137,13 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
             "device": provenance.device_name(device),
             "commit": provenance.commit(),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "pool": {"images": len(setting.pool), "superpixels": len(setting.superpixels), "query_size": setting.query_size},
+            "precision": "bfloat16" if half_precision(config.precision, device) else "float32",
+            "pool": {
+                "images": len(setting.pool),
+                "superpixels": len(setting.superpixels),
+                "vanished": setting.vanished,
+                "query_size": setting.query_size,
+            },
             "seconds": {k: round(sum(s.seconds[k] for s in finished), 3) for k in ("query", "train", "test")},
         },
     )
@@ -164,12 +179,14 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         labels = labels.reveal(everything, setting.oracle.answers, step)
         target = setting.oracle.paint(labels, setting.superpixels)
     else:
-        target = np.asarray(setting.dataset.truth[setting.pool])
+        target = setting.dataset.truth[setting.pool]
     query_seconds = time.monotonic() - clock
 
     if previous is not None and config.warm_start:
         model.load_state_dict(previous)
     full = config.supervision != "active"
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     fitted = fit(
         model,
         Pairs(pool_images, target),
@@ -186,6 +203,12 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
     folder.save_weights(step, fitted.state)
     iou = [None if np.isnan(v) else round(float(v), 6) for v in class_iou(whole)]
     asked = ~labels.unlabeled
+    speed = fitted.speed | {"peak_memory_mib": provenance.peak_memory_mib(device)}
+    if fitted.speed:
+        report(
+            f"{speed['images_per_s']} images/s while training, {100 * speed['waiting']:.0f} % of it waiting for data; "
+            f"at most {speed['peak_memory_mib']} MiB of memory"
+        )
     return StepResult(
         step=step,
         clicks=labels.clicks,
@@ -199,6 +222,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         border_share=None if query is None else border_share(setting, query.ids),
         epochs=fitted.epochs,
         seconds={"query": query_seconds, "train": fitted.seconds, "test": time.monotonic() - clock},
+        speed=speed,
     )
 
 

@@ -30,6 +30,18 @@ def device_name(device: torch.device) -> str:
     return f"{_processor()} CPU, {torch.get_num_threads()} thread(s)"
 
 
+def peak_memory_mib(device: torch.device) -> int | None:
+    """MiB at the highest: of the GPU since its count was last reset, else of this process; None where nobody counts."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) >> 20
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak >> (20 if platform.system() == "Darwin" else 10)  # macOS counts bytes, Linux KiB
+
+
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -1,4 +1,4 @@
-"""Train until validation stops improving, and look at images with what came out (OREAL Sec. 4.2)."""
+"""Train until validation stops improving (OREAL Sec. 4.2)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import copy
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from . import atomic
+from .batches import Pairs, batches
 from .config import RunConfig
 from .losses import cross_entropy
-from .metrics import class_border, confusion, miou
+from .metrics import miou
+from .predict import device_of, evaluate
 from .types import IGNORE
 
 State = dict[str, torch.Tensor]
@@ -27,94 +29,16 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Images with their targets. images: (n, H, W, 3) uint8.  target: (n, H, W) uint8, IGNORE where there is no label."""
-
-    images: np.ndarray
-    target: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-
-@dataclass(frozen=True)
 class Fitted:
     """state: the averaged weights of the best epoch.  epochs: how many were trained.  val_miou: of the best, 0..1.
-    seconds: spent in training, earlier attempts at the same step included."""
+    seconds: spent in training, earlier attempts at the same step included.
+    speed: of this attempt, without validation: images_per_s, and waiting, the share of the time spent on getting batches."""
 
     state: State
     epochs: int
     val_miou: float
     seconds: float
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a config: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first GPU if there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    count = {
-        "cpu": lambda: 1,
-        "cuda": lambda: torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        "mps": lambda: int(torch.backends.mps.is_available()),
-    }
-    try:
-        device = torch.device(name)
-        there = count[device.type]()
-    except (RuntimeError, KeyError):
-        raise ValueError(f"device is {name!r}; write auto, cpu, cuda, cuda:<number> or mps") from None
-    if (device.index or 0) >= there:
-        raise ValueError(f"device is {name!r}, but torch can use {there} of this kind here; write device: auto or cpu")
-    return device
-
-
-def to_input(images: np.ndarray, device: torch.device) -> torch.Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [0, 1], in channels-last memory (as the bytes already lie)."""
-    return torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).float() / 255
-
-
-def augment(x: torch.Tensor, y: torch.Tensor, config: RunConfig, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Flips, scale with crop or padding, gain and brightness, drawn per image from rng.
-
-    x: (B, 3, H, W) in [0, 1]; padding repeats no pixel, it is mid-grey.  y: (B, H, W) uint8; padding is IGNORE.
-    Same shapes come back. The color changes may leave [0, 1]: clipping would destroy highlights.
-    """
-    b = len(x)
-    for share, dim in ((config.augment_hflip, -1), (config.augment_vflip, -2)):
-        flip = torch.from_numpy(rng.random(b) < share).to(x.device)
-        x = torch.where(flip[:, None, None, None], x.flip(dim), x)
-        y = torch.where(flip[:, None, None], y.flip(dim), y)
-    if (config.augment_scale_min, config.augment_scale_max) != (1.0, 1.0):
-        scale, place = rng.uniform(config.augment_scale_min, config.augment_scale_max, b), rng.random((b, 2))
-        pairs = [_rescale(x[i], y[i], scale[i], place[i]) for i in range(b)]
-        x, y = torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
-    gain = rng.uniform(1 - config.augment_gain, 1 + config.augment_gain, (b, 3, 1, 1)).astype(np.float32)
-    shift = rng.uniform(-config.augment_brightness, config.augment_brightness, (b, 1, 1, 1)).astype(np.float32)
-    x = (x - 0.5) * torch.from_numpy(gain).to(x.device) + 0.5 + torch.from_numpy(shift).to(x.device)
-    return x.contiguous(memory_format=torch.channels_last), y
-
-
-def _rescale(x: torch.Tensor, y: torch.Tensor, scale: float, place: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-    """One image and its target scaled, then cropped or padded back to the same size at a random place."""
-    from torchvision.transforms.v2 import functional as tv  # here, because its import takes seconds and few runs need it
-
-    h, w = y.shape
-    size = [max(1, round(h * scale)), max(1, round(w * scale))]
-    x = tv.resize(x, size, antialias=True)
-    y = tv.resize(y[None], size, interpolation=tv.InterpolationMode.NEAREST_EXACT)[0]  # NEAREST is up to half a pixel off
-    top, left = (int(p * (abs(a - b) + 1)) for p, a, b in zip(place, size, (h, w), strict=True))
-    down, right = max(0, h - size[0]), max(0, w - size[1])
-    if down or right:
-        edges = [min(left, right), min(top, down), right - min(left, right), down - min(top, down)]
-        x, y = tv.pad(x, edges, fill=0.5), tv.pad(y[None], edges, fill=IGNORE)[0]
-    top, left = min(top, x.shape[1] - h), min(left, x.shape[2] - w)
-    return x[:, top : top + h, left : left + w], y[top : top + h, left : left + w]
-
-
-def batches(trainable: np.ndarray, iterations: int, batch_size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """`iterations` index arrays (batch_size,) that walk through `trainable` in reshuffled rounds; no batch is short."""
-    need = iterations * batch_size
-    rounds = [rng.permutation(trainable) for _ in range(-(-need // len(trainable)))]
-    yield from np.concatenate(rounds)[:need].reshape(iterations, batch_size)
+    speed: dict[str, float] = field(default_factory=dict)
 
 
 def averaged(model: nn.Module, decay: float, warmup: bool) -> AveragedModel:
@@ -137,38 +61,6 @@ def averaged(model: nn.Module, decay: float, warmup: bool) -> AveragedModel:
     return average.eval()
 
 
-def device_of(model: nn.Module) -> torch.device:
-    """The device the model's weights are on."""
-    return next(model.parameters()).device
-
-
-@torch.no_grad()
-def predict(model: nn.Module, images: np.ndarray, batch_size: int = 8) -> Iterator[torch.Tensor]:
-    """Probabilities (C, H, W) float32, softmax over C, of images (n, H, W, 3) uint8, one by one and in order."""
-    model.eval()
-    for start in range(0, len(images), batch_size):
-        yield from model(to_input(images[start : start + batch_size], device_of(model))).float().softmax(dim=1)
-
-
-def evaluate(
-    model: nn.Module, pairs: Pairs, batch_size: int = 8, border: int | None = None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Confusion matrices (C, C) int64 of the whole set: of all pixels, and of the band of `border` pixels around true class borders.
-
-    FloatingPointError where the model predicts NaN: argmax would take it for class 0, and a diverged model get a score.
-    """
-    whole, band = 0, 0
-    for p, truth in zip(predict(model, pairs.images, batch_size), pairs.target, strict=True):
-        if not torch.isfinite(p).all():
-            raise FloatingPointError("the model predicts NaN: the training has diverged; lower learning_rate and run again")
-        predicted, truth = p.argmax(dim=0), np.asarray(truth)
-        whole += confusion(predicted, torch.from_numpy(truth).to(p.device), len(p))
-        if border is not None:
-            near = np.where(class_border(truth, border), truth, IGNORE).astype(np.uint8)
-            band += confusion(predicted, torch.from_numpy(near).to(p.device), len(p))
-    return whole.cpu().numpy(), None if border is None else band.cpu().numpy()
-
-
 def fit(
     model: nn.Module,
     train: Pairs,
@@ -186,6 +78,7 @@ def fit(
     `max_epochs` (None: the config's), or when `config.patience` epochs in a row bring nothing better and `min_epochs` are done.
     key: numbers that fix the randomness; every epoch draws from (key, epoch), so a restart repeats nothing and skips nothing.
     checkpoint: a file written every `config.checkpoint_seconds` and continued from if it is there; None for no such file.
+    The steps run in bfloat16 where config.precision says so; validation is always in float32.
     """
     max_epochs = config.max_epochs if max_epochs is None else max_epochs
     trainable = np.flatnonzero([(np.asarray(t) != IGNORE).any() for t in train.target])
@@ -193,7 +86,11 @@ def fit(
         report("nothing to train on: every answer so far is void; the weights stay as they are")
         return Fitted(_copy(model.state_dict()), 0, _val_miou(model, val, config), 0.0)
     iterations = -(-len(train) // config.batch_size)
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    cuda = device_of(model).type == "cuda"
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True if cuda else None
+    )
+    forward = torch.compile(model) if config.compile else model
     average = averaged(model, config.ema, config.ema_warmup)
     epoch, best_epoch, best_miou, seconds, best_state = 0, 0, -1.0, 0.0, _copy(average.module.state_dict())
     saved = None if checkpoint is None else _load_checkpoint(checkpoint, key, report)
@@ -204,10 +101,13 @@ def fit(
         epoch, best_epoch, best_miou, seconds = saved["epoch"], saved["best_epoch"], saved["best_miou"], saved["seconds"]
         best_state = saved["best_state"]
         report(f"continuing after epoch {epoch}")
+    images, at_work, waiting = 0, 0.0, 0.0
     began = written = spoke = time.monotonic()
     while epoch < max_epochs and not (epoch >= min_epochs and epoch - best_epoch >= config.patience):
         epoch += 1
-        _train_epoch(model, average, optimizer, train, trainable, iterations, config, (*key, epoch))
+        mark = time.perf_counter()
+        waiting += _train_epoch(model, forward, average, optimizer, train, trainable, iterations, config, (*key, epoch))
+        images, at_work = images + iterations * config.batch_size, at_work + time.perf_counter() - mark
         now_miou = _val_miou(average.module, val, config)
         if now_miou > best_miou:
             best_miou, best_epoch, best_state = now_miou, epoch, _copy(average.module.state_dict())
@@ -223,11 +123,13 @@ def fit(
             )
             written = time.monotonic()
     model.load_state_dict(best_state)
-    return Fitted(best_state, epoch, best_miou, seconds + time.monotonic() - began)
+    speed = {"images_per_s": round(images / at_work, 2), "waiting": round(waiting / at_work, 4)} if images else {}
+    return Fitted(best_state, epoch, best_miou, seconds + time.monotonic() - began, speed)
 
 
 def _train_epoch(
     model: nn.Module,
+    forward: Callable[[torch.Tensor], torch.Tensor],
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
     train: Pairs,
@@ -235,24 +137,36 @@ def _train_epoch(
     iterations: int,
     config: RunConfig,
     key: tuple[int, ...],
-) -> None:
+) -> float:
+    """One epoch; returns the seconds spent on waiting for batches. forward: the model, or what torch.compile made of it."""
     device = device_of(model)
-    rng = np.random.default_rng(key)
+    half = half_precision(config.precision, device)
+    waiting, mark = 0.0, time.perf_counter()
     model.train()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(zlib.crc32(repr(key).encode()))  # dropout is the one thing that draws from torch's own generator
-        for index in batches(trainable, iterations, config.batch_size, rng):
-            target = torch.from_numpy(np.asarray(train.target[index])).to(device)
-            x, y = augment(to_input(train.images[index], device), target, config, rng)
+        for batch in batches(train, trainable, iterations, config, np.random.default_rng(key), device):
+            waiting += time.perf_counter() - mark
             optimizer.zero_grad(set_to_none=True)
-            loss = cross_entropy(model(x), y)
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                z = forward(batch.x)
+            loss = cross_entropy(z, batch.y)
             loss.backward()
             optimizer.step()
             average.update_parameters(model)
+            mark = time.perf_counter()
     if not torch.isfinite(loss):
         raise FloatingPointError(
             f"the training loss is {loss.item()} in epoch {key[-1]}: lower learning_rate ({config.learning_rate})"
         )
+    return waiting
+
+
+def half_precision(precision: str, device: torch.device) -> bool:
+    """Whether training steps run in bfloat16: "auto" takes it on a GPU that has it, not on a CPU."""
+    if precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return precision == "bfloat16"
 
 
 def _val_miou(model: nn.Module, val: Pairs, config: RunConfig) -> float:

@@ -11,10 +11,10 @@ from .config import RunConfig
 from .loop import open_setting
 from .models import build_model
 from .paths import runs_root
+from .predict import predict
 from .results import title
 from .run_folder import RunFolder
 from .scores import bvsb
-from .train import predict
 
 
 def mean_and_max(configs: Sequence[RunConfig], strategy: str | None = None) -> tuple[RunConfig, RunConfig]:

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from oreal_lib.batch import last_words, main, notebook
-from oreal_lib.config import ConfigError
 from oreal_lib.grid import combinations, parse_changes, read_grid
+from oreal_lib.parameter_file import ConfigError
 from oreal_lib.paths import params_root
 
 GRIDS = sorted(p.stem for p in params_root().glob("*.yaml") if "runs" in yaml.safe_load(p.read_text(encoding="utf-8")))

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from test_end_to_end import TINY
 
-from oreal_lib.config import read_yaml
+from oreal_lib.parameter_file import read_yaml
 from oreal_lib.paths import home
 
 README = (home() / "README.md").read_text(encoding="utf-8")

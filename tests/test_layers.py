@@ -9,13 +9,16 @@ import oreal_lib
 
 ROWS = [
     "types paths atomic provenance",
-    "scores aggregate balance select metrics oracle superpixels losses",
+    "parameter_file scores aggregate balance select metrics oracle superpixels losses",
     "config data models",
-    "strategies train run_folder grid",
+    "strategies batches run_folder grid",
+    "predict",
+    "train",
     "loop",
     "results",
     "figures views",
-    "batch",
+    "describe",
+    "batch __main__",
 ]
 PACKAGE = Path(oreal_lib.__file__).parent
 RANK = {name: row for row, names in enumerate(ROWS) for name in names.split()}
@@ -36,7 +39,7 @@ def imported(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
 def test_a_module_imports_only_from_rows_above(path):
-    name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    name = "__main__" if path.stem == "__main__" else path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     assert name in RANK, f"{name} has no row: place it in ROWS"
     for other in imported(path):
         assert other == name or RANK[other] < RANK[name], f"{name} imports {other}, which is not above it"

@@ -1,0 +1,172 @@
+"""From images and labels to training batches: what is shuffled and how it is changed is drawn first, in one place and from
+one generator; the work itself then gives the same bits whichever thread does it and whatever device trains."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from .config import RunConfig
+from .types import IGNORE, Pictures
+
+NO_SUPERPIXEL = -1  # the superpixel id of padding
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Images with their targets, and with superpixel ids where a loss needs them; all but the images may be of native size.
+
+    images: (n, H, W, 3) uint8.  target: (n, H, W) uint8, IGNORE where there is no label.  ids: (n, H, W) integers >= 0.
+    """
+
+    images: Pictures
+    target: Pictures
+    ids: Pictures | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """x: (B, 3, H, W) float32 about [0, 1], channels last.  y: (B, H, W) uint8.  ids: (B, H, W) int32 or None."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+    ids: torch.Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in (self.x, self.y, self.ids)))
+
+    def pinned(self) -> Batch:
+        return Batch(*(None if t is None else t.pin_memory() for t in (self.x, self.y, self.ids)))
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What chance decided for one image of a batch. Scale None: the image keeps its size."""
+
+    index: int
+    hflip: bool
+    vflip: bool
+    scale: float | None
+    place: tuple[float, float]  # of the crop or the padding, 0..1 from top and left
+    gain: np.ndarray | None  # (3, 1, 1) float32, contrast of each channel
+    shift: float  # brightness
+    jitter: tuple[float, float, float] | None  # brightness, contrast, saturation as factors
+
+
+def epoch(trainable: np.ndarray, iterations: int, config: RunConfig, rng: np.random.Generator) -> Iterator[list[Draw]]:
+    """`iterations` batches that walk through `trainable` in reshuffled rounds; no batch is short (OREAL Sec. 4.2)."""
+    b = config.batch_size
+    rounds = [rng.permutation(trainable) for _ in range(-(-iterations * b // len(trainable)))]
+    scales = (config.augment_scale_min, config.augment_scale_max) != (1.0, 1.0) or config.resize == "crop"
+    for index in np.concatenate(rounds)[: iterations * b].reshape(iterations, b).tolist():
+        hflip, vflip = rng.random(b) < config.augment_hflip, rng.random(b) < config.augment_vflip
+        scale, place = [None] * b, np.zeros((b, 2))
+        if scales:
+            scale = rng.uniform(config.augment_scale_min, config.augment_scale_max, b).tolist()
+            place = rng.random((b, 2))
+        gain, shift, jitter = [None] * b, np.zeros(b, np.float32), [None] * b
+        if config.augment_gain or config.augment_brightness:
+            gain = rng.uniform(1 - config.augment_gain, 1 + config.augment_gain, (b, 3, 1, 1)).astype(np.float32)
+            shift = rng.uniform(-config.augment_brightness, config.augment_brightness, b).astype(np.float32)
+        if config.augment_jitter:
+            jitter = [tuple(f) for f in rng.uniform(1 - config.augment_jitter, 1 + config.augment_jitter, (b, 3)).tolist()]
+        yield [
+            Draw(index[i], bool(hflip[i]), bool(vflip[i]), scale[i], tuple(place[i]), gain[i], float(shift[i]), jitter[i])
+            for i in range(b)
+        ]
+
+
+def load(pairs: Pairs, draws: list[Draw], size: tuple[int, int] | None = None) -> Batch:
+    """The batch that the draws describe. size: (height, width) of what comes back; None: that of the images."""
+    examples = [augment(pairs, draw, size) for draw in draws]
+    x, y, ids = (None if part[0] is None else torch.stack(part) for part in zip(*examples, strict=True))
+    return Batch(x.contiguous(memory_format=torch.channels_last), y, ids)
+
+
+def augment(
+    pairs: Pairs, draw: Draw, size: tuple[int, int] | None = None
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
+    """One image (3, H, W) float32, its target (H, W) uint8 and its superpixel ids (H, W) int32 or None, all changed alike.
+
+    Flip, scale with crop or padding, jitter, gain and brightness. Padding is mid-grey, IGNORE and NO_SUPERPIXEL. The last
+    two color changes may leave [0, 1]: clipping would destroy highlights.
+    """
+    x = torch.from_numpy(np.array(pairs.images[draw.index])).permute(2, 0, 1)
+    maps = [(torch.from_numpy(np.array(pairs.target[draw.index])), IGNORE)]
+    if pairs.ids is not None:
+        maps.append((torch.from_numpy(np.asarray(pairs.ids[draw.index]).astype(np.int32)), NO_SUPERPIXEL))
+    for flip, axis in ((draw.hflip, -1), (draw.vflip, -2)):
+        if flip:
+            x, maps = x.flip(axis), [(m.flip(axis), fill) for m, fill in maps]
+    if draw.scale is not None:
+        x, maps = _rescale(x, maps, draw.scale, draw.place, size or tuple(x.shape[1:]))
+    x = x.float() / 255
+    if draw.jitter is not None:
+        from torchvision.transforms.v2 import functional as tv
+
+        for change, factor in zip((tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation), draw.jitter, strict=True):
+            x = change(x, factor)
+    if draw.gain is not None:
+        x = (x - 0.5) * torch.from_numpy(draw.gain) + 0.5 + draw.shift
+    return x, maps[0][0], maps[1][0] if len(maps) > 1 else None
+
+
+Maps = list[tuple[torch.Tensor, int]]  # (H, W) with what padding holds
+
+
+def _rescale(x: torch.Tensor, maps: Maps, scale: float, place: tuple, size: tuple[int, int]) -> tuple[torch.Tensor, Maps]:
+    """An image (3, h, w) uint8 and its maps scaled, then cropped or padded to `size` at a place."""
+    from torchvision.transforms.v2 import functional as tv  # here, because its import takes seconds and few runs need it
+
+    scaled = [max(1, round(side * scale)) for side in x.shape[1:]]
+    top, left = (int(p * (abs(a - b) + 1)) for p, a, b in zip(place, scaled, size, strict=True))
+    down, right = (max(0, b - a) for a, b in zip(scaled, size, strict=True))
+    edges = [min(left, right), min(top, down), right - min(left, right), down - min(top, down)]
+    top, left = (0 if down else top), (0 if right else left)
+
+    def placed(t: torch.Tensor, fill: int) -> torch.Tensor:  # (K, h, w) -> (K, *size)
+        t = tv.pad(t, edges, fill=fill) if any(edges) else t
+        return t[:, top : top + size[0], left : left + size[1]]
+
+    nearest = tv.InterpolationMode.NEAREST_EXACT  # NEAREST is up to half a pixel off
+    x = placed(tv.resize(x, scaled, antialias=True), 128)
+    return x, [(placed(tv.resize(m[None], scaled, interpolation=nearest), fill)[0], fill) for m, fill in maps]
+
+
+def batches(
+    pairs: Pairs,
+    trainable: np.ndarray,
+    iterations: int,
+    config: RunConfig,
+    rng: np.random.Generator,
+    device: torch.device,
+) -> Iterator[Batch]:
+    """The batches of one epoch, on `device`. `config.loaders` threads make the next ones meanwhile (None: 4 for a GPU, else 0)."""
+    size = (config.height, config.width) if config.resize == "crop" else None
+    plan = epoch(trainable, iterations, config, rng)
+    loaders = (4 if device.type == "cuda" else 0) if config.loaders is None else config.loaders
+    if not loaders:
+        for draws in plan:
+            yield load(pairs, draws, size).to(device)
+        return
+
+    def work(draws: list[Draw]) -> Batch:
+        batch = load(pairs, draws, size)
+        return batch.pinned() if device.type == "cuda" else batch
+
+    with ThreadPoolExecutor(loaders) as pool:
+        waiting: deque = deque()
+        for draws in plan:  # threads, not processes: torch works without Python's lock, and the images stay where they are
+            waiting.append(pool.submit(work, draws))
+            if len(waiting) > 2 * loaders:
+                yield waiting.popleft().result().to(device)
+        while waiting:
+            yield waiting.popleft().result().to(device)

@@ -1,0 +1,63 @@
+"""YAML as people write it: a mapping of plain values, or one sentence that says what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .paths import params_root
+
+
+class ConfigError(ValueError):
+    """A parameter that is unknown, missing or of the wrong type, with the rule and the remedy."""
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The mapping in a YAML file; a name without a folder or suffix is looked up in `params/`."""
+    path = Path(path)
+    if path.suffix == "" and path.parent == Path():
+        path = params_root() / f"{path}.yaml"
+    if not path.is_file():
+        known = sorted(p.stem for p in params_root().glob("*.yaml"))
+        raise ConfigError(f"no parameter file {path}; give a path, or one of: {', '.join(known)}")
+    values = parse_yaml(path.read_bytes(), str(path))
+    if not isinstance(values, dict):
+        what = "nothing" if values is None else repr(values)[:80]
+        raise ConfigError(f"{path} holds {what}, but must hold `key: value` lines; write some, for example from params/toy.yaml")
+    return values
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error; PyYAML would silently take the last."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        node, seen = super().compose_mapping_node(anchor), set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} stands there twice", key.start_mark)
+                seen.add(key.value)
+        return node
+
+
+def parse_yaml(text: str | bytes, where: str) -> Any:
+    """The plain value that YAML text means; ConfigError with `where`, the line and the remedy if it is none."""
+    try:
+        loader = _Loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        if isinstance(error, yaml.reader.ReaderError):
+            raise ConfigError(f"{where} is no UTF-8 text ({error.reason}); save it as UTF-8") from None
+        mark, problem, remedy = error.problem_mark, error.problem, "mend it there or just before"
+        if "twice" in problem:
+            remedy = "keep one"
+        elif "'\\t'" in problem:
+            remedy = "indent with spaces, not with tabs"
+        raise ConfigError(
+            f"{where} is not valid YAML in line {mark.line + 1}, column {mark.column + 1}: {problem}; {remedy}"
+        ) from None

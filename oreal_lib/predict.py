@@ -1,0 +1,93 @@
+"""Look at images with a network: probabilities for the strategies, confusion matrices for the tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .batches import Pairs
+from .metrics import class_border, confusion
+from .types import IGNORE, Pictures
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a config: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first GPU if there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    count = {
+        "cpu": lambda: 1,
+        "cuda": lambda: torch.cuda.device_count() if torch.cuda.is_available() else 0,
+        "mps": lambda: int(torch.backends.mps.is_available()),
+    }
+    try:
+        device = torch.device(name)
+        there = count[device.type]()
+    except (RuntimeError, KeyError):
+        raise ValueError(f"device is {name!r}; write auto, cpu, cuda, cuda:<number> or mps") from None
+    if (device.index or 0) >= there:
+        raise ValueError(f"device is {name!r}, but torch can use {there} of this kind here; write device: auto or cpu")
+    return device
+
+
+def to_input(images: np.ndarray, device: torch.device) -> torch.Tensor:
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [0, 1], in channels-last memory (as the bytes already lie)."""
+    return torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """The device the model's weights are on."""
+    return next(model.parameters()).device
+
+
+@torch.no_grad()
+def logits(model: nn.Module, images: Pictures, batch_size: int = 8) -> Iterator[torch.Tensor]:
+    """Logits (C, H, W) float32 of images (n, H, W, 3) uint8, one by one and in order. Always in full precision: rounded
+    logits are ties of scores that differ."""
+    model.eval()
+    for batch in _of_one_size(images, batch_size):
+        yield from model(to_input(batch, device_of(model))).float()
+
+
+def _of_one_size(images: Pictures, batch_size: int) -> Iterator[np.ndarray]:
+    """Consecutive images (B, H, W, 3) of one size, at most `batch_size` at a time."""
+    waiting: list[np.ndarray] = []
+    for image in images:
+        if waiting and (len(waiting) == batch_size or image.shape != waiting[0].shape):
+            yield np.stack(waiting)
+            waiting = []
+        waiting.append(image)
+    if waiting:
+        yield np.stack(waiting)
+
+
+def predict(model: nn.Module, images: Pictures, batch_size: int = 8) -> Iterator[torch.Tensor]:
+    """Probabilities (C, H, W) float32, softmax over C, of images (n, H, W, 3) uint8, one by one and in order."""
+    for z in logits(model, images, batch_size):
+        yield z.softmax(dim=0)
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, pairs: Pairs, batch_size: int = 8, border: int | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Confusion matrices (C, C) int64 of the whole set: of all pixels, and of the band of `border` pixels around true class borders.
+
+    Where a target has another size than its image (its native one), the logits are brought to it bilinearly (our choice).
+    FloatingPointError where the model predicts NaN: argmax would take it for class 0, and a diverged model get a score.
+    """
+    whole, band = 0, 0
+    for z, truth in zip(logits(model, pairs.images, batch_size), pairs.target, strict=True):
+        if not torch.isfinite(z).all():
+            raise FloatingPointError("the model predicts NaN: the training has diverged; lower learning_rate and run again")
+        if z.shape[1:] != truth.shape:
+            z = F.interpolate(z[None], truth.shape, mode="bilinear", align_corners=False)[0]
+        predicted, truth = z.softmax(dim=0).argmax(dim=0), np.array(truth)
+        whole += confusion(predicted, torch.from_numpy(truth).to(z.device), len(z))
+        if border is not None:
+            near = np.where(class_border(truth, border), truth, IGNORE).astype(np.uint8)
+            band += confusion(predicted, torch.from_numpy(near).to(z.device), len(z))
+    return whole.cpu().numpy(), None if border is None else band.cpu().numpy()
