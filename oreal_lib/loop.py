@@ -17,9 +17,9 @@ from .batches import Pairs
 from .config import PROTOCOL, RunConfig
 from .data import load_dataset
 from .data.split import draw_split
-from .metrics import border_superpixels, class_iou, miou
+from .metrics import border_superpixels, class_iou, miou, undersegmentation_error
 from .models import build_model
-from .oracle import Oracle
+from .oracle import Oracle, painted_confusion
 from .paths import runs_root
 from .predict import choose_device, evaluate, predict
 from .run_folder import RunFolder
@@ -39,6 +39,7 @@ class Setting:
     superpixels: Superpixels  # of the pool, in its order
     oracle: Oracle
     query_size: int
+    votes: np.ndarray  # (N, C + 1) of the pool's superpixels, see `oracle.class_votes`
     vanished: int = 0  # superpixels of the pool without a pixel at working size: never asked
     evaluate_at: str = "working"
 
@@ -87,7 +88,9 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
         if not any((np.asarray(dataset.truth[i]) != IGNORE).any() for i in images):
             raise ValueError(f"none of the {len(images)} {name} images has a labeled pixel, so {why}; give some with true masks")
     oracle = Oracle.dominant(votes, dataset.truth[pool], config.void)
-    return Setting(dataset, pool, val, superpixels, oracle, query_size, int(dataset.vanished[place].sum()), config.evaluate_at)
+    return Setting(
+        dataset, pool, val, superpixels, oracle, query_size, votes, int(dataset.vanished[place].sum()), config.evaluate_at
+    )
 
 
 def run(
@@ -144,6 +147,8 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
                 "vanished": setting.vanished,
                 "query_size": setting.query_size,
             },
+            "classes": list(setting.dataset.classes),
+            "labels": label_cost(setting.votes, config.void),
             "seconds": {k: round(sum(s.seconds[k] for s in finished), 3) for k in ("query", "train", "test")},
         },
     )
@@ -234,6 +239,18 @@ def _ask(config: RunConfig, setting: Setting, labels: Labels, model: torch.nn.Mo
         return STRATEGIES["random"](regions, labels, setting.query_size, "mean", rng)
     strategy = STRATEGIES[config.strategy]
     return strategy(regions, labels, setting.query_size, config.aggregate, rng, **config.strategy_options)
+
+
+def label_cost(votes: np.ndarray, void: str) -> dict[str, list]:
+    """What dominant labels would be worth if every superpixel of the pool were bought, by class; None where there is no pixel.
+
+    pixels: of the class.  right: share of them painted in it.  iou: of painted against true.  leak: undersegmentation error.
+    """
+    matrix, pixels = painted_confusion(votes, void), votes[:, :-1].sum(axis=0, dtype=np.int64)
+    right = np.divide(np.diag(matrix), pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
+    shares = {"right": right, "iou": class_iou(matrix), "leak": undersegmentation_error(votes)}
+    listed = {name: [None if np.isnan(v) else round(float(v), 6) for v in values] for name, values in shares.items()}
+    return {"pixels": pixels.tolist(), **listed}
 
 
 def border_share(setting: Setting, ids: np.ndarray) -> float:

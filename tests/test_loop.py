@@ -8,11 +8,11 @@ import torch
 
 from oreal_lib import loop, provenance
 from oreal_lib.config import RunConfig
-from oreal_lib.loop import open_setting, run
-from oreal_lib.oracle import Oracle
+from oreal_lib.loop import label_cost, open_setting, run
+from oreal_lib.oracle import Oracle, class_votes
 from oreal_lib.run_folder import RunFolder, step_from_json, step_to_json
 from oreal_lib.strategies import STRATEGIES
-from oreal_lib.types import IGNORE
+from oreal_lib.types import IGNORE, Labels
 
 
 @pytest.fixture
@@ -25,6 +25,18 @@ def go(tiny, tiny_config, tmp_path):
         return steps, RunFolder(runs_dir / config.run_id)
 
     return go
+
+
+def counted(truth, superpixels):
+    """The votes of superpixels, counted anew."""
+    sizes = np.diff(superpixels.offset)
+    return np.concatenate([class_votes(t, ids, n, 8) for t, ids, n in zip(truth, superpixels.maps, sizes, strict=True)])
+
+
+def with_truth(dataset, truth):
+    """The same images with other masks."""
+    votes = counted(truth[dataset.split["train"]], dataset.superpixels)
+    return replace(dataset, truth=truth, native_truth=truth, votes=votes)
 
 
 def asked(folder):
@@ -89,7 +101,7 @@ def test_a_label_that_was_not_bought_is_never_seen(go, tiny, tiny_config, tmp_pa
     unused = np.setdiff1d(tiny.split["train"], np.concatenate([setting.pool, setting.val]))
     truth[unused] = rng.integers(0, 8, truth[unused].shape)
     assert len(unused) == 3 and (truth != tiny.truth).mean() > 0.2
-    after = go(dataset=replace(tiny, truth=truth), runs_dir=tmp_path / "b", strategy=strategy)
+    after = go(dataset=with_truth(tiny, truth), runs_dir=tmp_path / "b", strategy=strategy)
     assert asked(before[1]) == asked(after[1])
     seen = [[(s.val_miou, s.miou, s.class_iou, s.class_counts) for s in steps] for steps in (before[0], after[0])]
     assert seen[0] == seen[1]
@@ -99,7 +111,7 @@ def test_a_label_that_was_bought_is_seen(go, tiny, tmp_path):
     """The counterpart: other answers in the pool give another run."""
     truth = np.array(tiny.truth)
     truth[:12] = (truth[:12] + 1) % 8
-    assert not same(go(runs_dir=tmp_path / "a", steps=2), go(dataset=replace(tiny, truth=truth), runs_dir=tmp_path / "b", steps=2))
+    assert not same(go(runs_dir=tmp_path / "a", steps=2), go(dataset=with_truth(tiny, truth), runs_dir=tmp_path / "b", steps=2))
 
 
 def test_training_sees_only_what_was_painted_and_all_of_it(go, tiny, tiny_config, monkeypatch):
@@ -117,14 +129,14 @@ def test_training_sees_only_what_was_painted_and_all_of_it(go, tiny, tiny_config
 def test_a_void_answer_costs_a_click_and_teaches_nothing(go, tiny):
     truth = np.array(tiny.truth)
     truth[:12, :, :16] = IGNORE
-    (first, *_), folder = go(dataset=replace(tiny, truth=truth), strategy="random", val_images=4)
+    (first, *_), folder = go(dataset=with_truth(tiny, truth), strategy="random", val_images=4)
     assert first.clicks == 8 == len(asked(folder)[0]) and 0 < sum(first.class_counts) < 8
 
 
 def test_a_run_whose_answers_are_all_void_goes_on(go, tiny, tiny_config):
     truth = np.array(tiny.truth)
     truth[open_setting(tiny_config(), tiny).pool] = IGNORE
-    steps, folder = go(dataset=replace(tiny, truth=truth), steps=2, keep_weights="all")
+    steps, folder = go(dataset=with_truth(tiny, truth), steps=2, keep_weights="all")
     assert [(s.clicks, s.epochs, sum(s.class_counts)) for s in steps] == [(8, 0, 0), (16, 0, 0)]
     one, two = folder.weights(1), folder.weights(2)
     assert one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
@@ -176,7 +188,7 @@ def test_validation_images_without_labels_are_refused(go, tiny, tiny_config):
     truth = np.array(tiny.truth)
     truth[open_setting(tiny_config(), tiny).val] = IGNORE
     with pytest.raises(ValueError, match="none of the 3 validation images has a labeled pixel"):
-        go(dataset=replace(tiny, truth=truth))
+        go(dataset=with_truth(tiny, truth))
 
 
 def test_a_test_set_without_labels_or_images_is_refused(go, tiny):
@@ -250,8 +262,9 @@ def test_done_says_where_the_numbers_come_from(go, tiny_config):
     done, config = folder.done, json.loads((folder.path / "config.json").read_text())
     assert set(done["versions"]) >= {"python", "torch", "numpy"} and done["versions"]["torch"] == torch.__version__.split("+")[0]
     assert "1 thread" in done["device"] and done["commit"] == provenance.commit() and done["finished"].endswith("Z")
-    assert done["pool"] == {"images": 6, "superpixels": 96, "query_size": 8} and done["run_id"] == folder.path.name
+    assert done["pool"] == {"images": 6, "superpixels": 96, "vanished": 0, "query_size": 8} and done["run_id"] == folder.path.name
     assert all(done["seconds"][k] == pytest.approx(sum(s.seconds[k] for s in steps), abs=1e-3) for k in done["seconds"])
+    assert len(done["classes"]) == 8 and done["precision"] == "float32" and set(steps[0].speed) >= {"images_per_s", "waiting"}
     values = {k: v for k, v in config.items() if k not in ("protocol", "run_id")}
     assert tiny_config(max_epochs=1, checkpoint_seconds=60.0) == RunConfig.make(values) and folder.steps() == steps
 
@@ -293,6 +306,23 @@ def test_the_lock_is_free_after_an_error(go, tiny_config, tmp_path):
 
 def test_the_oracle_is_the_only_road_from_truth_to_labels(tiny, tiny_config):
     setting = open_setting(tiny_config(), tiny)
-    again = Oracle.dominant(tiny.truth[setting.pool], setting.superpixels, 8)
+    again = Oracle.dominant(counted(tiny.truth[setting.pool], setting.superpixels), tiny.truth[setting.pool])
     assert (setting.oracle.answers == again.answers).all() and not set(setting.pool) & set(setting.val)
     assert not (set(setting.pool) | set(setting.val)) & set(tiny.split["test"])
+
+
+def test_what_dominant_labels_cost_is_measured_by_class():
+    votes = np.array([[3, 1, 0, 0], [0, 4, 0, 2], [2, 2, 0, 5]])  # the last is answered void
+    cost = label_cost(votes, "vote")
+    assert cost["pixels"] == [5, 7, 0] and cost["right"] == [0.6, round(4 / 7, 6), None]
+    assert cost["iou"] == [0.75, 0.8, None] and cost["leak"] == [round(3 / 5, 6), round(3 / 7, 6), None]
+
+
+def test_native_masks_judge_and_working_masks_teach(tiny, tiny_config):
+    native = np.array(tiny.truth).repeat(2, 1).repeat(2, 2)
+    dataset = replace(tiny, native_truth=native)
+    setting = open_setting(tiny_config(evaluate_at="native"), dataset)
+    assert np.array_equal(setting.pairs(setting.val).target, native[setting.val])
+    assert setting.oracle.paint(Labels.none(96, 8), setting.superpixels).shape == (6, 32, 32)
+    setting = open_setting(tiny_config(), dataset)
+    assert np.array_equal(setting.pairs(setting.val).target, tiny.truth[setting.val])
