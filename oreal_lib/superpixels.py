@@ -128,15 +128,16 @@ def predicted_count(width: int, height: int, count: int, levels: int | str) -> i
     """How many superpixels SEEDS makes at most when asked for `count` (`SuperpixelSEEDSImpl::initialize` of OpenCV).
 
     The grid of SEEDS is halved levels - 1 times with the remainder cut off, so the answer jumps. Ids that end up
-    empty are not foreseen. Raises ValueError where OpenCV would divide by zero: a very elongated image.
+    empty are not foreseen. Raises ValueError where OpenCV would crash: a very elongated image, or hardly more pixels than
+    superpixels.
     """
     if levels == "auto":
         levels = nearest_levels(width, height, count)
     found = _seeds_grid(width, height, count, levels)
     if found == 0:
         raise ValueError(
-            f"SEEDS cannot cut {width}x{height} pixels into {count} superpixels with {levels} levels: a side of its grid "
-            "would be empty; ask for more superpixels, use fewer levels, or the methods slic or grid"
+            f"SEEDS cannot cut {width}x{height} pixels into {count} superpixels with {levels} levels: its grid would be empty, "
+            "or finer than its pixels; ask for more superpixels or for fewer, or use the methods slic or grid"
         )
     return found
 
@@ -147,7 +148,7 @@ def nearest_levels(width: int, height: int, count: int) -> int:
 
 
 def _seeds_grid(width: int, height: int, count: int, levels: int) -> int:
-    """Superpixels of the SEEDS grid, 0 where it has none. float32, because OpenCV computes in float."""
+    """Superpixels of the SEEDS grid, 0 where it has none or is too fine. float32, because OpenCV computes in float."""
     single = np.float32
     rows = int(np.sqrt(single(max(count, 10)) * single(height) / single(width)))
     columns = rows * width // height
@@ -159,7 +160,7 @@ def _seeds_grid(width: int, height: int, count: int, levels: int) -> int:
 
     while block(width, columns) < 1 or block(height, rows) < 1:
         levels -= 1
-        if levels == 0:  # fewer pixels than superpixels
+        if levels < 2:  # superpixels of a pixel or two; OpenCV crashes at one level
             return 0
     across = width // int(np.ceil(block(width, columns)))
     down = height // int(np.ceil(block(height, rows)))
