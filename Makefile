@@ -16,13 +16,14 @@ FIGURES = $(if $(OREAL_HOME),$(OREAL_HOME)/,)figures
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
 
-demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, a table, two figures (7 minutes on two cores)
+demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, two tables, three figures (7 minutes on two cores)
 	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.batch run demo $(if $(JOBS),--jobs $(JOBS))
 	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.batch report demo
 	@echo && cat "$(FIGURES)/demo_table.md"
 	@echo
 	@echo "$(FIGURES)/demo_table.md           the table above: how much each strategy learns from the same number of clicks"
 	@echo "$(FIGURES)/demo_table.csv          the same numbers, unrounded"
+	@echo "$(FIGURES)/demo_table2.md          what one label per superpixel costs, by class (demo_label_cost.png is the picture)"
 	@echo "$(FIGURES)/demo_curves.png         quality after every step, against clicks, against labeled pixels, and near borders"
 	@echo "$(FIGURES)/demo_mean_vs_max.png    what mean and max ask of the same model, and how unsure its pixels are"
 	@echo "$(FIGURES)/demo_*.json             which runs, commit, machine and versions each of them was made from"

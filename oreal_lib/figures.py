@@ -116,3 +116,25 @@ def draw_curves(frame: pd.DataFrame, ax: Axes, x: str = "clicks", y: str = "miou
     ax.set_ylabel({"miou": "mIoU on the test images (%)", "boundary_miou": "mIoU near class borders (%)"}[y])
     ax.grid(alpha=0.3)
     return ax
+
+
+def draw_label_cost(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Per class, most frequent on top: IoU of the dominant labels themselves, of network A and of network B, with one
+    standard deviation over seeds (OREAL Table 2). table: of `dominant_labels.by_class`."""
+    y = np.arange(len(table))
+    for name, marker, color, shift, label in (
+        ("label_iou", "|", "black", 0.0, "the dominant labels themselves"),
+        ("A", "o", "#0077bb", -0.12, "network A, trained on true masks"),
+        ("B", "s", "#cc3311", 0.12, "network B, trained on dominant labels"),
+    ):
+        error = table[f"{name}_sd"].fillna(0)
+        size = 14 if marker == "|" else 5
+        ax.errorbar(table[f"{name}_mean"], y + shift, xerr=error, fmt=marker, ms=size, color=color, lw=1, label=label)
+    ax.set_yticks(y, [f"{name} ({share:.1f} %)" for name, share in table["share_mean"].items()])
+    ax.invert_yaxis()
+    ax.set_xlim(-2, 102)
+    ax.set_xlabel("IoU (%)")
+    ax.grid(axis="x", color="0.9")
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

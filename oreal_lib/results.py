@@ -48,7 +48,8 @@ def find(config: RunConfig, runs_dir: Path | str | None = None) -> RunFolder | N
 
 
 def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd.DataFrame:
-    """One row per finished run and step: the fields of StepResult, and run_id, column, seed, device, imbalance.
+    """One row per finished run and step: the fields of StepResult, and run_id, column, seed, device, imbalance, and
+    classes and labels of done.json (see `loop.label_cost`).
 
     Runs that are not finished have no rows; compare with `configs` to see which.
     """
@@ -68,6 +69,8 @@ def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd
             "seed": config.seed,
             "device": folder.done["device"],
             "commit": folder.done["commit"],
+            "classes": folder.done.get("classes"),
+            "labels": folder.done.get("labels"),
         }
         for step in folder.steps():
             rows.append(same | asdict(step) | {"imbalance": imbalance(np.array(step.class_counts))})
@@ -82,7 +85,8 @@ def setting_line(config: RunConfig) -> str:
     """What a reader must know of a run before comparing its numbers with others."""
     start = {"none": "from scratch", "imagenet": "ImageNet weights"}.get(config.weights, "weights of a file")
     size = f"{config.width} x {config.height}, " if config.width else ""
-    return f"{config.dataset}, {size}{config.model} {start}, at most {config.max_epochs} epochs per step"
+    native = ", tested at native size" if config.evaluate_at == "native" else ""
+    return f"{config.dataset}, {size}{config.model} {start}, at most {config.max_epochs} epochs per step{native}"
 
 
 def full_score(frame: pd.DataFrame, which: str = "full_dominant", value: str = "miou") -> float:
@@ -158,12 +162,15 @@ def paired(runs: pd.DataFrame, value: str = "aualc", a: str = "max", b: str = "m
     if a not in wide or b not in wide:
         return pd.DataFrame(columns=["n", "mean", "sd", "low", "high", "favor"])
     difference = (wide[a] - wide[b]).dropna()
-    rows = {}
-    for strategy, d in difference.groupby(level="strategy"):
-        n, mean, sd = len(d), d.mean(), d.std(ddof=1)
-        half = stats.t.ppf(0.975, n - 1) * sd / n**0.5 if n > 1 else np.nan
-        rows[strategy] = {"n": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "favor": int((d > 0).sum())}
+    rows = {strategy: interval(d) for strategy, d in difference.groupby(level="strategy")}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "mean", "sd", "low", "high", "favor"])
+
+
+def interval(d: pd.Series) -> dict[str, float]:
+    """n, mean, sd, 95 % t-interval (NaN for n = 1) of paired differences, and how many of them are above 0."""
+    n, mean, sd = len(d), d.mean(), d.std(ddof=1)
+    half = stats.t.ppf(0.975, n - 1) * sd / n**0.5 if n > 1 else np.nan
+    return {"n": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "favor": int((d > 0).sum())}
 
 
 def cell(mean: float, sd: float, digits: int = 1) -> str:

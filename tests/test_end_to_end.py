@@ -10,6 +10,8 @@ import nbformat
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
+from trees import voc_tree
 
 from oreal_lib.metrics import aualc
 from oreal_lib.paths import home
@@ -28,8 +30,8 @@ TINY = {
     "data_options": {"scene": "large_tools", "generator_seed": 7, "train": 14, "test": 4},
     "workers": 1,
 }
-RUNS = [{"supervision": "full_dominant"}, {"strategy": "bvsb", "aggregate": ["mean", "max"]}]
-REPORTS = ["20_table1_aualc", "24_figure4_curves", "25_figure5_mean_vs_max"]
+RUNS = [{"supervision": ["full_dominant", "full_masks"]}, {"strategy": "bvsb", "aggregate": ["mean", "max"]}]
+REPORTS = ["20_table1_aualc", "22_table2_dominant_labels", "24_figure4_curves", "25_figure5_mean_vs_max"]
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def run_folders(place):
 
 def test_every_run_leaves_its_record_and_its_executed_notebook(place, batch):
     folders = run_folders(place)
-    assert len(folders) == 3
+    assert len(folders) == 4
     for folder in folders.values():
         done = json.loads((folder / "done.json").read_text())
         assert done["versions"]["torch"] and done["device"] and done["seconds"]["train"] > 0
@@ -78,13 +80,13 @@ def test_every_run_leaves_its_record_and_its_executed_notebook(place, batch):
 
 
 def test_the_batch_says_each_step(batch):
-    assert "3 runs, 0 finished already, 5 steps to go" in batch.stdout
-    assert sum("mIoU" in line for line in batch.stdout.splitlines()) == 5
+    assert "4 runs, 0 finished already, 6 steps to go" in batch.stdout
+    assert sum("mIoU" in line for line in batch.stdout.splitlines()) == 6
 
 
 def test_a_second_batch_has_nothing_to_do(place, batch):
     done = python(place, "-m", "oreal_lib.batch", "run", "tiny")
-    assert done.returncode == 0 and "3 finished already, 0 steps to go" in done.stdout
+    assert done.returncode == 0 and "4 finished already, 0 steps to go" in done.stdout
 
 
 def test_a_cell_of_the_table_leads_back_to_its_steps(place, reports):
@@ -105,8 +107,59 @@ def test_a_cell_of_the_table_leads_back_to_its_steps(place, reports):
 
 
 def test_pictures_are_made(place, reports):
-    for name in ("tiny_curves.png", "tiny_mean_vs_max.png"):
+    for name in ("tiny_curves.png", "tiny_mean_vs_max.png", "tiny_label_cost.png"):
         assert (place / "figures" / name).stat().st_size > 10_000
+
+
+def test_table_2_says_what_dominant_labels_cost(place, reports):
+    text = (place / "figures" / "tiny_table2.md").read_text(encoding="utf-8")
+    assert (
+        "| toy | small_unet |" in text
+        and "| Pascal VOC | ResNet-50 | not run |" in text
+        and "| MONARCH | ViT | not public |" in text
+    )
+    done = next(json.loads((p / "done.json").read_text()) for i, p in run_folders(place).items() if "full_dominant" in i)
+    cost = pd.read_csv(place / "figures" / "tiny_table2.csv", index_col="class")
+    for name, right, iou in zip(done["classes"], done["labels"]["right"], done["labels"]["iou"], strict=True):
+        if right is not None:
+            assert cost.loc[name, "right_mean"] == pytest.approx(100 * right) and cost.loc[name, "label_iou_mean"] == pytest.approx(
+                100 * iou
+            )
+
+
+VOC = {
+    "height": 65,
+    "width": 65,
+    "weights": "none",
+    "superpixel_count": 40,
+    "superpixel_levels": 2,
+    "query_size": 15,
+    "steps": 2,
+    "max_epochs": 1,
+    "batch_size": 2,
+    "eval_batch_size": 2,
+    "device": "cpu",
+    "workers": 1,
+}
+
+
+@pytest.mark.parametrize("resize", ["square", "crop"])
+def test_the_papers_protocol_starts_on_a_voc_tree_with_one_command(place, tmp_path, resize):
+    """ResNet-50, native palettes and lists, pictures of two sizes; only sizes and epochs are small."""
+    tree = voc_tree(tmp_path, train=4, val=2, size=(60, 80))
+    for name in ("2007_000032", "2007_000060"):  # a training and a test image stand upright
+        for file in (tree / "JPEGImages" / f"{name}.jpg", tree / "SegmentationClass" / f"{name}.png"):
+            with Image.open(file) as picture:
+                picture.transpose(Image.Transpose.ROTATE_90).save(file)
+    out = tmp_path / "out.ipynb"
+    changes = [part for key, value in (VOC | {"resize": resize}).items() for part in ("-p", key, str(value))]
+    arguments = ["-f", "params/voc.yaml", "-p", "data_root", str(tmp_path), "-p", "runs_dir", str(tmp_path / "runs"), *changes]
+    done = python(place, "-m", "papermill", "notebooks/10_active_learning_run.ipynb", str(out), *arguments)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
+    assert folder.name.startswith("voc-deeplabv3plus_resnet50.tv_in1k-oreal-max-dominant-s0-")
+    assert [s["clicks"] for s in steps] == [15, 30] and len(steps[0]["class_iou"]) == 21 and steps[0]["speed"]["images_per_s"] > 0
 
 
 def test_plain_papermill_runs_a_notebook_with_a_parameter_file(place, batch):

@@ -16,7 +16,7 @@ ROWS = [
     "train",
     "loop",
     "results",
-    "figures views",
+    "figures views dominant_labels",
     "describe",
     "batch __main__",
 ]
