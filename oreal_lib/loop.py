@@ -26,7 +26,7 @@ from .run_folder import RunFolder
 from .strategies import STRATEGIES, check
 from .superpixels import SuperpixelRecipe
 from .train import Report, fit, half_precision
-from .types import IGNORE, Dataset, Labels, Query, StepResult, Superpixels
+from .types import IGNORE, Dataset, Labels, Query, StepResult, Superpixels, some
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Setting:
     def pairs(self, which: np.ndarray) -> Pairs:
         """Images with their true masks, at the size that counts: for validation and test."""
         masks = self.dataset.native_truth if self.evaluate_at == "native" else self.dataset.truth
-        return Pairs(self.dataset.images[which], masks[which])
+        return Pairs(some(self.dataset.images, which), some(masks, which))
 
 
 def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Report = print) -> Setting:
@@ -87,7 +87,7 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
     for name, images, why in (("validation", val, "no epoch can be the best"), ("test", dataset.split["test"], "there is no mIoU")):
         if not any((np.asarray(dataset.truth[i]) != IGNORE).any() for i in images):
             raise ValueError(f"none of the {len(images)} {name} images has a labeled pixel, so {why}; give some with true masks")
-    oracle = Oracle.dominant(votes, dataset.truth[pool], config.void)
+    oracle = Oracle.dominant(votes, some(dataset.truth, pool), config.void)
     return Setting(
         dataset, pool, val, superpixels, oracle, query_size, votes, int(dataset.vanished[place].sum()), config.evaluate_at
     )
@@ -161,7 +161,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         model = build_model(config.model, n_classes, config.weights if step == 1 or not config.warm_start else "none")
     model.to(device, memory_format=torch.channels_last)
     previous = folder.weights(step - 1) if step > 1 else None
-    pool_images = setting.dataset.images[setting.pool]
+    pool_images = some(setting.dataset.images, setting.pool)
 
     clock = time.monotonic()
     labels, query = Labels.none(len(setting.superpixels), n_classes), None
@@ -184,7 +184,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         labels = labels.reveal(everything, setting.oracle.answers, step)
         target = setting.oracle.paint(labels, setting.superpixels)
     else:
-        target = setting.dataset.truth[setting.pool]
+        target = some(setting.dataset.truth, setting.pool)
     query_seconds = time.monotonic() - clock
 
     if previous is not None and config.warm_start:

@@ -26,6 +26,7 @@ from .types import IGNORE
 
 State = dict[str, torch.Tensor]
 Report = Callable[[str], None]
+Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,13 @@ def averaged(model: nn.Module, decay: float, warmup: bool) -> AveragedModel:
     return average.eval()
 
 
+def equip(model: nn.Module, config: RunConfig) -> tuple[Forward, torch.optim.Optimizer, AveragedModel]:
+    """What `fit` trains a model with: its forward pass (compiled, if so wanted), Adam, and the average of its weights."""
+    fused = True if device_of(model).type == "cuda" else None
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
+    return torch.compile(model) if config.compile else model, optimizer, averaged(model, config.ema, config.ema_warmup)
+
+
 def fit(
     model: nn.Module,
     train: Pairs,
@@ -86,12 +94,7 @@ def fit(
         report("nothing to train on: every answer so far is void; the weights stay as they are")
         return Fitted(_copy(model.state_dict()), 0, _val_miou(model, val, config), 0.0)
     iterations = -(-len(train) // config.batch_size)
-    cuda = device_of(model).type == "cuda"
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True if cuda else None
-    )
-    forward = torch.compile(model) if config.compile else model
-    average = averaged(model, config.ema, config.ema_warmup)
+    forward, optimizer, average = equip(model, config)
     epoch, best_epoch, best_miou, seconds, best_state = 0, 0, -1.0, 0.0, _copy(average.module.state_dict())
     saved = None if checkpoint is None else _load_checkpoint(checkpoint, key, report)
     if saved is not None:
@@ -129,7 +132,7 @@ def fit(
 
 def _train_epoch(
     model: nn.Module,
-    forward: Callable[[torch.Tensor], torch.Tensor],
+    forward: Forward,
     average: AveragedModel,
     optimizer: torch.optim.Optimizer,
     train: Pairs,

@@ -15,9 +15,10 @@ import numpy as np
 IGNORE = 255  # void: a pixel without a class, in every mask and every training target
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Ragged:
-    """Pictures of different sizes, used like an array (n, h, w, ...): a number gives one, an index array gives a Ragged."""
+    """Pictures each in its own place, maybe of different sizes, used like an array (n, h, w, ...): a number gives one, an
+    index array gives a Ragged. Those of one size become a real array with np.asarray."""
 
     parts: tuple[np.ndarray, ...]
 
@@ -32,8 +33,18 @@ class Ragged:
             return Ragged(tuple(self.parts[i] for i in np.arange(len(self.parts))[index]))
         return self.parts[index]
 
+    def __array__(self, dtype: type | None = None, copy: bool | None = None) -> np.ndarray:
+        return np.stack(self.parts).astype(dtype or self.parts[0].dtype, copy=False)
+
 
 Pictures = np.ndarray | Ragged  # (n, h, w, ...): of one size or of several
+
+
+def some(pictures: Pictures, index: np.ndarray) -> Pictures:
+    """The pictures at the positions `index` (k,), without reading them: of a memory map, views in a Ragged."""
+    if isinstance(pictures, np.memmap):
+        return Ragged(tuple(pictures[i] for i in index))
+    return pictures[index]
 
 
 def blank(like: Pictures, dtype: type) -> Pictures:
@@ -77,7 +88,7 @@ class Superpixels:
     def subset(self, images: np.ndarray) -> Superpixels:
         """The superpixels of some images, renumbered in the order given."""
         offset = np.concatenate([[0], np.cumsum(np.diff(self.offset)[images])]).astype(np.int64)
-        return Superpixels(self.maps[images], offset, self.size[self.ids(images)])
+        return Superpixels(some(self.maps, images), offset, self.size[self.ids(images)])
 
     def ids(self, images: np.ndarray) -> np.ndarray:
         """(k,) int64: the global ids of all superpixels of some images, image by image in the order given."""

@@ -123,6 +123,7 @@ def test_training_sees_only_what_was_painted_and_all_of_it(go, tiny, tiny_config
     for target, query in zip(targets, asked(folder), strict=True):
         bought[query] = True
         inside = bought[setting.superpixels.maps + setting.superpixels.offset[:-1, None, None]]
+        target = np.asarray(target)
         assert (target[~inside] == IGNORE).all() and (target[inside] != IGNORE).mean() > 0.9
 
 
@@ -323,6 +324,6 @@ def test_native_masks_judge_and_working_masks_teach(tiny, tiny_config):
     dataset = replace(tiny, native_truth=native)
     setting = open_setting(tiny_config(evaluate_at="native"), dataset)
     assert np.array_equal(setting.pairs(setting.val).target, native[setting.val])
-    assert setting.oracle.paint(Labels.none(96, 8), setting.superpixels).shape == (6, 32, 32)
+    assert np.shape(setting.oracle.paint(Labels.none(96, 8), setting.superpixels)) == (6, 32, 32)
     setting = open_setting(tiny_config(), dataset)
     assert np.array_equal(setting.pairs(setting.val).target, tiny.truth[setting.val])

@@ -13,7 +13,7 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
-from trees import camvid_tree, cityscapes_tree, endovis_tree, folder_tree, saved, scene, voc_palette, voc_tree
+from trees import camvid_tree, cityscapes_tree, endovis_download, endovis_tree, folder_tree, saved, scene, voc_palette, voc_tree
 
 from oreal_lib.data import camvid, cityscapes, endovis, folder, monarch, voc
 from oreal_lib.data.folders import fingerprint, folders_below
@@ -125,6 +125,7 @@ def test_harmless_files_are_passed_over_and_a_folder_of_nothing_is_a_problem(nam
             "test_sequences is 'seq_1', but must be a list of names; there are release_1/seq_1",
         ),
         (endovis.read, {"test_sequences": ["seq_9"]}, "names seq_9, but there are release_1/seq_1, .* choose among these"),
+        (endovis.read, {"extra_classes": "yes"}, "extra_classes is 'yes', but must be true or false"),
         (folder.read, {"test_share": 1.0}, "test_share is 1.0.*below 1"),
         (folder.read, {"test_share": True}, "test_share is True"),
         (folder.read, {"test_by": "video"}, "test_by is 'video'"),
@@ -184,8 +185,25 @@ def test_trainaug_takes_its_own_masks_and_the_official_ones_where_it_has_none(tm
     assert np.array_equal(opened(source, 5)[1], truth((24, 32), 21, 7)[1]) and not source.problems
     with open(base / "ImageSets/Segmentation/trainaug.txt", "a") as file:
         file.write("2007_000060\n")
-    told(voc.read(base, train="trainaug"), "2007_000060 stands in .*val.txt and in trainaug.txt, but no image may be in two splits")
+    told(
+        voc.read(base, train="trainaug"), "2007_000060 stands in .*val.txt and in .*trainaug.txt, but no image may be in two splits"
+    )
     assert voc.read(base).identity != source.identity
+
+
+@pytest.mark.parametrize("place", voc.AUG_LISTS[1:])
+@pytest.mark.parametrize("line", ["/JPEGImages/{0}.jpg /SegmentationClassAug/{0}.png", "VOC2012\\JPEGImages\\{0}.jpg", "{0}.jpg"])
+def test_the_augmented_list_is_found_where_published_code_puts_it(tmp_path, place, line):
+    base = voc_tree(tmp_path / "VOCtrainval_11-May-2012", aug=2)
+    usual, other = base / voc.AUG_LISTS[0], base / place
+    source = voc.read(tmp_path, train="trainaug")
+    other.parent.mkdir(exist_ok=True)
+    lines(other, *(line.format(name) for name in usual.read_text().split()))
+    assert voc.read(tmp_path, train="trainaug").problems == ()
+    lines(usual, "2007_000032")
+    told(voc.read(tmp_path, train="trainaug"), f"^{place} and .*trainaug.txt name different images, .* keep one of them")
+    usual.unlink()
+    assert voc.read(tmp_path, train="trainaug").items == source.items
 
 
 @pytest.mark.parametrize(
@@ -193,7 +211,7 @@ def test_trainaug_takes_its_own_masks_and_the_official_ones_where_it_has_none(tm
     [
         (lambda t, s: (t / "SegmentationClass/2007_000032.png").unlink(), ["2007_000032.jpg has no mask"]),
         (lambda t, s: (t / "JPEGImages/2007_000032.jpg").unlink(), ["train.txt names 2007_000032, but there is no JPEGImages"]),
-        (lambda t, s: lines(s / "val.txt", "2007_000032"), ["in .*val.txt and in train.txt, but no image may be in two splits"]),
+        (lambda t, s: lines(s / "val.txt", "2007_000032"), ["in .*val.txt and in .*train.txt, but no image may be in two splits"]),
         (lambda t, s: lines(s / "val.txt", "2007_000060", "2007_000060"), ["val.txt names 2007_000060 2 times.*keep one line"]),
         (lambda t, s: lines(s / "val.txt", "2007_000060 1", "2007_000060 -1"), ["2007_000060 stands twice in .*val.txt"]),
         (lambda t, s: lines(s / "val.txt"), ["val.txt names no image"]),
@@ -271,6 +289,14 @@ def test_the_official_ids_become_train_ids_or_void(tmp_path):
         source.open(item)
 
 
+def test_cityscapes_archives_may_lie_in_folders_of_their_own_with_masks_of_unknown_kinds(tmp_path):
+    together, apart = cityscapes.read(cityscapes_tree(tmp_path / "a")), cityscapes.read(cityscapes_tree(tmp_path / "b", apart=True))
+    assert apart.items[0].mask == tmp_path / "b/gtFine_trainvaltest" / AACHEN.format("gtFine", "gtFine_labelIds")
+    assert splits(apart) == splits(together) and len(apart.items) == 6 and not apart.problems
+    shutil.copy(apart.items[0].mask, apart.items[0].mask.with_name("aachen_000000_000019_gtFine_labelIds_19classes.png"))
+    assert cityscapes.read(tmp_path / "b").identity == apart.identity
+
+
 def moved(source, target):
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.move(source, target)
@@ -340,33 +366,105 @@ def test_without_a_test_folder_the_test_sequences_must_be_named(tmp_path):
         endovis.read(tmp_path / "data")
 
 
-def test_labels_json_decides_the_classes_but_the_official_colors_keep_their_order(tmp_path):
-    plain = endovis.read(endovis_tree(tmp_path, labels=False))
-    assert plain.classes == tuple(endovis.OFFICIAL.values())
-    table = [{"name": n, "color": list(c), "classid": 50 - i} for i, (c, n) in enumerate(endovis.OFFICIAL.items())]
-    (tmp_path / "labels.json").write_text(json.dumps(table))
-    assert endovis.read(tmp_path).classes == plain.classes
-    (tmp_path / "labels.json").write_text(json.dumps([*table, {"name": "smoke", "color": [1, 2, 3], "classid": 7}]))
-    own = endovis.read(tmp_path)
-    assert own.classes == ("smoke", *list(plain.classes)[::-1]) and own.identity != plain.identity
-    assert np.array_equal(opened(own)[1], 12 - opened(plain)[1])
+def test_the_whole_download_is_read_with_its_repairs_and_its_missing_mask(tmp_path):
+    source = endovis.read(endovis_download(tmp_path))
+    assert not source.problems and source.classes == tuple(endovis.OFFICIAL.values())
+    one, test = ("miccai_challenge_2018_release_1/" * 2 + "seq_1", "test_data/test_data/seq_{0}-2018Z-001/seq_{0}")
+    assert Counter(i.group for i in source.items if i.split == "test") == {test.format(1): 2, test.format(3): 1}
+    assert [i.mask.name for i in source.items[:2]] == ["frame041.png", "seq_1_frame042.png"]
+    assert set(np.unique(opened(source, 0)[1])) <= {*range(6)} and (opened(source, 1)[1] == 10).all()
+    assert source.identity["repairs"] == [f"{one}/frame042"] and source.identity["left_out"] == [f"{test.format(3)}/frame001"]
+    shutil.rmtree(tmp_path / "repairs")
+    plain = endovis.read(tmp_path)
+    assert plain.items[1].mask.name == "frame042.png" and plain.identity["files"] != source.identity["files"]
+    (plain.items[-2].mask.parent / "frame000.png").unlink()  # a gap that the challenge did not leave
+    told(endovis.read(tmp_path), "test_data/.*seq_1/left_frames/frame000.png has no mask")
+
+
+def test_class_ids_do_not_depend_on_which_releases_are_there(tmp_path):
+    whole = endovis.read(endovis_download(tmp_path / "a"))
+    shutil.rmtree(endovis_download(tmp_path / "b") / "miccai_challenge_2018_release_1")
+    shutil.rmtree(tmp_path / "b/repairs")
+    part = endovis.read(tmp_path / "b")
+    assert part.classes == whole.classes and part.identity["colors"] == whole.identity["colors"]
+    bare = endovis.read(endovis_tree(tmp_path / "c", labels=False))
+    assert bare.identity == endovis.read(endovis_tree(tmp_path / "d")).identity and bare.classes == whole.classes
 
 
 @pytest.mark.parametrize(
-    "content, message",
+    "names, problem",
     [
-        ("[", "torn or not a list"),
-        ('{"name": "a"}', "torn or not a list"),
-        ('[{"name": "a", "color": [0, 0, 256], "classid": 0}]', r"values 0..255"),
-        ("[]", "copy it again"),
-        ('[{"name": "a", "color": [0, 0, 0], "classid": 0}, {"name": "b", "color": [0, 0, 0], "classid": 1}]', "one color to two"),
-        ('[{"name": "a", "color": [0, 0, 0], "classid": 0}]', "name different classes"),
+        ((), "repairs/seq_2_frame000.png must belong to one training sequence seq_2, but none is there; remove"),
+        (("release_1/seq_2", "copy/seq_2"), "one training sequence seq_2, but copy/seq_2 and release_1/seq_2; remove"),
+        (("release_1/seq_2",), None),
     ],
 )
-def test_a_wrong_labels_json_is_named(tmp_path, content, message):
+def test_a_repair_belongs_to_one_training_sequence(tmp_path, names, problem):
+    endovis_tree(tmp_path, train=(2,), test=(2, 2))  # test/seq_2 is another one
+    for name in names:
+        shutil.copytree(tmp_path / "release_1/seq_1", tmp_path / name)
+    saved(tmp_path / "repairs", np.zeros((32, 40, 3), np.uint8), "seq_2_frame000.png")
+    told(endovis.read(tmp_path), *([problem] if problem else []))
+    saved(tmp_path / "repairs", np.zeros((32, 40, 3), np.uint8), "notes.png")
+    assert "repairs/notes.png is not named like seq_1_frame042.png" in endovis.read(tmp_path).problems[0]
+
+
+def table(*entries):
+    return json.dumps([{"name": name, "color": color} for name, color in entries])
+
+
+def test_a_name_of_the_table_may_have_an_alias_and_another_color(tmp_path):
+    endovis_tree(tmp_path)
+    (tmp_path / "labels.json").write_text("never read: each sequence has a nearer one")
+    (tmp_path / "release_1/labels.json").write_text(table(("Small_Intestine ", [124, 155, 5]), ("thread", [128, 155, 25, 128])))
+    source = endovis.read(tmp_path)
+    saved(source.items[0].mask.parent, np.full((32, 40, 4), (128, 155, 25, 128), np.uint8), source.items[0].mask.name)
+    assert not source.problems and (source.open(source.items[0])[1] == 6).all() and len(source.classes) == 12
+    saved(source.items[0].mask.parent, np.zeros((32, 40, 4), np.uint8), source.items[0].mask.name)
+    with pytest.raises(ValueError, match=r"frame000.png is transparent at 1280 pixels"):  # whatever its colors have been
+        source.open(source.items[0])
+
+
+def test_a_thirteenth_class_comes_only_if_asked_for(tmp_path):
+    endovis_tree(tmp_path)
+    (tmp_path / "release_1/labels.json").write_text(table(("thread", [187, 155, 25]), ("smoke", [1, 2, 3]), ("gauze", [9, 9, 9])))
+    told(
+        endovis.read(tmp_path),
+        r"release_1/labels.json lists smoke \(1, 2, 3\), but the challenge has 12 classes .* option extra_classes",
+        "lists gauze",
+    )
+    source = endovis.read(tmp_path, extra_classes=True)
+    assert not source.problems and source.classes == (*endovis.OFFICIAL.values(), "gauze", "smoke")
+    saved(source.items[0].mask.parent, np.full((32, 40, 3), (1, 2, 3), np.uint8), source.items[0].mask.name)
+    assert (opened(source)[1] == 13).all()
+    (tmp_path / "test/labels.json").write_text(table(("smoke", [3, 2, 1])))
+    told(endovis.read(tmp_path, extra_classes=True), "smoke is .* an extra class is the same everywhere")
+
+
+def test_one_color_is_one_class_in_all_files(tmp_path):
+    endovis_tree(tmp_path)
+    (tmp_path / "test/labels.json").write_text(table(("stapler", [0, 255, 125])))
+    told(
+        endovis.read(tmp_path), r"test/labels.json says that \(0, 255, 125\) is stapler, but in the challenge's table it is clamps"
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[",
+        '{"name": "a"}',
+        '{"classes": null}',
+        "[]",
+        '["a"]',
+        *(f'[{{"name": "thread", "color": {color}}}]' for color in ("[0, 0, 256]", "[0, 0]", "[0, 0, 0.5]", "7")),
+        *(f'[{{"name": {name}, "color": [0, 0, 0]}}]' for name in ("7", '" "')),
+    ],
+)
+def test_a_broken_labels_json_is_named(tmp_path, content):
     endovis_tree(tmp_path)
     (tmp_path / "release_1/seq_2/labels.json").write_text(content)
-    with pytest.raises(ValueError, match=rf"labels.json.*{message}"):
+    with pytest.raises(ValueError, match=r"seq_2.labels.json is .*\{\"name\": text.*copy it again from the release"):
         endovis.read(tmp_path)
 
 

@@ -89,26 +89,35 @@ def voc_tree(root, train=4, val=2, size=(24, 32), aug=0):
     return base
 
 
-def cityscapes_tree(root, train=4, val=2, size=(32, 64), kinds=("labelIds",), deep=False):
+def cityscapes_tree(root, train=4, val=2, size=(32, 64), kinds=("labelIds",), deep=False, apart=False):
     """leftImg8bit/ and gtFine/ below root, train over three cities, val in frankfurt.
 
     kinds: the masks to write, labelIds and labelTrainIds; deep: with 16 bits. Void is the official 0 (unlabeled).
+    apart: each archive unpacked into a folder of its own, such as gtFine_trainvaltest/ with README, license.txt and gtFine/.
     """
+    pictures, labels = (Path(root) / (f"{sub}_trainvaltest/{sub}" if apart else sub) for sub in ("leftImg8bit", "gtFine"))
     rng, ids = np.random.default_rng(0), np.zeros(256, np.uint16 if deep else np.uint8)
     ids[: len(LABEL_IDS)] = LABEL_IDS
     for part, n in (("train", train), ("val", val)):
         for i in range(n):
             city = CITIES[i % len(CITIES)] if part == "train" else "frankfurt"
             name, (image, truth) = f"{city}_{i:06d}_000019", scene(rng, size, 19)
-            saved(Path(root) / "leftImg8bit" / part / city, image, f"{name}_leftImg8bit.png")
-            masks = Path(root) / "gtFine" / part / city
+            saved(pictures / part / city, image, f"{name}_leftImg8bit.png")
+            masks = labels / part / city
             for kind in kinds:
                 mask = ids[truth] if kind == "labelIds" else truth.astype(ids.dtype)
                 saved(masks, mask, f"{name}_gtFine_{kind}.png")
             saved(masks, np.zeros((*size, 4), np.uint8), f"{name}_gtFine_color.png")
             saved(masks, np.full(size, 26_001, np.uint16), f"{name}_gtFine_instanceIds.png")
             (masks / f"{name}_gtFine_polygons.json").write_text("{}")
-    saved(Path(root) / "leftImg8bit" / "test" / "berlin", image, "berlin_000000_000019_leftImg8bit.png")
+    saved(pictures / "test" / "berlin", image, "berlin_000000_000019_leftImg8bit.png")
+    saved(labels / "test" / "berlin", np.zeros(size, np.uint8), "berlin_000000_000019_gtFine_labelIds.png")
+    saved(pictures / "train_extra" / "augsburg", image, "augsburg_000000_000000_leftImg8bit.png")
+    saved(labels.parent / "gtCoarse/train", np.zeros(size, np.uint8), "aachen_000000_000019_gtCoarse_labelIds.png")
+    saved(labels / "cityscapes_panoptic_val", np.zeros((*size, 3), np.uint8), "frankfurt_000000_000019_gtFine_panoptic.png")
+    for folder in (pictures.parent, labels.parent):
+        (folder / "README").touch()
+        (folder / "license.txt").touch()
     return Path(root)
 
 
@@ -131,6 +140,43 @@ def endovis_tree(root, train=(2, 2), test=(2,), size=(32, 40), labels=True):
         if labels and lengths:
             table = [{"name": n, "color": list(c), "classid": i} for i, (c, n) in enumerate(endovis.OFFICIAL.items())]
             (root / part / "labels.json").write_text(json.dumps(table))
+    return root
+
+
+def endovis_download(root, size=(16, 20)):
+    """Two releases, repairs and test data as descriptions of the download show them, archives unpacked into their own folders.
+
+    miccai_challenge_2018_release_1/ twice with seq_1 (frames 41 and 42) and __MACOSX/, miccai_challenge_release_2/ with seq_5,
+    repairs/repairs/seq_1_frame042.png (all intestine), test_data/test_data/seq_1-2018Z-001/seq_1 and seq_3, whose frame001 has
+    no mask. Masks are RGBA; labels.json lists only some classes, in the test data within "classes" and with four numbers.
+    """
+    root, colors = Path(root), list(endovis.OFFICIAL)
+    one, two, test = ("miccai_challenge_2018_release_1", "miccai_challenge_release_2", "test_data")
+    tables = {one: range(6), two: (0, 1, 10), test: (0, 2, 10)}
+    rng = np.random.default_rng(0)
+    for release, sequences in ((one, {"seq_1": (41, 42)}), (two, {"seq_5": (0, 1)}), (test, {"seq_1": (0, 1), "seq_3": (0, 1)})):
+        inside, ids = root / release / release, tables[release]
+        for name, frames in sequences.items():
+            folder = inside / f"{name}-2018Z-001" / name if release == test else inside / name
+            for frame in frames:
+                truth = scene(rng, size, len(ids), void=False)[1]
+                rgba = np.full((*size, 4), 255, np.uint8)
+                rgba[..., :3] = np.array([colors[i] for i in ids], np.uint8)[truth]
+                saved(folder / "left_frames", rgba[..., :3] // 2, f"frame{frame:03d}.png")
+                saved(folder / "right_frames", rgba[..., :3] // 2, f"frame{frame:03d}.png")
+                if (name, frame) != ("seq_3", 1):
+                    saved(folder / "labels", rgba, f"frame{frame:03d}.png")
+            (folder / "camera_calibration.txt").touch()
+        names = {i: "intestine" if i == 10 else endovis.OFFICIAL[colors[i]] for i in ids}
+        table = [{"name": n, "color": list(colors[i]), "classid": k} for k, (i, n) in enumerate(names.items())]
+        if release == test:
+            table = {"classes": [entry | {"active": True, "color": [*entry["color"], 128]} for entry in table]}
+        (inside / "labels.json").write_text(json.dumps(table))
+    for sub in ("left_frames", "labels"):
+        junk = root / one / "__MACOSX" / one / "seq_1" / sub
+        junk.mkdir(parents=True)
+        (junk / "._frame041.png").touch()
+    saved(root / "repairs/repairs", np.full((*size, 3), (124, 155, 5), np.uint8), "seq_1_frame042.png")
     return root
 
 

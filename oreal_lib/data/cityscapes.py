@@ -32,7 +32,8 @@ MASK = re.compile(r"(?P<city>[^/]+)/(?P<name>(?P=city)_\d{6}_\d{6})_gtFine_(?P<k
 def read(root: str | Path | None = None, *, labels: str = "auto") -> Source:
     """Cityscapes below `root` as a Source: train is the split train, val the split test; nothing is opened yet.
 
-    root: the folder that holds leftImg8bit/ and gtFine/; None looks at the environment variable OREAL_DATA. labels:
+    root: the folder that holds leftImg8bit/ and gtFine/, or leftImg8bit_trainvaltest/ and gtFine_trainvaltest/ with these
+    inside (each archive unpacked into a folder of its own); None looks at the environment variable OREAL_DATA. labels:
     "labelIds" translates the official ids, "labelTrainIds" takes ready-made ones, "auto" takes these only if every image
     has one, else labelIds. group: the city.
     """
@@ -41,7 +42,7 @@ def read(root: str | Path | None = None, *, labels: str = "auto") -> Source:
         root,
         "Cityscapes",
         ("", "cityscapes", "Cityscapes"),
-        lambda folder: any((folder / sub).is_dir() for sub in ("leftImg8bit", "gtFine")),
+        lambda folder: any((folder / _place(folder, sub)).is_dir() for sub in ("leftImg8bit", "gtFine")),
         "leftImg8bit/ and gtFine/",
     )
     problems: list[str] = []
@@ -74,6 +75,12 @@ def read(root: str | Path | None = None, *, labels: str = "auto") -> Source:
     return Source("cityscapes", tuple(CLASSES), listed, opening, identity, tuple(problems))
 
 
+def _place(root: Path, sub: str) -> str:
+    """Where leftImg8bit/ or gtFine/ lies below root."""
+    inside = f"{sub}_trainvaltest/{sub}"
+    return inside if not (root / sub).is_dir() and (root / inside).is_dir() else sub
+
+
 def _has_mask(masks: dict[str, dict[str, Path]], name: str) -> bool:
     return any(name in masks[kind] for kind in KINDS)
 
@@ -81,7 +88,7 @@ def _has_mask(masks: dict[str, dict[str, Path]], name: str) -> bool:
 def _images(root: Path, part: str, problems: list[str]) -> dict[str, Path]:
     """The images of leftImg8bit/<part> by name, such as aachen_000000_000019."""
     found = {}
-    for name, path in listing(root, f"leftImg8bit/{part}", problems, deep=True).items():
+    for name, path in listing(root, f"{_place(root, 'leftImg8bit')}/{part}", problems, deep=True).items():
         if match := IMAGE.fullmatch(name):
             found[match["name"]] = path
         else:
@@ -91,13 +98,16 @@ def _images(root: Path, part: str, problems: list[str]) -> dict[str, Path]:
 
 
 def _masks(root: Path, part: str, problems: list[str]) -> dict[str, dict[str, Path]]:
-    """The masks of gtFine/<part>: kind -> name -> file. The colored and instance pictures of the release are passed over."""
+    """The masks of gtFine/<part>: kind -> name -> file. All other kinds are passed over.
+
+    The release has color and instanceIds, published code adds kinds of its own (instanceTrainIds, labelIds_19classes).
+    """
     found: dict[str, dict[str, Path]] = {kind: {} for kind in KINDS}
-    for name, path in listing(root, f"gtFine/{part}", problems, deep=True).items():
+    for name, path in listing(root, f"{_place(root, 'gtFine')}/{part}", problems, deep=True).items():
         match = MASK.fullmatch(name)
-        if match and match["kind"] in KINDS:
-            found[match["kind"]][match["name"]] = path
-        elif not match or match["kind"] not in ("color", "instanceIds", "instanceTrainIds"):
+        if match:
+            found.setdefault(match["kind"], {})[match["name"]] = path
+        else:
             shown = path.relative_to(root).as_posix()
             problems.append(f"{shown} is not named <city>/<city>_ssssss_ffffff_gtFine_<kind>.png; rename it or move it elsewhere")
     return found

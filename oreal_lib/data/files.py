@@ -54,7 +54,7 @@ def read_mask(
 
     The file holds one index per pixel (8 or 16 bits), grey or palette; a palette's colors are never looked at.
     remap: index in the file -> class id or 255; indices it does not name stay. colors: (r, g, b) -> class id or 255;
-    with it a file with colors (RGB, a palette, RGBA that is opaque) is translated by them, a grey one still holds indices.
+    with it a file with colors (RGB, a palette, RGBA equally opaque all over) is translated by them, a grey one holds indices.
     Raises ValueError naming the file: colors nobody explained, lossy JPEG, or indices or colors that are no class (the
     first ten are listed with their pixel counts).
     """
@@ -129,7 +129,9 @@ def _ranges(numbers: set[int]) -> str:
 def _from_colors(picture: Image.Image, colors: dict[tuple[int, int, int], int], path: str | Path) -> np.ndarray:
     """Class ids (h, w) uint8 of a picture whose colors mean classes."""
     if picture.mode in ("RGBA", "PA"):
-        if (alpha := np.asarray(picture.convert("RGBA"))[..., 3]).min() < 255:
+        alpha = np.asarray(picture.convert("RGBA"))[..., 3]
+        # The same everywhere, it tells no class from another and the colors stand beside it; all 0 may have wiped them.
+        if alpha.min() < alpha.max() or alpha.max() == 0:
             raise ValueError(
                 f"the mask {path} is transparent at {np.count_nonzero(alpha < 255)} pixels, so their class is unclear; "
                 "save it without transparency"

@@ -7,7 +7,7 @@ The official validation list is the test split, as in the paper's protocol; vali
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 
 from .files import open_pair
 from .folders import find_root, fingerprint, listing, one_of, read_list
@@ -18,15 +18,25 @@ CLASSES = (
     "pottedplant sheep sofa train tvmonitor"
 ).split()
 LISTS = "ImageSets/Segmentation"
-PLACES = ("", "VOC2012", "VOCdevkit/VOC2012", "voc", "voc/VOC2012", "voc/VOCdevkit/VOC2012")
+PLACES = ("", "VOC2012", "VOCdevkit/VOC2012", "VOCtrainval_11-May-2012/VOCdevkit/VOC2012", "VOC2012_train_val")
+PLACES += tuple(f"voc/{place}".rstrip("/") for place in PLACES)
+AUG_LISTS = (  # where the published lists of the augmented training set are put, the most usual first
+    f"{LISTS}/trainaug.txt",
+    f"{LISTS}/train_aug.txt",
+    "ImageSets/SegmentationAug/train_aug.txt",
+    "trainaug.txt",
+    "train_aug.txt",
+    "list/train_aug.txt",
+)
 
 
 def read(root: str | Path | None = None, *, train: str = "train") -> Source:
     """VOC 2012 below `root` as a Source: train.txt is the split train, val.txt the split test; nothing is opened yet.
 
     root: VOC2012, VOCdevkit or their parent; None looks at the environment variable OREAL_DATA. train: "train", or
-    "trainaug" for the list trainaug.txt with the masks of SegmentationClassAug/ (of SegmentationClass/ for names that have
-    none there). group: the image itself. Photos and masks that no list names are passed over, as in the official tree.
+    "trainaug" for the first of AUG_LISTS that is there, with the masks of SegmentationClassAug/ (of SegmentationClass/ for
+    names that have none there). group: the image itself. Photos and masks that no list names are passed over, as in the
+    official tree.
     """
     one_of("train", train, ("train", "trainaug"))
     root = find_root(
@@ -40,17 +50,19 @@ def read(root: str | Path | None = None, *, train: str = "train") -> Source:
     images = listing(root, "JPEGImages", problems)
     official = listing(root, "SegmentationClass", problems)
     masks = {"test": official, "train": official}
+    train_list = f"{LISTS}/train.txt"
     if train == "trainaug":
+        train_list = _aug_list(root, problems)
         masks["train"] = official | listing(root, "SegmentationClassAug", problems)
     items: dict[str, Item] = {}
-    for file, split in ((f"{LISTS}/{train}.txt", "train"), (f"{LISTS}/val.txt", "test")):
+    for file, split in ((train_list, "train"), (f"{LISTS}/val.txt", "test")):
         if not (root / file).is_file():
             problems.append(f"{file} is missing; copy it from the data set's archive")
             continue
         for name in (_name(line) for line in read_list(root, file, problems)):
             mask = masks[split].get(name)
             if name in items:
-                where = f"in {file} and in {train}.txt" if items[name].split != split else f"twice in {file}"
+                where = f"in {file} and in {train_list}" if items[name].split != split else f"twice in {file}"
                 problems.append(f"{name} stands {where}, but no image may be in two splits or twice in one; delete one line")
             elif name not in images:
                 problems.append(f"{file} names {name}, but there is no JPEGImages/{name}.jpg; add it or delete the line")
@@ -83,7 +95,15 @@ def download(root: str | Path) -> Path:
     return root
 
 
+def _aug_list(root: Path, problems: list[str]) -> str:
+    """Which list names the augmented training images. Several that do not agree are a problem."""
+    found = [file for file in AUG_LISTS if (root / file).is_file()] or [AUG_LISTS[0]]
+    for other in found[1:]:
+        if {*map(_name, read_list(root, other, []))} != {*map(_name, read_list(root, found[0], []))}:
+            problems.append(f"{other} and {found[0]} name different images, but one list counts; keep one of them")
+    return found[0]
+
+
 def _name(line: str) -> str:
-    """The first column of a line; some lists write a whole path there."""
-    first = line.split()[0]
-    return PurePosixPath(first).stem if "/" in first else first
+    """The name in the first column of a line; some lists write /JPEGImages/<name>.jpg /SegmentationClassAug/<name>.png."""
+    return PureWindowsPath(line.split()[0]).stem  # both kinds of slashes
