@@ -18,7 +18,7 @@ from .config import PROTOCOL, RunConfig
 from .data import load_dataset
 from .data.split import draw_split
 from .metrics import border_superpixels, class_iou, miou, undersegmentation_error
-from .models import build_model
+from .models import build_model, check_model
 from .oracle import Oracle, painted_confusion
 from .paths import runs_root
 from .predict import choose_device, evaluate, predict
@@ -119,7 +119,8 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
     yield from finished
     if folder.done is not None:
         return
-    build_model(config.model, 2)  # a misspelled model is told before the data are prepared, which can take long
+    # a misspelled model or missing weights are told before the data are prepared, which can take long
+    check_model(config.model, "none" if finished and config.warm_start else config.weights)
     setting = open_setting(config, dataset, report)
     atomic.write_json(folder.path / "config.json", {"protocol": PROTOCOL, "run_id": config.run_id, **config.values()})
     folder.tidy(len(finished), config.keep_weights)

@@ -9,6 +9,8 @@ import pytest
 import yaml
 from test_end_to_end import TINY
 
+from oreal_lib.config import RunConfig
+from oreal_lib.data import READERS
 from oreal_lib.parameter_file import read_yaml
 from oreal_lib.paths import home
 
@@ -28,9 +30,20 @@ def test_the_loop_in_the_readme_runs_as_printed(tmp_path):
     assert [s[0] for s in steps] == ["1", "2"] and int(steps[1][1]) == 2 * int(steps[0][1])
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))
-def test_every_link_leads_somewhere(link):
-    assert (home() / link).exists()
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((home() / "docs").glob("*.md")))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page):
+    links = set(re.findall(r"\]\((?!http|#)([^)#]+)", (home() / page).read_text(encoding="utf-8")))
+    assert links and not [link for link in links if not ((home() / page).parent / link).exists()]
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_data_set_has_its_card_and_its_parameters(name):
+    cards = (home() / "docs" / "data_cards.md").read_text(encoding="utf-8")
+    assert f"[`{name}`](#" in cards and f"oreal_lib.data check {name}" in cards and f"-f params/{name}.yaml" in cards
+    assert RunConfig.from_yaml(name).dataset == name and f"`{name}`" in README
 
 
 @pytest.mark.parametrize("grid", ["toy_seeds", "camvid_seeds"])

@@ -273,7 +273,7 @@ def test_done_says_where_the_numbers_come_from(go, tiny_config):
 def test_a_finished_run_is_read_not_computed(go, monkeypatch):
     first = go()
     before = {p.name: p.read_bytes() for p in first[1].path.iterdir()}
-    for name in ("load_dataset", "open_setting", "build_model", "fit"):
+    for name in ("load_dataset", "open_setting", "build_model", "check_model", "fit"):
         monkeypatch.setattr(loop, name, lambda *a, **k: pytest.fail("computed"))
     again = go(dataset=None)
     assert again[0] == first[0] and {p.name: p.read_bytes() for p in first[1].path.iterdir()} == before
@@ -327,3 +327,17 @@ def test_native_masks_judge_and_working_masks_teach(tiny, tiny_config):
     assert np.shape(setting.oracle.paint(Labels.none(96, 8), setting.superpixels)) == (6, 32, 32)
     setting = open_setting(tiny_config(), dataset)
     assert np.array_equal(setting.pairs(setting.val).target, tiny.truth[setting.val])
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"model": "small_unit"}, "unknown model 'small_unit'.*did you mean small_unet"),
+        ({"weights": "none.pth"}, "weights='none.pth' is no file"),
+        ({"weights": "imagenet"}, "small_unet has no ImageNet weights"),
+    ],
+)
+def test_a_model_that_cannot_be_had_is_told_before_the_data_are_prepared(go, monkeypatch, changes, message):
+    monkeypatch.setattr(loop, "load_dataset", lambda *a, **k: pytest.fail("prepared"))
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        go(dataset=None, **changes)

@@ -230,6 +230,13 @@ def test_bfloat16_learns_the_same_thing_nearly(train_it):
     assert half.val_miou > 0.95 and abs(full.val_miou - half.val_miou) < 0.05
 
 
+def test_only_the_training_pass_is_compiled(monkeypatch, train_it):
+    plain, passes = train_it(net(), max_epochs=2, checkpoint_seconds=60.0), []
+    monkeypatch.setattr(torch, "compile", lambda model: lambda x: passes.append(len(x)) or model(x))
+    compiled = train_it(net(), max_epochs=2, compile=True, checkpoint_seconds=60.0)
+    assert same(plain.state, compiled.state) and passes == [4, 4] * 2  # 6 images, 4 at a time, 2 epochs
+
+
 def test_auto_is_full_precision_on_a_cpu():
     assert not half_precision("auto", torch.device("cpu")) and half_precision("bfloat16", torch.device("cpu"))
 

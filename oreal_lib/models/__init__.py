@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oreal_lib.models.small import SmallUNet
-from oreal_lib.models.weights import load_weights
+from oreal_lib.models.weights import load_weights, read_state
 
 
 class NormalizeAndPad(nn.Module):
@@ -87,3 +87,10 @@ def build_model(name: str, n_classes: int, weights: str = "none") -> nn.Module:
     if weights not in ("none", "imagenet"):
         load_weights(model, weights)
     return model
+
+
+def check_model(name: str, weights: str) -> None:
+    """Raises what `build_model` would for a model or weights that cannot be had; ImageNet weights are fetched on the way."""
+    build_model(name, 2, "imagenet" if weights == "imagenet" else "none")
+    if weights not in ("none", "imagenet"):
+        read_state(weights)
