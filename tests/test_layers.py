@@ -9,10 +9,11 @@ import oreal_lib
 
 ROWS = [
     "types paths atomic provenance",
-    "parameter_file scores aggregate balance select metrics oracle superpixels losses",
+    "parameter_file scores aggregate balance select metrics oracle superpixels losses pseudo",
+    "weak_labels",
     "config data models",
     "strategies batches run_folder grid",
-    "predict",
+    "predict inputs",
     "train",
     "loop",
     "results",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from oreal_lib.models.cosine import CLASSIFIERS
 from oreal_lib.models.small import SmallUNet
 from oreal_lib.models.weights import load_weights, read_state
 
@@ -41,31 +42,36 @@ class NormalizeAndPad(nn.Module):
         return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)[..., :height, :width]
 
 
-def _small_unet(backbone: str, n_classes: int, imagenet: bool) -> nn.Module:
+def _small_unet(backbone: str, n_classes: int, imagenet: bool, classifier: str) -> nn.Module:
     if backbone:
         raise ValueError(f"small_unet has no backbone to choose, but got {backbone!r}; write small_unet")
     if imagenet:
         raise ValueError("small_unet has no ImageNet weights; pass weights=none and train it from scratch")
-    return SmallUNet(n_classes)
+    return SmallUNet(n_classes, classifier)
 
 
-def _deeplabv3plus(backbone: str, n_classes: int, imagenet: bool) -> nn.Module:
+def _deeplabv3plus(backbone: str, n_classes: int, imagenet: bool, classifier: str) -> nn.Module:
     from oreal_lib.models.deeplab import DeepLabV3Plus  # timm takes seconds to import; the small net does without it
 
-    return DeepLabV3Plus(backbone, n_classes, imagenet)
+    return DeepLabV3Plus(backbone, n_classes, imagenet, classifier)
 
 
-def _segmenter(backbone: str, n_classes: int, imagenet: bool) -> nn.Module:
+def _segmenter(backbone: str, n_classes: int, imagenet: bool, classifier: str) -> nn.Module:
+    if classifier != "linear":
+        raise ValueError(
+            f"classifier is {classifier!r}, but a segmenter already compares vectors of length 1 in its mask decoder and has "
+            "no last layer to replace; write classifier=linear, or take deeplabv3plus or small_unet"
+        )
     from oreal_lib.models.segmenter import Segmenter
 
     return Segmenter(backbone, n_classes, imagenet)
 
 
-# family -> function(backbone, n_classes, imagenet) -> inner net. A model name is "family" or "family_backbone".
+# family -> function(backbone, n_classes, imagenet, classifier) -> inner net. A model name is "family" or "family_backbone".
 FAMILIES = {"small_unet": _small_unet, "deeplabv3plus": _deeplabv3plus, "segmenter": _segmenter}
 
 
-def build_model(name: str, n_classes: int, weights: str = "none") -> nn.Module:
+def build_model(name: str, n_classes: int, weights: str = "none", classifier: str = "linear") -> nn.Module:
     """A network from images (B, 3, H, W) float in [0, 1] to logits (B, n_classes, H, W) float32, for any H and W.
 
     name: "small_unet"; "deeplabv3plus_" and a timm backbone, such as deeplabv3plus_resnet50.tv_in1k, where timm's part
@@ -73,6 +79,7 @@ def build_model(name: str, n_classes: int, weights: str = "none") -> nn.Module:
     "segmenter_tiny", "_small", "_base" or "_large", the ViTs of the paper, or "segmenter_" and any plain ViT of timm.
     weights: "none" (random, from torch's generator as the caller left it); "imagenet" (backbone only; fetched by timm);
     or a .safetensors / .pth file: the state dict of a whole model, or of a backbone with timm's or torchvision's names.
+    classifier: "linear" (a 1 x 1 convolution), or "cosine" (scores in [-1, 1] that want a temperature; not of a segmenter).
     Raises ValueError for an unknown name or unfit weights, FileNotFoundError for a missing file and ConnectionError
     when ImageNet weights cannot be fetched.
     """
@@ -83,14 +90,16 @@ def build_model(name: str, n_classes: int, weights: str = "none") -> nn.Module:
             f"unknown model {name!r}; choose small_unet, deeplabv3plus_<timm backbone>, such as deeplabv3plus_resnet50, "
             "or segmenter_<tiny, small, base or a timm ViT>" + (f"; did you mean {near[0]}?" if near else "")
         )
-    model = NormalizeAndPad(FAMILIES[family](name[len(family) + 1 :], n_classes, weights == "imagenet"))
+    if classifier not in CLASSIFIERS:
+        raise ValueError(f"classifier is {classifier!r}; choose one of {', '.join(CLASSIFIERS)}")
+    model = NormalizeAndPad(FAMILIES[family](name[len(family) + 1 :], n_classes, weights == "imagenet", classifier))
     if weights not in ("none", "imagenet"):
         load_weights(model, weights)
     return model
 
 
-def check_model(name: str, weights: str) -> None:
+def check_model(name: str, weights: str, classifier: str = "linear") -> None:
     """Raises what `build_model` would for a model or weights that cannot be had; ImageNet weights are fetched on the way."""
-    build_model(name, 2, "imagenet" if weights == "imagenet" else "none")
+    build_model(name, 2, "imagenet" if weights == "imagenet" else "none", classifier)
     if weights not in ("none", "imagenet"):
         read_state(weights)

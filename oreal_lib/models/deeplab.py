@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
 from oreal_lib.models.backbone import color_statistics, timm_backbone
+from oreal_lib.models.cosine import CLASSIFIERS
 from oreal_lib.models.small import conv_bn_relu
 
 OUTPUT_STRIDE = 16
@@ -25,7 +26,7 @@ class DeepLabV3Plus(nn.Module):
 
     multiple = OUTPUT_STRIDE  # every stride divides evenly (our choice): 769 -> 784, 513 -> 528, 220 -> 224
 
-    def __init__(self, backbone: str, n_classes: int, imagenet: bool = False):
+    def __init__(self, backbone: str, n_classes: int, imagenet: bool = False, classifier: str = "linear"):
         super().__init__()
         self.backbone = dilated_backbone(backbone, imagenet)
         self.mean, self.std = color_statistics(backbone)
@@ -35,7 +36,7 @@ class DeepLabV3Plus(nn.Module):
         self.aspp.project[-1] = nn.Dropout(0.1)  # torchvision drops 0.5
         self.reduce = conv_bn_relu(channels[self.low], 48, kernel=1)
         self.fuse = conv_bn_relu(48 + 256, 256)
-        self.classifier = nn.Conv2d(256, n_classes, 1)
+        self.classifier = CLASSIFIERS[classifier](256, n_classes)
         for part in (self.aspp, self.reduce, self.fuse, self.classifier):
             for module in part.modules():
                 if isinstance(module, nn.Conv2d):

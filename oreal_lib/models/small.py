@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from oreal_lib.models.cosine import CLASSIFIERS
+
 CHANNELS = (16, 24, 32, 48, 64)  # our choice; twice as wide is slower and no better within a minute of training
 
 
@@ -23,7 +25,7 @@ class SmallUNet(nn.Module):
     multiple = 32
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
-    def __init__(self, n_classes: int):
+    def __init__(self, n_classes: int, classifier: str = "linear"):
         super().__init__()
         self.stem = conv_bn_relu(3, CHANNELS[0], stride=2)
         self.down = nn.ModuleList(
@@ -31,7 +33,7 @@ class SmallUNet(nn.Module):
             for c_in, c_out in pairwise((CHANNELS[0], *CHANNELS))
         )
         self.up = nn.ModuleList(conv_bn_relu(low + high, high) for high, low in reversed(list(pairwise(CHANNELS))))
-        self.classifier = nn.Conv2d(CHANNELS[0], n_classes, 1)
+        self.classifier = CLASSIFIERS[classifier](CHANNELS[0], n_classes)
 
     def features(self, x: Tensor) -> Tensor:
         """(B, 16, H/2, W/2): what the classifier sees of normalized images (B, 3, H, W)."""

@@ -13,16 +13,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+def weights_file(path: str | Path) -> Path:
+    """The path of a file of weights that is there; FileNotFoundError if it is not."""
+    found = Path(path).expanduser()
+    if not found.is_file():
+        raise FileNotFoundError(
+            f"weights={str(path)!r} is no file; pass none, imagenet, or the path of a .safetensors or .pth state dict"
+        )
+    return found
+
+
 def read_state(path: str | Path) -> dict[str, Tensor]:
     """The state dict (name -> tensor on the CPU) in a .safetensors file or in one that torch.save wrote.
 
     Raises FileNotFoundError, or ValueError when the file cannot be read or holds anything but tensors by name.
     """
-    given, path = path, Path(path).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"weights={str(given)!r} is no file; pass none, imagenet, or the path of a .safetensors or .pth state dict"
-        )
+    path = weights_file(path)
     try:
         # weights_only: a pickle from elsewhere must not run code
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
