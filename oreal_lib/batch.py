@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ import yaml
 
 from . import atomic
 from .config import RunConfig
-from .data import open_source
 from .grid import parse_changes, read_grid
+from .inputs import Inputs, check_inputs, read_inputs
 from .parameter_file import ConfigError
 from .paths import figures_root, home, runs_root
 from .predict import choose_device
@@ -75,7 +76,7 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
     Ctrl-C, or a kill of everything: start the same command again and it continues.
     """
     waiting = [c for c in configs if RunFolder(runs_dir / c.run_id).done is None]
-    refuse(waiting)
+    refuse(configs, runs_dir)
     total = sum(_steps(c) for c in waiting)
     print(f"{len(configs)} runs, {len(configs) - len(waiting)} finished already, {total} steps to go, {jobs} at a time", flush=True)
     by_id = {c.run_id: c for c in waiting}
@@ -114,17 +115,26 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
     return failed
 
 
-def refuse(configs: list[RunConfig]) -> None:
-    """ConfigError for what a run would refuse at its start anyway: device, strategy options, the folders of its data."""
-    seen = set()
+def refuse(configs: Sequence[RunConfig], runs_dir: Path) -> None:
+    """ConfigError for what a run would refuse at its start anyway: device, strategy options, the folders of its data, or
+    that it was begun with other data."""
+    seen: dict[str, Inputs | Exception] = {}
     for config in configs:
+        folder = RunFolder(runs_dir / config.run_id)
+        reads = repr((config.dataset, config.data_root, config.height, config.width, config.data_options, config.weights))
+        if reads not in seen:
+            try:
+                seen[reads] = read_inputs(config)
+            except (KeyError, ValueError, OSError) as error:
+                seen[reads] = error
         try:
-            choose_device(config.device)
-            check(config.strategy, config.aggregate, config.strategy_options)
-            data = (config.dataset, config.data_root, config.height, config.width, config.data_options)
-            if repr(data) not in seen:
-                seen.add(repr(data))
-                open_source(*data)
+            if folder.done is None:
+                choose_device(config.device)
+                check(config.strategy, config.aggregate, config.strategy_options)
+                if isinstance(seen[reads], Exception):
+                    raise seen[reads]
+            if not isinstance(seen[reads], Exception):  # a finished run counts where its data are not, too
+                check_inputs(folder, seen[reads], print)
         except (KeyError, ValueError, OSError) as error:
             reason = error.args[0] if isinstance(error, KeyError) else error
             raise ConfigError(f"nothing was started, because run {config.run_id} cannot work: {reason}") from None

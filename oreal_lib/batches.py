@@ -56,7 +56,7 @@ class Draw:
     vflip: bool
     scale: float | None
     place: tuple[float, float]  # of the crop or the padding, 0..1 from top and left
-    gain: np.ndarray | None  # (3, 1, 1) float32, contrast of each channel
+    gain: np.ndarray  # (3, 1, 1) float32, contrast of each channel
     shift: float  # brightness
     jitter: tuple[float, float, float] | None  # brightness, contrast, saturation as factors
 
@@ -72,10 +72,9 @@ def epoch(trainable: np.ndarray, iterations: int, config: RunConfig, rng: np.ran
         if scales:
             scale = rng.uniform(config.augment_scale_min, config.augment_scale_max, b).tolist()
             place = rng.random((b, 2))
-        gain, shift, jitter = [None] * b, np.zeros(b, np.float32), [None] * b
-        if config.augment_gain or config.augment_brightness:
-            gain = rng.uniform(1 - config.augment_gain, 1 + config.augment_gain, (b, 3, 1, 1)).astype(np.float32)
-            shift = rng.uniform(-config.augment_brightness, config.augment_brightness, b).astype(np.float32)
+        jitter = [None] * b
+        gain = rng.uniform(1 - config.augment_gain, 1 + config.augment_gain, (b, 3, 1, 1)).astype(np.float32)
+        shift = rng.uniform(-config.augment_brightness, config.augment_brightness, b).astype(np.float32)
         if config.augment_jitter:
             jitter = [tuple(f) for f in rng.uniform(1 - config.augment_jitter, 1 + config.augment_jitter, (b, 3)).tolist()]
         yield [
@@ -114,7 +113,7 @@ def augment(
 
         for change, factor in zip((tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation), draw.jitter, strict=True):
             x = change(x, factor)
-    if draw.gain is not None:
+    if draw.shift or (draw.gain != 1).any():
         x = (x - 0.5) * torch.from_numpy(draw.gain) + 0.5 + draw.shift
     return x, maps[0][0], maps[1][0] if len(maps) > 1 else None
 

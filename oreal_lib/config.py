@@ -87,6 +87,7 @@ class RunConfig(BaseModel):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     eval_batch_size: int = Field(ge=1)
     boundary_width: int = Field(ge=1)
+    border_gap: int = Field(default=0, ge=0)
     # machine
     device: str = "auto"
     threads: int = Field(default=1, ge=1)

@@ -18,21 +18,36 @@ def backbone(model: str) -> str | None:
     """The column of the paper's table that a model belongs to: resnet50, resnet101, vit, or None."""
     if model.startswith("segmenter"):
         return "vit"
-    return next((name for name in ("resnet101", "resnet50") if model.startswith(f"deeplabv3plus_{name}")), None)
+    network = model.partition(".")[0]  # without the name of the checkpoint
+    return next((name for name in ("resnet50", "resnet101") if network == f"deeplabv3plus_{name}"), None)
 
 
 def table2(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per (data set, model) with full-supervision runs: mIoU of A and B in percent and of A - B, paired by seed.
 
-    Columns: A and B as <which>_mean, <which>_sd, <which>_n; the difference as n, mean, sd, low, high (95 % t-interval), favor.
+    Columns: A and B as <which>_mean, <which>_sd, <which>_n, over the seeds that both have (where there is none, over each's
+    own); the difference as n, mean, sd, low, high (95 % t-interval), favor. Raises ValueError where runs of different
+    settings would pass for seeds.
     """
     rows = {}
     full = frame[frame["column"].str.startswith("full_")]
     for where, runs in full.groupby(["dataset", "model"], sort=False):
+        _one_setting(runs)
         a, b = (100 * runs[runs["column"] == column].set_index("seed")["miou"] for column in ("full_masks", "full_dominant"))
+        both = a.index.intersection(b.index)
+        a, b = (a[both], b[both]) if len(both) else (a, b)
         values = {f"{which}_{k}": v for which, s in (("A", a), ("B", b)) for k, v in _spread(s).items()}
         rows[where] = values | interval((a - b).dropna())
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _one_setting(runs: pd.DataFrame) -> None:
+    twice = runs[runs.duplicated(["column", "seed"], keep=False)]
+    if len(twice):
+        raise ValueError(
+            f"two runs are both {twice['column'].iloc[0]!r}, seed {twice['seed'].iloc[0]} ({', '.join(twice['run_id'])}); a table "
+            "tells runs apart by data set, model and seed only: make one grid for each setting"
+        )
 
 
 def table2_markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
@@ -43,15 +58,17 @@ def table2_markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for (dataset, model), row in summary.iterrows():
-        printed = paper.pop((dataset, backbone(model)), None)
         gap = f"{row['mean']:+.1f}" if row["n"] else "-"
         gap += f" ({row['low']:+.1f} to {row['high']:+.1f})" if row["n"] > 1 else ""
-        ours = [cell(row["A_mean"], row["A_sd"]), cell(row["B_mean"], row["B_sd"]), gap, str(int(row["n"]))]
-        lines.append(_row([DATA_SETS.get(dataset, dataset), model, *ours, *_printed(printed)]))
-    for (dataset, name), printed in paper.items():
+        n = str(int(row["n"])) if row["n"] else f"{int(row['A_n'])} A, {int(row['B_n'])} B"
+        ours = [cell(row["A_mean"], row["A_sd"]), cell(row["B_mean"], row["B_sd"]), gap, n]
+        lines.append(_row([DATA_SETS.get(dataset, dataset), model, *ours, *_printed(paper.get((dataset, backbone(model))))]))
+    if set(frame["dataset"]) == {"folder"}:
+        paper = {}  # somebody's own data are no row of the paper's table
+    for dataset, name in sorted(set(paper) - {(d, backbone(m)) for d, m in summary.index}, key=list(paper).index):
         why = "not public" if dataset in PRIVATE else "not run"
-        lines.append(_row([DATA_SETS[dataset], BACKBONES[name], why, why, "-", "0", *_printed(printed)]))
-    return "\n".join([f"*{source_line(frame)}*", "", *lines]) + "\n"
+        lines.append(_row([DATA_SETS[dataset], BACKBONES[name], why, why, "-", "0", *_printed(paper[dataset, name])]))
+    return "\n".join([f"*{source_line(frame[frame['column'].str.startswith('full_')])}*", "", *lines]) + "\n"
 
 
 def by_class(frame: pd.DataFrame) -> pd.DataFrame:
@@ -67,6 +84,7 @@ def by_class(frame: pd.DataFrame) -> pd.DataFrame:
         raise ValueError("no finished run of full supervision B has a record of its labels; run it again with this version")
     if len(frame.groupby(["dataset", "model"])) > 1:
         raise ValueError("classes can be compared for one data set and model at a time; make one grid for each")
+    _one_setting(frame[frame["column"].str.startswith("full_")])
     classes = b["classes"].iloc[0]
     pixels = np.array([labels["pixels"] for labels in b["labels"]], float)
     values = {"share": pixels / pixels.sum(axis=1, keepdims=True)}

@@ -114,6 +114,7 @@ def draw_curves(frame: pd.DataFrame, ax: Axes, x: str = "clicks", y: str = "miou
     names = {"clicks": "clicks", "labeled_fraction": "labeled superpixels (%)", "labeled_pixels": "labeled pixels (%)"}
     ax.set_xlabel(names[x])
     ax.set_ylabel({"miou": "mIoU on the test images (%)", "boundary_miou": "mIoU near class borders (%)"}[y])
+    ax.set_ylim(bottom=max(0, ax.get_ylim()[0]))
     ax.grid(alpha=0.3)
     return ax
 
@@ -127,13 +128,16 @@ def draw_label_cost(table: pd.DataFrame, ax: Axes) -> Axes:
         ("A", "o", "#0077bb", -0.12, "network A, trained on true masks"),
         ("B", "s", "#cc3311", 0.12, "network B, trained on dominant labels"),
     ):
-        error = table[f"{name}_sd"].fillna(0)
+        sd = table[f"{name}_sd"].fillna(0)
+        error = [np.minimum(sd, table[f"{name}_mean"]), sd]  # no IoU is below 0
         size = 14 if marker == "|" else 5
-        ax.errorbar(table[f"{name}_mean"], y + shift, xerr=error, fmt=marker, ms=size, color=color, lw=1, label=label)
-    ax.set_yticks(y, [f"{name} ({share:.1f} %)" for name, share in table["share_mean"].items()])
+        ax.errorbar(
+            table[f"{name}_mean"], y + shift, xerr=error, fmt=marker, ms=size, color=color, lw=1, label=label, clip_on=False
+        )
+    ax.set_yticks(y, [f"{name} ({share:.1f} % of pixels)" for name, share in table["share_mean"].items()])
     ax.invert_yaxis()
     ax.set_xlim(-2, 102)
-    ax.set_xlabel("IoU (%)")
+    ax.set_xlabel("IoU (%); bars: one standard deviation over seeds")
     ax.grid(axis="x", color="0.9")
     ax.set_axisbelow(True)
     ax.spines[["top", "right"]].set_visible(False)

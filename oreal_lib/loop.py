@@ -17,6 +17,7 @@ from .batches import Pairs
 from .config import PROTOCOL, RunConfig
 from .data import load_dataset
 from .data.split import draw_split
+from .inputs import check_inputs, read_inputs
 from .metrics import border_superpixels, class_iou, miou, undersegmentation_error
 from .models import build_model, check_model
 from .oracle import Oracle, painted_confusion
@@ -26,7 +27,7 @@ from .run_folder import RunFolder
 from .strategies import STRATEGIES, check
 from .superpixels import SuperpixelRecipe
 from .train import Report, fit, half_precision
-from .types import IGNORE, Dataset, Labels, Query, StepResult, Superpixels, some
+from .types import IGNORE, Dataset, Labels, Query, Ragged, StepResult, Superpixels, some
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,11 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
             workers=config.workers,
             report=report,
         )
+    if config.resize == "square" and isinstance(dataset.images, Ragged):
+        raise ValueError(
+            f"the images of {dataset.name} are of different sizes, but resize is 'square' and height and width are null; "
+            "give a height and width, or resize: crop"
+        )
     check(config.strategy, config.aggregate, config.strategy_options, len(dataset.classes))
     pool, val = draw_split(
         dataset,
@@ -73,7 +79,10 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
         val_by=config.val_by,
         train_images=config.train_images,
     )
-    place = np.searchsorted(dataset.split["train"], pool)
+    train = dataset.split["train"]
+    if unlabeled := int((~dataset.labeled[train]).sum()):
+        report(f"{unlabeled} of {len(train)} training images have no mask: nobody here can answer for them, so they are not asked")
+    place = np.searchsorted(train, pool)
     superpixels, votes = dataset.superpixels.subset(place), dataset.votes[dataset.superpixels.ids(place)]
     n = len(superpixels)
     query_size = config.query_size or round(config.query_share * n)
@@ -115,14 +124,21 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
     device = choose_device(config.device)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32; on a CPU it would change bits and gain nothing
-    finished = folder.steps()
+    finished, inputs = folder.steps(), None
+    if dataset is None:
+        try:
+            inputs = read_inputs(config)
+        except (OSError, ValueError):  # a finished run can be read where its data are not; the others say so below
+            inputs = {}
+        check_inputs(folder, inputs, report)
     yield from finished
     if folder.done is not None:
         return
     # a misspelled model or missing weights are told before the data are prepared, which can take long
     check_model(config.model, "none" if finished and config.warm_start else config.weights)
     setting = open_setting(config, dataset, report)
-    atomic.write_json(folder.path / "config.json", {"protocol": PROTOCOL, "run_id": config.run_id, **config.values()})
+    about = {"protocol": PROTOCOL, "run_id": config.run_id, **config.values()} | ({"inputs": inputs} if inputs else {})
+    atomic.write_json(folder.path / "config.json", about)
     folder.tidy(len(finished), config.keep_weights)
     last = config.steps if config.supervision == "active" else 1
     for step in range(len(finished) + 1, last + 1):
@@ -205,7 +221,9 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         report=report,
     )
     clock = time.monotonic()
-    whole, band = evaluate(model, setting.pairs(setting.dataset.split["test"]), config.eval_batch_size, config.boundary_width)
+    whole, band = evaluate(
+        model, setting.pairs(setting.dataset.split["test"]), config.eval_batch_size, config.boundary_width, config.border_gap
+    )
     folder.save_weights(step, fitted.state)
     iou = [None if np.isnan(v) else round(float(v), 6) for v in class_iou(whole)]
     asked = ~labels.unlabeled
@@ -225,7 +243,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         boundary_miou=miou(band),
         val_miou=fitted.val_miou,
         class_counts=tuple(int(c) for c in labels.class_counts()),
-        border_share=None if query is None else border_share(setting, query.ids),
+        border_share=None if query is None else border_share(setting, query.ids, config.border_gap),
         epochs=fitted.epochs,
         seconds={"query": query_seconds, "train": fitted.seconds, "test": time.monotonic() - clock},
         speed=speed,
@@ -245,21 +263,28 @@ def _ask(config: RunConfig, setting: Setting, labels: Labels, model: torch.nn.Mo
 def label_cost(votes: np.ndarray, void: str) -> dict[str, list]:
     """What dominant labels would be worth if every superpixel of the pool were bought, by class; None where there is no pixel.
 
-    pixels: of the class.  right: share of them painted in it.  iou: of painted against true.  leak: undersegmentation error.
+    pixels: of the class.  right: share of them painted in it.  iou: of painted against true, pixels of superpixels that are
+    answered void being missed.  leak: undersegmentation error.  Superpixels that have vanished at working size are not in it.
     """
     matrix, pixels = painted_confusion(votes, void), votes[:, :-1].sum(axis=0, dtype=np.int64)
-    right = np.divide(np.diag(matrix), pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
-    shares = {"right": right, "iou": class_iou(matrix), "leak": undersegmentation_error(votes)}
+    hit = np.diag(matrix)
+    union = pixels + matrix.sum(axis=0) - hit
+    right, iou = (np.divide(hit, n, out=np.full(len(n), np.nan), where=n > 0) for n in (pixels, union))
+    shares = {"right": right, "iou": iou, "leak": undersegmentation_error(votes)}
     listed = {name: [None if np.isnan(v) else round(float(v), 6) for v in values] for name, values in shares.items()}
     return {"pixels": pixels.tolist(), **listed}
 
 
-def border_share(setting: Setting, ids: np.ndarray) -> float:
-    """Share of the superpixels `ids` that touch a true class border: what OREAL says max does (Sec. 3.2)."""
+def border_share(setting: Setting, ids: np.ndarray, gap: int = 0) -> float:
+    """Share of the superpixels `ids` that touch a true class border: what OREAL says max does (Sec. 3.2).
+
+    gap: of void between two classes that hides no border, in pixels of the working size.
+    """
     image = setting.superpixels.image[ids]
     hits = 0
     for i in np.unique(image):
         n = int(np.diff(setting.superpixels.offset)[i])
-        touched = border_superpixels(np.asarray(setting.dataset.truth[setting.pool[i]]), setting.superpixels.maps[i], n)
+        truth = np.asarray(setting.dataset.truth[setting.pool[i]])
+        touched = border_superpixels(truth, setting.superpixels.maps[i], n, gap)
         hits += int(touched[ids[image == i] - setting.superpixels.offset[i]].sum())
     return hits / len(ids)

@@ -33,23 +33,36 @@ def miou(matrix: np.ndarray) -> float:
     return float(np.mean(iou[~np.isnan(iou)])) if not np.isnan(iou).all() else float("nan")
 
 
-def class_border(truth: np.ndarray, width: int = 1) -> np.ndarray:
-    """(H, W) bool: pixels at most `width` steps from a border between two classes. Void is no class and draws no border."""
+def class_border(truth: np.ndarray, width: int = 1, gap: int = 0) -> np.ndarray:
+    """(H, W) bool: pixels at most `width` steps from a border between two classes. Void is no class and draws no border.
+
+    gap: void at most about this many pixels wide between two classes hides no border: the pixels that face each other
+    across it count as if they touched (Pascal VOC draws such a ring around every object). 0: void always hides it.
+    """
+    near, place = truth, None
+    if gap and (truth == IGNORE).any() and (truth != IGNORE).any():
+        far, place = ndimage.distance_transform_edt(truth == IGNORE, return_indices=True)
+        near = np.where(far <= gap / 2 + 0.5, truth[tuple(place)], IGNORE)  # each side reaches to the middle
     border = np.zeros(truth.shape, bool)
     for a, b in [(np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])]:
-        differ = (truth[a] != truth[b]) & (truth[a] != IGNORE) & (truth[b] != IGNORE)
+        differ = (near[a] != near[b]) & (near[a] != IGNORE) & (near[b] != IGNORE)
         border[a] |= differ
         border[b] |= differ
+    if place is not None:
+        facing = border.copy()
+        border[:] = False
+        border[tuple(axis[facing] for axis in place)] = True
     return ndimage.binary_dilation(border, iterations=width - 1) if width > 1 else border
 
 
-def border_superpixels(truth: np.ndarray, ids: np.ndarray, n: int) -> np.ndarray:
+def border_superpixels(truth: np.ndarray, ids: np.ndarray, n: int, gap: int = 0) -> np.ndarray:
     """(n,) bool: superpixels with a pixel at a true class border, be the border inside them or along their edge.
 
-    truth: (H, W) uint8.  ids: (H, W) integers 0..n-1.  The mechanism OREAL claims (Sec. 3.2): max asks these.
+    truth: (H, W) uint8.  ids: (H, W) integers 0..n-1.  gap: as in `class_border`.
+    The mechanism OREAL claims (Sec. 3.2): max asks these.
     """
     touched = np.zeros(n, bool)
-    touched[ids[class_border(truth)]] = True
+    touched[ids[class_border(truth, gap=gap)]] = True
     return touched
 
 

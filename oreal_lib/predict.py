@@ -45,8 +45,8 @@ def device_of(model: nn.Module) -> torch.device:
 
 @torch.no_grad()
 def logits(model: nn.Module, images: Pictures, batch_size: int = 8) -> Iterator[torch.Tensor]:
-    """Logits (C, H, W) float32 of images (n, H, W, 3) uint8, one by one and in order. Always in full precision: rounded
-    logits are ties of scores that differ."""
+    """Logits (C, H, W) float32 of images (n, H, W, 3) uint8, one by one and in order. Never in half precision:
+    rounded logits are ties of scores that differ."""
     model.eval()
     for batch in _of_one_size(images, batch_size):
         yield from model(to_input(batch, device_of(model))).float()
@@ -72,9 +72,10 @@ def predict(model: nn.Module, images: Pictures, batch_size: int = 8) -> Iterator
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, pairs: Pairs, batch_size: int = 8, border: int | None = None
+    model: nn.Module, pairs: Pairs, batch_size: int = 8, border: int | None = None, gap: int = 0
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Confusion matrices (C, C) int64 of the whole set: of all pixels, and of the band of `border` pixels around true class borders.
+    """Confusion matrices (C, C) int64 of the whole set: of all pixels, and of the band of `border` pixels around true class borders
+    (`gap`: see `metrics.class_border`).
 
     Where a target has another size than its image (its native one), the logits are brought to it bilinearly (our choice).
     FloatingPointError where the model predicts NaN: argmax would take it for class 0, and a diverged model get a score.
@@ -88,6 +89,6 @@ def evaluate(
         predicted, truth = z.softmax(dim=0).argmax(dim=0), np.array(truth)
         whole += confusion(predicted, torch.from_numpy(truth).to(z.device), len(z))
         if border is not None:
-            near = np.where(class_border(truth, border), truth, IGNORE).astype(np.uint8)
+            near = np.where(class_border(truth, border, gap), truth, IGNORE).astype(np.uint8)
             band += confusion(predicted, torch.from_numpy(near).to(z.device), len(z))
     return whole.cpu().numpy(), None if border is None else band.cpu().numpy()

@@ -67,7 +67,7 @@ def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd
             "aggregate": config.aggregate,
             "setting": setting_line(config),
             "seed": config.seed,
-            "device": folder.done["device"],
+            "device": folder.done["device"] + (", bfloat16" if folder.done.get("precision") == "bfloat16" else ""),
             "commit": folder.done["commit"],
             "classes": folder.done.get("classes"),
             "labels": folder.done.get("labels"),

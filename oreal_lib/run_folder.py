@@ -87,7 +87,15 @@ class RunFolder:
     @property
     def done(self) -> dict | None:
         """What done.json says, or None while the run is unfinished."""
-        file = self.path / "done.json"
+        return self._json("done.json")
+
+    @property
+    def config(self) -> dict | None:
+        """What config.json says: the parameters and inputs of the run, or None before it has begun."""
+        return self._json("config.json")
+
+    def _json(self, name: str) -> dict | None:
+        file = self.path / name
         if not file.exists():
             return None
         try:

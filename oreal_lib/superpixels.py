@@ -135,9 +135,11 @@ def predicted_count(width: int, height: int, count: int, levels: int | str) -> i
         levels = nearest_levels(width, height, count)
     found = _seeds_grid(width, height, count, levels)
     if found == 0:
+        fine = count * 4 > width * height  # else a side of the grid has no superpixel
+        why, remedy = ("finer than its pixels", "fewer") if fine else ("empty", "more")
         raise ValueError(
-            f"SEEDS cannot cut {width}x{height} pixels into {count} superpixels with {levels} levels: its grid would be empty, "
-            "or finer than its pixels; ask for more superpixels or for fewer, or use the methods slic or grid"
+            f"SEEDS cannot cut {width}x{height} pixels into {count} superpixels with {levels} levels: its grid would be {why}; "
+            f"ask for {remedy} superpixels (superpixel_count), or use the methods slic or grid"
         )
     return found
 

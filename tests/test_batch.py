@@ -10,7 +10,7 @@ from oreal_lib.grid import combinations, parse_changes, read_grid
 from oreal_lib.parameter_file import ConfigError
 from oreal_lib.paths import params_root
 
-GRIDS = sorted(p.stem for p in params_root().glob("*.yaml") if "runs" in yaml.safe_load(p.read_text(encoding="utf-8")))
+GRIDS = sorted(p.stem for p in params_root().glob("*.yaml") if "base" in yaml.safe_load(p.read_text(encoding="utf-8")))
 
 
 def grid_file(tmp_path, **changes):

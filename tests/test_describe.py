@@ -19,7 +19,7 @@ def test_what_a_dominant_label_keeps_is_counted_by_true_class():
                     [0, 0, 0, 1, 1]])  # fmt: skip
     mask = np.array([[0, 0, 1, 1, 255],
                      [0, 2, 2, 255, 255]], np.uint8)  # fmt: skip
-    right, total = kept(mask, ids, 4)
+    right, total = kept(mask, ids, 4, "exclude")
     assert total.tolist() == [3, 2, 2, 0]
     assert right.tolist() == [3, 1, 0, 0]  # left it is class 0; right the one pixel with a class decides, not the void ones
 

@@ -105,3 +105,25 @@ def test_query_deviation_runs_from_as_owed_to_all_elsewhere():
 def test_undersegmentation_error_by_hand():
     votes = np.array([[4, 0, 0, 9], [3, 1, 0, 0], [0, 6, 0, 0]])  # class 1 leaks over one of its seven pixels, class 0 too
     assert undersegmentation_error(votes)[:2].tolist() == [1 / 7, 1 / 7] and np.isnan(undersegmentation_error(votes)[2])
+
+
+RING = np.array([[0, 0, 0, V, V, V, 1, 1, 1]], np.uint8)
+
+
+def test_thin_void_between_two_classes_hides_no_border_if_so_wanted():
+    assert not class_border(RING).any()  # void is no class and draws no border
+    assert np.flatnonzero(class_border(RING, gap=3)).tolist() == [2, 6]  # the pixels that face each other
+    assert np.flatnonzero(class_border(RING, width=2, gap=3)).tolist() == [1, 2, 3, 5, 6, 7]
+    assert not class_border(RING, gap=1).any()  # too wide to look across
+    assert not class_border(np.where(RING == 1, 0, RING), gap=3).any()  # the same class on both sides
+    assert np.array_equal(class_border(PICTURE, gap=9), class_border(PICTURE))  # nothing void, nothing new
+
+
+def test_a_ring_of_void_as_pascal_voc_draws_it_has_the_border_of_its_object():
+    truth = np.zeros((60, 60), np.uint8)
+    truth[12:48, 12:48] = V
+    truth[17:43, 17:43] = 5
+    border = class_border(truth, gap=8)
+    assert border[17, 20:40].all() and border[11, 20:40].all() and not border[truth == V].any()
+    ids = np.arange(60)[:, None] // 10 * 6 + np.arange(60) // 10
+    assert border_superpixels(truth, ids, 36, gap=8).sum() == 12 and not border_superpixels(truth, ids, 36).any()

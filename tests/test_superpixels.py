@@ -173,5 +173,5 @@ def test_a_partition_made_elsewhere_goes_through_the_same_door():
 
 @pytest.mark.parametrize("size, count, levels", [((60, 50), 1000, 5), ((50, 60), 1000, 2), ((40, 30), 1100, 3)])
 def test_a_grid_finer_than_opencv_bears_is_refused_not_crashed(size, count, levels):
-    with pytest.raises(ValueError, match="finer than its pixels; ask for more superpixels or for fewer"):
+    with pytest.raises(ValueError, match="finer than its pixels; ask for fewer superpixels"):
         superpixels(np.zeros((*size[::-1], 3), np.uint8), SuperpixelRecipe(count=count, levels=levels))

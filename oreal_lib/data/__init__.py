@@ -57,10 +57,11 @@ def open_source(
         options |= {"height": height, "width": width}
     source = READERS[name](root, **options)
     if strict and (problems := source.problems):
+        where = f" --root {root}" if root is not None else ""
         more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise ValueError(
             f"{name} cannot be used: {len(problems)} problem{'s' * (len(problems) > 1)}: {'; '.join(problems[:10])}{more}. "
-            f"`python -m oreal_lib.data check {name}` finds all, inside the pictures too"
+            f"`python -m oreal_lib.data check {name}{where}` finds all, inside the pictures too"
         )
     return source
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from oreal_lib.superpixels import SuperpixelRecipe
 
-from . import READERS, TOY_RECIPE, open_source
+from . import READERS, open_source
 from .check import check, summary
 from .source import Source
 
@@ -47,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--problems", type=int, default=10, metavar="N", help="how many problems are shown (10)")
         else:
             sub.add_argument("--out", metavar="FILE.png", help="the picture; <NAME>_described.png here unless given")
-            sub.add_argument("--superpixels", type=int, metavar="N", help="how many to ask for per image")
+            sub.add_argument(
+                "--superpixels", type=int, metavar="N", help="how many to ask for per image; as params/NAME.yaml says unless given"
+            )
             sub.add_argument("--images", type=int, default=4, metavar="N", help="sample images on the page (4)")
             sub.add_argument("--seed", type=int, default=0, help="which images are drawn (0)")
     sub = commands.add_parser("download", help="fetch a data set that may be fetched freely")
@@ -74,12 +76,14 @@ def _describe(options: argparse.Namespace) -> int:
     import numpy as np
     from matplotlib.figure import Figure
 
+    from oreal_lib.config import RunConfig
     from oreal_lib.describe import describe, description_text, draw_description
 
     source = _open(options)
-    recipe = TOY_RECIPE if options.name == "toy" else SuperpixelRecipe()
+    config = RunConfig.from_yaml(options.name)  # the superpixels and the rule for void of its runs
+    recipe = SuperpixelRecipe(**config.superpixel_recipe)
     recipe = replace(recipe, count=options.superpixels) if options.superpixels is not None else recipe
-    description = describe(source, recipe, options.images, np.random.default_rng(options.seed), options.workers)
+    description = describe(source, recipe, options.images, np.random.default_rng(options.seed), options.workers, config.void)
     out = Path(options.out or f"{source.name}_described.png")
     out.parent.mkdir(parents=True, exist_ok=True)
     draw_description(description, Figure(dpi=110)).savefig(out, dpi=110)

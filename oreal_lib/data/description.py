@@ -42,7 +42,7 @@ class Description:
     frequency: (C,) share of each class in the pixels that have one, in the `masks` masks among the opened.
     with_class: (C,) of these masks, how many hold the class.  void: share of their pixels that is void.
     accuracy: (C,) share of a class's pixels whose superpixel has that dominant class, over `cut` images with a mask;
-    accuracy_overall: the same over all classes' pixels. Void is left out: it does not vote and is not counted.
+    accuracy_overall: the same over all classes' pixels. Pixels that are void are not counted.
     size, count: median pixels of a superpixel, and median superpixels of an image, of the `cut` images or the samples.
     """
 
@@ -73,12 +73,17 @@ class Description:
 
 
 def describe(
-    source: Source, recipe: SuperpixelRecipe, n_images: int, rng: np.random.Generator, workers: int | None = None
+    source: Source,
+    recipe: SuperpixelRecipe,
+    n_images: int,
+    rng: np.random.Generator,
+    workers: int | None = None,
+    void: str = "vote",
 ) -> Description:
     """A look at a source's training images: some shown, at most 200 counted, at most 20 of them cut into superpixels.
 
     n_images: samples, from as many groups as possible, with masks if any has.  rng: which images are drawn.
-    workers: processes, as many as there are cores unless given; 1 works in this process.
+    workers: processes, as many as there are cores unless given; 1 works in this process.  void: see `oracle.dominant_label`.
     Raises ValueError where there are no training images, none of those drawn can be opened, or the recipe does not fit.
     """
     if type(n_images) is not int or n_images < 1:
@@ -99,7 +104,7 @@ def describe(
         raise ValueError(f"of {source.name}, no drawn image can be opened; see `python -m oreal_lib.data check`")
     values = np.array([v for *_, v in good if v is not None], np.int64).reshape(-1, n_classes + 1)
     cut = [item for item, _, v in good if v is not None][:MOST_ACCURACY]
-    parts = _all(partial(_kept, source.open, n_classes, recipe), cut, workers)
+    parts = _all(partial(_kept, source.open, n_classes, recipe, void), cut, workers)
     sizes = [p[2] for p in parts] or [np.bincount(s.ids.ravel()) for s in samples]
     right, total = (np.sum([p[k] for p in parts], axis=0, initial=0) * np.ones(n_classes) for k in (0, 1))
     pixels = values.sum(axis=0)
@@ -126,13 +131,13 @@ def describe(
     )
 
 
-def kept(mask: np.ndarray, ids: np.ndarray, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of each class (C,): pixels whose superpixel has it as dominant class, and all its pixels. Void neither votes nor counts.
+def kept(mask: np.ndarray, ids: np.ndarray, n_classes: int, void: str = "vote") -> tuple[np.ndarray, np.ndarray]:
+    """Of each class (C,): pixels whose superpixel has it as dominant class, and all its pixels. Void is no class.
 
     mask: (h, w) uint8 class ids or 255.  ids: (h, w) superpixels 0..k-1.
     """
     votes = class_votes(mask, ids, int(ids.max()) + 1, n_classes)
-    return np.diag(painted_confusion(votes, void="exclude")), votes[:, :-1].sum(axis=0)
+    return np.diag(painted_confusion(votes, void)), votes[:, :-1].sum(axis=0)
 
 
 def _spread(pool: list[Item], rng: np.random.Generator) -> list[Item]:
@@ -167,11 +172,11 @@ def _sample(open_item: Callable, recipe: SuperpixelRecipe, item: Item) -> Sample
     return Sample(item.name, item.group, image, mask, _cut(image, recipe, item))
 
 
-def _kept(open_item: Callable, n_classes: int, recipe: SuperpixelRecipe, item: Item) -> tuple:
+def _kept(open_item: Callable, n_classes: int, recipe: SuperpixelRecipe, void: str, item: Item) -> tuple:
     """`kept` of one item, and the sizes (k,) of its superpixels."""
     image, mask = open_item(item)
     ids = _cut(image, recipe, item)
-    return *kept(mask, ids, n_classes), np.bincount(ids.ravel())
+    return *kept(mask, ids, n_classes, void), np.bincount(ids.ravel())
 
 
 def _cut(image: np.ndarray, recipe: SuperpixelRecipe, item: Item) -> np.ndarray:

@@ -154,7 +154,10 @@ def _prepared(
     open_item: Callable, n_classes: int, recipe: SuperpixelRecipe, size: Size | None, only: Size | None, item: Item
 ) -> dict[str, np.ndarray | None]:
     """What the store keeps of one picture, by array. size: working size, None for its own. only: the size it must have."""
-    image, mask = open_item(item)
+    try:
+        image, mask = open_item(item)
+    except ValueError as error:
+        raise ValueError(f"{error}; `python -m oreal_lib.data check` lists all pictures that cannot be used") from error
     labeled = mask is not None
     mask = mask if labeled else np.full(image.shape[:2], IGNORE, np.uint8)
     if image.shape != (*mask.shape, 3) or image.dtype != np.uint8 or mask.dtype != np.uint8:

@@ -29,7 +29,7 @@ def draw_split(
     if not dataset.labeled[train].any():
         raise ValueError(
             f"none of the {len(train)} training images of {dataset.name} has a mask, so a program can neither answer the "
-            "questions nor evaluate; give masks, or let a person be the oracle"
+            "questions nor evaluate; give masks, at least for the test images and some training images"
         )
     train, val = train[dataset.labeled[train]], val[dataset.labeled[val]]
     if not len(val):
