@@ -228,7 +228,8 @@ def test_defects_of_a_voc_tree_are_listed(tmp_path, spoil, problems):
 
 
 def test_trainaug_without_its_files_is_a_problem(tmp_path):
-    told(voc.read(voc_tree(tmp_path), train="trainaug"), "SegmentationClassAug/ is missing", "trainaug.txt is missing")
+    by_hand = " is missing, and is not part of the official archive .*docs/data_cards.md.*by hand, or use train: train"
+    told(voc.read(voc_tree(tmp_path), train="trainaug"), f"SegmentationClassAug/{by_hand}", f"trainaug.txt{by_hand}")
 
 
 def test_a_voc_mask_saved_as_colors_is_refused(tmp_path):
@@ -285,7 +286,7 @@ def test_the_official_ids_become_train_ids_or_void(tmp_path):
     assert [i for i in range(34) if ids[i] != 255] == list(cityscapes.LABEL_IDS) and ids[34:37] == [255, 0, 255]
     assert [ids[i] for i in cityscapes.LABEL_IDS] == list(range(19))
     saved(item.mask.parent, np.where(everything == 7, 77, everything).astype(np.uint8), item.mask.name)
-    with pytest.raises(ValueError, match=rf"{item.mask.name} holds 1 values .*: 77 \(2 pixels\); allowed are -1..33, 255, 65535"):
+    with pytest.raises(ValueError, match=rf"{item.mask.name} holds 1 value .*: 77 \(2 pixels\); allowed are -1..33, 255, 65535"):
         source.open(item)
 
 
@@ -474,7 +475,7 @@ def test_an_unknown_color_is_told_with_its_file_and_pixels(tmp_path):
     picture = np.zeros((32, 40, 3), np.uint8)
     picture[3, :5] = (9, 8, 7)
     saved(item.mask.parent, picture, item.mask.name)
-    with pytest.raises(ValueError, match=r"seq_1.labels.frame001.png holds 1 colors that are no class: \(9, 8, 7\) \(5 pixels\)"):
+    with pytest.raises(ValueError, match=r"seq_1.labels.frame001.png holds 1 color that is no class: \(9, 8, 7\) \(5 pixels\)"):
         source.open(item)
 
 
@@ -535,7 +536,7 @@ def test_groups_are_never_torn_between_train_and_test(tmp_path):
 def test_lists_decide_the_splits(tmp_path):
     tree = folder_tree(tmp_path)
     lines(tree / "test.txt", "p1/frame_000.png", "p2\\frame_001")
-    lines(tree / "val.txt", "p1/frame_002")
+    lines(tree / "val.txt", "images\\p1/frame_002.png")
     source = folder.read(tree)
     assert [i.split for i in source.items] == ["test", "train", "val", "train", "test", "train"] and not source.problems
 
@@ -543,7 +544,7 @@ def test_lists_decide_the_splits(tmp_path):
 def test_pictures_without_masks_stay_in_the_pool_if_listed(tmp_path):
     tree = folder_tree(tmp_path)
     (tree / "masks/p1/frame_001.png").unlink()
-    told(folder.read(tree), r"^images/p1/frame_001 has no mask .* name the image in train.txt")
+    told(folder.read(tree), r"^images/p1/frame_001 has no mask .* write the line p1/frame_001 into train.txt")
     lines(tree / "train.txt", "p1/frame_001")
     source = folder.read(tree)
     assert not source.problems and source.items[1].mask is None and opened(source, 1)[1] is None
@@ -576,12 +577,16 @@ def test_without_any_masks_all_is_train(tmp_path):
                 lines(t / "test.txt", "p1/frame_000"),
                 lines(t / "train.txt", *[f"p{p}/frame_00{i}" for p, i in ((1, 1), (1, 2))]),
             ],
-            ["images/p2/frame_.* stands in no list"] * 3,
+            ["^images in no list: 3 of 6, .*: p2/frame_000, p2/frame_001, p2/frame_002$"],
         ),
         (lambda t: (t / "images/p1/frame_000.png").unlink(), ["masks/p1/frame_000.png has no image"]),
         (lambda t: shutil.copy(t / "images/p1/frame_000.png", t / "images/p1/frame_000.bmp"), ["have one name without suffix"]),
         (lambda t: (t / "masks/p1/scan.npy").touch(), ["masks/p1/scan.npy is of a format that is not read"]),
         (lambda t: [shutil.rmtree(t / "masks"), (t / "masks").mkdir()], ["masks/ holds no pictures", *["has no mask"] * 6]),
+        (
+            lambda t: (t / "masks").rename(t / "Labels"),
+            ["^Labels/ looks like the masks, .*; rename it to masks/, or move it elsewhere$"],
+        ),
         (lambda t: (t / "images/empty").mkdir(), []),
     ],
 )
@@ -644,9 +649,9 @@ def test_classes_named_twice_over_need_a_decision(tmp_path):
 
 def test_a_value_or_color_that_is_no_class_is_told_when_opened(tmp_path):
     source = folder.read(folder_tree(tmp_path, masks="rgb", classes=COLORS.split("void")[0]))
-    with pytest.raises(ValueError, match=r"frame_000.png holds 1 colors .*\(224, 224, 192\)"):
+    with pytest.raises(ValueError, match=r"frame_000.png holds 1 color .*\(224, 224, 192\)"):
         source.open(source.items[0])
     item = source.items[1]
     saved(item.mask.parent, np.full((24, 24), 3, np.uint8), item.mask.name)
-    with pytest.raises(ValueError, match=r"frame_001.png holds 1 values that are no class: 3 \(576 pixels\)"):
+    with pytest.raises(ValueError, match=r"frame_001.png holds 1 value that is no class: 3 \(576 pixels\)"):
         source.open(item)

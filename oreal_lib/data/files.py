@@ -66,7 +66,8 @@ def read_mask(
         if picture.mode not in ("1", "L", "P") and not picture.mode.startswith("I"):
             raise ValueError(
                 f"the mask {path} holds colors (mode {picture.mode}), but one class index per pixel is needed; "
-                "translate each color to its class id and save a grey or palette PNG"
+                "give each class its color in classes.yaml if the data are your own, or translate each color to its class id "
+                "and save a grey or palette PNG"
             )
         raw = np.asarray(picture).astype(np.int64) // _SCALED_GREYS.get(raw_mode, 1)
     values = np.unique(raw) if raw.min() < 0 or raw.max() > 65_535 else np.flatnonzero(np.bincount(raw.ravel()))
@@ -76,11 +77,11 @@ def read_mask(
     if void != IGNORE:  # then 255 in the file is an index like any other
         wrong |= (values == IGNORE) & (IGNORE not in target)
     if wrong.any():
-        listed = ", ".join(f"{v} ({np.count_nonzero(raw == v)} pixels)" for v in values[wrong][:10])
+        listed = ", ".join(f"{v} ({_count(np.count_nonzero(raw == v), 'pixel')})" for v in values[wrong][:10])
         allowed = _ranges({*range(n_classes), void, *remap}) if remap else f"0..{n_classes - 1} and {void} for void"
         raise ValueError(
-            f"the mask {path} holds {wrong.sum()} values that are no class: {listed}; "
-            f"allowed are {allowed}, so name all classes or remap these values"
+            f"the mask {path} holds {_count(wrong.sum(), 'value')} that {_are(wrong.sum())} no class: {listed}; allowed are {allowed}; "
+            "correct the mask, or, for data of your own, name all classes in classes.yaml"
         )
     if values[0] < 0 or values[-1] > 65_535:
         return classes[np.searchsorted(values, raw)].astype(np.uint8)
@@ -115,6 +116,14 @@ def open_pair(
     return image, mask
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
 def _ranges(numbers: set[int]) -> str:
     """ "0..3, 7" for 0, 1, 2, 3, 7."""
     ends: list[list[int]] = []
@@ -143,13 +152,13 @@ def _from_colors(picture: Image.Image, colors: dict[tuple[int, int, int], int], 
     if (wrong := codes[place] != code).any():
         values, pixels = np.unique(code[wrong], return_counts=True)
         listed = ", ".join(
-            f"({values[i] >> 16}, {values[i] >> 8 & 255}, {values[i] & 255}) ({pixels[i]} pixels)"
+            f"({values[i] >> 16}, {values[i] >> 8 & 255}, {values[i] & 255}) ({_count(pixels[i], 'pixel')})"
             for i in np.argsort(-pixels, kind="stable")[:10]
         )
         blended = ", or save the mask again without smoothing its edges" if len(values) > 10 else ""
         raise ValueError(
-            f"the mask {path} holds {len(values)} colors that are no class: {listed}; "
-            f"give each of them a class or make it void{blended}"
+            f"the mask {path} holds {_count(len(values), 'color')} that {_are(len(values))} no class: {listed}; correct the mask, "
+            f"or, for data of your own, give each color a class or make it void in classes.yaml{blended}"
         )
     return targets[place]
 

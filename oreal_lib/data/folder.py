@@ -19,6 +19,7 @@ from .folders import find_root, fingerprint, listing, one_of, read_list, tidy
 from .source import Item, Source
 
 Color = tuple[int, int, int]
+LIKE_MASKS = ("mask", "masks", "label", "labels", "annotation", "annotations", "gt")  # in small letters
 
 
 def read(
@@ -33,12 +34,13 @@ def read(
     root: the folder that holds images/; None looks at the environment variable OREAL_DATA. classes: what classes.yaml
     would hold, in its place. group: the first folder below images/, else the image itself.
 
-    test.txt, val.txt and train.txt beside images/ name images (path from images/, suffix or not) of these splits. Images
-    in no list are train; if there is no test.txt, test_share of those with a mask (our choice: 0.2) are test instead,
-    single ones or, with test_by "group", whole groups. They are those with the lowest hash of their name: it repeats,
-    does not step in time with a video as every k-th would, and pictures added later move few of the others.
-    With both test.txt and train.txt each image must stand in a list. An image without a mask must stand in train.txt.
-    Without a folder masks/ everything is train: there is nothing to evaluate, and only a person can be the oracle.
+    test.txt, val.txt and train.txt beside images/ name images of these splits (path from images/, with images/ before it
+    or not, suffix or not, any slashes). Images in no list are train; if there is no test.txt, test_share of those with a
+    mask (our choice: 0.2) are test instead, single ones or, with test_by "group", whole groups. They are those with the
+    lowest hash of their name: it repeats, does not step in time with a video as every k-th would, and pictures added later
+    move few of the others.
+    With both test.txt and train.txt each image must stand in a list. An image without a mask must stand in train.txt;
+    simulated runs pass it over. Without a folder masks/ everything is train: nothing can be answered or evaluated.
     Raises ValueError for a bad option and for classes that are missing or wrong.
     """
     return read_as("folder", "image folder", root, classes, test_share, test_by)
@@ -55,23 +57,31 @@ def read_as(name: str, title: str, root: str | Path | None, classes: list | dict
     images, masks = listing(root, "images", problems, deep=True), {}
     if labeled := (root / "masks").is_dir():
         masks = listing(root, "masks", problems, deep=True)
+    elif like := sorted(path.name for path in root.iterdir() if path.is_dir() and path.name.lower() in LIKE_MASKS):
+        problems.append(
+            f"{like[0]}/ looks like the masks, but they are read from masks/ only; rename it to masks/, or move it elsewhere"
+        )
     for alone in [path for key, path in masks.items() if key not in images] if images else []:
         problems.append(f"{alone.relative_to(root).as_posix()} has no image of that name in images/; add it or remove the mask")
     groups = {key: key.split("/")[0] if "/" in key else key for key in images}
     listed = _listed(root, images, problems)
     test = set() if (root / "test.txt").is_file() else _drawn(masks, groups, listed, float(test_share), test_by)
+    unlisted = [key for key in images if key not in listed] if {"train", "test"} <= {*_lists(root)} else []
+    if unlisted:
+        problems.append(
+            f"images in no list: {len(unlisted)} of {len(images)}, though there are train.txt and test.txt; "
+            f"write for each a line into one of them: {', '.join(unlisted[:3])}{', ...' if len(unlisted) > 3 else ''}"
+        )
     items = []
     for key, path in images.items():
         split = listed.get(key) or ("test" if key in test else "train")
-        if key not in listed and {"train", "test"} <= {*_lists(root)}:
-            problems.append(f"images/{key} stands in no list, though there are train.txt and test.txt; add it to one or remove it")
         if key not in masks and split != "train":
             problems.append(
                 f"{split}.txt names {key}, but it has no mask, and {split} needs one; add masks/{key}.png or delete the line"
             )
         elif key not in masks and labeled and listed.get(key) != "train":
             problems.append(
-                f"images/{key} has no mask masks/{key}.png; add it, or name the image in train.txt to keep it unlabeled"
+                f"images/{key} has no mask masks/{key}.png; add it, or write the line {key} into train.txt to keep it unlabeled"
             )
         items.append(Item(key, groups[key], split, path, masks.get(key)))
     identity = {
@@ -151,7 +161,8 @@ def _listed(root: Path, images: dict[str, Path], problems: list[str]) -> dict[st
     for split in _lists(root):
         for line in read_list(root, f"{split}.txt", problems):
             name = line.replace("\\", "/")
-            key = name if name in images else by_file.get(name)
+            names = (name, name.removeprefix("images/"))  # images/ may hold a folder images/, whose names come first
+            key = next((n if n in images else by_file[n] for n in names if n in images or n in by_file), None)
             if key is None:
                 problems.append(f"{split}.txt names {line}, but there is no such file in images/; add it or delete the line")
             elif listed.setdefault(key, split) != split:

@@ -20,6 +20,7 @@ CLASSES = (
 LISTS = "ImageSets/Segmentation"
 PLACES = ("", "VOC2012", "VOCdevkit/VOC2012", "VOCtrainval_11-May-2012/VOCdevkit/VOC2012", "VOC2012_train_val")
 PLACES += tuple(f"voc/{place}".rstrip("/") for place in PLACES)
+AUG_MASKS = "SegmentationClassAug"
 AUG_LISTS = (  # where the published lists of the augmented training set are put, the most usual first
     f"{LISTS}/trainaug.txt",
     f"{LISTS}/train_aug.txt",
@@ -53,11 +54,15 @@ def read(root: str | Path | None = None, *, train: str = "train") -> Source:
     train_list = f"{LISTS}/train.txt"
     if train == "trainaug":
         train_list = _aug_list(root, problems)
-        masks["train"] = official | listing(root, "SegmentationClassAug", problems)
+        if (root / AUG_MASKS).is_dir():
+            masks["train"] = official | listing(root, AUG_MASKS, problems)
+        else:
+            problems.append(_not_official(f"{AUG_MASKS}/"))
     items: dict[str, Item] = {}
     for file, split in ((train_list, "train"), (f"{LISTS}/val.txt", "test")):
         if not (root / file).is_file():
-            problems.append(f"{file} is missing; copy it from the data set's archive")
+            official_list = f"{file} is missing; copy it from the data set's archive"
+            problems.append(_not_official(file) if file in AUG_LISTS else official_list)
             continue
         for name in (_name(line) for line in read_list(root, file, problems)):
             mask = masks[split].get(name)
@@ -102,6 +107,13 @@ def _aug_list(root: Path, problems: list[str]) -> str:
         if {*map(_name, read_list(root, other, []))} != {*map(_name, read_list(root, found[0], []))}:
             problems.append(f"{other} and {found[0]} name different images, but one list counts; keep one of them")
     return found[0]
+
+
+def _not_official(what: str) -> str:
+    return (
+        f"{what} is missing, and is not part of the official archive (it comes from SBD, see docs/data_cards.md); "
+        "put it there by hand, or use train: train"
+    )
 
 
 def _name(line: str) -> str:
