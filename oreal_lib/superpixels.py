@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from skimage.exposure import equalize_hist
 from skimage.measure import label
@@ -58,17 +57,17 @@ class SuperpixelRecipe:
     def __post_init__(self) -> None:
         for field, choices in _CHOICES.items():
             if getattr(self, field) not in choices:
-                raise ValueError(f"superpixel {field} is {getattr(self, field)!r}, but must be one of {', '.join(choices)}")
+                raise ValueError(f"superpixel_{field} is {getattr(self, field)!r}, but must be one of {', '.join(choices)}")
         ranges = _RANGES if self.levels == "auto" else _RANGES | {"levels": (2, 12)}
         for field, (low, high) in ranges.items():
             value = getattr(self, field)
             if type(value) is not int or not low <= value <= high:
                 auto = " or 'auto'" if field == "levels" else ""
-                raise ValueError(f"superpixel {field} is {value!r}, but must be a whole number from {low} to {high}{auto}")
+                raise ValueError(f"superpixel_{field} is {value!r}, but must be a whole number from {low} to {high}{auto}")
         if type(self.double_step) is not bool:
-            raise ValueError(f"superpixel double_step is {self.double_step!r}, but must be true or false")
+            raise ValueError(f"superpixel_double_step is {self.double_step!r}, but must be true or false")
         if type(self.compactness) not in (int, float) or not 0 < self.compactness < float("inf"):
-            raise ValueError(f"superpixel compactness is {self.compactness!r}, but must be a positive number")
+            raise ValueError(f"superpixel_compactness is {self.compactness!r}, but must be a positive number")
 
 
 def superpixels(image: np.ndarray, recipe: SuperpixelRecipe | np.ndarray) -> np.ndarray:
@@ -171,6 +170,8 @@ def _seeds_grid(width: int, height: int, count: int, levels: int) -> int:
 
 def _seeds(image: np.ndarray, recipe: SuperpixelRecipe) -> np.ndarray:
     """SEEDS labels (H, W) int32, ids as OpenCV numbers them."""
+    import cv2  # here, because a machine that only trains on prepared data needs no OpenCV
+
     if not hasattr(cv2, "ximgproc"):
         raise ImportError(
             "this OpenCV has no ximgproc, which SEEDS needs: uninstall it and install opencv-contrib-python-headless, "
@@ -188,6 +189,8 @@ def _seeds(image: np.ndarray, recipe: SuperpixelRecipe) -> np.ndarray:
 
 def _hsv(image: np.ndarray, recipe: SuperpixelRecipe) -> np.ndarray:
     """What SEEDS looks at: (H, W, 3) float32, S and V in 0..1, H in 0..360 ("official") or 0..1 ("scaled")."""
+    import cv2
+
     if recipe.equalize == "joint":
         # Laid out flat: the same one histogram over R, G and B, without the warning skimage has for color images.
         rgb = equalize_hist(image.reshape(len(image), -1)).reshape(image.shape).astype(np.float32)

@@ -168,7 +168,7 @@ def _train_epoch(
 def half_precision(precision: str, device: torch.device) -> bool:
     """Whether training steps run in bfloat16: "auto" takes it on a GPU that has it, not on a CPU."""
     if precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return precision == "bfloat16"
 
 

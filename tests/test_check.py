@@ -48,7 +48,7 @@ def test_what_never_occurs_and_what_nobody_labeled_is_remarked_not_blamed():
     assert found.remarks == (
         "never in train: thread",
         "never in test: tissue, tool",
-        "1 of 2 train images have no mask: only a person can answer for them",
+        "1 of 2 train images have no mask: they are not asked in simulated runs",
     )
 
 

@@ -82,7 +82,7 @@ def test_without_masks_the_page_says_so():
     assert d.masks == d.cut == 0 and np.isnan([*d.frequency, *d.accuracy, d.void, d.accuracy_overall]).all()
     page = draw_description(d, Figure())
     assert [t.get_text() for ax in page.axes for t in ax.texts] == ["no mask"] * 2
-    assert "only a person can answer" in description_text(d) and "dominant label right" not in description_text(d)
+    assert "nothing can be simulated or measured" in description_text(d) and "dominant label right" not in description_text(d)
 
 
 def test_a_mask_of_void_alone_has_no_frequencies_but_a_page():

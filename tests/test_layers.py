@@ -1,6 +1,8 @@
 """One-way dependencies: a module imports only from rows above its own. Change the rows here and in the README together."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,9 @@ def test_only_the_batch_knows_papermill():
     for path in FILES:
         if path.stem != "batch":
             assert "import papermill" not in path.read_text(encoding="utf-8"), path
+
+
+def test_a_machine_that_only_trains_on_prepared_data_needs_no_opencv():
+    code = "import sys; sys.modules['cv2'] = None; import oreal_lib.loop, oreal_lib.results; print('fine')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, timeout=120)
+    assert done.stdout == "fine\n", done.stderr

@@ -152,7 +152,7 @@ def _remarks(source: Source, splits: dict[str, Tally], sizes: Counter) -> Iterab
                 yield f"never in {split}: {', '.join(missing)}"
     for split, tally in splits.items():
         if tally.unlabeled:
-            loss = "only a person can answer for them" if split == "train" else "they cannot be measured"
+            loss = "they are not asked in simulated runs" if split == "train" else "they cannot be measured"
             yield f"{tally.unlabeled} of {tally.images} {split} images have no mask: {loss}"
     if len(sizes) > 1:
         yield f"the images have {len(sizes)} sizes"

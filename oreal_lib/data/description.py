@@ -214,7 +214,7 @@ def facts(d: Description) -> list[str]:
     if d.masks:
         lines.append(f"class frequencies of {d.masks} train masks; {100 * d.void:.2f} % of their pixels are void")
     else:
-        lines.append("no mask among them: only a person can answer, and nothing can be measured")
+        lines.append("no mask among them, so nothing can be simulated or measured")
     lines.append(f"superpixels: median {d.count:.0f} per image, {d.size:.0f} pixels each; {_recipe_text(d.recipe)}")
     if d.cut:
         lines.append(f"dominant label right for {100 * d.accuracy_overall:.2f} % of the pixels of {d.cut} images, void left out")

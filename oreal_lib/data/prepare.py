@@ -16,15 +16,14 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 
-import cv2
 import filelock
 import numpy as np
 
 from oreal_lib.atomic import write_json
 from oreal_lib.oracle import class_votes
+from oreal_lib.provenance import versions
 from oreal_lib.superpixels import SuperpixelRecipe, dense, superpixels
 from oreal_lib.types import IGNORE
 
@@ -130,8 +129,7 @@ def _write(
     if (picture["native_height"] == picture["height"]).all() and (picture["native_width"] == picture["width"]).all():
         del files["native_truth"]  # the same as truth
         (folder / "native_truth.npy").unlink()
-    libraries = {"numpy": np.__version__, "cv2": cv2.__version__, "skimage": version("scikit-image")}
-    write_json(folder / "manifest.json", {"key": content_key(about), "about": about, "files": files, "libraries": libraries})
+    write_json(folder / "manifest.json", {"key": content_key(about), "about": about, "files": files, "libraries": versions()})
     cut, vanished = int(picture["cut"].sum()), int(picture["vanished"].sum())
     lost = f"; {vanished:,} of {cut:,} superpixels have no pixel at working size and are never asked" if vanished else ""
     report(f"prepared {source.name}: {n} images in {time.monotonic() - start:.0f} s{lost}")
@@ -180,9 +178,7 @@ def _prepared(
         cut = int(ids.max()) + 1
         votes = class_votes(mask, ids, cut, n_classes)
     if size not in (None, native):
-        shrinks = native[0] >= size[0] and native[1] >= size[1]
-        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-        mask = _nearest(mask, size)
+        image, mask = _resized(image, size), _nearest(mask, size)
         if ids is not None:
             ids = _nearest(ids, size)
             votes, ids = votes[np.unique(ids)], dense(ids)
@@ -201,7 +197,16 @@ def _prepared(
     }
 
 
+def _resized(image: np.ndarray, size: Size) -> np.ndarray:
+    import cv2  # in functions, because a machine that only trains on prepared data needs no OpenCV
+
+    shrinks = image.shape[0] >= size[0] and image.shape[1] >= size[1]
+    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
 def _nearest(ids: np.ndarray, size: Size) -> np.ndarray:
+    import cv2
+
     return cv2.resize(ids, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
 
@@ -231,6 +236,8 @@ def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:
 
 def _start_worker() -> None:
     """One OpenCV thread per process; and a worker whose parent was killed leaves, too, instead of waiting forever."""
+    import cv2
+
     cv2.setNumThreads(1)
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
