@@ -18,9 +18,10 @@ from .config import PROTOCOL, RunConfig
 from .data import load_dataset
 from .data.split import draw_split
 from .inputs import check_inputs, read_inputs
-from .metrics import border_superpixels, class_iou, miou, undersegmentation_error
+from .label_cost import label_cost
+from .metrics import border_superpixels, class_iou, miou
 from .models import build_model, check_model
-from .oracle import Oracle, painted_confusion
+from .oracle import Oracle
 from .paths import runs_root
 from .predict import choose_device, evaluate, predict
 from .run_folder import RunFolder
@@ -258,21 +259,6 @@ def _ask(config: RunConfig, setting: Setting, labels: Labels, model: torch.nn.Mo
         return STRATEGIES["random"](regions, labels, setting.query_size, "mean", rng)
     strategy = STRATEGIES[config.strategy]
     return strategy(regions, labels, setting.query_size, config.aggregate, rng, **config.strategy_options)
-
-
-def label_cost(votes: np.ndarray, void: str) -> dict[str, list]:
-    """What dominant labels would be worth if every superpixel of the pool were bought, by class; None where there is no pixel.
-
-    pixels: of the class.  right: share of them painted in it.  iou: of painted against true, pixels of superpixels that are
-    answered void being missed.  leak: undersegmentation error.  Superpixels that have vanished at working size are not in it.
-    """
-    matrix, pixels = painted_confusion(votes, void), votes[:, :-1].sum(axis=0, dtype=np.int64)
-    hit = np.diag(matrix)
-    union = pixels + matrix.sum(axis=0) - hit
-    right, iou = (np.divide(hit, n, out=np.full(len(n), np.nan), where=n > 0) for n in (pixels, union))
-    shares = {"right": right, "iou": iou, "leak": undersegmentation_error(votes)}
-    listed = {name: [None if np.isnan(v) else round(float(v), 6) for v in values] for name, values in shares.items()}
-    return {"pixels": pixels.tolist(), **listed}
 
 
 def border_share(setting: Setting, ids: np.ndarray, gap: int = 0) -> float:

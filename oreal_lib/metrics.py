@@ -66,18 +66,6 @@ def border_superpixels(truth: np.ndarray, ids: np.ndarray, n: int, gap: int = 0)
     return touched
 
 
-def undersegmentation_error(votes: np.ndarray) -> np.ndarray:
-    """(C,) float64 in [0, 1]: how far superpixels leak over the borders of each class, in parts of the class; NaN without one.
-
-    Sum over superpixels of min(pixels of the class inside, other pixels inside) / pixels of the class (the corrected error
-    of Neubert and Protzel 2012, the segments being the classes of an image). votes: (N, C + 1); void pixels do not count.
-    """
-    inside = np.asarray(votes, dtype=np.int64)[:, :-1]
-    leak = np.minimum(inside, inside.sum(axis=1, keepdims=True) - inside).sum(axis=0)
-    pixels = inside.sum(axis=0)
-    return np.divide(leak, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
-
-
 def aualc(clicks: np.ndarray, score: np.ndarray, full: float, rule: str = "trapezoid") -> float:
     """Area under the learning curve in percent of a method that is at `full` in every step (OREAL Sec. 4.3).
 

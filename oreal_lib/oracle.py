@@ -37,15 +37,6 @@ def dominant_label(votes: np.ndarray, void: str = "vote") -> np.ndarray:
     return winner[:, None] == np.arange(n_classes)
 
 
-def painted_confusion(votes: np.ndarray, void: str = "vote") -> np.ndarray:
-    """(C, C) int64 pixels, row = true class, column = class that the dominant label paints: what the scheme itself gets wrong.
-
-    votes: (N, C + 1).  Void pixels are left out, and so are superpixels whose answer is void: nothing is painted there.
-    """
-    paints = dominant_label(votes, void)
-    return np.stack([votes[painted, :-1].sum(axis=0, dtype=np.int64) for painted in paints.T], axis=1)
-
-
 @dataclass(frozen=True)
 class Oracle:
     """What the annotator would answer, and the only road from ground truth to bought labels.

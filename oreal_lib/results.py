@@ -49,7 +49,7 @@ def find(config: RunConfig, runs_dir: Path | str | None = None) -> RunFolder | N
 
 def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd.DataFrame:
     """One row per finished run and step: the fields of StepResult, and run_id, column, seed, device, imbalance, and
-    classes and labels of done.json (see `loop.label_cost`).
+    classes and labels of done.json (see `label_cost`).
 
     Runs that are not finished have no rows; compare with `configs` to see which.
     """

@@ -12,7 +12,7 @@ import oreal_lib
 ROWS = [
     "types paths atomic provenance",
     "parameter_file scores aggregate balance select metrics oracle superpixels losses pseudo",
-    "weak_labels",
+    "weak_labels label_cost",
     "config data models",
     "strategies batches run_folder grid",
     "predict inputs",

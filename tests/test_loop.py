@@ -11,7 +11,7 @@ from trees import folder_tree
 
 from oreal_lib import loop, provenance
 from oreal_lib.config import RunConfig
-from oreal_lib.loop import label_cost, open_setting, run
+from oreal_lib.loop import open_setting, run
 from oreal_lib.oracle import Oracle, class_votes
 from oreal_lib.run_folder import RunFolder, step_from_json, step_to_json
 from oreal_lib.strategies import STRATEGIES
@@ -313,13 +313,6 @@ def test_the_oracle_is_the_only_road_from_truth_to_labels(tiny, tiny_config):
     again = Oracle.dominant(counted(tiny.truth[setting.pool], setting.superpixels), tiny.truth[setting.pool])
     assert (setting.oracle.answers == again.answers).all() and not set(setting.pool) & set(setting.val)
     assert not (set(setting.pool) | set(setting.val)) & set(tiny.split["test"])
-
-
-def test_what_dominant_labels_cost_is_measured_by_class():
-    votes = np.array([[3, 1, 0, 0], [0, 4, 0, 2], [2, 2, 0, 5]])  # the last is answered void, its pixels are missed
-    cost = label_cost(votes, "vote")
-    assert cost["pixels"] == [5, 7, 0] and cost["right"] == [0.6, round(4 / 7, 6), None]
-    assert cost["iou"] == [0.5, round(4 / 7, 6), None] and cost["leak"] == [round(3 / 5, 6), round(3 / 7, 6), None]
 
 
 def test_native_masks_judge_and_working_masks_teach(tiny, tiny_config):

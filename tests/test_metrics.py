@@ -13,7 +13,6 @@ from oreal_lib.metrics import (
     imbalance,
     miou,
     query_deviation,
-    undersegmentation_error,
 )
 from oreal_lib.types import IGNORE
 
@@ -100,11 +99,6 @@ def test_imbalance_runs_from_equal_to_one_class_only():
 
 def test_query_deviation_runs_from_as_owed_to_all_elsewhere():
     assert query_deviation([2, 3], [2, 3]) == 0 and query_deviation([5, 0], [0, 5]) == 1
-
-
-def test_undersegmentation_error_by_hand():
-    votes = np.array([[4, 0, 0, 9], [3, 1, 0, 0], [0, 6, 0, 0]])  # class 1 leaks over one of its seven pixels, class 0 too
-    assert undersegmentation_error(votes)[:2].tolist() == [1 / 7, 1 / 7] and np.isnan(undersegmentation_error(votes)[2])
 
 
 RING = np.array([[0, 0, 0, V, V, V, 1, 1, 1]], np.uint8)

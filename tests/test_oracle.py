@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from oreal_lib.oracle import Oracle, class_votes, dominant_label, painted_confusion
+from oreal_lib.oracle import Oracle, class_votes, dominant_label
 from oreal_lib.types import IGNORE, Labels, Ragged, Superpixels
 
 V = IGNORE
@@ -72,13 +72,3 @@ def test_buying_twice_is_refused(ids):
     labels = Labels.none(3, 2).reveal([0], np.array([[True, False]]), step=1)
     with pytest.raises(ValueError, match="distinct unlabeled ids"):
         labels.reveal(ids, np.zeros((len(ids), 2), bool), step=2)
-
-
-def test_what_dominant_labels_paint_is_the_confusion_of_a_painted_picture():
-    rng = np.random.default_rng(1)
-    truth, ids = rng.choice([0, 1, 2, V], (20, 20), p=[0.5, 0.2, 0.1, 0.2]).astype(np.uint8), rng.integers(0, 30, (20, 20))
-    votes = class_votes(truth, ids, 30, 3)
-    for void in ("vote", "exclude"):
-        painted = np.array([*np.where(dominant_label(votes, void).any(1), dominant_label(votes, void).argmax(1), V)])[ids]
-        expected = [[((truth == c) & (painted == d)).sum() for d in range(3)] for c in range(3)]
-        assert painted_confusion(votes, void).tolist() == expected

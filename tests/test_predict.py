@@ -1,25 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from test_train import net, scenes
 from torch import nn
 
 from oreal_lib.batches import Pairs
 from oreal_lib.metrics import class_border
 from oreal_lib.predict import choose_device, evaluate, predict
 from oreal_lib.types import IGNORE, Ragged
-
-
-def scenes(n, seed=0, void=0.2):
-    """Pictures of 8x8 blocks, dark = class 0, bright = class 1; a share `void` of the pixels has no label."""
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(0, 2, (n, 4, 4)).repeat(8, 1).repeat(8, 2).astype(np.uint8)
-    images = np.where(truth[..., None] == 1, 200, 50) + rng.integers(-30, 30, (n, 32, 32, 3))
-    return Pairs(images.astype(np.uint8), np.where(rng.random(truth.shape) < void, IGNORE, truth).astype(np.uint8))
-
-
-def net(seed=0):
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3), nn.Conv2d(4, 2, 1))
 
 
 def test_the_confusion_is_the_one_of_a_plain_loop():

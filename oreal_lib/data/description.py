@@ -10,7 +10,8 @@ from functools import partial
 
 import numpy as np
 
-from oreal_lib.oracle import class_votes, painted_confusion
+from oreal_lib.label_cost import painted_confusion
+from oreal_lib.oracle import class_votes
 from oreal_lib.provenance import versions
 from oreal_lib.superpixels import SuperpixelRecipe, superpixels
 from oreal_lib.types import IGNORE
