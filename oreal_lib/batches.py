@@ -65,7 +65,7 @@ def epoch(trainable: np.ndarray, iterations: int, config: RunConfig, rng: np.ran
     """`iterations` batches that walk through `trainable` in reshuffled rounds; no batch is short (OREAL Sec. 4.2)."""
     b = config.batch_size
     rounds = [rng.permutation(trainable) for _ in range(-(-iterations * b // len(trainable)))]
-    scales = (config.augment_scale_min, config.augment_scale_max) != (1.0, 1.0) or config.resize == "crop"
+    scales = _scales(config)
     for index in np.concatenate(rounds)[: iterations * b].reshape(iterations, b).tolist():
         hflip, vflip = rng.random(b) < config.augment_hflip, rng.random(b) < config.augment_vflip
         scale, place = [None] * b, np.zeros((b, 2))
@@ -81,6 +81,16 @@ def epoch(trainable: np.ndarray, iterations: int, config: RunConfig, rng: np.ran
             Draw(index[i], bool(hflip[i]), bool(vflip[i]), scale[i], tuple(place[i]), gain[i], float(shift[i]), jitter[i])
             for i in range(b)
         ]
+
+
+def _scales(config: RunConfig) -> bool:
+    return (config.augment_scale_min, config.augment_scale_max) != (1.0, 1.0) or config.resize == "crop"
+
+
+def load_tools(config: RunConfig) -> None:
+    """Import what the augmentation of a config needs: it takes seconds, which no measured epoch should contain."""
+    if _scales(config) or config.augment_jitter:
+        import torchvision.transforms.v2  # noqa: F401
 
 
 def load(pairs: Pairs, draws: list[Draw], size: tuple[int, int] | None = None) -> Batch:

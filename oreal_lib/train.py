@@ -17,7 +17,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from . import atomic
-from .batches import Pairs, batches
+from .batches import Pairs, batches, load_tools
 from .config import RunConfig
 from .losses import cross_entropy
 from .metrics import miou
@@ -104,6 +104,7 @@ def fit(
         epoch, best_epoch, best_miou, seconds = saved["epoch"], saved["best_epoch"], saved["best_miou"], saved["seconds"]
         best_state = saved["best_state"]
         report(f"continuing after epoch {epoch}")
+    load_tools(config)
     images, at_work, waiting = 0, 0.0, 0.0
     began = written = spoke = time.monotonic()
     while epoch < max_epochs and not (epoch >= min_epochs and epoch - best_epoch >= config.patience):
