@@ -81,9 +81,8 @@ def prepare(
             _write(source, recipe, about, mixed, unfinished, workers or os.cpu_count() or 1, report)
             with _writing(store):
                 os.replace(unfinished, store)
-        except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)  # not there any more if all went well
     finally:
         lock.release()
     return store
