@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,11 @@ def papermill(source: Path, target: Path, parameters: dict[str, Any], threads: i
 
 
 def start_run(config: RunConfig, runs_dir: Path) -> subprocess.Popen:
-    """Start one run through its notebook: `10_active_learning_run`, or `11_full_supervision` for a reference."""
+    """Start one run through its notebook: `10_active_learning_run`, `11_full_supervision` for a reference, or `12_stage_two`."""
     folder = runs_dir / config.run_id
     folder.mkdir(parents=True, exist_ok=True)
-    source = notebook("10_active_learning_run" if config.supervision == "active" else "11_full_supervision")
+    first = "10_active_learning_run" if config.supervision == "active" else "11_full_supervision"
+    source = notebook("12_stage_two" if config.stage == 2 else first)
     parameters = config.values() | {"runs_dir": str(runs_dir)}
     return papermill(source, folder / "run.ipynb", parameters, config.threads, folder / "run.log")
 
@@ -88,8 +89,8 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
     processes: dict[str, subprocess.Popen] = {}
     try:
         while queue or processes:
-            while queue and len(processes) < jobs:
-                run_id = queue.pop(0)
+            while len(processes) < jobs and (run_id := next_run(queue, by_id, processes)):
+                queue.remove(run_id)
                 try:
                     processes[run_id] = start_run(by_id[run_id], runs_dir)
                     _say(by_id[run_id], "started", began)
@@ -113,6 +114,12 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
     finally:
         stop(list(processes.values()))
     return failed
+
+
+def next_run(queue: Sequence[str], by_id: Mapping[str, RunConfig], running: Collection[str]) -> str | None:
+    """The first run of the queue that can start now: stage two waits for its stage one; None if there is none."""
+    before = {*queue, *running}
+    return next((i for i in queue if by_id[i].stage == 1 or by_id[i].stage_one.run_id not in before), None)
 
 
 def refuse(configs: Sequence[RunConfig], runs_dir: Path) -> None:

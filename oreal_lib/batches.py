@@ -19,32 +19,46 @@ NO_SUPERPIXEL = -1  # the superpixel id of padding
 
 @dataclass(frozen=True)
 class Pairs:
-    """Images with their targets, and with superpixel ids where a loss needs them; all but the images may be of native size.
+    """Images and what is known about them: a target for each pixel, or answers for superpixels.
 
-    images: (n, H, W, 3) uint8.  target: (n, H, W) uint8, IGNORE where there is no label.  ids: (n, H, W) integers >= 0.
+    images: (n, H, W, 3) uint8.  target: (n, H, W) uint8, IGNORE where there is no label; may be of native size.
+    ids: (n, H, W) integers 0..S-1.  answers: (n, S, C') bool, the classes named in each superpixel (`losses.weak_loss`).
     """
 
     images: Pictures
-    target: Pictures
+    target: Pictures | None = None
     ids: Pictures | None = None
+    answers: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
+    def trainable(self) -> np.ndarray:
+        """(k,) int64: the images about which anything is known."""
+        if self.answers is not None:
+            return np.flatnonzero(self.answers.any(axis=(1, 2)))
+        return np.flatnonzero([(np.asarray(t) != IGNORE).any() for t in self.target])
+
 
 @dataclass(frozen=True)
 class Batch:
-    """x: (B, 3, H, W) float32 about [0, 1], channels last.  y: (B, H, W) uint8.  ids: (B, H, W) int32 or None."""
+    """x: (B, 3, H, W) float32 about [0, 1], channels last.  y: (B, H, W) uint8 or None.  ids: (B, H, W) int32 or None.
+    answers: (B, S, C') bool or None."""
 
     x: torch.Tensor
-    y: torch.Tensor
+    y: torch.Tensor | None = None
     ids: torch.Tensor | None = None
+    answers: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in (self.x, self.y, self.ids)))
+        return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self._tensors))
 
     def pinned(self) -> Batch:
-        return Batch(*(None if t is None else t.pin_memory() for t in (self.x, self.y, self.ids)))
+        return Batch(*(None if t is None else t.pin_memory() for t in self._tensors))
+
+    @property
+    def _tensors(self) -> tuple[torch.Tensor | None, ...]:
+        return self.x, self.y, self.ids, self.answers
 
 
 @dataclass(frozen=True)
@@ -97,19 +111,22 @@ def load(pairs: Pairs, draws: list[Draw], size: tuple[int, int] | None = None) -
     """The batch that the draws describe. size: (height, width) of what comes back; None: that of the images."""
     examples = [augment(pairs, draw, size) for draw in draws]
     x, y, ids = (None if part[0] is None else torch.stack(part) for part in zip(*examples, strict=True))
-    return Batch(x.contiguous(memory_format=torch.channels_last), y, ids)
+    answers = None if pairs.answers is None else torch.from_numpy(pairs.answers[[draw.index for draw in draws]])
+    return Batch(x.contiguous(memory_format=torch.channels_last), y, ids, answers)
 
 
 def augment(
     pairs: Pairs, draw: Draw, size: tuple[int, int] | None = None
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]:
-    """One image (3, H, W) float32, its target (H, W) uint8 and its superpixel ids (H, W) int32 or None, all changed alike.
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+    """One image (3, H, W) float32, its target (H, W) uint8 and its superpixel ids (H, W) int32, or None, all changed alike.
 
     Flip, scale with crop or padding, jitter, gain and brightness. Padding is mid-grey, IGNORE and NO_SUPERPIXEL. The last
     two color changes may leave [0, 1]: clipping would destroy highlights.
     """
     x = torch.from_numpy(np.array(pairs.images[draw.index])).permute(2, 0, 1)
-    maps = [(torch.from_numpy(np.array(pairs.target[draw.index])), IGNORE)]
+    maps = []
+    if pairs.target is not None:
+        maps.append((torch.from_numpy(np.array(pairs.target[draw.index])), IGNORE))
     if pairs.ids is not None:
         maps.append((torch.from_numpy(np.asarray(pairs.ids[draw.index]).astype(np.int32)), NO_SUPERPIXEL))
     for flip, axis in ((draw.hflip, -1), (draw.vflip, -2)):
@@ -125,7 +142,8 @@ def augment(
             x = change(x, factor)
     if draw.shift or (draw.gain != 1).any():
         x = (x - 0.5) * torch.from_numpy(draw.gain) + 0.5 + draw.shift
-    return x, maps[0][0], maps[1][0] if len(maps) > 1 else None
+    changed = iter(m for m, _ in maps)
+    return x, *(None if part is None else next(changed) for part in (pairs.target, pairs.ids))
 
 
 Maps = list[tuple[torch.Tensor, int]]  # (H, W) with what padding holds

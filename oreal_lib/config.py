@@ -20,6 +20,10 @@ PROTOCOL = 1  # raise it when the same values would give other results: run ids 
 # Where and how a run is computed, not what it computes: left out of the run id.
 MACHINE_FIELDS = ("data_root", "device", "threads", "workers", "loaders", "compile", "keep_weights", "checkpoint_seconds")
 
+# Used only with weak labels, and of these only in stage two: left out of the run id of the other runs.
+WEAK_FIELDS = ("label_trim", "undefined", "click_cut", "loss_single", "loss_merged", "loss_prototypical")
+STAGE_TWO_FIELDS = ("stage", "stage_two_learning_rate", "pseudo_scales", "pseudo_flip")
+
 NAME = r"^[\w.-]+$"  # a part of the run id, which names a folder
 
 
@@ -53,8 +57,11 @@ class RunConfig(BaseModel):
     superpixel_connectivity: Literal["official", "largest"] = "official"
     superpixel_compactness: float = 10.0
     superpixel_at: Literal["working", "native"] = "working"
-    labeling: Literal["dominant"]
+    labeling: Literal["dominant", "weak"]
     void: Literal["vote", "exclude"]
+    label_trim: int = Field(default=3, ge=0)
+    undefined: Literal["drop", "keep"] = "drop"
+    click_cut: Literal["class", "order"] = "class"
     # the question
     supervision: Literal["active", "full_masks", "full_dominant"] = "active"
     strategy: Literal["random", "bvsb", "revisiting_sp", "pixelbal", "cbal", "oreal"]
@@ -67,10 +74,18 @@ class RunConfig(BaseModel):
     # model and training
     model: str = Field(pattern=NAME)
     weights: str
+    classifier: Literal["linear", "cosine"] = "linear"
+    temperature: float = Field(default=0.1, gt=0)
     warm_start: bool
+    optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: float = Field(gt=0)
+    schedule: Literal["constant", "poly"] = "constant"
+    head_factor: float = Field(default=1.0, gt=0)
     weight_decay: float = Field(ge=0)
     batch_size: int = Field(ge=1)
+    loss_single: float = Field(default=16.0, ge=0)
+    loss_merged: float = Field(default=8.0, ge=0)
+    loss_prototypical: float = Field(default=1.0, ge=0)
     ema: float = Field(ge=0, lt=1)
     ema_warmup: bool
     max_epochs: int = Field(ge=1)
@@ -88,6 +103,11 @@ class RunConfig(BaseModel):
     eval_batch_size: int = Field(ge=1)
     boundary_width: int = Field(ge=1)
     border_gap: int = Field(default=0, ge=0)
+    # stage two
+    stage: Literal[1, 2] = 1
+    stage_two_learning_rate: float | None = Field(default=None, gt=0)
+    pseudo_scales: list[float] = [1.0]
+    pseudo_flip: bool = False
     # machine
     device: str = "auto"
     threads: int = Field(default=1, ge=1)
@@ -129,6 +149,20 @@ class RunConfig(BaseModel):
                 raise ValueError(
                     f"{name} is {getattr(self, name)}, but can hold only text, finite numbers, true, false, null and lists of them"
                 ) from None
+        if self.labeling == "weak" and self.supervision != "active":
+            raise ValueError(
+                f"supervision is {self.supervision!r}, which no weak label is part of; write labeling: dominant for this run"
+            )
+        if self.stage == 2 and self.labeling != "weak":
+            raise ValueError(
+                "stage is 2, but only the sets of classes of weak labels leave something for it to decide; write labeling: weak"
+            )
+        if not self.loss_single + self.loss_merged + self.loss_prototypical:
+            raise ValueError("loss_single, loss_merged and loss_prototypical are all 0, so nothing is learned; raise one")
+        if not self.pseudo_scales or min(self.pseudo_scales) <= 0:
+            raise ValueError(f"pseudo_scales is {self.pseudo_scales}, but must be numbers above 0, such as [1.0]")
+        if self.head_factor != 1 and self.model == "small_unet":
+            raise ValueError(f"head_factor is {self.head_factor}, but small_unet has no backbone to learn slower; write 1.0")
         if self.augment_scale_min > self.augment_scale_max:
             raise ValueError(
                 f"augment_scale_min {self.augment_scale_min} is above augment_scale_max {self.augment_scale_max}; swap them"
@@ -200,10 +234,33 @@ class RunConfig(BaseModel):
 
         Values equal to a field's default are left out, so that a field added later leaves the ids of older runs as they are.
         """
-        values = self.model_dump(exclude=set(MACHINE_FIELDS), exclude_defaults=True)
+        values = self.model_dump(exclude={*MACHINE_FIELDS, *self._unused()}, exclude_defaults=True)
         text = json.dumps([PROTOCOL, values], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:6]
-        return f"{self.dataset}-{self.model}-{self.column.replace(' ', '-')}-{self.labeling}-s{self.seed}-{digest}"
+        return f"{self.dataset}-{self.model}-{self.column.replace(' ', '-')}-{self.labeling}{'2' * (self.stage == 2)}-s{self.seed}-{digest}"
+
+    def _unused(self) -> tuple[str, ...]:
+        """Fields that decide nothing here, whatever their value."""
+        if self.labeling == "dominant":
+            unused = WEAK_FIELDS + STAGE_TWO_FIELDS
+        else:
+            unused = STAGE_TWO_FIELDS * (self.stage == 1) + ("click_cut",) * (self.strategy != "oreal")
+        return unused + ("temperature",) * (self.classifier == "linear")
+
+    @property
+    def stage_one(self) -> RunConfig:
+        """The run that a run of stage two continues; it must keep the weights of every step, since each makes pseudo labels."""
+        return self.model_copy(update={"stage": 1, "keep_weights": "all"})
+
+    @property
+    def stage_two_rate(self) -> float:
+        """The learning rate of stage two: that of stage one, unless it has its own."""
+        return self.stage_two_learning_rate or self.learning_rate
+
+    @property
+    def keeps_undefined(self) -> bool:
+        """Whether the network has one output more than there are classes, the last for void."""
+        return self.labeling == "weak" and self.undefined == "keep"
 
 
 def _explain(error: Any, cls: type[BaseModel]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import filelock
@@ -15,92 +15,20 @@ from . import atomic, provenance
 from .aggregate import Regions
 from .batches import Pairs
 from .config import PROTOCOL, RunConfig
-from .data import load_dataset
-from .data.split import draw_split
 from .inputs import check_inputs, read_inputs
 from .label_cost import label_cost
-from .metrics import border_superpixels, class_iou, miou
+from .metrics import class_iou, miou
 from .models import build_model, check_model
-from .oracle import Oracle
 from .paths import runs_root
 from .predict import choose_device, evaluate, predict
 from .run_folder import RunFolder
-from .strategies import STRATEGIES, check
-from .superpixels import SuperpixelRecipe
-from .train import Report, fit, half_precision
-from .types import IGNORE, Dataset, Labels, Query, Ragged, StepResult, Superpixels, some
-
-
-@dataclass(frozen=True)
-class Setting:
-    """Everything a run needs that follows from its config: the data of this seed, the oracle, the query size."""
-
-    dataset: Dataset
-    pool: np.ndarray  # (n_pool,) positions in dataset.images, ascending
-    val: np.ndarray
-    superpixels: Superpixels  # of the pool, in its order
-    oracle: Oracle
-    query_size: int
-    votes: np.ndarray  # (N, C + 1) of the pool's superpixels, see `oracle.class_votes`
-    vanished: int = 0  # superpixels of the pool without a pixel at working size: never asked
-    evaluate_at: str = "working"
-
-    def pairs(self, which: np.ndarray) -> Pairs:
-        """Images with their true masks, at the size that counts: for validation and test."""
-        masks = self.dataset.native_truth if self.evaluate_at == "native" else self.dataset.truth
-        return Pairs(some(self.dataset.images, which), some(masks, which))
-
-
-def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Report = print) -> Setting:
-    """Load and split the data of a config; a budget or an option that cannot work is refused before any long work."""
-    check(config.strategy, config.aggregate, config.strategy_options)
-    if dataset is None:
-        dataset = load_dataset(
-            config.dataset,
-            root=config.data_root,
-            height=config.height,
-            width=config.width,
-            resize=config.resize,
-            recipe=SuperpixelRecipe(**config.superpixel_recipe),
-            options=config.data_options,
-            workers=config.workers,
-            report=report,
-        )
-    if config.resize == "square" and isinstance(dataset.images, Ragged):
-        raise ValueError(
-            f"the images of {dataset.name} are of different sizes, but resize is 'square' and height and width are null; "
-            "give a height and width, or resize: crop"
-        )
-    check(config.strategy, config.aggregate, config.strategy_options, len(dataset.classes))
-    pool, val = draw_split(
-        dataset,
-        config.seed,
-        val_share=config.val_share,
-        val_images=config.val_images,
-        val_by=config.val_by,
-        train_images=config.train_images,
-    )
-    train = dataset.split["train"]
-    if unlabeled := int((~dataset.labeled[train]).sum()):
-        report(f"{unlabeled} of {len(train)} training images have no mask: nobody here can answer for them, so they are not asked")
-    place = np.searchsorted(train, pool)
-    superpixels, votes = dataset.superpixels.subset(place), dataset.votes[dataset.superpixels.ids(place)]
-    n = len(superpixels)
-    query_size = config.query_size or round(config.query_share * n)
-    if query_size < 1:
-        raise ValueError(f"query_share {config.query_share} of the pool's {n} superpixels is less than one; raise it")
-    if config.supervision == "active" and query_size * config.steps > n:
-        raise ValueError(
-            f"{config.steps} steps of {query_size} superpixels ask for {config.steps * query_size}, but the pool has {n}; "
-            "lower steps or query_size (query_share), or use more images"
-        )
-    for name, images, why in (("validation", val, "no epoch can be the best"), ("test", dataset.split["test"], "there is no mIoU")):
-        if not any((np.asarray(dataset.truth[i]) != IGNORE).any() for i in images):
-            raise ValueError(f"none of the {len(images)} {name} images has a labeled pixel, so {why}; give some with true masks")
-    oracle = Oracle.dominant(votes, some(dataset.truth, pool), config.void)
-    return Setting(
-        dataset, pool, val, superpixels, oracle, query_size, votes, int(dataset.vanished[place].sum()), config.evaluate_at
-    )
+from .scores import predicted_class
+from .setting import Report, Setting, border_share, open_setting
+from .stage_two import pseudo_labels_of, quality_of
+from .strategies import STRATEGIES
+from .train import fit, half_precision
+from .types import Dataset, Labels, Query, Ragged, StepResult, some
+from .weak_labels import buy
 
 
 def run(
@@ -136,7 +64,9 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
     if folder.done is not None:
         return
     # a misspelled model or missing weights are told before the data are prepared, which can take long
-    check_model(config.model, "none" if finished and config.warm_start else config.weights)
+    check_model(config.model, "none" if finished and config.warm_start else config.weights, config.classifier)
+    if config.stage == 2:
+        _finish_stage_one(config, folder, dataset, report)
     setting = open_setting(config, dataset, report)
     about = {"protocol": PROTOCOL, "run_id": config.run_id, **config.values()} | ({"inputs": inputs} if inputs else {})
     atomic.write_json(folder.path / "config.json", about)
@@ -167,43 +97,67 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
             },
             "classes": list(setting.dataset.classes),
             "labels": label_cost(setting.votes, config.void),
+            **({"stage_one": config.stage_one.run_id} if config.stage == 2 else {}),
             "seconds": {k: round(sum(s.seconds[k] for s in finished), 3) for k in ("query", "train", "test")},
         },
     )
+
+
+def _finish_stage_one(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: Report) -> None:
+    """Stage two begins with the queries and the network of every step of stage one: carry it out, if that was not done."""
+    first = RunFolder(folder.path.parent / config.stage_one.run_id)
+    if first.done is None:
+        report(f"[{config.run_id}] stage one comes first: {config.stage_one.run_id}")
+        for _ in run(config.stage_one, folder.path.parent, dataset, report):
+            pass
+    for step in range(1, config.steps + 1):
+        if not (file := first.path / f"weights_step{step}.safetensors").exists():
+            raise FileNotFoundError(
+                f"stage two needs the network of every step of stage one, but {file} is not there; move the folder "
+                f"{first.path.name} away and start again with keep_weights: all"
+            )
 
 
 def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, device: torch.device, report: Report) -> StepResult:
     n_classes = len(setting.dataset.classes)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = build_model(config.model, n_classes, config.weights if step == 1 or not config.warm_start else "none")
+        weights = config.weights if step == 1 or not config.warm_start else "none"
+        outputs = n_classes + config.keeps_undefined
+        model = build_model(config.model, outputs, weights, config.classifier, config.temperature)
     model.to(device, memory_format=torch.channels_last)
     previous = folder.weights(step - 1) if step > 1 else None
-    pool_images = some(setting.dataset.images, setting.pool)
+    first = RunFolder(folder.path.parent / config.stage_one.run_id) if config.stage == 2 else None
 
     clock = time.monotonic()
-    labels, query = Labels.none(len(setting.superpixels), n_classes), None
+    labels, query, quality = setting.no_labels, None, {}
     if config.supervision == "active":
         queries = folder.queries(finished=step - 1)
         for t in range(1, step):
-            labels = labels.reveal(queries[t].ids, setting.oracle.answers[queries[t].ids], t)
+            labels = setting.oracle.answer(labels, queries[t].ids, t)
         query = queries.get(step)
-        if query is None:
+        if query is None and first is not None:
+            query = first.queries(finished=step)[step]
+            folder.save_queries(queries | {step: query})
+        elif query is None:
             initial = {k: v.clone() for k, v in model.state_dict().items()}
             if previous is not None:
                 model.load_state_dict(previous)
-            query = _ask(config, setting, labels, model, pool_images, step)
+            query = _ask(config, setting, labels, model, step)
             model.load_state_dict(initial)
             folder.save_queries(queries | {step: query})
-        labels = labels.reveal(query.ids, setting.oracle.answers[query.ids], step)
-        target = setting.oracle.paint(labels, setting.superpixels)
+        labels = setting.oracle.answer(labels, query.ids, step)
     elif config.supervision == "full_dominant":
-        everything = np.arange(len(setting.superpixels))
-        labels = labels.reveal(everything, setting.oracle.answers, step)
-        target = setting.oracle.paint(labels, setting.superpixels)
+        labels = setting.oracle.answer(labels, np.arange(len(setting.superpixels)), step)
+    query_seconds, clock = time.monotonic() - clock, time.monotonic()
+
+    if first is not None:
+        train, quality = _pseudo_labeled(config, setting, folder, labels, model, first.weights(step), step, report)
+    elif config.supervision == "full_masks":
+        train = Pairs(some(setting.dataset.images, setting.pool), some(setting.dataset.truth, setting.pool))
     else:
-        target = some(setting.dataset.truth, setting.pool)
-    query_seconds = time.monotonic() - clock
+        train = setting.bought(labels, config.labeling)
+    pseudo_seconds = {"pseudo": time.monotonic() - clock} if first is not None else {}
 
     if previous is not None and config.warm_start:
         model.load_state_dict(previous)
@@ -212,9 +166,9 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         torch.cuda.reset_peak_memory_stats(device)
     fitted = fit(
         model,
-        Pairs(pool_images, target),
+        train,
         setting.pairs(setting.val),
-        config,
+        config if first is None else config.model_copy(update={"learning_rate": config.stage_two_rate}),
         key=(config.seed, step),
         max_epochs=config.full_max_epochs if full else config.max_epochs,
         min_epochs=config.full_min_epochs if full else 1,
@@ -223,7 +177,12 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
     )
     clock = time.monotonic()
     whole, band = evaluate(
-        model, setting.pairs(setting.dataset.split["test"]), config.eval_batch_size, config.boundary_width, config.border_gap
+        model,
+        setting.pairs(setting.dataset.split["test"]),
+        config.eval_batch_size,
+        config.boundary_width,
+        config.border_gap,
+        config.keeps_undefined,
     )
     folder.save_weights(step, fitted.state)
     iou = [None if np.isnan(v) else round(float(v), 6) for v in class_iou(whole)]
@@ -246,31 +205,56 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         class_counts=tuple(int(c) for c in labels.class_counts()),
         border_share=None if query is None else border_share(setting, query.ids, config.border_gap),
         epochs=fitted.epochs,
-        seconds={"query": query_seconds, "train": fitted.seconds, "test": time.monotonic() - clock},
+        seconds={"query": query_seconds, "train": fitted.seconds, "test": time.monotonic() - clock} | pseudo_seconds,
         speed=speed,
+        pseudo=quality,
     )
 
 
-def _ask(config: RunConfig, setting: Setting, labels: Labels, model: torch.nn.Module, images: np.ndarray, step: int) -> Query:
+def _pseudo_labeled(
+    config: RunConfig,
+    setting: Setting,
+    folder: RunFolder,
+    labels: Labels,
+    model: torch.nn.Module,
+    weights: dict[str, torch.Tensor],
+    step: int,
+    report: Report,
+) -> tuple[Pairs, dict[str, float | None]]:
+    """The images of the pool with the pseudo labels that the network of stage one makes of what was bought, and how right
+    they are. `model` is left with the weights it came with."""
+    maps = folder.pseudo(step)
+    if maps is None:
+        initial = {k: v.clone() for k, v in model.state_dict().items()}
+        model.load_state_dict(weights)
+        maps = Ragged(tuple(pseudo_labels_of(model, setting, labels, config)))
+        model.load_state_dict(initial)
+        folder.save_pseudo(step, maps)
+    quality = quality_of(maps, setting, labels)
+    return Pairs(some(setting.dataset.images, setting.pool), maps), quality
+
+
+def _ask(config: RunConfig, setting: Setting, labels: Labels, model: torch.nn.Module, step: int) -> Query:
     """Step 1 is random, whatever the strategy (OREAL Sec. 4.3); later steps ask what the last step's model is unsure of."""
     rng = np.random.default_rng([config.seed, step])
-    regions = Regions(lambda: predict(model, images, config.eval_batch_size), setting.superpixels, len(setting.dataset.classes))
-    if step == 1:
-        return STRATEGIES["random"](regions, labels, setting.query_size, "mean", rng)
-    strategy = STRATEGIES[config.strategy]
-    return strategy(regions, labels, setting.query_size, config.aggregate, rng, **config.strategy_options)
+    images, outputs = some(setting.dataset.images, setting.pool), setting.oracle.answers.shape[1]
+    regions = Regions(lambda: predict(model, images, config.eval_batch_size), setting.superpixels, outputs)
+    name, how, options = (config.strategy, config.aggregate, config.strategy_options) if step > 1 else ("random", "mean", {})
+
+    def ask(labels: Labels, k: int) -> Query:
+        return STRATEGIES[name](regions, labels, k, how, rng, **options)
+
+    if config.labeling == "dominant":
+        return ask(labels, setting.query_size)
+    if config.keeps_undefined and name != "random":
+        labels = _without_undefined(labels, regions, setting.query_size)
+    return buy(ask, setting.oracle, labels, setting.query_size, step, config.click_cut)
 
 
-def border_share(setting: Setting, ids: np.ndarray, gap: int = 0) -> float:
-    """Share of the superpixels `ids` that touch a true class border: what OREAL says max does (Sec. 3.2).
-
-    gap: of void between two classes that hides no border, in pixels of the working size.
-    """
-    image = setting.superpixels.image[ids]
-    hits = 0
-    for i in np.unique(image):
-        n = int(np.diff(setting.superpixels.offset)[i])
-        truth = np.asarray(setting.dataset.truth[setting.pool[i]])
-        touched = border_superpixels(truth, setting.superpixels.maps[i], n, gap)
-        hits += int(touched[ids[image == i] - setting.superpixels.offset[i]].sum())
-    return hits / len(ids)
+def _without_undefined(labels: Labels, regions: Regions, budget: int) -> Labels:
+    """The labels, as if what the network takes for void had been asked already, where enough else is left (MulActSeg's
+    "banignore")."""
+    void = regions(predicted_class, "vote")[:, 0] == regions.n_classes - 1
+    if (labels.unlabeled & ~void).sum() < budget:
+        return labels
+    return replace(labels, asked_in=np.where(labels.unlabeled & void, -1, labels.asked_in).astype(np.int16))

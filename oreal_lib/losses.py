@@ -7,7 +7,6 @@ import torch.nn.functional as F
 
 from .types import IGNORE
 
-TEMPERATURE = 0.1  # MulActSeg: its scores are cosines in [-1, 1], which the temperature spreads
 EPS = 1e-8
 WEIGHTS = (16.0, 8.0, 1.0)  # of the three terms, MulActSeg's `coeff`, `coeff_mc` and `coeff_gm`
 
@@ -25,7 +24,6 @@ def weak_loss(
     logits: torch.Tensor,
     ids: torch.Tensor,
     present: torch.Tensor,
-    temperature: float = TEMPERATURE,
     weights: tuple[float, float, float] = WEIGHTS,
 ) -> torch.Tensor:
     """16 cross-entropy + 8 merged positive + 1 prototypical pixel loss of a batch, a scalar (MulActSeg, its stage 1).
@@ -38,7 +36,7 @@ def weak_loss(
     superpixel (padding).  present: (B, S, C') bool, the classes named in superpixel s of image b; none where it was never
     asked, was void, or does not exist (images with fewer than S superpixels).
     """
-    p, row, table = _labeled_pixels(logits, ids, present, temperature)
+    p, row, table = _labeled_pixels(logits, ids, present)
     named = table.sum(dim=1)[row]
     one, many = named == 1, named > 1
     surprise = _merged_surprise(p, table[row])
@@ -50,34 +48,30 @@ def weak_loss(
     return sum(weight * term for weight, term in zip(weights, terms, strict=True))
 
 
-def merged_positive(
-    logits: torch.Tensor, ids: torch.Tensor, present: torch.Tensor, temperature: float = TEMPERATURE
-) -> torch.Tensor:
+def merged_positive(logits: torch.Tensor, ids: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     """-log of the probability that a pixel has one of its superpixel's two or more classes, summed / (1 + pixels), a scalar.
 
     Arguments as `weak_loss`. It says what a pixel is not, and leaves open which of the classes it is.
     """
-    p, row, table = _labeled_pixels(logits, ids, present, temperature)
+    p, row, table = _labeled_pixels(logits, ids, present)
     many = table.sum(dim=1)[row] > 1
     return _merged_surprise(p, table[row])[many].sum() / (1 + many.sum())
 
 
-def prototypical_pixel(
-    logits: torch.Tensor, ids: torch.Tensor, present: torch.Tensor, temperature: float = TEMPERATURE
-) -> torch.Tensor:
+def prototypical_pixel(logits: torch.Tensor, ids: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     """-log of the largest probability in a superpixel of each of its two or more classes, summed / (1 + pairs), a scalar.
 
     Arguments as `weak_loss`. A pair is a class named in a superpixel of which the batch shows a pixel. Its gradient reaches
     the one pixel that is most sure of the class (the first of equals). A crop may have cut off the part that has it:
     the loss asks for it all the same, as MulActSeg's does.
     """
-    p, row, table = _labeled_pixels(logits, ids, present, temperature)
+    p, row, table = _labeled_pixels(logits, ids, present)
     many = table.sum(dim=1)[row] > 1
     return _prototypical(p[many], row[many], table)
 
 
 def _labeled_pixels(
-    logits: torch.Tensor, ids: torch.Tensor, present: torch.Tensor, temperature: float
+    logits: torch.Tensor, ids: torch.Tensor, present: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Probabilities (P, C') of the P pixels with an answer, the row of each (P,) in the table of answers (B (S + 1), C')."""
     n, superpixels, classes = present.shape
@@ -92,7 +86,7 @@ def _labeled_pixels(
     labeled = table.any(dim=1)[row]
     scores = logits.movedim(1, -1)[labeled]  # few pixels of a batch are bought: everything after this is small
     scores = scores if scores.dtype == torch.float64 else scores.float()
-    return (scores / temperature).softmax(dim=1), row[labeled], table
+    return scores.softmax(dim=1), row[labeled], table
 
 
 def _merged_surprise(p: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:

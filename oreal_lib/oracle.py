@@ -41,12 +41,14 @@ def dominant_label(votes: np.ndarray, void: str = "vote") -> np.ndarray:
 class Oracle:
     """What the annotator would answer, and the only road from ground truth to bought labels.
 
-    answers: (N, C) bool.  void: (n_images, H, W) bool pixels that stay void even inside a bought superpixel
-    (rule "exclude"), or None where a superpixel is painted whole (rule "vote").
+    answers: (N, C) bool, or (N, C + 1) where void is an answer, too (weak labels).
+    void: (n_images, H, W) bool pixels that stay void even inside a bought superpixel (rule "exclude"), or None where a
+    superpixel is painted whole (rule "vote").  cost: (N,) int64 clicks of each answer, or None where each costs one.
     """
 
     answers: np.ndarray
     void: Pictures | None = None
+    cost: np.ndarray | None = None
 
     @classmethod
     def dominant(cls, votes: np.ndarray, truth: Pictures, void: str = "vote") -> Oracle:
@@ -58,6 +60,11 @@ class Oracle:
         for i, mask in enumerate(truth):
             hidden[i][...] = mask == IGNORE
         return cls(answers, hidden)
+
+    def answer(self, labels: Labels, ids: np.ndarray, step: int) -> Labels:
+        """The labels with what the annotator says about the superpixels `ids` in `step`, and with what it costs."""
+        clicks = len(ids) if self.cost is None else int(self.cost[ids].sum())
+        return labels.reveal(ids, self.answers[ids], step, clicks)
 
     def paint(self, labels: Labels, superpixels: Superpixels) -> Pictures:
         """(n_images, H, W) uint8 training targets: each bought superpixel in its one class, IGNORE elsewhere."""

@@ -72,10 +72,10 @@ def predict(model: nn.Module, images: Pictures, batch_size: int = 8) -> Iterator
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, pairs: Pairs, batch_size: int = 8, border: int | None = None, gap: int = 0
+    model: nn.Module, pairs: Pairs, batch_size: int = 8, border: int | None = None, gap: int = 0, undefined: bool = False
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Confusion matrices (C, C) int64 of the whole set: of all pixels, and of the band of `border` pixels around true class borders
-    (`gap`: see `metrics.class_border`).
+    (`gap`: see `metrics.class_border`). undefined: the model's last output is none of the classes and is left out.
 
     Where a target has another size than its image (its native one), the logits are brought to it bilinearly (our choice).
     FloatingPointError where the model predicts NaN: argmax would take it for class 0, and a diverged model get a score.
@@ -84,6 +84,7 @@ def evaluate(
     for z, truth in zip(logits(model, pairs.images, batch_size), pairs.target, strict=True):
         if not torch.isfinite(z).all():
             raise FloatingPointError("the model predicts NaN: the training has diverged; lower learning_rate and run again")
+        z = z[:-1] if undefined else z
         if z.shape[1:] != truth.shape:
             z = F.interpolate(z[None], truth.shape, mode="bilinear", align_corners=False)[0]
         predicted, truth = z.softmax(dim=0).argmax(dim=0), np.array(truth)

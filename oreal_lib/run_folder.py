@@ -15,16 +15,25 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from . import atomic
-from .types import Query, StepResult
+from .types import Pictures, Query, Ragged, StepResult
 
-WRITTEN = ("config.json", "steps.jsonl", "queries.npz", "weights_step*.safetensors", "checkpoint.pt", "done.json")
+WRITTEN = (
+    "config.json",
+    "steps.jsonl",
+    "queries.npz",
+    "weights_step*.safetensors",
+    "pseudo_step*.npz",
+    "checkpoint.pt",
+    "done.json",
+)
 MEANS = ("miou", "boundary_miou", "val_miou")  # NaN where no class is defined, as in a test set without borders
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`runs/<run_id>/`: config.json, steps.jsonl, queries.npz, weights_step<t>.safetensors, done.json, and while it
-    runs checkpoint.pt. Every file is replaced whole, so a kill at any instant leaves the last good state."""
+    """`runs/<run_id>/`: config.json, steps.jsonl, queries.npz, weights_step<t>.safetensors, in stage two pseudo_step<t>.npz,
+    done.json, and while it runs checkpoint.pt. Every file is replaced whole, so a kill at any instant leaves the last good
+    state."""
 
     path: Path
 
@@ -84,6 +93,22 @@ class RunFolder:
         data = save_tensors({k: v.detach().cpu().contiguous() for k, v in state.items()})
         atomic.write_bytes(self.path / f"weights_step{step}.safetensors", data)
 
+    def pseudo(self, step: int) -> Pictures | None:
+        """The pseudo labels (n_images, H, W) uint8 of `step` for the images of the pool, or None where there are none yet."""
+        file = self.path / f"pseudo_step{step}.npz"
+        if not file.exists():
+            return None
+        try:
+            with np.load(BytesIO(file.read_bytes()), allow_pickle=False) as opened:
+                return Ragged(tuple(opened[str(i)] for i in range(len(opened.files))))
+        except Exception as error:  # out of a damaged zip file comes any kind of error
+            raise ValueError(f"{file} is damaged ({error!r}); delete it and start the run again: it is made anew") from error
+
+    def save_pseudo(self, step: int, maps: Pictures) -> None:
+        buffer = BytesIO()
+        np.savez_compressed(buffer, **{str(i): labels for i, labels in enumerate(maps)})
+        atomic.write_bytes(self.path / f"pseudo_step{step}.npz", buffer.getvalue())
+
     @property
     def done(self) -> dict | None:
         """What done.json says, or None while the run is unfinished."""
@@ -104,12 +129,13 @@ class RunFolder:
             raise ValueError(f"{file} is damaged ({error}); delete it and start the run again: no step is repeated") from error
 
     def tidy(self, finished: int, keep_weights: str) -> None:
-        """Delete the weights that are not to be kept after `finished` steps, and what killed processes left half written.
+        """Delete the weights and pseudo labels that are not to be kept after `finished` steps, and what killed processes left half written.
 
         Only for the process that holds the run's lock. keep_weights: "all", or "last" for those of the last step only.
         """
         left = [file for name in WRITTEN for file in self.path.glob(f".{name}.*.tmp")]
-        old = [self.path / f"weights_step{t}.safetensors" for t in range(1, finished)] if keep_weights == "last" else []
+        names = ("weights_step{}.safetensors", "pseudo_step{}.npz")
+        old = [self.path / n.format(t) for t in range(1, finished) for n in names] if keep_weights == "last" else []
         for file in left + old:
             file.unlink(missing_ok=True)
 

@@ -72,7 +72,7 @@ def cbal(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random
     """
     uncertainty, p = regions.together((entropy, how), (probability, "mean"))
     short = shortfall(labels.class_counts(), budget) >= 1
-    return top(uncertainty[:, 0] + 2 * lam * p[:, short].sum(axis=1), budget, labels.unlabeled, rng)
+    return top(uncertainty[:, 0] + 2 * lam * p[:, : len(short)][:, short].sum(axis=1), budget, labels.unlabeled, rng)
 
 
 def oreal(

@@ -17,12 +17,11 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from . import atomic
-from .batches import Pairs, batches, load_tools
+from .batches import Batch, Pairs, batches, load_tools
 from .config import RunConfig
-from .losses import cross_entropy
+from .losses import cross_entropy, weak_loss
 from .metrics import miou
 from .predict import device_of, evaluate
-from .types import IGNORE
 
 State = dict[str, torch.Tensor]
 Report = Callable[[str], None]
@@ -64,8 +63,15 @@ def averaged(model: nn.Module, decay: float, warmup: bool) -> AveragedModel:
 
 def equip(model: nn.Module, config: RunConfig) -> tuple[Forward, torch.optim.Optimizer, AveragedModel]:
     """What `fit` trains a model with: its forward pass (compiled, if so wanted), Adam, and the average of its weights."""
+    groups = [{"params": list(model.parameters())}]
+    if config.head_factor != 1:
+        parts = ([], [])  # backbone, head
+        for name, parameter in model.named_parameters():
+            parts[not name.startswith("net.backbone.")].append(parameter)
+        groups = [{"params": part} for part in parts]
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[config.optimizer]
     fused = True if device_of(model).type == "cuda" else None
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
+    optimizer = kind(groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=fused)
     return torch.compile(model) if config.compile else model, optimizer, averaged(model, config.ema, config.ema_warmup)
 
 
@@ -80,7 +86,7 @@ def fit(
     checkpoint: Path | None = None,
     report: Report = print,
 ) -> Fitted:
-    """Train `model` in place on the labeled pixels of `train`; it ends with the averaged weights of its best validation epoch.
+    """Train `model` in place on what is known in `train`; it ends with the averaged weights of its best validation epoch.
 
     An epoch is one pass over as many images as `train` has, whatever part is labeled (OREAL Sec. 4.2). Stops after
     `max_epochs` (None: the config's), or when `config.patience` epochs in a row bring nothing better and `min_epochs` are done.
@@ -89,7 +95,7 @@ def fit(
     The steps run in bfloat16 where config.precision says so; validation is always in float32.
     """
     max_epochs = config.max_epochs if max_epochs is None else max_epochs
-    trainable = np.flatnonzero([(np.asarray(t) != IGNORE).any() for t in train.target])
+    trainable = train.trainable()
     if not len(trainable):
         report("nothing to train on: every answer so far is void; the weights stay as they are")
         return Fitted(_copy(model.state_dict()), 0, _val_miou(model, val, config), 0.0)
@@ -110,7 +116,7 @@ def fit(
     while epoch < max_epochs and not (epoch >= min_epochs and epoch - best_epoch >= config.patience):
         epoch += 1
         mark = time.perf_counter()
-        waiting += _train_epoch(model, forward, average, optimizer, train, trainable, iterations, config, (*key, epoch))
+        waiting += _train_epoch(model, forward, average, optimizer, train, trainable, iterations, config, max_epochs, (*key, epoch))
         images, at_work = images + iterations * config.batch_size, at_work + time.perf_counter() - mark
         now_miou = _val_miou(average.module, val, config)
         if now_miou > best_miou:
@@ -140,6 +146,7 @@ def _train_epoch(
     trainable: np.ndarray,
     iterations: int,
     config: RunConfig,
+    max_epochs: int,
     key: tuple[int, ...],
 ) -> float:
     """One epoch; returns the seconds spent on waiting for batches. forward: the model, or what torch.compile made of it."""
@@ -149,12 +156,15 @@ def _train_epoch(
     model.train()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(zlib.crc32(repr(key).encode()))  # dropout is the one thing that draws from torch's own generator
-        for batch in batches(train, trainable, iterations, config, np.random.default_rng(key), device):
+        for i, batch in enumerate(batches(train, trainable, iterations, config, np.random.default_rng(key), device)):
             waiting += time.perf_counter() - mark
+            progress = ((key[-1] - 1) * iterations + i) / (max_epochs * iterations)
+            for group, factor in zip(optimizer.param_groups, (1.0, config.head_factor), strict=False):
+                group["lr"] = learning_rate(config.learning_rate * factor, progress, config.schedule)
             optimizer.zero_grad(set_to_none=True)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
                 z = forward(batch.x)
-            loss = cross_entropy(z, batch.y)
+            loss = loss_of(z, batch, config)
             loss.backward()
             optimizer.step()
             average.update_parameters(model)
@@ -166,6 +176,19 @@ def _train_epoch(
     return waiting
 
 
+def learning_rate(initial: float, progress: float, schedule: str) -> float:
+    """At a part of the training, progress in [0, 1): "constant", or "poly", which falls as its 0.9th power to 1e-6 (MulActSeg)."""
+    return initial if schedule == "constant" else max(initial * (1 - progress) ** 0.9, 1e-6)
+
+
+def loss_of(logits: torch.Tensor, batch: Batch, config: RunConfig) -> torch.Tensor:
+    """A scalar: of the answers for superpixels where the batch has them, else of the pixels' targets."""
+    if batch.answers is None:
+        return cross_entropy(logits, batch.y)
+    weights = (config.loss_single, config.loss_merged, config.loss_prototypical)
+    return weak_loss(logits, batch.ids, batch.answers, weights)
+
+
 def half_precision(precision: str, device: torch.device) -> bool:
     """Whether training steps run in bfloat16: "auto" takes it on a GPU that has it, not on a CPU."""
     if precision == "auto":
@@ -174,7 +197,7 @@ def half_precision(precision: str, device: torch.device) -> bool:
 
 
 def _val_miou(model: nn.Module, val: Pairs, config: RunConfig) -> float:
-    return miou(evaluate(model, val, config.eval_batch_size)[0])
+    return miou(evaluate(model, val, config.eval_batch_size, undefined=config.keeps_undefined)[0])
 
 
 def _copy(state: State) -> State:

@@ -105,7 +105,8 @@ class Dataset:
     classes: C names.  names: n file stems.  groups: n names of the sequence (or the image itself) each image is from.
     split: "train", "val" (may be empty: drawn per run), "test" -> (k,) int64 positions in `images`.
     superpixels: of the images split["train"], in that order.  votes: (N, C + 1) pixels of each class in each of these
-    superpixels where they were cut, void last.  vanished: (len(split["train"]),) how many superpixels of each image
+    superpixels where they were cut, void last.  present: (N, C + 1) bool, the classes that an annotator sees in each, void
+    last (`weak_labels.classes_present`).  vanished: (len(split["train"]),) how many superpixels of each image
     were cut but have no pixel left at working size; they are in no other field.
     """
 
@@ -120,6 +121,7 @@ class Dataset:
     split: dict[str, np.ndarray]
     superpixels: Superpixels
     votes: np.ndarray
+    present: np.ndarray
     vanished: np.ndarray
 
 
@@ -139,18 +141,20 @@ class Query(NamedTuple):
 class Labels:
     """What was bought so far; the only labels a strategy or the training ever sees.
 
-    present: (N, C) bool, classes the oracle named (one for dominant labels, none for void).
-    asked_in: (N,) int16, step of the query (1..T), 0 = never asked.  clicks: total cost so far.
+    present: (N, C) bool, classes the oracle named (one for dominant labels, none for void); (N, C + 1) if `undefined`, the
+    last column then for "there is void in it".  asked_in: (N,) int16, step of the query (1..T), 0 = never asked.
+    clicks: total cost so far.
     """
 
     present: np.ndarray
     asked_in: np.ndarray
     clicks: int = 0
+    undefined: bool = False
 
     @classmethod
-    def none(cls, n: int, n_classes: int) -> Labels:
-        """Nothing asked yet, for n superpixels and n_classes classes."""
-        return cls(np.zeros((n, n_classes), bool), np.zeros(n, np.int16))
+    def none(cls, n: int, n_classes: int, undefined: bool = False) -> Labels:
+        """Nothing asked yet, for n superpixels and n_classes classes; undefined: void is an answer, too."""
+        return cls(np.zeros((n, n_classes + undefined), bool), np.zeros(n, np.int16), undefined=undefined)
 
     @property
     def unlabeled(self) -> np.ndarray:
@@ -158,11 +162,12 @@ class Labels:
         return self.asked_in == 0
 
     def class_counts(self) -> np.ndarray:
-        """(C,) int64: bought superpixels per class. Void is no class and is not counted."""
-        return self.present.sum(axis=0, dtype=np.int64)
+        """(C,) int64: bought superpixels that hold each class. Void is no class and is not counted."""
+        count = self.present.sum(axis=0, dtype=np.int64)
+        return count[:-1] if self.undefined else count
 
     def reveal(self, ids: np.ndarray, answers: np.ndarray, step: int, clicks: int | None = None) -> Labels:
-        """A new value with the answers (Q, C) bool for `ids` bought in `step`; one click each unless `clicks` says otherwise."""
+        """A new value with the answers, rows of `present`, for `ids` bought in `step`; one click each unless `clicks` says otherwise."""
         ids = np.asarray(ids, dtype=np.int64)
         if len(np.unique(ids)) != len(ids) or not self.unlabeled[ids].all():
             raise ValueError("a query names a superpixel twice or asks one that was asked before; ask distinct unlabeled ids")
@@ -190,3 +195,4 @@ class StepResult:
     epochs: int
     seconds: dict[str, float]  # by phase: query, train, test
     speed: dict[str, float] = field(default_factory=dict)  # training: images_per_s, waiting (share), peak_memory_mib
+    pseudo: dict[str, float | None] = field(default_factory=dict)  # of stage two: see `stage_two.quality_of`

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from .config import RunConfig
-from .loop import open_setting
 from .models import build_model
 from .paths import runs_root
 from .predict import predict
 from .results import title
 from .run_folder import RunFolder
 from .scores import bvsb
+from .setting import open_setting
 
 
 def mean_and_max(configs: Sequence[RunConfig], strategy: str | None = None) -> tuple[RunConfig, RunConfig]:

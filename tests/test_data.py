@@ -263,6 +263,7 @@ def pool_of(*groups, val=0):
         split=split,
         superpixels=nothing,
         votes=np.ones((n, 2), np.uint32),
+        present=np.ones((n, 2), bool),
         vanished=np.zeros(n, int),
     )
 

@@ -11,9 +11,10 @@ from trees import folder_tree
 
 from oreal_lib import loop, provenance
 from oreal_lib.config import RunConfig
-from oreal_lib.loop import open_setting, run
+from oreal_lib.loop import run
 from oreal_lib.oracle import Oracle, class_votes
 from oreal_lib.run_folder import RunFolder, step_from_json, step_to_json
+from oreal_lib.setting import open_setting
 from oreal_lib.strategies import STRATEGIES
 from oreal_lib.types import IGNORE, Labels
 
@@ -276,7 +277,7 @@ def test_done_says_where_the_numbers_come_from(go, tiny_config):
 def test_a_finished_run_is_read_not_computed(go, monkeypatch):
     first = go()
     before = {p.name: p.read_bytes() for p in first[1].path.iterdir()}
-    for name in ("load_dataset", "open_setting", "build_model", "check_model", "fit"):
+    for name in ("open_setting", "build_model", "check_model", "fit"):
         monkeypatch.setattr(loop, name, lambda *a, **k: pytest.fail("computed"))
     again = go(dataset=None)
     assert again[0] == first[0] and {p.name: p.read_bytes() for p in first[1].path.iterdir()} == before
@@ -334,7 +335,7 @@ def test_native_masks_judge_and_working_masks_teach(tiny, tiny_config):
     ],
 )
 def test_a_model_that_cannot_be_had_is_told_before_the_data_are_prepared(go, monkeypatch, changes, message):
-    monkeypatch.setattr(loop, "load_dataset", lambda *a, **k: pytest.fail("prepared"))
+    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: pytest.fail("prepared"))
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         go(dataset=None, **changes)
 

@@ -206,7 +206,8 @@ def test_the_mask_decoder_does_what_the_page_says():
         x = torch.rand(2, 3, 32, 48)
         logits, tokens = net(x), net.encode(x)
         assert torch.allclose(logits.flatten(2).mT, slow_decoder(dict(net.named_parameters()), tokens), atol=1e-4)
-        features = net.features(x)
+        features, again = net.features_and_logits(x)
+        assert torch.equal(again, logits)
     assert features.shape == (2, 192, 2, 3) and torch.allclose(features.norm(dim=1), torch.ones(2, 2, 3))
 
 

@@ -10,13 +10,13 @@ SMALL, DEEP = "small_unet", "deeplabv3plus_resnet18"
 BOTH = pytest.mark.parametrize("name", [SMALL, DEEP])
 
 
-def test_a_score_is_the_cosine_of_features_and_weights():
-    layer = CosineClassifier(2, 3)
+def test_a_score_is_the_cosine_of_features_and_weights_over_the_temperature():
+    layer = CosineClassifier(2, 3, temperature=0.5)
     layer.weight.data[:, :, 0, 0] = torch.tensor([[1.0, 0.0], [0.0, 5.0], [-3.0, -3.0]])
     x = torch.tensor([[2.0, 0.0], [3.0, 4.0], [0.0, 0.0]]).T.view(1, 2, 1, 3)  # three pixels: right, up right, nowhere
     half = 0.5**0.5
     expected = torch.tensor([[1.0, 0.0, -half], [0.6, 0.8, -1.4 * half], [0.0, 0.0, 0.0]]).T.view(1, 3, 1, 3)
-    assert torch.allclose(layer(x), expected, atol=1e-6)
+    assert torch.allclose(layer(x), 2 * expected, atol=1e-6)
     assert [name for name, _ in layer.named_parameters()] == ["weight"]  # no bias, no scale
 
 
@@ -25,22 +25,23 @@ def test_the_cosine_replaces_the_last_layer_and_nothing_else(name):
     torch.manual_seed(0)
     linear = build_model(name, 3).net
     torch.manual_seed(0)
-    cosine = build_model(name, 3, classifier="cosine").net.eval()
+    cosine = build_model(name, 3, classifier="cosine", temperature=0.25).net.eval()
     before = {k: v.shape for k, v in linear.state_dict().items() if k != "classifier.bias"}
     assert {k: v.shape for k, v in cosine.state_dict().items()} == before
     x = torch.rand(2, 3, 64, 96)
     with torch.inference_mode():
-        features, logits = cosine.features(x), cosine(x)
+        features, logits = cosine.features_and_logits(x)
+        assert torch.equal(logits, cosine(x))
     w = F.normalize(cosine.classifier.weight[:, :, 0, 0], dim=1)
-    assert torch.allclose(logits, torch.einsum("cd,bdhw->bchw", w, F.normalize(features, dim=1)), atol=1e-5)
+    assert torch.allclose(logits, torch.einsum("cd,bdhw->bchw", w, 4 * F.normalize(features, dim=1)), atol=1e-4)
 
 
 @BOTH
-def test_scores_of_the_whole_image_are_within_1_and_learn(name):
-    model = build_model(name, 3, classifier="cosine")
+def test_scores_of_the_whole_image_are_within_bounds_and_learn(name):
+    model = build_model(name, 3, classifier="cosine", temperature=0.1)
     logits = model(torch.rand(2, 3, 70, 66))
-    assert logits.shape == (2, 3, 70, 66) and logits.abs().max() <= 1 + 1e-5
-    F.cross_entropy(logits / 0.1, torch.randint(3, (2, 70, 66))).backward()
+    assert logits.shape == (2, 3, 70, 66) and 1 < logits.abs().max() <= 10 + 1e-4
+    F.cross_entropy(logits, torch.randint(3, (2, 70, 66))).backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
     assert model.net.classifier.weight.grad.any()
 
@@ -52,6 +53,16 @@ def test_the_seed_of_torch_decides_the_first_weights(name):
         torch.manual_seed(seed)
         starts.append(build_model(name, 3, classifier="cosine").net.classifier.weight)
     assert torch.equal(starts[0], starts[1]) and not torch.equal(starts[0], starts[2])
+
+
+@pytest.mark.parametrize("name", [SMALL, DEEP, "segmenter_tiny"])
+def test_features_have_length_1_and_explain_the_logits(name):
+    model, x = build_model(name, 3).eval(), torch.rand(1, 3, 70, 66)
+    with torch.inference_mode():
+        features, logits, covered = model.features_and_logits(x)
+        assert torch.equal(logits, model(x)) and all(a >= b for a, b in zip(covered, (70, 66), strict=True))
+    assert torch.allclose(features.norm(dim=1), torch.ones(1, *features.shape[2:]), atol=1e-5)
+    assert all(side % n == 0 for side, n in zip(covered, features.shape[2:], strict=True))
 
 
 def test_half_precision_does_not_reach_the_scores():

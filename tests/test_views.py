@@ -3,6 +3,7 @@ import pytest
 
 from oreal_lib import loop
 from oreal_lib.config import RunConfig
+from oreal_lib.setting import open_setting
 from oreal_lib.views import mean_and_max, selections
 
 
@@ -27,8 +28,8 @@ def test_a_view_shows_what_the_two_runs_asked(tiny, tiny_config, tmp_path, monke
     pair = [tiny_config(strategy="bvsb", aggregate=how, keep_weights="all", steps=2) for how in ("mean", "max")]
     for config in pair:
         list(loop.run(config, tmp_path, tiny, report=lambda text: None))
-    monkeypatch.setattr(loop, "load_dataset", lambda *a, **k: tiny)
-    setting = loop.open_setting(pair[0], tiny)
+    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
+    setting = open_setting(pair[0], tiny)
     views = selections(*pair, step=2, n_images=len(setting.pool), runs_dir=tmp_path)
     for k in range(2):
         assert sum(v["asked"][k].sum() for v in views) == setting.query_size  # every asked superpixel is in one picture

@@ -9,6 +9,7 @@ from pathlib import Path
 from oreal_lib.paths import prepared_root
 from oreal_lib.superpixels import SuperpixelRecipe
 from oreal_lib.types import Dataset
+from oreal_lib.weak_labels import TRIM
 
 from . import camvid, cityscapes, endovis, folder, monarch, prepare, toy, voc
 from .prepare import StoreError, open_store
@@ -75,6 +76,7 @@ def load_dataset(
     resize: str = "square",
     recipe: SuperpixelRecipe | None = None,
     options: dict | None = None,
+    trim: int = TRIM,
     store_root: str | Path | None = None,
     workers: int | None = None,
     report: Callable[[str], None] = print,
@@ -84,6 +86,7 @@ def load_dataset(
     root: folder of the raw data.  height, width: working size, None and None for the native one (toy: 96x128).
     resize: "square" stretches every picture to the working size; "crop" keeps native sizes, the training then crops.
     recipe: superpixels; None takes those of the toy, else the official SEEDS.  options: keywords of the reader.
+    trim: pixels at a superpixel's border that an annotator who names classes overlooks, see `weak_labels.near_border`.
     store_root: where prepared data lies, None for `paths.prepared_root()`.
     """
     source = open_source(name, root, height, width, options)
@@ -98,6 +101,7 @@ def load_dataset(
         height=height,
         width=width,
         mixed=resize == "crop",
+        trim=trim,
         store_root=store_root or prepared_root(),
         workers=workers,
         report=report,

@@ -26,6 +26,7 @@ from oreal_lib.oracle import class_votes
 from oreal_lib.provenance import versions
 from oreal_lib.superpixels import SuperpixelRecipe, dense, superpixels
 from oreal_lib.types import IGNORE
+from oreal_lib.weak_labels import TRIM, classes_present
 
 from .source import Item, Source
 from .store import ARRAYS, COLUMNS, NpyFile, StoreError, content, content_key, open_store
@@ -42,6 +43,7 @@ def prepare(
     height: int | None = None,
     width: int | None = None,
     mixed: bool = False,
+    trim: int = TRIM,
     store_root: str | Path,
     workers: int | None = None,
     report: Callable[[str], None] = print,
@@ -51,6 +53,7 @@ def prepare(
     height, width: working size; None and None keep the native sizes, which must all be one unless `mixed`. Images are
     resized by area (down) or linearly (up), masks and superpixels by the nearest pixel (`recipe.at` says at which size
     superpixels are cut). A superpixel that has no pixel left at working size vanishes: it is counted, and never asked.
+    trim: see `weak_labels.near_border`.
     workers: processes, as many as there are cores unless given; 1 works in this process.
     Raises ValueError for unfit data, OSError with the needed bytes where the disk is full or read-only.
     """
@@ -60,7 +63,7 @@ def prepare(
         raise ValueError(f"workers is {workers!r}, but at least one process must do the work; give 1 or more")
     if not any(item.split == "train" for item in source.items):
         raise ValueError(f"{source.name} has no training images, but superpixels are bought there; check its train folder")
-    about = content(source, recipe, height, width)
+    about = content(source, recipe, height, width, trim)
     root, name = Path(store_root), f"{source.name}-{content_key(about)[:12]}"
     store, unfinished = root / name, root / f".{name}.unfinished"
     if store.is_dir():
@@ -97,7 +100,7 @@ def _write(
     native = source.open(source.items[0])[0].shape[:2]  # of the first; the others are most often alike
     size = tuple(about["size"]) if about["size"][0] else None
     height, width = size or native
-    needed = (n * 4 + n_train * 2) * height * width + n_train * recipe.count * (n_classes + 1) * 4 + 2**20
+    needed = (n * 4 + n_train * 2) * height * width + n_train * recipe.count * (n_classes + 1) * 5 + 2**20
     needed += n * native[0] * native[1] * (size not in (None, native))
     workers = min(workers, n, 61)  # Windows cannot wait for more than 61 processes
     with ExitStack() as stack:
@@ -110,7 +113,7 @@ def _write(
         report(f"preparing {source.name}: {n} images {where}, {recipe.method} superpixels, workers: {workers}")
         start = first = said = time.monotonic()
         pictures = []
-        work = partial(_prepared, source.open, n_classes, recipe, size, None if size or mixed else native)
+        work = partial(_prepared, source.open, n_classes, recipe, about["trim"], size, None if size or mixed else native)
         for done, arrays in enumerate(stack.enter_context(closing(parallel(work, source.items, workers))), start=1):
             pictures.append(arrays["pictures"])
             with _writing(folder, needed):
@@ -121,7 +124,7 @@ def _write(
             if now - said >= 5 and 1 < done < n:
                 said = now
                 report(f"  {done} of {n} images, about {(now - first) / (done - 1) * (n - done):.0f} s left")
-        columns = {"votes": n_classes + 1, "pictures": len(COLUMNS)}
+        columns = {"votes": n_classes + 1, "present": n_classes + 1, "pictures": len(COLUMNS)}
         with _writing(folder, needed):
             files = {name: output.finish(columns.get(name)) for name, output in outputs.items()}
     picture = dict(zip(COLUMNS, np.array(pictures).T, strict=True))
@@ -148,7 +151,7 @@ def _writing(where: Path, needed: int | None = None) -> Iterator[None]:
 
 
 def _prepared(
-    open_item: Callable, n_classes: int, recipe: SuperpixelRecipe, size: Size | None, only: Size | None, item: Item
+    open_item: Callable, n_classes: int, recipe: SuperpixelRecipe, trim: int, size: Size | None, only: Size | None, item: Item
 ) -> dict[str, np.ndarray | None]:
     """What the store keeps of one picture, by array. size: working size, None for its own. only: the size it must have."""
     try:
@@ -170,29 +173,30 @@ def _prepared(
             f"{item.name} is {native[1]}x{native[0]} pixels, but the first image is {only[1]}x{only[0]}; "
             "give a working height and width, to which all are resized, or take random crops (resize: crop)"
         )
-    native_mask, ids, votes, cut = mask, None, None, 0
+    native_mask, ids, votes, present, cut = mask, None, None, None, 0
     train = item.split == "train"
     if train and recipe.at == "native":
         ids = superpixels(image, recipe)
         cut = int(ids.max()) + 1
-        votes = class_votes(mask, ids, cut, n_classes)
+        votes, present = class_votes(mask, ids, cut, n_classes), classes_present(mask, ids, cut, n_classes, trim)
     if size not in (None, native):
         image, mask = _resized(image, size), _nearest(mask, size)
         if ids is not None:
             ids = _nearest(ids, size)
-            votes, ids = votes[np.unique(ids)], dense(ids)
+            left = np.unique(ids)
+            votes, present, ids = votes[left], present[left], dense(ids)
     if train and recipe.at == "working":
         ids = superpixels(image, recipe)
         cut = int(ids.max()) + 1
-        votes = class_votes(mask, ids, cut, n_classes)
-    left = 0 if votes is None else len(votes)
+        votes, present = class_votes(mask, ids, cut, n_classes), classes_present(mask, ids, cut, n_classes, trim)
     return {
         "images": image,
         "truth": mask,
         "native_truth": native_mask,
         "superpixels": ids,
         "votes": None if votes is None else votes.astype(np.uint32),
-        "pictures": np.array([*native, *mask.shape, labeled, cut, cut - left], np.int32),
+        "present": present,
+        "pictures": np.array([*native, *mask.shape, labeled, cut, cut - (0 if votes is None else len(votes))], np.int32),
     }
 
 

@@ -2,7 +2,8 @@
 
 `store_root/<name>-<hash>/` holds manifest.json and these arrays, of n images, n_train of them for training, in order:
 images.npy and truth.npy (n, H, W, ...) at working size; native_truth.npy (n, h, w), only where that is another size;
-superpixels.npy (n_train, H, W); votes.npy (N, C + 1), see `oracle.class_votes`; pictures.npy (n, 7), see COLUMNS.
+superpixels.npy (n_train, H, W); votes.npy (N, C + 1), see `oracle.class_votes`; present.npy (N, C + 1), see
+`weak_labels.classes_present`; pictures.npy (n, 7), see COLUMNS.
 Pictures of different sizes lie one after another in a flat array.
 """
 
@@ -21,13 +22,14 @@ from oreal_lib.types import Dataset, Pictures, Ragged, Superpixels
 
 from .source import SPLITS, Source
 
-FORMAT = 2  # raise it with any change of the layout or of what is computed
+FORMAT = 3  # raise it with any change of the layout or of what is computed
 ARRAYS = {
     "images": np.uint8,
     "truth": np.uint8,
     "native_truth": np.uint8,
     "superpixels": np.uint16,
     "votes": np.uint32,
+    "present": np.bool_,
     "pictures": np.int32,
 }
 COLUMNS = ("native_height", "native_width", "height", "width", "labeled", "cut", "vanished")  # of pictures.npy; superpixels last
@@ -64,6 +66,7 @@ def open_store(path: str | Path) -> Dataset:
         split=split,
         superpixels=Superpixels.from_maps(_pictures(arrays["superpixels"], working[split["train"]])),
         votes=arrays["votes"],
+        present=arrays["present"],
         vanished=np.asarray(picture["vanished"][split["train"]]),
     )
 
@@ -115,7 +118,7 @@ def _remedy(path: Path) -> str:
     return f"delete the folder {path} and run again, it will be prepared anew"
 
 
-def content(source: Source, recipe: SuperpixelRecipe, height: int | None, width: int | None) -> dict:
+def content(source: Source, recipe: SuperpixelRecipe, height: int | None, width: int | None, trim: int) -> dict:
     """All that decides the content of a store; its hash is the key."""
     about = {
         "format": FORMAT,
@@ -124,6 +127,7 @@ def content(source: Source, recipe: SuperpixelRecipe, height: int | None, width:
         "identity": source.identity,
         "recipe": asdict(recipe),
         "size": (height, width),
+        "trim": trim,
         "items": [(item.name, item.group, item.split) for item in source.items],
     }
     return json.loads(json.dumps(about, allow_nan=False))  # as it comes back from disk: lists, no tuples

@@ -34,29 +34,43 @@ class NormalizeAndPad(nn.Module):
                 f"images are {images.dtype} {tuple(images.shape)}, but a network takes float (B, 3, H, W) in [0, 1]; "
                 "move the color axis to the second place and divide uint8 by 255"
             )
+        x = self._padded(images)
+        return self._as_large(self.net(x), x, images)
+
+    def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        """What the last layer compares with the classes, (B, D, h, w) float32 of length 1 over D; the logits of `forward`; and
+        (height, width) of the picture that the features cover, which is the image padded at the bottom and right."""
+        x = self._padded(images)
+        features, logits = self.net.features_and_logits(x)
+        return F.normalize(features.float(), dim=1), self._as_large(logits, x, images), tuple(x.shape[-2:])
+
+    def _padded(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
         x = (images - self.mean) / self.std
         # After normalization 0 is the mean color: the padding looks like nothing in particular.
-        x = F.pad(x, (0, -width % self.net.multiple, 0, -height % self.net.multiple))
-        logits = self.net(x).float()  # under autocast too: half precision makes ties of close scores
+        return F.pad(x, (0, -width % self.net.multiple, 0, -height % self.net.multiple))
+
+    def _as_large(self, logits: Tensor, x: Tensor, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        logits = logits.float()  # under autocast too: half precision makes ties of close scores
         return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)[..., :height, :width]
 
 
-def _small_unet(backbone: str, n_classes: int, imagenet: bool, classifier: str) -> nn.Module:
+def _small_unet(backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
     if backbone:
         raise ValueError(f"small_unet has no backbone to choose, but got {backbone!r}; write small_unet")
     if imagenet:
         raise ValueError("small_unet has no ImageNet weights; pass weights=none and train it from scratch")
-    return SmallUNet(n_classes, classifier)
+    return SmallUNet(n_classes, classifier, temperature)
 
 
-def _deeplabv3plus(backbone: str, n_classes: int, imagenet: bool, classifier: str) -> nn.Module:
+def _deeplabv3plus(backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
     from oreal_lib.models.deeplab import DeepLabV3Plus  # timm takes seconds to import; the small net does without it
 
-    return DeepLabV3Plus(backbone, n_classes, imagenet, classifier)
+    return DeepLabV3Plus(backbone, n_classes, imagenet, classifier, temperature)
 
 
-def _segmenter(backbone: str, n_classes: int, imagenet: bool, classifier: str) -> nn.Module:
+def _segmenter(backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
     if classifier != "linear":
         raise ValueError(
             f"classifier is {classifier!r}, but a segmenter already compares vectors of length 1 in its mask decoder and has "
@@ -67,11 +81,13 @@ def _segmenter(backbone: str, n_classes: int, imagenet: bool, classifier: str) -
     return Segmenter(backbone, n_classes, imagenet)
 
 
-# family -> function(backbone, n_classes, imagenet, classifier) -> inner net. A model name is "family" or "family_backbone".
+# family -> function(backbone, n_classes, imagenet, classifier, temperature) -> inner net. A model name is "family" or "family_backbone".
 FAMILIES = {"small_unet": _small_unet, "deeplabv3plus": _deeplabv3plus, "segmenter": _segmenter}
 
 
-def build_model(name: str, n_classes: int, weights: str = "none", classifier: str = "linear") -> nn.Module:
+def build_model(
+    name: str, n_classes: int, weights: str = "none", classifier: str = "linear", temperature: float = 0.1
+) -> nn.Module:
     """A network from images (B, 3, H, W) float in [0, 1] to logits (B, n_classes, H, W) float32, for any H and W.
 
     name: "small_unet"; "deeplabv3plus_" and a timm backbone, such as deeplabv3plus_resnet50.tv_in1k, where timm's part
@@ -79,7 +95,7 @@ def build_model(name: str, n_classes: int, weights: str = "none", classifier: st
     "segmenter_tiny", "_small", "_base" or "_large", the ViTs of the paper, or "segmenter_" and any plain ViT of timm.
     weights: "none" (random, from torch's generator as the caller left it); "imagenet" (backbone only; fetched by timm);
     or a .safetensors / .pth file: the state dict of a whole model, or of a backbone with timm's or torchvision's names.
-    classifier: "linear" (a 1 x 1 convolution), or "cosine" (scores in [-1, 1] that want a temperature; not of a segmenter).
+    classifier: "linear" (a 1 x 1 convolution), or "cosine" (cosines divided by the `temperature`; not of a segmenter).
     Raises ValueError for an unknown name or unfit weights, FileNotFoundError for a missing file and ConnectionError
     when ImageNet weights cannot be fetched.
     """
@@ -92,7 +108,7 @@ def build_model(name: str, n_classes: int, weights: str = "none", classifier: st
         )
     if classifier not in CLASSIFIERS:
         raise ValueError(f"classifier is {classifier!r}; choose one of {', '.join(CLASSIFIERS)}")
-    model = NormalizeAndPad(FAMILIES[family](name[len(family) + 1 :], n_classes, weights == "imagenet", classifier))
+    model = NormalizeAndPad(FAMILIES[family](name[len(family) + 1 :], n_classes, weights == "imagenet", classifier, temperature))
     if weights not in ("none", "imagenet"):
         load_weights(model, weights)
     return model

@@ -26,7 +26,7 @@ class DeepLabV3Plus(nn.Module):
 
     multiple = OUTPUT_STRIDE  # every stride divides evenly (our choice): 769 -> 784, 513 -> 528, 220 -> 224
 
-    def __init__(self, backbone: str, n_classes: int, imagenet: bool = False, classifier: str = "linear"):
+    def __init__(self, backbone: str, n_classes: int, imagenet: bool = False, classifier: str = "linear", temperature: float = 1.0):
         super().__init__()
         self.backbone = dilated_backbone(backbone, imagenet)
         self.mean, self.std = color_statistics(backbone)
@@ -36,7 +36,7 @@ class DeepLabV3Plus(nn.Module):
         self.aspp.project[-1] = nn.Dropout(0.1)  # torchvision drops 0.5
         self.reduce = conv_bn_relu(channels[self.low], 48, kernel=1)
         self.fuse = conv_bn_relu(48 + 256, 256)
-        self.classifier = CLASSIFIERS[classifier](256, n_classes)
+        self.classifier = CLASSIFIERS[classifier](256, n_classes, temperature)
         for part in (self.aspp, self.reduce, self.fuse, self.classifier):
             for module in part.modules():
                 if isinstance(module, nn.Conv2d):
@@ -54,9 +54,14 @@ class DeepLabV3Plus(nn.Module):
         high = F.interpolate(high, size=low.shape[-2:], mode="bilinear", align_corners=False)
         return self.fuse(torch.cat([low, high], dim=1))
 
+    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`features` and (B, C, H/4, W/4) logits of normalized images (B, 3, H, W), H and W divisible by 16."""
+        features = self.features(x)
+        return features, self.classifier(features)
+
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H/4, W/4) logits of normalized images (B, 3, H, W), H and W divisible by 16."""
-        return self.classifier(self.features(x))
+        """The logits of `features_and_logits`."""
+        return self.features_and_logits(x)[1]
 
 
 def dilated_backbone(name: str, imagenet: bool) -> nn.Module:

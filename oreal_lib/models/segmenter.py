@@ -70,13 +70,15 @@ class Segmenter(nn.Module):
             classes = F.normalize(classes @ self.class_matrix, dim=-1)
             return patches, self.score_norm(patches @ classes.transpose(1, 2))
 
-    def features(self, x: Tensor) -> Tensor:
-        """(B, d, h, w) of length 1 over d: what is compared with the classes, of normalized images (B, 3, H, W)."""
-        return self._as_image(self.decode(self.encode(x))[0], x)
+    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, d, h, w) of length 1 over d, which is compared with the classes, and (B, C, h, w) logits of normalized images
+        (B, 3, H, W); H and W are divisible by the patch size (here 16) and h, w so many times smaller."""
+        features, logits = self.decode(self.encode(x))
+        return self._as_image(features, x), self._as_image(logits, x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H/16, W/16) logits of normalized images (B, 3, H, W), H and W divisible by the patch size (here 16)."""
-        return self._as_image(self.decode(self.encode(x))[1], x)
+        """The logits of `features_and_logits`."""
+        return self.features_and_logits(x)[1]
 
     def _as_image(self, tokens: Tensor, x: Tensor) -> Tensor:
         return tokens.transpose(1, 2).unflatten(2, (x.shape[2] // self.multiple, x.shape[3] // self.multiple))

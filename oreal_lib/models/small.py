@@ -25,7 +25,7 @@ class SmallUNet(nn.Module):
     multiple = 32
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
-    def __init__(self, n_classes: int, classifier: str = "linear"):
+    def __init__(self, n_classes: int, classifier: str = "linear", temperature: float = 1.0):
         super().__init__()
         self.stem = conv_bn_relu(3, CHANNELS[0], stride=2)
         self.down = nn.ModuleList(
@@ -33,7 +33,7 @@ class SmallUNet(nn.Module):
             for c_in, c_out in pairwise((CHANNELS[0], *CHANNELS))
         )
         self.up = nn.ModuleList(conv_bn_relu(low + high, high) for high, low in reversed(list(pairwise(CHANNELS))))
-        self.classifier = CLASSIFIERS[classifier](CHANNELS[0], n_classes)
+        self.classifier = CLASSIFIERS[classifier](CHANNELS[0], n_classes, temperature)
 
     def features(self, x: Tensor) -> Tensor:
         """(B, 16, H/2, W/2): what the classifier sees of normalized images (B, 3, H, W)."""
@@ -47,6 +47,11 @@ class SmallUNet(nn.Module):
             x = stage(torch.cat([skip, x], dim=1))
         return x
 
+    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """`features` and (B, C, H/2, W/2) logits of normalized images (B, 3, H, W), H and W divisible by 32."""
+        features = self.features(x)
+        return features, self.classifier(features)
+
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H/2, W/2) logits of normalized images (B, 3, H, W), H and W divisible by 32."""
-        return self.classifier(self.features(x))
+        """The logits of `features_and_logits`."""
+        return self.features_and_logits(x)[1]

@@ -1,0 +1,134 @@
+"""What a run works on: the data of its seed, the oracle, the budget. Everything that cannot work is refused here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .batches import Pairs
+from .config import RunConfig
+from .data import load_dataset
+from .data.split import draw_split
+from .metrics import border_superpixels
+from .oracle import Oracle
+from .strategies import check
+from .superpixels import SuperpixelRecipe
+from .types import IGNORE, Dataset, Labels, Ragged, Superpixels, some
+from .weak_labels import weak_oracle
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything a run needs that follows from its config: the data of this seed, the oracle, the query size."""
+
+    dataset: Dataset
+    pool: np.ndarray  # (n_pool,) positions in dataset.images, ascending
+    val: np.ndarray
+    superpixels: Superpixels  # of the pool, in its order
+    oracle: Oracle
+    query_size: int  # superpixels per step; with weak labels clicks
+    votes: np.ndarray  # (N, C + 1) of the pool's superpixels, see `oracle.class_votes`
+    vanished: int = 0  # superpixels of the pool without a pixel at working size: never asked
+    evaluate_at: str = "working"
+
+    @property
+    def no_labels(self) -> Labels:
+        """What a run begins with."""
+        undefined = self.oracle.answers.shape[1] - len(self.dataset.classes)
+        return Labels.none(len(self.superpixels), len(self.dataset.classes), undefined == 1)
+
+    def pairs(self, which: np.ndarray) -> Pairs:
+        """Images with their true masks, at the size that counts: for validation and test."""
+        masks = self.dataset.native_truth if self.evaluate_at == "native" else self.dataset.truth
+        return Pairs(some(self.dataset.images, which), some(masks, which))
+
+    def bought(self, labels: Labels, labeling: str) -> Pairs:
+        """The images of the pool with what was bought: painted superpixels, or the sets of classes in them."""
+        images = some(self.dataset.images, self.pool)
+        if labeling == "dominant":
+            return Pairs(images, self.oracle.paint(labels, self.superpixels))
+        offset = self.superpixels.offset
+        answers = np.zeros((len(self.pool), int(np.diff(offset).max()), labels.present.shape[1]), bool)
+        answers[self.superpixels.image, np.arange(len(self.superpixels)) - offset[self.superpixels.image]] = labels.present
+        return Pairs(images, ids=self.superpixels.maps, answers=answers)
+
+
+def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Report = print) -> Setting:
+    """Load and split the data of a config; a budget or an option that cannot work is refused before any long work."""
+    check(config.strategy, config.aggregate, config.strategy_options)
+    if dataset is None:
+        dataset = load_dataset(
+            config.dataset,
+            root=config.data_root,
+            height=config.height,
+            width=config.width,
+            resize=config.resize,
+            recipe=SuperpixelRecipe(**config.superpixel_recipe),
+            options=config.data_options,
+            trim=config.label_trim,
+            workers=config.workers,
+            report=report,
+        )
+    if config.resize == "square" and isinstance(dataset.images, Ragged):
+        raise ValueError(
+            f"the images of {dataset.name} are of different sizes, but resize is 'square' and height and width are null; "
+            "give a height and width, or resize: crop"
+        )
+    check(config.strategy, config.aggregate, config.strategy_options, len(dataset.classes))
+    pool, val = draw_split(
+        dataset,
+        config.seed,
+        val_share=config.val_share,
+        val_images=config.val_images,
+        val_by=config.val_by,
+        train_images=config.train_images,
+    )
+    train = dataset.split["train"]
+    if unlabeled := int((~dataset.labeled[train]).sum()):
+        report(f"{unlabeled} of {len(train)} training images have no mask: nobody here can answer for them, so they are not asked")
+    place = np.searchsorted(train, pool)
+    superpixels, ids = dataset.superpixels.subset(place), dataset.superpixels.ids(place)
+    votes = dataset.votes[ids]
+    n = len(superpixels)
+    query_size = config.query_size or round(config.query_share * n)
+    if query_size < 1:
+        raise ValueError(f"query_share {config.query_share} of the pool's {n} superpixels is less than one; raise it")
+    if config.supervision == "active" and query_size * config.steps > n:
+        raise ValueError(
+            f"{config.steps} steps of {query_size} superpixels ask for {config.steps * query_size}, but the pool has {n}; "
+            "lower steps or query_size (query_share), or use more images"
+        )
+    for name, images, why in (("validation", val, "no epoch can be the best"), ("test", dataset.split["test"], "there is no mIoU")):
+        if not any((np.asarray(dataset.truth[i]) != IGNORE).any() for i in images):
+            raise ValueError(f"none of the {len(images)} {name} images has a labeled pixel, so {why}; give some with true masks")
+    if config.labeling == "weak":
+        oracle = weak_oracle(dataset.present[ids], config.undefined)
+        if (clicks := int(oracle.cost.sum())) < query_size * config.steps:
+            raise ValueError(
+                f"{config.steps} steps of {query_size} clicks are {config.steps * query_size}, but naming every class in the whole "
+                f"pool takes {clicks}; lower steps or query_size (query_share), or use more images"
+            )
+    else:
+        oracle = Oracle.dominant(votes, some(dataset.truth, pool), config.void)
+    return Setting(
+        dataset, pool, val, superpixels, oracle, query_size, votes, int(dataset.vanished[place].sum()), config.evaluate_at
+    )
+
+
+def border_share(setting: Setting, ids: np.ndarray, gap: int = 0) -> float:
+    """Share of the superpixels `ids` that touch a true class border: what OREAL says max does (Sec. 3.2).
+
+    gap: of void between two classes that hides no border, in pixels of the working size.
+    """
+    image = setting.superpixels.image[ids]
+    hits = 0
+    for i in np.unique(image):
+        n = int(np.diff(setting.superpixels.offset)[i])
+        truth = np.asarray(setting.dataset.truth[setting.pool[i]])
+        touched = border_superpixels(truth, setting.superpixels.maps[i], n, gap)
+        hits += int(touched[ids[image == i] - setting.superpixels.offset[i]].sum())
+    return hits / len(ids)
