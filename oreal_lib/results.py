@@ -48,8 +48,8 @@ def find(config: RunConfig, runs_dir: Path | str | None = None) -> RunFolder | N
 
 
 def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd.DataFrame:
-    """One row per finished run and step: the fields of StepResult, and run_id, column, seed, device, imbalance, and
-    classes and labels of done.json (see `label_cost`).
+    """One row per finished run and step: the fields of StepResult, and run_id, column, labeling ("dominant", "weak", or
+    "weak, stage 2"), seed, device, imbalance, and classes and labels of done.json (see `label_cost`).
 
     Runs that are not finished have no rows; compare with `configs` to see which.
     """
@@ -65,6 +65,7 @@ def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd
             "column": config.column,
             "strategy": config.strategy if config.supervision == "active" else config.supervision,
             "aggregate": config.aggregate,
+            "labeling": config.labeling + ", stage 2" * (config.stage == 2),
             "setting": setting_line(config),
             "seed": config.seed,
             "device": folder.done["device"] + (", bfloat16" if folder.done.get("precision") == "bfloat16" else ""),
@@ -86,7 +87,8 @@ def setting_line(config: RunConfig) -> str:
     start = {"none": "from scratch", "imagenet": "ImageNet weights"}.get(config.weights, "weights of a file")
     size = f"{config.width} x {config.height}, " if config.width else ""
     native = ", tested at native size" if config.evaluate_at == "native" else ""
-    return f"{config.dataset}, {size}{config.model} {start}, at most {config.max_epochs} epochs per step{native}"
+    model = f"{config.model} with cosine classifier" if config.classifier == "cosine" else config.model
+    return f"{config.dataset}, {size}{model} {start}, at most {config.max_epochs} epochs per step{native}"
 
 
 def full_score(frame: pd.DataFrame, which: str = "full_dominant", value: str = "miou") -> float:
