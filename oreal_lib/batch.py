@@ -142,6 +142,8 @@ def refuse(configs: Sequence[RunConfig], runs_dir: Path) -> None:
                     raise seen[reads]
             if not isinstance(seen[reads], Exception):  # a finished run counts where its data are not, too
                 check_inputs(folder, seen[reads], print)
+                if config.stage == 2:
+                    check_inputs(RunFolder(runs_dir / config.stage_one.run_id), seen[reads], print)
         except (KeyError, ValueError, OSError) as error:
             reason = error.args[0] if isinstance(error, KeyError) else error
             raise ConfigError(f"nothing was started, because run {config.run_id} cannot work: {reason}") from None

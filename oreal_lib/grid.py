@@ -62,6 +62,8 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
                 configs[config.run_id] = config
     if not configs:
         raise ConfigError(f"{path} describes no run: `runs` or a list of values in it or in `grid` is empty; add an entry")
+    for run_id in {c.stage_one.run_id for c in configs.values() if c.stage == 2}.intersection(configs):
+        configs[run_id] = configs[run_id].stage_one  # the same run, which keeps what stage two needs
     return Grid(Path(path).stem, tuple(configs.values()), tuple(map(str, grid["reports"])))
 
 

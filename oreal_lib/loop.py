@@ -15,15 +15,15 @@ from . import atomic, provenance
 from .aggregate import Regions
 from .batches import Pairs
 from .config import PROTOCOL, RunConfig
-from .inputs import check_inputs, read_inputs
+from .inputs import Inputs, check_inputs, read_inputs
 from .label_cost import label_cost
 from .metrics import class_iou, miou
-from .models import build_model, check_model
+from .models import check_model
 from .paths import runs_root
 from .predict import choose_device, evaluate, predict
 from .run_folder import RunFolder
 from .scores import predicted_class
-from .setting import Report, Setting, border_share, open_setting
+from .setting import Report, Setting, border_share, network, open_setting
 from .stage_two import pseudo_labels_of, quality_of
 from .strategies import STRATEGIES
 from .train import fit, half_precision
@@ -66,7 +66,7 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
     # a misspelled model or missing weights are told before the data are prepared, which can take long
     check_model(config.model, "none" if finished and config.warm_start else config.weights, config.classifier)
     if config.stage == 2:
-        _finish_stage_one(config, folder, dataset, report)
+        _finish_stage_one(config, folder, dataset, inputs, report)
     setting = open_setting(config, dataset, report)
     about = {"protocol": PROTOCOL, "run_id": config.run_id, **config.values()} | ({"inputs": inputs} if inputs else {})
     atomic.write_json(folder.path / "config.json", about)
@@ -98,24 +98,40 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
             "classes": list(setting.dataset.classes),
             "labels": label_cost(setting.votes, config.void),
             **({"stage_one": config.stage_one.run_id} if config.stage == 2 else {}),
-            "seconds": {k: round(sum(s.seconds[k] for s in finished), 3) for k in ("query", "train", "test")},
+            "seconds": {k: round(sum(s.seconds[k] for s in finished), 3) for k in finished[0].seconds},
         },
     )
 
 
-def _finish_stage_one(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: Report) -> None:
+def _finish_stage_one(config: RunConfig, folder: RunFolder, dataset: Dataset | None, inputs: Inputs | None, report: Report) -> None:
     """Stage two begins with the queries and the network of every step of stage one: carry it out, if that was not done."""
     first = RunFolder(folder.path.parent / config.stage_one.run_id)
+    first.path.mkdir(parents=True, exist_ok=True)
     if first.done is None:
-        report(f"[{config.run_id}] stage one comes first: {config.stage_one.run_id}")
-        for _ in run(config.stage_one, folder.path.parent, dataset, report):
-            pass
-    for step in range(1, config.steps + 1):
-        if not (file := first.path / f"weights_step{step}.safetensors").exists():
-            raise FileNotFoundError(
-                f"stage two needs the network of every step of stage one, but {file} is not there; move the folder "
-                f"{first.path.name} away and start again with keep_weights: all"
-            )
+        report(f"[{config.run_id}] stage one comes first: {first.path.name}; if another process computes it, this one waits")
+    with filelock.FileLock(first.path / "run.lock"):
+        check_inputs(first, inputs or {}, report)
+        for finished in (len(first.steps()), config.steps):  # before the rest of it is computed, and afterwards
+            for step in range(1, finished + 1):
+                if not (file := first.path / f"weights_step{step}.safetensors").exists():
+                    raise FileNotFoundError(
+                        f"stage two needs the network of every step of stage one, but {file} is not there; move the folder "
+                        f"{first.path.name} away and start again with keep_weights: all"
+                    )
+            if first.done is None:
+                for _ in _run(config.stage_one, first, dataset, report):
+                    pass
+
+
+def _query_of_stage_one(first: RunFolder, step: int, saved: Query | None) -> Query:
+    """What stage one asked in `step`; ValueError if stage two was begun with something else."""
+    query = first.queries(finished=step)[step]
+    if saved is not None and not np.array_equal(saved.ids, query.ids):
+        raise ValueError(
+            f"{first.path} asked something else in step {step} when this stage two was begun; it was computed anew since then: "
+            "move the folder of stage two away and start it again"
+        )
+    return query
 
 
 def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, device: torch.device, report: Report) -> StepResult:
@@ -123,8 +139,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         weights = config.weights if step == 1 or not config.warm_start else "none"
-        outputs = n_classes + config.keeps_undefined
-        model = build_model(config.model, outputs, weights, config.classifier, config.temperature)
+        model = network(config, n_classes, weights)
     model.to(device, memory_format=torch.channels_last)
     previous = folder.weights(step - 1) if step > 1 else None
     first = RunFolder(folder.path.parent / config.stage_one.run_id) if config.stage == 2 else None
@@ -136,14 +151,14 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         for t in range(1, step):
             labels = setting.oracle.answer(labels, queries[t].ids, t)
         query = queries.get(step)
-        if query is None and first is not None:
-            query = first.queries(finished=step)[step]
+        if first is not None:
+            query = _query_of_stage_one(first, step, query)
             folder.save_queries(queries | {step: query})
         elif query is None:
             initial = {k: v.clone() for k, v in model.state_dict().items()}
             if previous is not None:
                 model.load_state_dict(previous)
-            query = _ask(config, setting, labels, model, step)
+            query = _ask(config, setting, labels, model, step, report)
             model.load_state_dict(initial)
             folder.save_queries(queries | {step: query})
         labels = setting.oracle.answer(labels, query.ids, step)
@@ -156,7 +171,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
     elif config.supervision == "full_masks":
         train = Pairs(some(setting.dataset.images, setting.pool), some(setting.dataset.truth, setting.pool))
     else:
-        train = setting.bought(labels, config.labeling)
+        train = setting.bought(labels)
     pseudo_seconds = {"pseudo": time.monotonic() - clock} if first is not None else {}
 
     if previous is not None and config.warm_start:
@@ -234,7 +249,7 @@ def _pseudo_labeled(
     return Pairs(some(setting.dataset.images, setting.pool), maps), quality
 
 
-def _ask(config: RunConfig, setting: Setting, labels: Labels, model: torch.nn.Module, step: int) -> Query:
+def _ask(config: RunConfig, setting: Setting, labels: Labels, model: torch.nn.Module, step: int, report: Report) -> Query:
     """Step 1 is random, whatever the strategy (OREAL Sec. 4.3); later steps ask what the last step's model is unsure of."""
     rng = np.random.default_rng([config.seed, step])
     images, outputs = some(setting.dataset.images, setting.pool), setting.oracle.answers.shape[1]
@@ -248,7 +263,10 @@ def _ask(config: RunConfig, setting: Setting, labels: Labels, model: torch.nn.Mo
         return ask(labels, setting.query_size)
     if config.keeps_undefined and name != "random":
         labels = _without_undefined(labels, regions, setting.query_size)
-    return buy(ask, setting.oracle, labels, setting.query_size, step, config.click_cut)
+    query = buy(ask, setting.oracle, labels, setting.query_size, step, config.click_cut)
+    if (spent := int(setting.oracle.cost[query.ids].sum())) < setting.query_size:
+        report(f"only {spent} of {setting.query_size} clicks could be spent: nothing is left to ask")
+    return query
 
 
 def _without_undefined(labels: Labels, regions: Regions, budget: int) -> Labels:

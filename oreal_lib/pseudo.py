@@ -44,15 +44,14 @@ def pseudo_labels(
     answered = np.flatnonzero(asked & present.any(axis=1) & (np.bincount(ids.ravel(), minlength=len(asked)) > 0))
     features, logits = (t.detach().float().cpu().numpy() for t in (features, logits))
     upsampled = _Upsampled(features, ids.shape, covered or ids.shape)
-    logits, pixels, neighbors = logits.reshape(len(logits), -1), _pixels_of(ids, len(asked)), _neighbors_of(ids, len(asked))
+    logits, pixels, neighbors = logits.reshape(len(logits), -1), _pixels_of(ids, len(asked)), neighbors_of(ids, len(asked))
     free = np.ones(len(asked), bool)
     free[answered] = False
     pseudo = np.full(ids.size, IGNORE, np.uint8)
     inside = pseudo.copy()
     for k in answered:  # ascending: later ones overwrite earlier ones
         classes, own = np.flatnonzero(present[k]), pixels(k)
-        # Not the temperature of training but 1, as in MulActSeg; the most certain pixel can be another one.
-        best = own[_softmax(logits[:, own])[classes].argmax(axis=1)]
+        best = prototypes(logits[:, own], own, classes)
         # Two classes may share a prototype: computed once, their similarities are equal and the lower class wins.
         place, which = np.unique(best, return_inverse=True)
         # What has an answer keeps its own labels in the end: only the others need to be reached.
@@ -67,29 +66,46 @@ def pseudo_labels(
     return np.where(inside != IGNORE, inside, pseudo).reshape(ids.shape)
 
 
-def quality(pseudo: np.ndarray, truth: np.ndarray, ids: np.ndarray, asked: np.ndarray) -> dict[str, float]:
+def prototypes(logits: np.ndarray, pixels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """(k,) the one of `pixels` that is most sure of each of the `classes` (k,); the first of those equally sure.
+
+    logits: (C', P) float32 at the flat positions `pixels` (P,) of one superpixel.
+    """
+    # Not the temperature of training but 1, as in MulActSeg; the most certain pixel can be another one.
+    return pixels[_softmax(logits)[classes].argmax(axis=1)]
+
+
+def quality(pseudo: np.ndarray, truth: np.ndarray, ids: np.ndarray, named: np.ndarray) -> dict[str, float]:
     """How right the pseudo labels of one image are; put the images of a run together with `pooled`.
 
-    "inside_accuracy": right share of the pseudo labels in asked superpixels; "expansion_accuracy": of those elsewhere; both
-    among pixels whose truth is a class, NaN if there are none.  "expansion_share": pseudo labels elsewhere, of all pixels.
-    The counts these come from: "pixels", "expansion", "inside_judged", "inside_right", "expansion_judged", "expansion_right".
+    Right shares, among pixels whose truth is a class, NaN if there are none: "inside_accuracy", of the pseudo labels in
+    superpixels with an answer; "several_accuracy", of those where several classes were named (one class leaves nothing to
+    decide), beside "several_dominant", the share that one label per superpixel could have right there;
+    "expansion_accuracy", of the pseudo labels elsewhere.  "expansion_share": pseudo labels elsewhere, of all pixels.
+    The counts these come from: "pixels", "expansion", and <part>_judged, <part>_right, "several_most".
 
-    pseudo: (H, W) uint8 of `pseudo_labels`.  truth: (H, W) uint8.  ids: (H, W).  asked: (S,) bool, the superpixels
-    with an answer (a void one is no better than its neighbors).
+    pseudo: (H, W) uint8 of `pseudo_labels`.  truth: (H, W) uint8.  ids: (H, W).  named: (S,) int, how many classes were
+    named in each superpixel, 0 without an answer (void is no better than none).
     """
-    inside, labeled, judged = np.asarray(asked, bool)[ids], pseudo != IGNORE, truth != IGNORE
+    several, inside, labeled, judged = (np.asarray(named) > 1)[ids], (np.asarray(named) > 0)[ids], pseudo != IGNORE, truth != IGNORE
     right = pseudo == truth
     counts = {"pixels": pseudo.size, "expansion": int((labeled & ~inside).sum())}
-    for name, where in (("inside", labeled & judged & inside), ("expansion", labeled & judged & ~inside)):
+    for name, where in (("inside", inside), ("several", several), ("expansion", ~inside)):
+        where = where & labeled & judged
         counts |= {f"{name}_judged": int(where.sum()), f"{name}_right": int((right & where).sum())}
-    return _with_rates(counts)
+    superpixel, pixels = np.unique(ids[several & judged].astype(np.int64) * 256 + truth[several & judged], return_counts=True)
+    most = np.zeros(len(named), np.int64)
+    np.maximum.at(most, superpixel // 256, pixels)
+    return _with_rates(counts | {"several_most": int(most.sum())})
 
 
 def pooled(images: list[dict[str, float]]) -> dict[str, float]:
     """The `quality` of several images as if they were one."""
     if not images:
         raise ValueError("there is no image to pool the quality of; give at least one result of quality()")
-    return _with_rates({name: sum(q[name] for q in images) for name in images[0] if not name.endswith(("accuracy", "share"))})
+    return _with_rates(
+        {name: sum(q[name] for q in images) for name in images[0] if not name.endswith(("accuracy", "share", "dominant"))}
+    )
 
 
 def _with_rates(counts: dict[str, int]) -> dict[str, float]:
@@ -99,6 +115,8 @@ def _with_rates(counts: dict[str, int]) -> dict[str, float]:
     return {
         **counts,
         "inside_accuracy": rate("inside_right", "inside_judged"),
+        "several_accuracy": rate("several_right", "several_judged"),
+        "several_dominant": rate("several_most", "several_judged"),
         "expansion_accuracy": rate("expansion_right", "expansion_judged"),
         "expansion_share": rate("expansion", "pixels"),
     }
@@ -169,7 +187,7 @@ def _pixels_of(ids: np.ndarray, n: int) -> Callable[[int], np.ndarray]:
     return lambda k: order[end[k - 1] if k else 0 : end[k]]
 
 
-def _neighbors_of(ids: np.ndarray, n: int) -> Callable[[int], np.ndarray]:
+def neighbors_of(ids: np.ndarray, n: int) -> Callable[[int], np.ndarray]:
     """A function from an id to the ids that touch it, at a corner too, ascending."""
     pairs = []
     for a, b in [

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
 from .batches import Pairs
 from .config import RunConfig
 from .data import load_dataset
 from .data.split import draw_split
 from .metrics import border_superpixels
+from .models import build_model
 from .oracle import Oracle
 from .strategies import check
 from .superpixels import SuperpixelRecipe
@@ -34,6 +36,7 @@ class Setting:
     votes: np.ndarray  # (N, C + 1) of the pool's superpixels, see `oracle.class_votes`
     vanished: int = 0  # superpixels of the pool without a pixel at working size: never asked
     evaluate_at: str = "working"
+    labeling: str = "dominant"
 
     @property
     def no_labels(self) -> Labels:
@@ -46,15 +49,20 @@ class Setting:
         masks = self.dataset.native_truth if self.evaluate_at == "native" else self.dataset.truth
         return Pairs(some(self.dataset.images, which), some(masks, which))
 
-    def bought(self, labels: Labels, labeling: str) -> Pairs:
+    def bought(self, labels: Labels) -> Pairs:
         """The images of the pool with what was bought: painted superpixels, or the sets of classes in them."""
         images = some(self.dataset.images, self.pool)
-        if labeling == "dominant":
+        if self.labeling == "dominant":
             return Pairs(images, self.oracle.paint(labels, self.superpixels))
         offset = self.superpixels.offset
         answers = np.zeros((len(self.pool), int(np.diff(offset).max()), labels.present.shape[1]), bool)
         answers[self.superpixels.image, np.arange(len(self.superpixels)) - offset[self.superpixels.image]] = labels.present
         return Pairs(images, ids=self.superpixels.maps, answers=answers)
+
+
+def network(config: RunConfig, n_classes: int, weights: str = "none") -> nn.Module:
+    """The network of a config for C classes, and void where it keeps that; its first weights are torch's generator's."""
+    return build_model(config.model, n_classes + config.keeps_undefined, weights, config.classifier, config.temperature)
 
 
 def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Report = print) -> Setting:
@@ -97,7 +105,7 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
     query_size = config.query_size or round(config.query_share * n)
     if query_size < 1:
         raise ValueError(f"query_share {config.query_share} of the pool's {n} superpixels is less than one; raise it")
-    if config.supervision == "active" and query_size * config.steps > n:
+    if config.supervision == "active" and config.labeling == "dominant" and query_size * config.steps > n:
         raise ValueError(
             f"{config.steps} steps of {query_size} superpixels ask for {config.steps * query_size}, but the pool has {n}; "
             "lower steps or query_size (query_share), or use more images"
@@ -115,7 +123,16 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
     else:
         oracle = Oracle.dominant(votes, some(dataset.truth, pool), config.void)
     return Setting(
-        dataset, pool, val, superpixels, oracle, query_size, votes, int(dataset.vanished[place].sum()), config.evaluate_at
+        dataset,
+        pool,
+        val,
+        superpixels,
+        oracle,
+        query_size,
+        votes,
+        vanished=int(dataset.vanished[place].sum()),
+        evaluate_at=config.evaluate_at,
+        labeling=config.labeling,
     )
 
 

@@ -60,8 +60,8 @@ def quality_of(pseudo: Pictures, setting: Setting, labels: Labels) -> dict[str, 
     """`pseudo.quality` of the pool's pseudo labels (n_images, H, W) as a whole, at working size; None where it is undefined."""
     images = []
     for i, ids in enumerate(setting.superpixels.maps):
-        answered = _of_image(setting, labels.present, i).any(axis=1)
-        images.append(quality(np.asarray(pseudo[i]), np.asarray(setting.dataset.truth[setting.pool[i]]), ids, answered))
+        named = _of_image(setting, labels.present, i).sum(axis=1)
+        images.append(quality(np.asarray(pseudo[i]), np.asarray(setting.dataset.truth[setting.pool[i]]), ids, named))
     return {name: None if np.isnan(value) else value for name, value in pooled(images).items()}
 
 

@@ -5,7 +5,8 @@ import sys
 import pytest
 import yaml
 
-from oreal_lib.batch import last_words, main, notebook
+from oreal_lib.batch import last_words, main, next_run, notebook
+from oreal_lib.config import RunConfig
 from oreal_lib.grid import combinations, parse_changes, read_grid
 from oreal_lib.parameter_file import ConfigError
 from oreal_lib.paths import params_root
@@ -122,6 +123,26 @@ def test_a_place_that_cannot_be_written_fails_each_run_with_the_remedy(tmp_path,
 def test_the_list_tells_what_is_to_do(tmp_path, capsys):
     assert main(["list", str(grid_file(tmp_path, grid={"seed": [90, 91]})), "--runs-dir", str(tmp_path)]) == 0
     assert len([line for line in capsys.readouterr().out.splitlines() if line.endswith("to do")]) == 6
+
+
+def test_a_stage_one_that_stage_two_continues_keeps_its_networks(tmp_path):
+    weak = {"labeling": "weak", "strategy": "random", "keep_weights": "last"}
+    one, other, two = read_grid(grid_file(tmp_path, grid=None, runs=[weak, weak | {"seed": 1}, weak | {"stage": 2}])).configs
+    assert [c.keep_weights for c in (one, other, two)] == ["all", "last", "last"] and two.stage_one == one
+
+
+def test_stage_two_waits_for_its_stage_one_and_for_no_other():
+    runs = [RunConfig.from_yaml("toy", labeling="weak", seed=s, stage=t) for s in (0, 1) for t in (2, 1)]
+    by_id = {c.run_id: c for c in runs}
+    (two, one, other_two, other_one), running = list(by_id), []
+    queue = [two, one, other_two, other_one]
+    for expected in (one, other_one, None):  # both stages two wait
+        assert next_run(queue, by_id, running) == expected
+        if expected:
+            queue.remove(expected)
+            running.append(expected)
+    assert next_run(queue, by_id, [one]) == other_two  # the other stage one is finished
+    assert next_run([two], {two: by_id[two]}, []) == two  # not in this batch: it carries out stage one itself
 
 
 def test_the_last_words_of_a_failed_run_are_its_error(tmp_path):

@@ -119,6 +119,18 @@ def test_jitter_changes_colors_by_factors_and_no_label(tiny_config):
         assert all(0.5 <= factor <= 1.5 for factor in draw.jitter)
 
 
+def test_answers_go_with_their_image_and_ids_with_their_pixels(tiny_config):
+    plain, rng = pictures(), np.random.default_rng(0)
+    answers = rng.random((6, 5, 3)) < 0.5
+    pairs = Pairs(plain.images, ids=plain.ids, answers=answers)
+    batch, draws = one_batch(tiny_config(**FULL), pairs=pairs)
+    with_target, _ = one_batch(tiny_config(**FULL))
+    assert batch.y is None and torch.equal(batch.ids, with_target.ids) and torch.equal(batch.x, with_target.x)
+    assert batch.answers.tolist() == answers[[draw.index for draw in draws]].tolist()
+    answers[[0, 2, 3]] = False
+    assert pairs.trainable().tolist() == [1, 4, 5]
+
+
 FULL = {"augment_scale_min": 0.5, "augment_scale_max": 2.0, "augment_jitter": 0.4, "batch_size": 4}
 
 

@@ -38,6 +38,15 @@ def test_every_value_stands_in_the_file(name):
         ({"superpixel_levels": 99}, "levels is 99, but must be a whole number from 2 to 12"),
         ({"model": "../x"}, "model is '../x', but a name has only letters"),
         ({"strategy_options": {"nu": float("nan")}}, "strategy_options is {'nu': nan}, but can hold only"),
+        (
+            {"labeling": "weak", "supervision": "full_dominant"},
+            "'full_dominant', which no weak label is part of; write labeling: dom",
+        ),
+        ({"stage": 2}, "stage is 2, but only the sets of classes of weak labels leave something for it to decide; write labeling"),
+        ({"loss_single": 0.0, "loss_merged": 0.0, "loss_prototypical": 0.0}, "are all 0, so nothing is learned; raise one"),
+        ({"pseudo_scales": []}, "pseudo_scales is [], but must be numbers above 0, such as [1.0]"),
+        ({"head_factor": 10.0}, "head_factor is 10.0, but small_unet has no backbone to learn slower; write 1.0"),
+        ({"temperature": 0.0}, "greater than 0"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_rule_and_remedy(change, sentence):
@@ -109,6 +118,29 @@ def test_random_has_one_id_whatever_the_aggregation():
     a, b = (RunConfig.from_yaml("toy", strategy="random", aggregate=how) for how in ("mean", "max"))
     assert a.run_id == b.run_id and "random-dominant" in a.run_id
     assert RunConfig.from_yaml("toy", supervision="full_masks", strategy="oreal").run_id.startswith("toy-small_unet-full_masks-")
+
+
+def test_what_a_run_does_not_use_is_not_in_its_id():
+    def ids(base, *changes):
+        return [RunConfig.from_yaml("toy", **base | change).run_id for change in ({}, *changes)]
+
+    weak = ({"label_trim": 0}, {"undefined": "keep"}, {"loss_merged": 1.0})
+    two = ({"stage_two_learning_rate": 0.1}, {"pseudo_scales": [0.5, 1.0]}, {"pseudo_flip": True})
+    cut, temperature = {"click_cut": "order"}, {"temperature": 1.0}
+    assert len(set(ids({}, *weak, *two, cut, temperature))) == 1  # dominant labels, a linear classifier
+    assert len(set(ids({"labeling": "weak"}, *two, temperature))) == 1
+    assert len(set(ids({"labeling": "weak"}, *weak, cut, {"stage": 2}, {"classifier": "cosine"}))) == 7
+    assert len(set(ids({"labeling": "weak", "strategy": "bvsb"}, cut))) == 1  # only OREAL asks by class
+    assert len(set(ids({"labeling": "weak", "stage": 2, "classifier": "cosine"}, *weak, *two, cut, temperature))) == 9
+
+
+def test_stage_two_knows_its_stage_one():
+    weak = {"labeling": "weak", "classifier": "cosine", "keep_weights": "last"}
+    two = RunConfig.from_yaml("toy", **weak, stage=2, pseudo_flip=True, stage_two_learning_rate=0.1)
+    assert two.stage_one.run_id == RunConfig.from_yaml("toy", **weak).run_id != two.run_id
+    assert "-oreal-max-weak-s0-" in two.stage_one.run_id and "-oreal-max-weak2-s0-" in two.run_id
+    assert two.stage_one.keep_weights == "all" and (two.stage_two_rate, two.stage_one.learning_rate) == (0.1, 0.004)
+    assert two.model_copy(update={"stage_two_learning_rate": None}).stage_two_rate == 0.004
 
 
 def test_a_config_is_frozen():

@@ -19,7 +19,7 @@ ROWS = [
     "train stage_two",
     "loop",
     "results",
-    "figures views dominant_labels",
+    "figures views dominant_labels weak_table",
     "describe",
     "batch __main__",
 ]

@@ -252,7 +252,7 @@ def test_weights_are_kept_as_asked(go, keep, left):
 
 def test_the_weights_of_a_step_give_its_number(go, tiny, tiny_config):
     steps, folder = go(keep_weights="all")
-    setting, model = open_setting(tiny_config(), tiny), loop.build_model("small_unet", 8).to(memory_format=torch.channels_last)
+    setting, model = open_setting(tiny_config(), tiny), loop.network(tiny_config(), 8).to(memory_format=torch.channels_last)
     for s in steps:
         model.load_state_dict(folder.weights(s.step))
         for which, value in ((tiny.split["test"], s.miou), (setting.val, s.val_miou)):
@@ -277,7 +277,7 @@ def test_done_says_where_the_numbers_come_from(go, tiny_config):
 def test_a_finished_run_is_read_not_computed(go, monkeypatch):
     first = go()
     before = {p.name: p.read_bytes() for p in first[1].path.iterdir()}
-    for name in ("open_setting", "build_model", "check_model", "fit"):
+    for name in ("open_setting", "network", "check_model", "fit"):
         monkeypatch.setattr(loop, name, lambda *a, **k: pytest.fail("computed"))
     again = go(dataset=None)
     assert again[0] == first[0] and {p.name: p.read_bytes() for p in first[1].path.iterdir()} == before

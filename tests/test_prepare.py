@@ -18,6 +18,7 @@ from oreal_lib.data.store import ARRAYS
 from oreal_lib.oracle import class_votes
 from oreal_lib.superpixels import SuperpixelRecipe, superpixels
 from oreal_lib.types import Ragged
+from oreal_lib.weak_labels import classes_present
 
 GRID = SuperpixelRecipe(method="grid", count=12)
 
@@ -75,9 +76,12 @@ def test_superpixels_are_cut_at_native_size_and_follow_by_the_nearest_pixel(tmp_
     cut = superpixels(image, recipe)
     assert np.array_equal(dataset.superpixels.maps[1], cut[1::2, 1::2])  # half the size: the nearest of 2x2 is the lower right
     assert np.array_equal(dataset.votes[48:96], class_votes(mask, cut, 48, 2)) and not dataset.vanished.any()
+    assert np.array_equal(dataset.present[48:96], classes_present(mask, cut, 48, 2))
     assert dataset.truth.shape == (5, 12, 16) and np.array_equal(dataset.native_truth[2], mask)
     working = open_store(make(tmp_path, small(opened=partial(block, 24, 32)), replace(recipe, at="working"), height=12, width=16))
     assert np.array_equal(working.votes[48:96], class_votes(working.truth[2], working.superpixels.maps[1], 48, 2))
+    all_seen = open_store(make(tmp_path, small(opened=partial(block, 24, 32)), recipe, trim=0)).present[48:96]
+    assert np.array_equal(all_seen[:, :2], class_votes(mask, cut, 48, 2)[:, :2] > 0)
 
 
 def test_superpixels_that_vanish_are_counted_and_in_nothing_else(tmp_path):
@@ -90,6 +94,7 @@ def test_superpixels_that_vanish_are_counted_and_in_nothing_else(tmp_path):
     _, mask = block(24, 32, Item("0", "g", "train"))
     left = mask.ravel()[np.arange(24 * 32).reshape(24, 32)[1::2, 1::2].ravel()]  # the class of each one that is left
     assert np.array_equal(dataset.votes[:192].argmax(1), left) and (dataset.votes.sum(1) == 1).all()
+    assert np.array_equal(dataset.present, dataset.votes > 0)
     assert "1,728 of 2,304 superpixels have no pixel at working size and are never asked" in lines[-1]
 
 

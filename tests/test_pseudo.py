@@ -7,7 +7,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from oreal_lib.pseudo import _Upsampled, pooled, pseudo_labels, quality
+from oreal_lib.pseudo import _Upsampled, pooled, prototypes, pseudo_labels, quality
 from oreal_lib.types import IGNORE
 
 V = IGNORE
@@ -51,6 +51,12 @@ def test_nearest_decides_the_class_but_any_prototype_lets_in():
 def test_the_prototype_is_the_surest_pixel_at_temperature_1():
     logits = torch.tensor([[1.0, 0.6, 0, 0], [0.0, 0, 0, 0], [0.0, -9, 0, 0]])[:, None]  # at 0.1 the first would be surer
     assert row_of_pixels(angles(0, 90, 80, -10), logits, [0, 0, 1, 1], {0: [0]}) == [0, 0, 0, V]
+
+
+def test_the_first_of_pixels_equally_sure_is_the_prototype():
+    logits = np.array([[1, 0.6, 0, 1], [0, 0, 0, 0], [0, -9, 0, 0]], np.float32)
+    assert prototypes(logits, np.array([7, 8, 10, 11]), np.array([0, 1, 2])).tolist() == [8, 8, 10]
+    assert prototypes(logits[:, [0, 3]], np.array([7, 11]), np.array([0])).tolist() == [7]
 
 
 def test_two_classes_with_one_prototype_give_the_lower():
@@ -151,15 +157,16 @@ def test_shapes_that_do_not_fit_are_refused():
 
 
 def test_quality_by_hand():
-    ids, asked = np.array([[0, 0, 0, 1, 1, 1, 1, 1]]), np.array([True, False])
-    truth = np.array([[0, 1, V, 0, 0, 1, V, 1]], np.uint8)
-    pseudo = np.array([[0, 0, 1, 0, 1, 1, 1, V]], np.uint8)
-    one = quality(pseudo, truth, ids, asked)
-    assert one["inside_accuracy"] == 1 / 2 and one["expansion_accuracy"] == 2 / 3 and one["expansion_share"] == 4 / 8
-    none = quality(np.full_like(pseudo, V), truth, ids, asked)
-    assert isnan(none["inside_accuracy"]) and none["expansion_share"] == 0
-    both = pooled([one, one, none])
-    assert (both["inside_accuracy"], both["expansion_accuracy"], both["expansion_share"]) == (1 / 2, 2 / 3, 1 / 3)
+    ids, named = np.array([[0, 0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2]]), np.array([1, 0, 2])
+    truth = np.array([[0, 1, V, 0, 0, 1, V, 1, 0, 0, 1, 1, 1]], np.uint8)
+    pseudo = np.array([[0, 0, 1, 0, 1, 1, 1, V, 0, 1, 1, 1, 1]], np.uint8)
+    one = quality(pseudo, truth, ids, named)
+    assert one["inside_accuracy"] == 5 / 7 and one["expansion_accuracy"] == 2 / 3 and one["expansion_share"] == 4 / 13
+    assert one["several_accuracy"] == 4 / 5 and one["several_dominant"] == 3 / 5  # a single label would be 1
+    none = quality(np.full_like(pseudo, V), truth, ids, named)
+    assert isnan(none["inside_accuracy"]) and isnan(none["several_accuracy"]) and none["expansion_share"] == 0
+    both = pooled([one, one, quality(pseudo[:, :8], truth[:, :8], ids[:, :8], named[:2])])
+    assert both["inside_accuracy"] == 11 / 16 and both["several_accuracy"] == 4 / 5 and both["expansion_share"] == 12 / 34
     assert pooled([one]) == one
     with pytest.raises(ValueError, match="no image to pool"):
         pooled([])

@@ -55,8 +55,8 @@ def die():
 
 def reached(runs_dir, kind, path):
     """True the first time that this point of this step is reached in all attempts together; it is then on the list."""
-    done = next(runs_dir.glob("*/steps.jsonl"), None)
-    point = f"step {1 + (len(done.read_text().splitlines()) if done else 0)}: {kind} {Path(path).name}"
+    done = sum(len(file.read_text().splitlines()) for file in runs_dir.glob("*/steps.jsonl"))
+    point = f"step {1 + done}: {kind} {Path(path).name}"
     file = runs_dir / "points.txt"
     before = file.read_text().splitlines() if file.exists() else []
     file.write_text("\n".join([*before, point][: len(before) + (point not in before)]))

@@ -123,6 +123,51 @@ def test_the_returned_weights_have_the_returned_miou_and_learn(train_it):
     assert miou(evaluate(model, val, 2)[0]) == fitted.val_miou > max(0.95, before)
 
 
+@pytest.mark.parametrize("optimizer, decays", [("adam", False), ("adamw", True)])
+def test_the_optimizer_is_the_one_named(tiny_config, optimizer, decays):
+    """AdamW shrinks a weight that has no gradient; Adam leaves it alone but for the decay in its gradient's direction."""
+    model = net()
+    made = train.equip(model, tiny_config(optimizer=optimizer, weight_decay=0.1, learning_rate=0.01))[1]
+    weight = model[0].weight.detach().clone()
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    made.step()
+    shrunk = torch.allclose(model[0].weight, weight * (1 - 0.01 * 0.1), rtol=1e-6, atol=0)
+    assert shrunk == decays
+
+
+def test_the_rate_falls_as_a_power_to_its_floor():
+    rates = [train.learning_rate(0.1, p / 10, "poly") for p in range(10)]
+    assert rates == [pytest.approx(0.1 * (1 - p / 10) ** 0.9) for p in range(10)] and rates[0] == 0.1
+    assert train.learning_rate(0.1, 0.999999, "poly") == 1e-6 and train.learning_rate(0.1, 0.9, "constant") == 0.1
+
+
+def test_every_step_has_its_rate_and_the_backbone_learns_slower(monkeypatch, tiny_config):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.backbone, self.head = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)
+
+        def forward(self, x):
+            return self.head(self.backbone(x))
+
+    model, seen = nn.Module(), []
+    model.net = Net()
+    model.forward = model.net.forward
+    config = tiny_config(model="deeplabv3plus_resnet18", head_factor=10.0, schedule="poly", learning_rate=0.001, patience=9)
+    step = torch.optim.Adam.step
+
+    def noting(self, *args, **kwargs):
+        seen.append([(g["lr"], sum(p.numel() for p in g["params"])) for g in self.param_groups])
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", noting)
+    fit(model, scenes(6), scenes(3, 1), config, (0, 1), max_epochs=3)
+    poly = [0.001 * (1 - i / 6) ** 0.9 for i in range(6)]  # two steps an epoch
+    assert [[rate for rate, _ in groups] for groups in seen] == [pytest.approx([rate, 10 * rate]) for rate in poly]
+    assert [size for _, size in seen[0]] == [16, 10]  # backbone, head
+
+
 def test_training_is_a_function_of_its_arguments(train_it, tmp_path):
     torch.manual_seed(1)
     first = train_it(net(), checkpoint_seconds=60.0)

@@ -1,10 +1,16 @@
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from oreal_lib import loop
+from oreal_lib import figures, loop
 from oreal_lib.config import RunConfig
+from oreal_lib.run_folder import RunFolder
 from oreal_lib.setting import open_setting
-from oreal_lib.views import mean_and_max, selections
+from oreal_lib.types import IGNORE
+from oreal_lib.views import _richest, mean_and_max, pseudo_labeled, selections
+from oreal_lib.weak_labels import classes_present
 
 
 def test_the_pair_differs_only_in_mean_and_max():
@@ -44,3 +50,80 @@ def test_a_view_shows_what_the_two_runs_asked(tiny, tiny_config, tmp_path, monke
 def test_a_run_that_is_not_there_is_named(tiny_config, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no query of step 2 .*; run it first"):
         selections(tiny_config(), tiny_config(), runs_dir=tmp_path)
+
+
+def test_the_richest_answers_come_first_and_no_image_twice_while_there_are_others():
+    count, size, image = np.array([1, 3, 2, 3, 0, 2]), np.array([9, 4, 5, 6, 9, 7]), np.array([0, 0, 0, 0, 1, 1])
+    assert _richest(count, size, image).tolist() == [3, 5, 1, 2, 0]
+
+
+def with_a_band_of_void(dataset):
+    truth, maps = np.array(dataset.truth), dataset.superpixels.maps
+    truth[:, 12:20] = IGNORE
+    train, n, n_classes = dataset.split["train"], np.diff(dataset.superpixels.offset), len(dataset.classes)
+    present = [classes_present(truth[i], ids, k, n_classes, trim=1) for i, ids, k in zip(train, maps, n, strict=True)]
+    return replace(dataset, truth=truth, present=np.concatenate(present))
+
+
+@pytest.mark.parametrize("undefined", ["drop", "keep"])
+def test_a_view_shows_what_stage_two_made_of_an_answer(undefined, tiny, tiny_config, tmp_path, monkeypatch):
+    data, weak = with_a_band_of_void(tiny), {"labeling": "weak", "classifier": "cosine", "undefined": undefined, "label_trim": 1}
+    config = tiny_config(**weak, stage=2, steps=2, query_size=24, max_epochs=3)
+    list(loop.run(config, tmp_path, data, report=lambda text: None))
+    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: data)
+    setting, folder = open_setting(config), RunFolder(tmp_path / config.run_id)
+    offset, answers = setting.superpixels.offset, setting.oracle.answers
+    asked = np.concatenate([q.ids for q in folder.queries().values()])
+    asked = asked[answers[asked].any(axis=1)]
+    views = pseudo_labeled(config, 2, 99, tmp_path)
+    assert len(views) == len(asked) and any(len(data.classes) in v["named"] for v in views) == (undefined == "keep")
+    reached = 0
+    for v in views:
+        i, k = setting.pool.tolist().index(data.names.index(v["name"])), v["superpixel"]
+        own, stored = v["ids"] == k, folder.pseudo(2)[i]
+        assert v["image"].shape == (*own.shape, 3) and v["truth"].shape == v["pseudo"].shape == own.shape
+        assert v["named"].tolist() == np.flatnonzero(answers[offset[i] + k]).tolist()
+        assert own[tuple(v["prototypes"].T)].all()
+        assert v["pseudo"][own].tolist() == stored[setting.superpixels.maps[i] == k].tolist()
+        around = (v["pseudo"] != IGNORE) & ~own
+        assert set(v["pseudo"][around]) <= set(v["named"]) and not np.isin(offset[i] + v["ids"][around], asked).any()
+        reached += around.sum()
+    assert reached > 0
+    with pytest.raises(FileNotFoundError, match=r"has no pseudo labels of step 1 .*keep_weights: all"):
+        pseudo_labeled(config, 1, runs_dir=tmp_path)
+
+
+def test_only_stage_two_has_pseudo_labels(tiny_config, tmp_path):
+    with pytest.raises(ValueError, match="stage is 1, but only a run of stage two has pseudo labels"):
+        pseudo_labeled(tiny_config(labeling="weak"), 1, runs_dir=tmp_path)
+
+
+def test_pseudo_labels_are_strong_inside_pale_around_and_nowhere_else():
+    truth = np.array([[0, 0, 1, 1, 1], [0, 0, 1, 1, IGNORE]], np.uint8)
+    view = {
+        "image": np.full((2, 5, 3), 100, np.uint8),
+        "truth": truth,
+        "ids": np.array([[4, 0, 0, 1, 2], [4, 0, 0, 1, 2]]),
+        "superpixel": 0,
+        "named": np.array([0, 1]),
+        "prototypes": np.array([[0, 1], [1, 2]]),
+        "pseudo": np.array([[IGNORE, 0, 1, 1, IGNORE], [IGNORE, 0, 0, 0, IGNORE]], np.uint8),
+        "classes": ("sky", "road", "car"),
+        "name": "hand made",
+    }
+    fig, axes = plt.subplots(1, 4)
+    figures.draw_pseudo_labels(view, axes)
+    answer, pseudo = (np.asarray(ax.images[0].get_array()) for ax in axes[1:3])
+    scale = answer.shape[0] // 2
+    sky, road, _ = (tuple(color) for color in figures.class_palette(3))
+    assert {tuple(c) for c in answer[:, scale : 3 * scale].reshape(-1, 3)} == {sky, road}  # somewhere in it, not where
+    middle = pseudo[scale // 2 :: scale, scale // 2 :: scale].astype(int)  # each pixel once
+    assert tuple(middle[0, 1]) == sky and tuple(middle[0, 2]) == road
+    gray = middle[0, 0]
+    assert len(set(gray)) == 1 and (middle[:, 4] == gray).all()
+    assert np.allclose(middle[0, 3], 0.6 * np.array(road) + 0.4 * gray, atol=1)
+    assert "75 % right inside, 50 % around" in axes[2].get_title() and "sky, road" in axes[1].get_title()
+    marked = [(line.get_xdata()[0] // scale, line.get_ydata()[0] // scale) for line in axes[0].lines if len(line.get_xdata())]
+    assert marked == [(1, 0), (2, 1)]
+    assert [t.get_text() for t in axes[3].get_legend().get_texts()] == ["sky", "road", "void"]
+    plt.close(fig)
