@@ -202,3 +202,23 @@ def test_snakemake_finds_the_finished_runs_and_makes_what_is_missing(place, repo
     )
     assert done.returncode == 0, done.stderr
     assert "rule run" not in done.stderr.replace("localrule run", "rule run"), "a finished run was started again"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the workflow's shell lines are POSIX")
+def test_one_snakemake_target_makes_table_4_from_runs_of_both_stages(place, batch):
+    """Stage two comes after its stage one, each an execution of its notebook; the runs of dominant labels were there before."""
+    weak = {"labeling": "weak", "strategy": "bvsb", "aggregate": "max", "classifier": "cosine", "stage": [1, 2]}
+    grid = {"base": "toy", "set": TINY, "runs": [*RUNS, weak], "reports": ["23_table4_weak_labels"]}
+    (place / "params" / "tiny_weak.yaml").write_text(yaml.safe_dump(grid))
+    done = python(place, "-m", "snakemake", "-s", "workflow/Snakefile", "--config", "grid=tiny_weak", "--cores", "2")
+    assert done.returncode == 0, done.stderr
+    text = (place / "figures" / "tiny_weak_weak_labels.md").read_text(encoding="utf-8")
+    assert "| BvSB | 1 | not run | " in text and "| OREAL | 2 | not run | not run |" in text and "76.5 - 76.6" in text
+    one, two = (next((place / "runs").glob(f"*-bvsb-max-{name}-s0-*")) for name in ("weak", "weak2"))
+    notebook = nbformat.read(two / "run.ipynb", as_version=4)
+    assert all(c.execution_count for c in notebook.cells if c.cell_type == "code")
+    steps = [[json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()] for folder in (one, two)]
+    assert [s["clicks"] for s in steps[0]] == [s["clicks"] for s in steps[1]] and 0 < steps[1][1]["pseudo"]["inside_accuracy"] <= 1
+    assert (two / "pseudo_step2.npz").stat().st_size > 1000
+    for name in ("labelings", "pseudo_quality"):
+        assert (place / "figures" / f"tiny_weak_{name}.png").stat().st_size > 10_000
