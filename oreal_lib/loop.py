@@ -24,10 +24,10 @@ from .predict import choose_device, evaluate, predict
 from .run_folder import RunFolder
 from .scores import predicted_class
 from .setting import Report, Setting, border_share, network, open_setting
-from .stage_two import pseudo_labels_of, quality_of
+from .stage_two import pseudo_labeled, query_of_stage_one
 from .strategies import STRATEGIES
 from .train import fit, half_precision
-from .types import Dataset, Labels, Query, Ragged, StepResult, some
+from .types import Dataset, Labels, Query, StepResult, some
 from .weak_labels import buy
 
 
@@ -123,17 +123,6 @@ def _finish_stage_one(config: RunConfig, folder: RunFolder, dataset: Dataset | N
                     pass
 
 
-def _query_of_stage_one(first: RunFolder, step: int, saved: Query | None) -> Query:
-    """What stage one asked in `step`; ValueError if stage two was begun with something else."""
-    query = first.queries(finished=step)[step]
-    if saved is not None and not np.array_equal(saved.ids, query.ids):
-        raise ValueError(
-            f"{first.path} asked something else in step {step} when this stage two was begun; it was computed anew since then: "
-            "move the folder of stage two away and start it again"
-        )
-    return query
-
-
 def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, device: torch.device, report: Report) -> StepResult:
     n_classes = len(setting.dataset.classes)
     with torch.random.fork_rng(devices=[]):
@@ -152,7 +141,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
             labels = setting.oracle.answer(labels, queries[t].ids, t)
         query = queries.get(step)
         if first is not None:
-            query = _query_of_stage_one(first, step, query)
+            query = query_of_stage_one(first, step, query)
             folder.save_queries(queries | {step: query})
         elif query is None:
             initial = {k: v.clone() for k, v in model.state_dict().items()}
@@ -167,7 +156,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
     query_seconds, clock = time.monotonic() - clock, time.monotonic()
 
     if first is not None:
-        train, quality = _pseudo_labeled(config, setting, folder, labels, model, first.weights(step), step, report)
+        train, quality = pseudo_labeled(config, setting, folder, labels, model, first.weights(step), step)
     elif config.supervision == "full_masks":
         train = Pairs(some(setting.dataset.images, setting.pool), some(setting.dataset.truth, setting.pool))
     else:
@@ -224,29 +213,6 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         speed=speed,
         pseudo=quality,
     )
-
-
-def _pseudo_labeled(
-    config: RunConfig,
-    setting: Setting,
-    folder: RunFolder,
-    labels: Labels,
-    model: torch.nn.Module,
-    weights: dict[str, torch.Tensor],
-    step: int,
-    report: Report,
-) -> tuple[Pairs, dict[str, float | None]]:
-    """The images of the pool with the pseudo labels that the network of stage one makes of what was bought, and how right
-    they are. `model` is left with the weights it came with."""
-    maps = folder.pseudo(step)
-    if maps is None:
-        initial = {k: v.clone() for k, v in model.state_dict().items()}
-        model.load_state_dict(weights)
-        maps = Ragged(tuple(pseudo_labels_of(model, setting, labels, config)))
-        model.load_state_dict(initial)
-        folder.save_pseudo(step, maps)
-    quality = quality_of(maps, setting, labels)
-    return Pairs(some(setting.dataset.images, setting.pool), maps), quality
 
 
 def _ask(config: RunConfig, setting: Setting, labels: Labels, model: torch.nn.Module, step: int, report: Report) -> Query:

@@ -11,11 +11,24 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .batches import Pairs
 from .config import RunConfig
 from .predict import device_of, to_input
 from .pseudo import pooled, pseudo_labels, quality
+from .run_folder import RunFolder
 from .setting import Setting
-from .types import IGNORE, Labels, Pictures
+from .types import IGNORE, Labels, Pictures, Query, Ragged, some
+
+
+def query_of_stage_one(first: RunFolder, step: int, saved: Query | None) -> Query:
+    """What stage one asked in `step`; ValueError if stage two was begun with something else."""
+    query = first.queries(finished=step)[step]
+    if saved is not None and not np.array_equal(saved.ids, query.ids):
+        raise ValueError(
+            f"{first.path} asked something else in step {step} when this stage two was begun; it was computed anew since then: "
+            "move the folder of stage two away and start it again"
+        )
+    return query
 
 
 @torch.no_grad()
@@ -54,6 +67,28 @@ def pseudo_labels_of(model: nn.Module, setting: Setting, labels: Labels, config:
             yield pseudo_labels(features, logits, ids, present, _of_image(setting, labels.asked_in, i) > 0, covered)
         else:
             yield np.full(ids.shape, IGNORE, np.uint8)
+
+
+def pseudo_labeled(
+    config: RunConfig,
+    setting: Setting,
+    folder: RunFolder,
+    labels: Labels,
+    model: nn.Module,
+    weights: dict[str, torch.Tensor],
+    step: int,
+) -> tuple[Pairs, dict[str, float | None]]:
+    """The images of the pool with the pseudo labels that the network of stage one makes of what was bought, and how right
+    they are. `model` is left with the weights it came with."""
+    maps = folder.pseudo(step)
+    if maps is None:
+        initial = {k: v.clone() for k, v in model.state_dict().items()}
+        model.load_state_dict(weights)
+        maps = Ragged(tuple(pseudo_labels_of(model, setting, labels, config)))
+        model.load_state_dict(initial)
+        folder.save_pseudo(step, maps)
+    quality = quality_of(maps, setting, labels)
+    return Pairs(some(setting.dataset.images, setting.pool), maps), quality
 
 
 def quality_of(pseudo: Pictures, setting: Setting, labels: Labels) -> dict[str, float | None]:
