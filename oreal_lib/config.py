@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .aggregate import parse_how
-from .parameter_file import ConfigError, read_yaml
+from .parameter_file import ConfigError, explain, read_yaml
 from .superpixels import SuperpixelRecipe
 
 PROTOCOL = 1  # raise it when the same values would give other results: run ids change and nothing old is reused
@@ -183,7 +182,7 @@ class RunConfig(BaseModel):
         except ValidationError as error:
             errors = error.errors()
         missing = [str(e["loc"][0]) for e in errors if e["type"] == "missing"]
-        texts = [_explain(e, cls) for e in errors if e["type"] != "missing"]
+        texts = [explain(e, cls.model_fields) for e in errors if e["type"] != "missing"]
         if len(missing) == 1:
             texts.append(f"parameter {missing[0]!r} is missing; add it, for example from params/toy.yaml")
         elif missing:
@@ -261,28 +260,3 @@ class RunConfig(BaseModel):
     def keeps_undefined(self) -> bool:
         """Whether the network has one output more than there are classes, the last for void."""
         return self.labeling == "weak" and self.undefined == "keep"
-
-
-def _explain(error: Any, cls: type[BaseModel]) -> str:
-    """One sentence for one pydantic error: value, rule, remedy."""
-    key = str(error["loc"][0]) if error["loc"] else ""
-    value, kind = error["input"], error["type"]
-    if kind == "extra_forbidden":
-        close = difflib.get_close_matches(key, cls.model_fields, n=1)
-        return f"unknown parameter {key!r} = {value!r}" + (f"; did you mean {close[0]!r}?" if close else "; remove it")
-    if kind == "value_error":
-        return str(error["ctx"]["error"])
-    if kind == "string_pattern_mismatch":
-        return f"{key} is {value!r}, but a name has only letters, digits, '_', '-' and '.'; choose one that exists"
-    text = f"{key} is {value!r} ({type(value).__name__}), but: {error['msg'][0].lower()}{error['msg'][1:]}"
-    if not isinstance(value, str) or kind not in ("float_type", "int_type"):
-        return f"{text}; change it"
-    try:
-        number = float(value)
-        whole = str(int(number))  # infinity and NaN are no numbers to suggest
-    except (ValueError, OverflowError):
-        return f"{text}; write a number"
-    if "e" not in value.lower():
-        return f"{text}; remove the quotes"
-    exact = next(t for digits in range(1, 17) if float(t := f"{number:.{digits}e}") == number)
-    return f"{text}; YAML reads {value} as text, write {exact if kind == 'float_type' else whole} without quotes"

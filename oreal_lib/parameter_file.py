@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +63,28 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
         raise ConfigError(
             f"{where} is not valid YAML in line {mark.line + 1}, column {mark.column + 1}: {problem}; {remedy}"
         ) from None
+
+
+def explain(error: Mapping[str, Any], known: Iterable[str]) -> str:
+    """One sentence for one error of a pydantic model whose fields are `known`: value, rule, remedy."""
+    key = str(error["loc"][0]) if error["loc"] else ""
+    value, kind = error["input"], error["type"]
+    if kind == "extra_forbidden":
+        close = difflib.get_close_matches(key, known, n=1)
+        return f"unknown parameter {key!r} = {value!r}" + (f"; did you mean {close[0]!r}?" if close else "; remove it")
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    if kind == "string_pattern_mismatch":
+        return f"{key} is {value!r}, but a name has only letters, digits, '_', '-' and '.'; choose one that exists"
+    text = f"{key} is {value!r} ({type(value).__name__}), but: {error['msg'][0].lower()}{error['msg'][1:]}"
+    if not isinstance(value, str) or kind not in ("float_type", "int_type"):
+        return f"{text}; change it"
+    try:
+        number = float(value)
+        whole = str(int(number))  # infinity and NaN are no numbers to suggest
+    except (ValueError, OverflowError):
+        return f"{text}; write a number"
+    if "e" not in value.lower():
+        return f"{text}; remove the quotes"
+    exact = next(t for digits in range(1, 17) if float(t := f"{number:.{digits}e}") == number)
+    return f"{text}; YAML reads {value} as text, write {exact if kind == 'float_type' else whole} without quotes"
