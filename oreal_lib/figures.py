@@ -244,14 +244,20 @@ def draw_pseudo_quality(quality: pd.DataFrame, ax: Axes, value: str) -> Axes:
         {
             "inside_accuracy": "right inside asked superpixels",
             "several_accuracy": "right where several classes were named",
+            "several_dominant": "one label per superpixel would be right there",
+            "several_gain": "where several classes were named:\nright, more than one label could be",
             "expansion_accuracy": "right in the expansion",
             "expansion_share": "size of the expansion",
         }[value],
         fontsize="medium",
     )
-    ax.set_ylabel("% of the pool's pixels" if value == "expansion_share" else "% of the pseudo labels there")
+    units = {"expansion_share": "% of the pool's pixels", "several_gain": "points"}
+    ax.set_ylabel(units.get(value, "% of the pseudo labels there"))
+    if value in units:
+        ax.axhline(0, color="black", lw=1)
     ax.set_xlabel("step")
     ax.set_xticks(sorted(quality["step"].unique()))
-    ax.set_ylim(max(0, ax.get_ylim()[0]), min(100, ax.get_ylim()[1]), auto=None)  # axes that share y can still grow
+    low, high = ax.get_ylim()
+    ax.set_ylim(low if value == "several_gain" else max(0, low), min(100, high))
     ax.grid(alpha=0.3)
     return ax

@@ -24,6 +24,7 @@ QUALITY = {  # of stage_two.quality_of
     "inside_accuracy": "right inside asked superpixels",
     "several_accuracy": "right where several classes were named",
     "several_dominant": "one label per superpixel would be right there",
+    "several_gain": "difference (points)",
     "expansion_accuracy": "right in the expansion",
     "expansion_share": "size of the expansion",
 }
@@ -196,7 +197,7 @@ def gains_markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
 
 
 def pseudo_quality(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per column and step of stage 2, in percent: the values of QUALITY as <value>_mean, <value>_sd (sample) and
+    """One row per column and step of stage 2, in percent: the values of QUALITY (several_gain: points, accuracy - dominant) as <value>_mean, <value>_sd (sample) and
     <value>_n, over the seeds in which it is defined (nothing can be right in an expansion of no pixel); and n, all seeds.
 
     The accuracies are of the pseudo labels where the truth is a class; the size is of the pool's pixels.
@@ -207,8 +208,10 @@ def pseudo_quality(frame: pd.DataFrame) -> pd.DataFrame:
     for column in _in_order(two["column"]):
         for step, mine in two[two["column"] == column].groupby("step"):
             row = {"column": column, "step": step, "n": len(mine)}
+            known_of = pd.DataFrame(list(mine["pseudo"]), columns=[v for v in QUALITY if v != "several_gain"], dtype=float)
+            known_of["several_gain"] = known_of["several_accuracy"] - known_of["several_dominant"]
             for value in QUALITY:
-                known = 100 * pd.Series([p.get(value) for p in mine["pseudo"]], dtype=float).dropna()
+                known = 100 * known_of[value].dropna()
                 row |= {f"{value}_mean": known.mean(), f"{value}_sd": known.std(ddof=1), f"{value}_n": len(known)}
             rows.append(row)
     return pd.DataFrame(rows, columns=["column", "step", "n", *(f"{v}_{k}" for v in QUALITY for k in ("mean", "sd", "n"))])
@@ -226,22 +229,24 @@ def pseudo_markdown(quality: pd.DataFrame, frame: pd.DataFrame) -> str:
             cells.append(cell(row[f"{value}_mean"], row[f"{value}_sd"]) + some)
         lines.append(_row([title(row["column"]), *cells, str(int(row["n"]))]))
     ranges = []
-    for value, name in QUALITY.items():
+    for value in ("several_gain", "expansion_accuracy", "expansion_share"):
         known = quality[f"{value}_mean"].dropna()
-        ranges.append(f"{name} {known.min():.1f} to {known.max():.1f} %" if len(known) else f"{name} unknown")
+        signed = "+" if value == "several_gain" else ""
+        shown = f"{known.min():{signed}.1f} to {known.max():{signed}.1f}" if len(known) else "unknown"
+        ranges.append(f"{QUALITY[value]} {shown}")
     text = f"Over all {quality['step'].nunique()} steps and strategies: {', '.join(ranges)}."
     unit = "Percent of the pseudo labels there whose truth is a class; the size in percent of the pool's pixels."
     return "\n".join([f"*{source_line(frame[frame['labeling'] == STAGES[2]])}*", "", *lines, "", f"{text} {unit}"]) + "\n"
 
 
-def to_draw(frame: pd.DataFrame, wanted: Sequence[str] = ("random", "oreal max")) -> list[str]:
-    """At most two columns to draw over all labelings: those wanted, if run in all three; else the first that were; else the
+def to_draw(frame: pd.DataFrame, wanted: Sequence[str] = ("random", "bvsb max", "oreal max")) -> list[str]:
+    """At most three columns to draw over all labelings: those wanted, if run in all three; else the first that were; else the
     first with weak labels."""
     _check(frame)
     active = frame[~frame["column"].str.startswith("full_")]
     weak = _in_order(active.loc[active["labeling"] != "dominant", "column"])
     whole = [c for c in weak if active.loc[active["column"] == c, "labeling"].nunique() == 1 + len(STAGES)]
-    return [c for c in wanted if c in whole] or whole[:2] or weak[:2]
+    return [c for c in wanted if c in whole] or whole[:3] or weak[:3]
 
 
 def _in_order(columns: Iterable[str]) -> list[str]:
