@@ -27,6 +27,7 @@ from .paths import figures_root, home, runs_root
 from .predict import choose_device
 from .results import find, publish, title
 from .run_folder import RunFolder
+from .stage_two import check_networks
 from .strategies import check
 
 
@@ -144,6 +145,9 @@ def refuse(configs: Sequence[RunConfig], runs_dir: Path) -> None:
                 check_inputs(folder, seen[reads], print)
                 if config.stage == 2:
                     check_inputs(RunFolder(runs_dir / config.stage_one.run_id), seen[reads], print)
+            if config.stage == 2 and folder.done is None:
+                first = RunFolder(runs_dir / config.stage_one.run_id)
+                check_networks(first, len(first.steps()))
         except (KeyError, ValueError, OSError) as error:
             reason = error.args[0] if isinstance(error, KeyError) else error
             raise ConfigError(f"nothing was started, because run {config.run_id} cannot work: {reason}") from None
@@ -159,7 +163,8 @@ def _work(config: RunConfig) -> float:
 
 
 def _say(config: RunConfig, text: str, began: float) -> None:
-    print(f"[{time.monotonic() - began:5.0f} s] {title(config.column):36s} seed {config.seed} {text}", flush=True)
+    weak = f", weak labels, stage {config.stage}" if config.labeling == "weak" else ""
+    print(f"[{time.monotonic() - began:5.0f} s] {title(config.column) + weak:36s} seed {config.seed} {text}", flush=True)
 
 
 def stop(processes: list[subprocess.Popen]) -> None:

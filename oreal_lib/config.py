@@ -134,7 +134,8 @@ class RunConfig(BaseModel):
             raise ValueError("aggregate is 'vote', which counts classes; choose mean, max, top_*, quantile_* or power_*")
         if (self.query_size is None) == (self.query_share is None):
             raise ValueError(
-                "give exactly one of query_size (superpixels per step) and query_share (share of the pool), the other null"
+                f"query_size is {self.query_size} and query_share {self.query_share}, but exactly one decides how much is asked per "
+                "step (superpixels, with weak labels clicks; or their share of the pool's superpixels); set the other to null"
             )
         if (self.height is None) != (self.width is None):
             raise ValueError(f"height is {self.height}, width is {self.width}; give both, or null for both (the native size)")
@@ -151,6 +152,11 @@ class RunConfig(BaseModel):
         if self.labeling == "weak" and self.supervision != "active":
             raise ValueError(
                 f"supervision is {self.supervision!r}, which no weak label is part of; write labeling: dominant for this run"
+            )
+        if self.classifier == "cosine" and self.model.startswith("segmenter"):
+            raise ValueError(
+                f"classifier is 'cosine', but {self.model} compares vectors of length 1 already; write classifier: linear, or take "
+                "another model"
             )
         if self.stage == 2 and self.labeling != "weak":
             raise ValueError(

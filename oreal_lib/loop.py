@@ -24,7 +24,7 @@ from .predict import choose_device, evaluate, predict
 from .run_folder import RunFolder
 from .scores import predicted_class
 from .setting import Report, Setting, border_share, network, open_setting
-from .stage_two import pseudo_labeled, query_of_stage_one
+from .stage_two import check_networks, pseudo_labeled, query_of_stage_one
 from .strategies import STRATEGIES
 from .train import fit, half_precision
 from .types import Dataset, Labels, Query, StepResult, some
@@ -111,16 +111,10 @@ def _finish_stage_one(config: RunConfig, folder: RunFolder, dataset: Dataset | N
         report(f"[{config.run_id}] stage one comes first: {first.path.name}; if another process computes it, this one waits")
     with filelock.FileLock(first.path / "run.lock"):
         check_inputs(first, inputs or {}, report)
-        for finished in (len(first.steps()), config.steps):  # before the rest of it is computed, and afterwards
-            for step in range(1, finished + 1):
-                if not (file := first.path / f"weights_step{step}.safetensors").exists():
-                    raise FileNotFoundError(
-                        f"stage two needs the network of every step of stage one, but {file} is not there; move the folder "
-                        f"{first.path.name} away and start again with keep_weights: all"
-                    )
-            if first.done is None:
-                for _ in _run(config.stage_one, first, dataset, report):
-                    pass
+        check_networks(first, len(first.steps()))  # before the rest of it is computed
+        if first.done is None:
+            for _ in _run(config.stage_one, first, dataset, report):
+                pass
 
 
 def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, device: torch.device, report: Report) -> StepResult:

@@ -76,6 +76,8 @@ def explain(error: Mapping[str, Any], known: Iterable[str]) -> str:
         return str(error["ctx"]["error"])
     if kind == "string_pattern_mismatch":
         return f"{key} is {value!r}, but a name has only letters, digits, '_', '-' and '.'; choose one that exists"
+    if kind == "list_type":
+        return f"{key} is {value!r}, but must be a list; write [{value}] (in the runs or grid of a grid file, [[{value}]])"
     text = f"{key} is {value!r} ({type(value).__name__}), but: {error['msg'][0].lower()}{error['msg'][1:]}"
     if not isinstance(value, str) or kind not in ("float_type", "int_type"):
         return f"{text}; change it"

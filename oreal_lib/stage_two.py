@@ -20,6 +20,16 @@ from .setting import Setting
 from .types import IGNORE, Labels, Pictures, Query, Ragged, some
 
 
+def check_networks(first: RunFolder, steps: int) -> None:
+    """FileNotFoundError if stage one has not kept the network of each of its first `steps` steps."""
+    for step in range(1, steps + 1):
+        if not (file := first.path / f"weights_step{step}.safetensors").exists():
+            raise FileNotFoundError(
+                f"stage two needs the network of every step of stage one, but {file} is not there (keep_weights: last?); move the "
+                f"folder {first.path.name} away and start again: stage one is then trained anew and keeps them"
+            )
+
+
 def query_of_stage_one(first: RunFolder, step: int, saved: Query | None) -> Query:
     """What stage one asked in `step`; ValueError if stage two was begun with something else."""
     query = first.queries(finished=step)[step]

@@ -90,8 +90,8 @@ def pseudo_labeled(config: RunConfig, step: int, n: int = 3, runs_dir: Path | st
     stored = folder.pseudo(step)
     if stored is None:
         raise FileNotFoundError(
-            f"run {config.run_id} has no pseudo labels of step {step} in {root}; run it first (those before the last step are "
-            "kept only with keep_weights: all)"
+            f"run {config.run_id} has no pseudo labels of step {step} in {root}; run it first, or if it is finished, move its "
+            "folder away and run it again with keep_weights: all"
         )
     setting = open_setting(config, report=lambda text: None)
     superpixels, labels = setting.superpixels, setting.no_labels

@@ -111,12 +111,14 @@ def table4_markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
         lines.append(_row([title(key[0]), str(key[1]), *ours, ", ".join(map(str, dict.fromkeys(n))), *printed]))
     lines += [
         "",
-        f"AuALC in percent of full supervision B, mean ± sample standard deviation over at most {frame['seed'].nunique()} seeds "
-        "(n). Random has nothing to aggregate, so it has one value. The average is over both stages without random.",
+        "AuALC in percent of full supervision B, mean ± sample standard deviation over seeds (n). "
+        "Random has nothing to aggregate, so it has one value. The average is over both stages without random.",
     ]
     strange = [name for name in frame["dataset"].unique() if name not in PAPER]
     if strange:
         lines += ["", f"Ours is another data set ({', '.join(strange)}) than the paper's: compare signs and orders, not numbers."]
+    if not (frame["column"] == "full_dominant").any():
+        lines += ["", "Full supervision B was not run, so there is no AuALC (-); add `- {supervision: full_dominant}` to the grid."]
     counts = {row[f"{how}_n"] for key, row in summary.iterrows() if key != AVERAGE for how in ("by_mean", "by_max")} - {0}
     if len(counts) > 1:
         lines += ["", "The rows have different numbers of seeds, so their means are not comparable; finish the runs."]

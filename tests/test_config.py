@@ -26,7 +26,7 @@ def test_every_value_stands_in_the_file(name):
         ({"strategy": "orael"}, "strategy is 'orael'"),
         ({"aggregate": "median"}, "choose mean, max, top_"),
         ({"aggregate": "vote"}, "which counts classes"),
-        ({"query_size": 10}, "exactly one of query_size"),
+        ({"query_size": 10}, "exactly one decides how much is asked"),
         ({"val_share": 1.0}, "less than 1"),
         ({"augment_scale_min": 2.0}, "swap them"),
         ({"learning_rate": "1.25e-4"}, "write 1.25e-04 without quotes"),
@@ -47,6 +47,15 @@ def test_every_value_stands_in_the_file(name):
         ({"pseudo_scales": []}, "pseudo_scales is [], but must be numbers above 0, such as [1.0]"),
         ({"head_factor": 10.0}, "head_factor is 10.0, but small_unet has no backbone to learn slower; write 1.0"),
         ({"temperature": 0.0}, "greater than 0"),
+        (
+            {"classifier": "cosine", "model": "segmenter_small"},
+            "segmenter_small compares vectors of length 1 already; write classifier",
+        ),
+        (
+            {"pseudo_scales": 1.0},
+            "pseudo_scales is 1.0, but must be a list; write [1.0] (in the runs or grid of a grid file, [[1.0]])",
+        ),
+        ({"query_size": 5000}, "query_size is 5000 and query_share 0.02, but exactly one decides how much is asked per step"),
     ],
 )
 def test_a_wrong_value_is_told_with_its_rule_and_remedy(change, sentence):

@@ -10,7 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from oreal_lib import atomic, loop
+from oreal_lib.batch import refuse
 from oreal_lib.models import NormalizeAndPad, build_model
+from oreal_lib.parameter_file import ConfigError
 from oreal_lib.predict import evaluate
 from oreal_lib.pseudo import pseudo_labels
 from oreal_lib.run_folder import RunFolder
@@ -176,17 +178,22 @@ def test_a_finished_stage_one_is_not_computed_again(go, monkeypatch):
 
 def test_stage_two_without_the_networks_of_stage_one_says_what_to_do(go):
     go(keep_weights="last")
-    with pytest.raises(FileNotFoundError, match=r"needs the network of every step.*weights_step1.*with keep_weights: all"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"needs the network of every step.*weights_step1.*move the folder .*: stage one is then trained anew and keeps them",
+    ):
         go(stage=2)
 
 
-def test_a_stage_one_that_threw_networks_away_is_told_before_the_rest_of_it_is_computed(go, monkeypatch):
+def test_a_stage_one_that_threw_networks_away_is_told_before_the_rest_of_it_is_computed(go, tiny_config, tmp_path, monkeypatch):
     save = RunFolder.save_steps
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(RunFolder, "save_steps", lambda self, steps: stop_after(2, save, self, steps))
         go(keep_weights="last")
     monkeypatch.setattr(loop, "fit", lambda *a, **k: pytest.fail("trained"))
-    with pytest.raises(FileNotFoundError, match=r"weights_step1.*is not there; move the folder"):
+    with pytest.raises(ConfigError, match=r"nothing was started, because run .*weak2.* cannot work: stage two needs the network"):
+        refuse((tiny_config(**WEAK, stage=2),), tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"weights_step1.*is not there .*; move the folder"):
         go(stage=2)
 
 

@@ -134,7 +134,9 @@ def test_pseudo_labels_are_judged_over_the_seeds_that_have_any(frame):
         [80, 80]
     )
     text = weak_table.pseudo_markdown(quality, changed)
-    assert table(text)[2:] == [["OREAL max", "80.0 ± 14.1", "60.0 ± 14.1", "60.0 ± 0.0", "0.0 ± 14.1", "80.0 (n = 1)", "5.0 ± 7.1", "2"]]
+    assert table(text)[2:] == [
+        ["OREAL max", "80.0 ± 14.1", "60.0 ± 14.1", "60.0 ± 0.0", "0.0 ± 14.1", "80.0 (n = 1)", "5.0 ± 7.1", "2"]
+    ]
     assert "difference (points) +0.0 to +10.0" in text and "size of the expansion 5.0 to 10.0" in text
 
 
