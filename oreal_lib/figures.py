@@ -245,7 +245,7 @@ def draw_pseudo_quality(quality: pd.DataFrame, ax: Axes, value: str) -> Axes:
             "inside_accuracy": "right inside asked superpixels",
             "several_accuracy": "right where several classes were named",
             "several_dominant": "one label per superpixel would be right there",
-            "several_gain": "where several classes were named:\nright, more than one label could be",
+            "several_gain": "where several classes were named:\nright, above what one label could be",
             "expansion_accuracy": "right in the expansion",
             "expansion_share": "size of the expansion",
         }[value],
