@@ -163,7 +163,7 @@ def _work(config: RunConfig) -> float:
 
 
 def _say(config: RunConfig, text: str, began: float) -> None:
-    weak = f", weak labels, stage {config.stage}" if config.labeling == "weak" else ""
+    weak = f", {config.labeling} labels, stage {config.stage}" if config.labeling == "weak" or config.stage == 2 else ""
     print(f"[{time.monotonic() - began:5.0f} s] {title(config.column) + weak:36s} seed {config.seed} {text}", flush=True)
 
 

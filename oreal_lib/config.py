@@ -19,7 +19,7 @@ PROTOCOL = 1  # raise it when the same values would give other results: run ids 
 # Where and how a run is computed, not what it computes: left out of the run id.
 MACHINE_FIELDS = ("data_root", "device", "threads", "workers", "loaders", "compile", "keep_weights", "checkpoint_seconds")
 
-# Used only with weak labels, and of these only in stage two: left out of the run id of the other runs.
+# Used only with weak labels, or only in stage two: left out of the run id of the other runs.
 WEAK_FIELDS = ("label_trim", "undefined", "click_cut", "loss_single", "loss_merged", "loss_prototypical")
 STAGE_TWO_FIELDS = ("stage", "stage_two_learning_rate", "pseudo_scales", "pseudo_flip")
 
@@ -158,9 +158,9 @@ class RunConfig(BaseModel):
                 f"classifier is 'cosine', but {self.model} compares vectors of length 1 already; write classifier: linear, or take "
                 "another model"
             )
-        if self.stage == 2 and self.labeling != "weak":
+        if self.stage == 2 and self.supervision != "active":
             raise ValueError(
-                "stage is 2, but only the sets of classes of weak labels leave something for it to decide; write labeling: weak"
+                f"stage is 2, but supervision is {self.supervision!r}, which asks nothing and leaves nothing to decide; write stage: 1"
             )
         if not self.loss_single + self.loss_merged + self.loss_prototypical:
             raise ValueError("loss_single, loss_merged and loss_prototypical are all 0, so nothing is learned; raise one")
@@ -246,10 +246,11 @@ class RunConfig(BaseModel):
 
     def _unused(self) -> tuple[str, ...]:
         """Fields that decide nothing here, whatever their value."""
+        unused = STAGE_TWO_FIELDS * (self.stage == 1)
         if self.labeling == "dominant":
-            unused = WEAK_FIELDS + STAGE_TWO_FIELDS
-        else:
-            unused = STAGE_TWO_FIELDS * (self.stage == 1) + ("click_cut",) * (self.strategy != "oreal")
+            unused += WEAK_FIELDS
+        elif self.strategy != "oreal":
+            unused += ("click_cut",)
         return unused + ("temperature",) * (self.classifier == "linear")
 
     @property

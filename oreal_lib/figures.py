@@ -33,8 +33,9 @@ STRATEGY_COLORS = {
 
 LABELINGS = {  # of a frame -> color, line, name
     "dominant": ("#777777", "--", "dominant labels"),
-    "weak": ("#0077bb", "-", "weak labels"),
-    "weak, stage 2": ("#cc3311", "-", "weak labels, stage 2"),
+    "dominant, stage 2": ("#777777", "-", "dominant labels, stage 2"),
+    "weak": ("#0077bb", "--", "weak labels"),
+    "weak, stage 2": ("#0077bb", "-", "weak labels, stage 2"),
 }
 
 

@@ -48,8 +48,8 @@ def find(config: RunConfig, runs_dir: Path | str | None = None) -> RunFolder | N
 
 
 def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd.DataFrame:
-    """One row per finished run and step: the fields of StepResult, and run_id, column, labeling ("dominant", "weak", or
-    "weak, stage 2"), seed, device, imbalance, and classes and labels of done.json (see `label_cost`).
+    """One row per finished run and step: the fields of StepResult, and run_id, column, labeling ("dominant" or "weak",
+    and ", stage 2"), seed, device, imbalance, and classes and labels of done.json (see `label_cost`).
 
     Runs that are not finished have no rows; compare with `configs` to see which.
     """

@@ -18,6 +18,8 @@ DIFFERENCES = {
     "weak - dominant": ("weak", "dominant"),
     "stage 2 - stage 1": ("weak, stage 2", "weak"),
     "stage 2 - dominant": ("weak, stage 2", "dominant"),
+    "stage 2 of dominant - dominant": ("dominant, stage 2", "dominant"),
+    "stage 2 - stage 2 of dominant": ("weak, stage 2", "dominant, stage 2"),
 }
 GAINS = {"aualc": "AuALC", "miou": "last mIoU"}  # of results.per_run
 QUALITY = {  # of stage_two.quality_of
@@ -242,12 +244,12 @@ def pseudo_markdown(quality: pd.DataFrame, frame: pd.DataFrame) -> str:
 
 
 def to_draw(frame: pd.DataFrame, wanted: Sequence[str] = ("random", "bvsb max", "oreal max")) -> list[str]:
-    """At most three columns to draw over all labelings: those wanted, if run in all three; else the first that were; else the
-    first with weak labels."""
+    """At most three columns to draw: those wanted, if run with dominant labels and with weak ones in both stages; else the
+    first that were; else the first with weak labels."""
     _check(frame)
     active = frame[~frame["column"].str.startswith("full_")]
     weak = _in_order(active.loc[active["labeling"] != "dominant", "column"])
-    whole = [c for c in weak if active.loc[active["column"] == c, "labeling"].nunique() == 1 + len(STAGES)]
+    whole = [c for c in weak if {"dominant", *STAGES.values()} <= set(active.loc[active["column"] == c, "labeling"])]
     return [c for c in wanted if c in whole] or whole[:3] or weak[:3]
 
 

@@ -42,7 +42,7 @@ def test_every_value_stands_in_the_file(name):
             {"labeling": "weak", "supervision": "full_dominant"},
             "'full_dominant', which no weak label is part of; write labeling: dom",
         ),
-        ({"stage": 2}, "stage is 2, but only the sets of classes of weak labels leave something for it to decide; write labeling"),
+        ({"stage": 2, "supervision": "full_masks"}, "stage is 2, but supervision is 'full_masks', which asks nothing"),
         ({"loss_single": 0.0, "loss_merged": 0.0, "loss_prototypical": 0.0}, "are all 0, so nothing is learned; raise one"),
         ({"pseudo_scales": []}, "pseudo_scales is [], but must be numbers above 0, such as [1.0]"),
         ({"head_factor": 10.0}, "head_factor is 10.0, but small_unet has no backbone to learn slower; write 1.0"),
@@ -134,6 +134,7 @@ def test_what_a_run_does_not_use_is_not_in_its_id():
         return [RunConfig.from_yaml("toy", **base | change).run_id for change in ({}, *changes)]
 
     weak = ({"label_trim": 0}, {"undefined": "keep"}, {"loss_merged": 1.0})
+    assert len(set(ids({}, {"stage": 2}))) == 2 and len(set(ids({"stage": 2}, *weak, cut))) == 1
     two = ({"stage_two_learning_rate": 0.1}, {"pseudo_scales": [0.5, 1.0]}, {"pseudo_flip": True})
     cut, temperature = {"click_cut": "order"}, {"temperature": 1.0}
     assert len(set(ids({}, *weak, *two, cut, temperature))) == 1  # dominant labels, a linear classifier

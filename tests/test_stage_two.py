@@ -148,6 +148,17 @@ def test_stage_two_learns_from_pseudo_labels_of_the_same_query(go, tiny, monkeyp
             assert np.take_along_axis(answer, maps.astype(int)[..., None] % 8, -1)[answer.any(-1)].all()
 
 
+def test_stage_two_of_dominant_labels_keeps_them_and_labels_neighbors(go, tiny):
+    steps, second, config = go(labeling="dominant", stage=2, steps=1, keep_weights="all")
+    setting = open_setting(config, tiny)
+    labels = setting.oracle.answer(setting.no_labels, second.queries()[1].ids, 1)
+    painted, pseudo = np.asarray(setting.oracle.paint(labels, setting.superpixels)), np.stack(list(second.pseudo(1)))
+    bought = painted != IGNORE
+    assert np.array_equal(pseudo[bought], painted[bought]) and 0 < (pseudo[~bought] != IGNORE).mean() < 1
+    assert steps[0].clicks == 8 and steps[0].pseudo["several_accuracy"] is None
+    assert "-dominant2-" in second.path.name and "-dominant-s0-" in config.stage_one.run_id
+
+
 def test_the_quality_is_that_of_a_recount(go, tiny):
     steps, folder, config = go(stage=2, steps=1, keep_weights="all")
     setting = open_setting(config, tiny)
