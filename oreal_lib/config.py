@@ -23,6 +23,8 @@ MACHINE_FIELDS = ("data_root", "device", "threads", "workers", "loaders", "compi
 WEAK_FIELDS = ("label_trim", "undefined", "click_cut", "loss_single", "loss_merged", "loss_prototypical")
 STAGE_TWO_FIELDS = ("stage", "stage_two_learning_rate", "pseudo_scales", "pseudo_flip")
 
+WITHOUT_SCORES = ("random", "stratified_random")  # strategies that have nothing to aggregate
+
 NAME = r"^[\w.-]+$"  # a part of the run id, which names a folder
 
 
@@ -63,7 +65,7 @@ class RunConfig(BaseModel):
     click_cut: Literal["class", "order"] = "class"
     # the question
     supervision: Literal["active", "full_masks", "full_dominant"] = "active"
-    strategy: Literal["random", "bvsb", "revisiting_sp", "pixelbal", "cbal", "oreal"]
+    strategy: Literal["random", "bvsb", "revisiting_sp", "pixelbal", "cbal", "oreal", "stratified_random", "power_bvsb"]
     aggregate: str
     strategy_options: dict[str, Any] = {}
     steps: int = Field(ge=1)
@@ -124,7 +126,7 @@ class RunConfig(BaseModel):
             values = dict(values)
             if values.get("supervision", "active") != "active":
                 values["strategy"] = "random"
-            if values.get("strategy") == "random":
+            if values.get("strategy") in WITHOUT_SCORES:
                 values |= {"aggregate": "mean", "strategy_options": {}}
         return values
 
@@ -231,7 +233,7 @@ class RunConfig(BaseModel):
         """The strategy as a table names it: "random", "oreal max", "full_masks"."""
         if self.supervision != "active":
             return self.supervision
-        return "random" if self.strategy == "random" else f"{self.strategy} {self.aggregate}"
+        return self.strategy if self.strategy in WITHOUT_SCORES else f"{self.strategy} {self.aggregate}"
 
     @property
     def run_id(self) -> str:
@@ -257,6 +259,19 @@ class RunConfig(BaseModel):
     def stage_one(self) -> RunConfig:
         """The run that a run of stage two continues; it must keep the weights of every step, since each makes pseudo labels."""
         return self.model_copy(update={"stage": 1, "keep_weights": "all"})
+
+    @property
+    def step_one(self) -> RunConfig | None:
+        """The run of one step that all strategies of a seed begin with: step 1 is random (OREAL Sec. 4.3). None if this is it, or
+        asks nothing."""
+        if self.supervision != "active" or (self.strategy == "random" and self.steps == 1):
+            return None
+        return self.model_copy(update={"strategy": "random", "aggregate": "mean", "strategy_options": {}, "steps": 1})
+
+    @property
+    def needs(self) -> list[RunConfig]:
+        """The runs whose results this one begins with."""
+        return [c for c in (self.stage_one if self.stage == 2 else None, self.step_one) if c is not None]
 
     @property
     def stage_two_rate(self) -> float:

@@ -29,6 +29,8 @@ STRATEGY_COLORS = {
     "pixelbal": "#aa3377",
     "cbal": "#ee7733",
     "oreal": "#cc3311",
+    "stratified_random": "#222222",
+    "power_bvsb": "#33bbee",
 }
 
 LABELINGS = {  # of a frame -> color, line, name

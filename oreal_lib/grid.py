@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from typing import Any
 from .config import RunConfig
 from .parameter_file import ConfigError, parse_yaml, read_yaml
 
-KEYS = {  # of a grid file: their type, and an example
-    "base": (str, "toy"),
-    "grid": (dict, "{seed: [0, 1]}"),
-    "reports": (list, "[20_table1_aualc]"),
-    "runs": (list, "[{strategy: random}, {strategy: oreal, aggregate: [mean, max]}]"),
-    "set": (dict, "{steps: 3}"),
+KEYS = {  # of a grid file: their types, and an example
+    "data": ((str, dict), "data_sets, or data: {toy: {grid: {seed: [0, 1]}}}"),
+    "base": ((str,), "toy"),
+    "grid": ((dict, list), "{seed: [0, 1]}"),
+    "only": ((dict,), "{seed: 0}"),
+    "reports": ((list,), "[20_table1_aualc]"),
+    "runs": ((list,), "[{strategy: random}, {strategy: oreal, aggregate: [mean, max]}]"),
+    "set": ((dict,), "{steps: 3}"),
 }
 
 
@@ -23,7 +26,8 @@ KEYS = {  # of a grid file: their type, and an example
 class Grid:
     """The runs of a grid file and the report notebooks made from them.
 
-    name: stem of the file, and of the tables and figures.  configs: distinct, in the order of the file.
+    name: of its tables and figures: the file's stem, and the data set if that was chosen.  configs: distinct, in the order of
+    the file.
     """
 
     name: str
@@ -35,36 +39,91 @@ class Grid:
         """Active columns ("oreal max") in the order of the file."""
         return list(dict.fromkeys(c.column for c in self.configs if c.supervision == "active"))
 
+    @property
+    def all_runs(self) -> tuple[RunConfig, ...]:
+        """The runs, and before them those that they begin with and that no table shows."""
+        return tuple(in_order(self.configs).values())
+
+
+def in_order(configs: Iterable[RunConfig]) -> dict[str, RunConfig]:
+    """Run id -> config of the runs and of everything they need first (`RunConfig.needs`), each after what it needs."""
+    ordered: dict[str, RunConfig] = {}
+    for config in configs:
+        ordered |= {i: c for i, c in in_order(config.needs).items() if i not in ordered}
+        ordered.setdefault(config.run_id, config)
+    return ordered
+
 
 def read_grid(path: str | Path, **changes: Any) -> Grid:
-    """Expand a grid file: `base` file, `set` changes for all, `grid` axes, `runs` with one value or a list of values a key.
+    """Expand a grid file: `base` file, `set` changes for all, `grid` axes (or a list of axes, one after the other), `runs` with
+    one value or a list of values a key; of these `only` what has the values named.
 
+    "table1@voc" is the grid table1 on the data set voc: the file's `data`, a mapping or the name of a file with one, says what
+    `base` (by default the data set's own), `set`, `grid` and `only` are there.
     changes: further values for every run (such as data_root). ConfigError before anything starts if any run is wrong.
     """
-    grid = {key: value for key, value in read_yaml(path).items() if value is not None}
-    if unknown := [key for key in grid if key not in KEYS]:
-        raise ConfigError(f"{path}: unknown key {unknown[0]!r}; a grid file has {', '.join(KEYS)}")
+    path, _, chosen = str(path).rpartition("@") if "@" in str(path) else (str(path), "", "")
+    grid = _entries(path, read_yaml(path))
+    name = Path(path).stem
+    if "data" in grid:
+        among = grid.pop("data")
+        among = read_yaml(among) if isinstance(among, str) else among
+        if chosen not in among:
+            choices = ", ".join(f"{Path(path).name}@{d}" for d in among)
+            raise ConfigError(f"{path} is for several data sets, {chosen or 'none'!r} is not among them; write one of {choices}")
+        if not isinstance(among[chosen], dict):
+            raise ConfigError(f"{path}: data {chosen} is {among[chosen]!r}, but must look like {{grid: {{seed: [0, 1]}}}}")
+        there = {"base": chosen} | _entries(f"{path}: data {chosen}", among[chosen])
+        grid = grid | there | {key: grid.get(key, {}) | there.get(key, {}) for key in ("set", "only")}
+        name = f"{name}_{chosen}"
+    elif chosen:
+        raise ConfigError(f"{path}@{chosen}: {path} has no `data` to choose from; leave out @{chosen}")
     if "base" not in grid or "runs" not in grid:
         raise ConfigError(f"{path} is no grid file: it needs `base: <name>` and `runs:` with a list of entries")
-    for key, (kind, example) in KEYS.items():
-        if not isinstance(grid.setdefault(key, kind()), kind):
-            raise ConfigError(f"{path}: {key} is {grid[key]!r}, but must look like `{key}: {example}`")
     if odd := [entry for entry in grid["runs"] if not isinstance(entry, dict)]:
         raise ConfigError(f"{path}: {odd[0]!r} in runs is no run, but an entry must look like {{strategy: random}}")
     base = read_yaml(grid["base"])
     if "runs" in base:
         raise ConfigError(f"{path}: base {grid['base']!r} is a grid file itself; name a file of one run's values, such as toy")
+    cases = grid.get("grid", {})
     configs = {}
-    for axes in combinations(grid["grid"]):
+    for axes in itertools.chain.from_iterable(map(combinations, cases if isinstance(cases, list) else [cases])):
         for entry in grid["runs"]:
             for run in combinations(entry):
-                config = RunConfig.make(base | grid["set"] | changes | axes | run)
+                config = RunConfig.make(base | grid.get("set", {}) | changes | axes | run)
                 configs[config.run_id] = config
     if not configs:
         raise ConfigError(f"{path} describes no run: `runs` or a list of values in it or in `grid` is empty; add an entry")
+    configs = _only(configs, grid.get("only", {}), path)
     for run_id in {c.stage_one.run_id for c in configs.values() if c.stage == 2}.intersection(configs):
         configs[run_id] = configs[run_id].stage_one  # the same run, which keeps what stage two needs
-    return Grid(Path(path).stem, tuple(configs.values()), tuple(map(str, grid["reports"])))
+    return Grid(name, tuple(configs.values()), tuple(map(str, grid.get("reports", []))))
+
+
+def _entries(where: str, values: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a grid that are given; ConfigError if one is unknown or of another type."""
+    grid = {key: value for key, value in values.items() if value is not None}
+    if unknown := [key for key in grid if key not in KEYS]:
+        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; a grid file has {', '.join(sorted(KEYS))}")
+    for key, value in grid.items():
+        kinds, example = KEYS[key]
+        if not isinstance(value, kinds):
+            raise ConfigError(f"{where}: {key} is {value!r}, but must look like `{key}: {example}`")
+        if key == "grid" and isinstance(value, list) and (odd := [case for case in value if not isinstance(case, dict)]):
+            raise ConfigError(f"{where}: {odd[0]!r} in grid is no case, but one must look like {{seed: 0}}")
+    return grid
+
+
+def _only(configs: dict[str, RunConfig], wanted: dict[str, Any], path: str) -> dict[str, RunConfig]:
+    """The runs that have one of the values wanted of each field; ConfigError where none is left."""
+    for key, value in wanted.items():
+        if key not in RunConfig.model_fields:
+            raise ConfigError(f"{path}: `only` names {key!r}, which is no parameter of a run; see params/toy.yaml")
+        values = value if isinstance(value, list) else [value]
+        configs = {i: c for i, c in configs.items() if getattr(c, key) in values}
+        if not configs:
+            raise ConfigError(f"{path}: no run has {key} {value!r}, so `only` leaves nothing; name a value of the grid")
+    return configs
 
 
 def combinations(axes: dict[str, Any]) -> list[dict[str, Any]]:

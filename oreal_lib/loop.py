@@ -199,6 +199,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         miou=miou(whole),
         class_iou=tuple(iou),
         boundary_miou=miou(band),
+        inside_miou=miou(whole - band),
         val_miou=fitted.val_miou,
         class_counts=tuple(int(c) for c in labels.class_counts()),
         border_share=None if query is None else border_share(setting, query.ids, config.border_gap),

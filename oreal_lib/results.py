@@ -27,6 +27,8 @@ NAMES = {
     "pixelbal": "PixelBal",
     "cbal": "CBAL",
     "oreal": "OREAL",
+    "stratified_random": "random by predicted class*",  # *: not in the paper
+    "power_bvsb": "BvSB with noise*",
     "full_masks": "full supervision A (true masks)",
     "full_dominant": "full supervision B (dominant labels)",
 }

@@ -26,7 +26,7 @@ WRITTEN = (
     "checkpoint.pt",
     "done.json",
 )
-MEANS = ("miou", "boundary_miou", "val_miou")  # NaN where no class is defined, as in a test set without borders
+MEANS = ("miou", "boundary_miou", "inside_miou", "val_miou")  # NaN where no class is defined, as in a test set without borders
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The six strategies of the paper: score x aggregation x balance x selection, one sentence each.
+"""The six strategies of the paper, and two baselines: score x aggregation x balance x selection, one sentence each.
 
 A strategy is `strategy(regions, labels, budget, how, rng) -> Query`: it sees the model's predictions and the labels
 that were bought, nothing else. `how` is the aggregation ("mean", "max", or what lies between: see `aggregate.parse_how`).
@@ -96,6 +96,34 @@ def oreal(
     return top_per_class(regions(ovr_entropy, how), debt, labels.unlabeled, rng, order)
 
 
+def stratified_random(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
+    """By lot, but as many of each predicted class as of the others, as far as there are (not in the paper).
+
+    The random baseline that nnActive (Lueth et al., TMLR 2025) asks for: random alone hardly ever meets a rare class. The score
+    is minus the number of superpixels of the same predicted class that are asked before.
+    """
+    voted = regions(predicted_class, "vote")[:, 0]
+    lot = rng.permutation(np.flatnonzero(labels.unlabeled))
+    score = np.full(len(voted), -np.inf)
+    for c in np.unique(voted[lot]):
+        mine = lot[voted[lot] == c]
+        score[mine] = -np.arange(len(mine))
+    return top(score, budget, labels.unlabeled, rng)
+
+
+def power_bvsb(
+    regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator, temperature: float = 1.0
+) -> Query:
+    """BvSB times noise, so that a query is not all of one kind: the top of ln BvSB + Gumbel noise (not in the paper).
+
+    Power acquisition (Kirsch et al., TMLR 2023), the noise falling with the step t as temperature / (t - 1), as nnActive's
+    successor (TMLR 2026) has it in spirit; the rule is our choice. temperature 0 is BvSB; the score is that noisy logarithm.
+    """
+    ratio = np.maximum(regions(bvsb, how)[:, 0].astype(np.float64), np.finfo(np.float32).tiny)
+    noise = rng.gumbel(size=len(ratio)) * temperature / max(1, labels.asked_in.max())
+    return top(np.log(ratio) + noise, budget, labels.unlabeled, rng)
+
+
 STRATEGIES: dict[str, Strategy] = {
     "random": random,
     "bvsb": bvsb_top,
@@ -103,6 +131,8 @@ STRATEGIES: dict[str, Strategy] = {
     "pixelbal": pixelbal,
     "cbal": cbal,
     "oreal": oreal,
+    "stratified_random": stratified_random,
+    "power_bvsb": power_bvsb,
 }
 
 
@@ -115,7 +145,7 @@ def check(name: str, how: str, options: dict, n_classes: int = 256) -> None:
     for option in options:
         if option not in known:
             raise ValueError(f"strategy {name} has no option {option!r}; it knows: {', '.join(known) or 'none'}")
-    for option in ("nu", "lam", "max_share"):
+    for option in ("nu", "lam", "max_share", "temperature"):
         value = options.get(option, 0.0)
         if (value is not None or option != "max_share") and (type(value) not in (int, float) or not 0 <= value < np.inf):
             raise ValueError(f"strategy {name}: {option} is {value!r}, but must be a number >= 0")

@@ -6,6 +6,7 @@ Pixels are torch, superpixels are numpy.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -196,3 +197,4 @@ class StepResult:
     seconds: dict[str, float]  # by phase: query, train, test
     speed: dict[str, float] = field(default_factory=dict)  # training: images_per_s, waiting (share), peak_memory_mib
     pseudo: dict[str, float | None] = field(default_factory=dict)  # of stage two: see `stage_two.quality_of`
+    inside_miou: float = math.nan  # of the pixels that boundary_miou leaves out; NaN in records older than the field

@@ -5,11 +5,11 @@ from statistics import mean, stdev
 import pytest
 
 from oreal_lib.parameter_file import read_yaml
-from oreal_lib.strategies import STRATEGIES
 
 PAPER = read_yaml("paper")
 BACKBONES, DATA_SETS = ("resnet50", "resnet101", "vit"), ("monarch", "voc", "endovis", "cityscapes")
-ASKING = tuple(name for name in STRATEGIES if name != "random")
+STRATEGIES = ("random", "bvsb", "revisiting_sp", "pixelbal", "cbal", "oreal")
+ASKING = STRATEGIES[1:]
 ROWS = [(backbone, strategy) for backbone in BACKBONES for strategy in ASKING]
 MEAN, MAX = 0, 1
 

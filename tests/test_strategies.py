@@ -10,6 +10,7 @@ from oreal_lib.strategies import STRATEGIES, check
 from oreal_lib.types import Labels, Superpixels
 
 C, IMAGES, H, W, K = 4, 5, 12, 10, 11
+DRAWN_BY_LOT = ("random", "stratified_random", "power_bvsb")
 
 
 def pool(seed, classes=None, images=None):
@@ -73,7 +74,7 @@ def slow_scores(name, p, maps, labels, budget, how):
 
 @pytest.mark.parametrize("how", ["mean", "max"])
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("name", [n for n in STRATEGIES if n not in ("random", "oreal")])
+@pytest.mark.parametrize("name", ["bvsb", "revisiting_sp", "pixelbal", "cbal"])
 def test_strategy_takes_the_top_of_the_obvious_score(name, how, seed):
     p, maps, regions = pool(seed)
     labels = bought(IMAGES * K, seed)
@@ -146,8 +147,8 @@ def test_same_seed_same_ids_and_inputs_unchanged(ask):
 
 
 def test_shuffled_images_change_nothing_but_ties(ask):
-    if ask.name == "random":
-        return  # random is nothing but ties
+    if ask.name in DRAWN_BY_LOT:
+        return  # nothing but ties, or noise
     order = np.array([3, 0, 4, 1, 2])
     moved = (order[:, None] * K + np.arange(K)).ravel()  # new position -> old global id
     labels = bought(IMAGES * K, 2)
@@ -159,12 +160,41 @@ def test_shuffled_images_change_nothing_but_ties(ask):
 
 def test_permuted_class_numbers_change_nothing(ask):
     """OREAL by rarest_first; the counts differ, so that even its order of classes has no ties."""
+    if ask.name == "stratified_random":
+        return  # the lots are the same, but its last places go to one class or another
     order = np.array([2, 0, 3, 1])
     labels = bought(IMAGES * K, 3)
     assert len(set(labels.class_counts())) == C
     plain = ask(pool(3)[2], labels)
     again = ask(pool(3, classes=order)[2], bought(IMAGES * K, 3, classes=order))
     assert sorted(again.ids) == sorted(plain.ids)
+
+
+def test_stratified_random_asks_as_many_of_each_predicted_class_as_there_are():
+    p, maps, regions = pool(4)
+    labels = bought(IMAGES * K, 4)
+    voted = np.array([np.bincount(q.argmax(axis=0), minlength=C).argmax() for q in each_superpixel(p, maps)])
+    left = np.bincount(voted[labels.unlabeled], minlength=C)
+    drawn = [STRATEGIES["stratified_random"](regions, labels, 34, "mean", np.random.default_rng(s)).ids for s in range(30)]
+    for ids in drawn:
+        came = np.bincount(voted[ids], minlength=C)
+        full = came == left  # of a class that is used up
+        assert came.sum() == 34 and (came[~full].max(initial=0) - came[~full].min(initial=34) <= 1)
+        assert full.all() or came[full].max(initial=0) <= came[~full].max()
+    assert len(np.unique(np.concatenate(drawn))) == 40  # every unlabeled one has its chance
+
+
+def test_noise_is_gumbel_added_to_the_logarithm_and_falls_with_the_steps():
+    p, maps, regions = pool(0)
+    score = np.log(slow_scores("bvsb", p, maps, Labels.none(IMAGES * K, C), 5, "max"))
+    for last in (1, 2, 5):
+        labels = Labels(np.zeros((IMAGES * K, C), bool), np.where(np.arange(IMAGES * K) == 3, last, 0).astype(np.int16))
+        query = STRATEGIES["power_bvsb"](regions, labels, 5, "max", np.random.default_rng(7), temperature=0.5)
+        noisy = score + np.random.default_rng(7).gumbel(size=IMAGES * K) * 0.5 / last
+        noisy[3] = -np.inf
+        assert query.ids.tolist() == np.argsort(-noisy)[:5].tolist() and query.score == pytest.approx(noisy[query.ids], abs=1e-5)
+    still = STRATEGIES["power_bvsb"](regions, labels, 5, "max", np.random.default_rng(7), temperature=0)
+    assert score[still.ids] == pytest.approx(np.sort(score[np.arange(IMAGES * K) != 3])[::-1][:5], abs=1e-5)
 
 
 def test_the_config_knows_exactly_these_strategies():
