@@ -20,7 +20,7 @@ import yaml
 
 from . import atomic
 from .config import RunConfig
-from .grid import parse_changes, read_grid
+from .grid import in_order, parse_changes, read_grid
 from .inputs import Inputs, check_inputs, read_inputs
 from .parameter_file import ConfigError
 from .paths import figures_root, home, runs_root
@@ -79,8 +79,10 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
     """
     waiting = [c for c in configs if RunFolder(runs_dir / c.run_id).done is None]
     refuse(configs, runs_dir)
+    finished = len(configs) - len(waiting)
+    waiting = [c for c in in_order(waiting).values() if RunFolder(runs_dir / c.run_id).done is None]
     total = sum(_steps(c) for c in waiting)
-    print(f"{len(configs)} runs, {len(configs) - len(waiting)} finished already, {total} steps to go, {jobs} at a time", flush=True)
+    print(f"{len(configs)} runs, {finished} finished already, {total} steps to go, {jobs} at a time", flush=True)
     by_id = {c.run_id: c for c in waiting}
     said = {run_id: len(RunFolder(runs_dir / run_id).steps()) for run_id in by_id}
     work = {run_id: _work(c) for run_id, c in by_id.items()}
@@ -118,9 +120,9 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
 
 
 def next_run(queue: Sequence[str], by_id: Mapping[str, RunConfig], running: Collection[str]) -> str | None:
-    """The first run of the queue that can start now: stage two waits for its stage one; None if there is none."""
+    """The first run of the queue that can start now, which needs none that is not finished; None if there is none."""
     before = {*queue, *running}
-    return next((i for i in queue if by_id[i].stage == 1 or by_id[i].stage_one.run_id not in before), None)
+    return next((i for i in queue if not before.intersection(c.run_id for c in by_id[i].needs)), None)
 
 
 def refuse(configs: Sequence[RunConfig], runs_dir: Path) -> None:
@@ -146,15 +148,15 @@ def refuse(configs: Sequence[RunConfig], runs_dir: Path) -> None:
                 if config.stage == 2:
                     check_inputs(RunFolder(runs_dir / config.stage_one.run_id), seen[reads], print)
             if config.stage == 2 and folder.done is None:
-                first = RunFolder(runs_dir / config.stage_one.run_id)
-                check_networks(first, len(first.steps()))
+                check_networks(RunFolder(runs_dir / config.stage_one.run_id))
         except (KeyError, ValueError, OSError) as error:
             reason = error.args[0] if isinstance(error, KeyError) else error
             raise ConfigError(f"nothing was started, because run {config.run_id} cannot work: {reason}") from None
 
 
 def _steps(config: RunConfig) -> int:
-    return config.steps if config.supervision == "active" else 1
+    """Steps that the run itself computes."""
+    return config.steps - (config.step_one is not None) if config.supervision == "active" else 1
 
 
 def _work(config: RunConfig) -> float:
@@ -221,7 +223,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         changes = parse_changes(options.set)
         grid = read_grid(options.grid, **changes)
-        configs = tuple(c for c in grid.configs if options.only in (None, c.run_id))
+        configs = tuple(c for c in grid.all_runs if options.only in (None, c.run_id))
         if not configs:
             raise ConfigError(f"the grid has no run {options.only!r}; `list` shows them")
         names = tuple(r for r in grid.reports if options.only_report in (None, r))
@@ -244,7 +246,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print(config.run_id, where)
             return 0
         if options.what == "publish":
-            for folder in publish(configs, runs_dir):
+            for folder in publish(configs, runs_dir):  # with the runs they begin with
                 print(folder.relative_to(figures_root().parent))
             return 0
         if options.what == "report":

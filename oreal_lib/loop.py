@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from . import atomic, provenance
-from .aggregate import Regions
+from .ask import ask
 from .batches import Pairs
 from .config import PROTOCOL, RunConfig
 from .inputs import Inputs, check_inputs, read_inputs
@@ -20,15 +21,12 @@ from .label_cost import label_cost
 from .metrics import class_iou, miou
 from .models import check_model
 from .paths import runs_root
-from .predict import choose_device, evaluate, predict
+from .predict import choose_device, evaluate
 from .run_folder import RunFolder
-from .scores import predicted_class
 from .setting import Report, Setting, border_share, network, open_setting
 from .stage_two import check_networks, pseudo_labeled, query_of_stage_one
-from .strategies import STRATEGIES
 from .train import fit, half_precision
-from .types import Dataset, Labels, Query, StepResult, some
-from .weak_labels import buy
+from .types import Dataset, StepResult, some
 
 
 def run(
@@ -36,16 +34,30 @@ def run(
 ) -> Iterator[StepResult]:
     """Carry out one run, yielding each step's result, the finished ones of an earlier attempt first.
 
-    Killed at any instant and started again, it continues; on CPU it ends with the same queries and metrics.
+    Killed at any instant and started again, it continues; on CPU it ends with the same queries and metrics. What it begins with
+    (`RunConfig.needs`) is carried out first, in folders beside its own. A run that another process computes is waited for.
     dataset: to use instead of loading the one the config names.  report: called with one line of text at a time.
     """
     folder = RunFolder(Path(runs_dir or runs_root()) / config.run_id)
+    with _lock(folder, report):
+        yield from _run(config, folder, dataset, report)
+
+
+def _lock(folder: RunFolder, report: Report) -> AbstractContextManager:
+    """The lock of a run's folder, taken; waits, and says so, while another process has it. The system frees it when that ends,
+    be it by a kill."""
     folder.path.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder.path / "run.lock")
     try:
-        with filelock.FileLock(folder.path / "run.lock", timeout=0):
-            yield from _run(config, folder, dataset, report)
+        return lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise RuntimeError(f"run {config.run_id} is being computed by another process; wait for it, or stop it first") from None
+        report(f"run {folder.path.name} is being computed by another process; waiting until that ends")
+    try:
+        return lock.acquire()
+    except RuntimeError as error:  # filelock: waiting for ourselves would never end
+        raise RuntimeError(
+            f"run {folder.path.name} is being computed in this process already; finish that loop, or restart the kernel"
+        ) from error
 
 
 def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: Report) -> Iterator[StepResult]:
@@ -66,11 +78,15 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
     # a misspelled model or missing weights are told before the data are prepared, which can take long
     check_model(config.model, "none" if finished and config.warm_start else config.weights, config.classifier)
     if config.stage == 2:
-        _finish_stage_one(config, folder, dataset, inputs, report)
+        check_networks(RunFolder(folder.path.parent / config.stage_one.run_id))  # before anything is computed
+        _finish_first(config.stage_one, folder, dataset, inputs, report)
     setting = open_setting(config, dataset, report)
     about = {"protocol": PROTOCOL, "run_id": config.run_id, **config.values()} | ({"inputs": inputs} if inputs else {})
     atomic.write_json(folder.path / "config.json", about)
     folder.tidy(len(finished), config.keep_weights)
+    if not finished and config.step_one is not None:
+        finished.append(_copy_step_one(_finish_first(config.step_one, folder, dataset, inputs, report), folder))
+        yield finished[0]
     last = config.steps if config.supervision == "active" else 1
     for step in range(len(finished) + 1, last + 1):
         result = _step(config, setting, folder, step, device, lambda text, t=step: report(f"[{config.run_id}] step {t}: {text}"))
@@ -103,18 +119,29 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
     )
 
 
-def _finish_stage_one(config: RunConfig, folder: RunFolder, dataset: Dataset | None, inputs: Inputs | None, report: Report) -> None:
-    """Stage two begins with the queries and the network of every step of stage one: carry it out, if that was not done."""
-    first = RunFolder(folder.path.parent / config.stage_one.run_id)
-    first.path.mkdir(parents=True, exist_ok=True)
+def _finish_first(config: RunConfig, folder: RunFolder, dataset: Dataset | None, inputs: Inputs | None, report: Report) -> RunFolder:
+    """The folder of another run, carried out to its end if that was not done: what the run in `folder` begins with."""
+    first = RunFolder(folder.path.parent / config.run_id)
     if first.done is None:
-        report(f"[{config.run_id}] stage one comes first: {first.path.name}; if another process computes it, this one waits")
-    with filelock.FileLock(first.path / "run.lock"):
+        report(f"[{folder.path.name}] begins with run {config.run_id}, which comes first")
+    with _lock(first, report):
         check_inputs(first, inputs or {}, report)
-        check_networks(first, len(first.steps()))  # before the rest of it is computed
         if first.done is None:
-            for _ in _run(config.stage_one, first, dataset, report):
+            for _ in _run(config, first, dataset, report):
                 pass
+    return first
+
+
+def _copy_step_one(first: RunFolder, folder: RunFolder) -> StepResult:
+    """Step 1 of the run that all strategies of a seed begin with, as step 1 of this one, which spent no time on it."""
+    (result,) = first.steps()
+    folder.save_weights(1, first.weights(1))
+    if (pseudo := first.pseudo(1)) is not None:
+        folder.save_pseudo(1, pseudo)
+    folder.save_queries({1: first.queries(finished=1)[1]})
+    result = replace(result, seconds=dict.fromkeys(result.seconds, 0.0), from_run=first.path.name)
+    folder.save_steps([result])  # from here on the step is finished
+    return result
 
 
 def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, device: torch.device, report: Report) -> StepResult:
@@ -141,7 +168,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
             initial = {k: v.clone() for k, v in model.state_dict().items()}
             if previous is not None:
                 model.load_state_dict(previous)
-            query = _ask(config, setting, labels, model, step, report)
+            query = ask(config, setting, labels, model, step, report)
             model.load_state_dict(initial)
             folder.save_queries(queries | {step: query})
         labels = setting.oracle.answer(labels, query.ids, step)
@@ -208,32 +235,3 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         speed=speed,
         pseudo=quality,
     )
-
-
-def _ask(config: RunConfig, setting: Setting, labels: Labels, model: torch.nn.Module, step: int, report: Report) -> Query:
-    """Step 1 is random, whatever the strategy (OREAL Sec. 4.3); later steps ask what the last step's model is unsure of."""
-    rng = np.random.default_rng([config.seed, step])
-    images, outputs = some(setting.dataset.images, setting.pool), setting.oracle.answers.shape[1]
-    regions = Regions(lambda: predict(model, images, config.eval_batch_size), setting.superpixels, outputs)
-    name, how, options = (config.strategy, config.aggregate, config.strategy_options) if step > 1 else ("random", "mean", {})
-
-    def ask(labels: Labels, k: int) -> Query:
-        return STRATEGIES[name](regions, labels, k, how, rng, **options)
-
-    if config.labeling == "dominant":
-        return ask(labels, setting.query_size)
-    if config.keeps_undefined and name != "random":
-        labels = _without_undefined(labels, regions, setting.query_size)
-    query = buy(ask, setting.oracle, labels, setting.query_size, step, config.click_cut)
-    if (spent := int(setting.oracle.cost[query.ids].sum())) < setting.query_size:
-        report(f"only {spent} of {setting.query_size} clicks could be spent: nothing is left to ask")
-    return query
-
-
-def _without_undefined(labels: Labels, regions: Regions, budget: int) -> Labels:
-    """The labels, as if what the network takes for void had been asked already, where enough else is left (MulActSeg's
-    "banignore")."""
-    void = regions(predicted_class, "vote")[:, 0] == regions.n_classes - 1
-    if (labels.unlabeled & ~void).sum() < budget:
-        return labels
-    return replace(labels, asked_in=np.where(labels.unlabeled & void, -1, labels.asked_in).astype(np.int16))

@@ -20,9 +20,9 @@ from .setting import Setting
 from .types import IGNORE, Labels, Pictures, Query, Ragged, some
 
 
-def check_networks(first: RunFolder, steps: int) -> None:
-    """FileNotFoundError if stage one has not kept the network of each of its first `steps` steps."""
-    for step in range(1, steps + 1):
+def check_networks(first: RunFolder) -> None:
+    """FileNotFoundError if stage one has not kept the network of each step that it finished."""
+    for step in range(1, len(first.steps()) + 1):
         if not (file := first.path / f"weights_step{step}.safetensors").exists():
             raise FileNotFoundError(
                 f"stage two needs the network of every step of stage one, but {file} is not there (keep_weights: last?); move the "

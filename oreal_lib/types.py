@@ -198,3 +198,4 @@ class StepResult:
     speed: dict[str, float] = field(default_factory=dict)  # training: images_per_s, waiting (share), peak_memory_mib
     pseudo: dict[str, float | None] = field(default_factory=dict)  # of stage two: see `stage_two.quality_of`
     inside_miou: float = math.nan  # of the pixels that boundary_miou leaves out; NaN in records older than the field
+    from_run: str = ""  # the run that computed this step, where it was not this one: step 1 is the same for all strategies

@@ -121,12 +121,12 @@ def test_a_place_that_cannot_be_written_fails_each_run_with_the_remedy(tmp_path,
     (tmp_path / "file").write_text("")
     assert main(["run", str(grid_file(tmp_path)), "--runs-dir", str(tmp_path / "file")]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith("FAILED toy-") and line.endswith("choose another --runs-dir") for line in lines) == 6
+    assert sum(line.startswith("FAILED toy-") and line.endswith("choose another --runs-dir") for line in lines) == 8  # 6, and step 1 of 2 seeds
 
 
 def test_the_list_tells_what_is_to_do(tmp_path, capsys):
     assert main(["list", str(grid_file(tmp_path, grid={"seed": [90, 91]})), "--runs-dir", str(tmp_path)]) == 0
-    assert len([line for line in capsys.readouterr().out.splitlines() if line.endswith("to do")]) == 6
+    assert len([line for line in capsys.readouterr().out.splitlines() if line.endswith("to do")]) == 8  # 6, and step 1 of 2 seeds
 
 
 def test_a_stage_one_that_stage_two_continues_keeps_its_networks(tmp_path):

@@ -55,8 +55,9 @@ def die():
 
 def reached(runs_dir, kind, path):
     """True the first time that this point of this step is reached in all attempts together; it is then on the list."""
-    done = sum(len(file.read_text().splitlines()) for file in runs_dir.glob("*/steps.jsonl"))
-    point = f"step {1 + done}: {kind} {Path(path).name}"
+    folder, name = Path(path).parent, Path(path).name
+    done = len((folder / "steps.jsonl").read_text().splitlines()) if (folder / "steps.jsonl").exists() else 0
+    point = f"{folder.name} step {1 + done}: {kind} {name}"
     file = runs_dir / "points.txt"
     before = file.read_text().splitlines() if file.exists() else []
     file.write_text("\n".join([*before, point][: len(before) + (point not in before)]))
@@ -85,7 +86,7 @@ def kill_at_every_point(runs_dir):
             self.path, self.file = Path(path), open_(path, mode)
 
         def write(self, data):
-            if reached(runs_dir, "half written", self.path.name.split(f".{os.getpid()}")[0].removeprefix(".")):
+            if reached(runs_dir, "half written", self.path.with_name(self.path.name.split(f".{os.getpid()}")[0].removeprefix("."))):
                 self.file.write(data[: len(data) // 2])
                 self.file.flush()
                 die()
@@ -152,13 +153,18 @@ def test_killed_at_every_point_it_ends_as_if_undisturbed(twin, tiny_config, tiny
         assert attempt.exitcode in KILLED
     points = (tmp_path / "points.txt").read_text().splitlines()
     assert_same(RunFolder(tmp_path / config.run_id), twin(steps=2))
-    expected = {f"step 1: {kind} config.json" for kind in ("half written", "written")} | {"step 3: half written done.json"}
-    for t in (1, 2):
-        expected |= {f"step {t}: half written {name.format(t)}" for name in PER_STEP}
-        expected |= {f"step {t + (name == 'steps.jsonl')}: written {name.format(t)}" for name in PER_STEP}
+    own, shared = config.run_id, config.step_one.run_id
+    expected = {f"{run} step 1: {kind} config.json" for run in (own, shared) for kind in ("half written", "written")}
+    expected |= {f"{own} step 3: half written done.json", f"{shared} step 2: half written done.json"}
+    for run, t in ((shared, 1), (own, 1), (own, 2)):
+        for name in PER_STEP:
+            if name != "checkpoint.pt" or (run, t) != (own, 1):  # step 1 is copied, not trained
+                expected |= {f"{run} step {t}: half written {name.format(t)}"}
+                expected |= {f"{run} step {t + (name == 'steps.jsonl')}: written {name.format(t)}"}
     for name in ("checkpoint.pt", "weights_step1.safetensors"):
-        expected |= {f"step 3: {kind} {name}" for kind in ("not yet deleted", "deleted")}
+        expected |= {f"{own} step 3: {kind} {name}" for kind in ("not yet deleted", "deleted")}
     assert set(points) >= expected
+    assert_same(RunFolder(tmp_path / shared), RunFolder(twin(steps=2).path.parent / shared))
 
 
 PER_STEP = ("queries.npz", "checkpoint.pt", "weights_step{}.safetensors", "steps.jsonl")
@@ -182,19 +188,24 @@ def hold_the_lock(runs_dir):
         time.sleep(60)
 
 
-def test_another_process_computes_it_until_it_dies(tiny_config, tiny_store, tmp_path):
+def test_a_run_that_another_process_computes_is_waited_for_until_that_dies(tiny_config, tiny_store, tmp_path):
     config = tiny_config(steps=1)
     (tmp_path / config.run_id).mkdir()
     other = process(config.values(), str(tmp_path), str(tiny_store), hold_the_lock)
     while not (tmp_path / "held").exists():
         assert other.is_alive()
         time.sleep(0.01)
-    with pytest.raises(RuntimeError, match="is being computed by another process; wait for it, or stop it first"):
-        start(config.values(), tmp_path, tiny_store)
-    other.kill()
-    other.join()
-    start(config.values(), tmp_path, tiny_store)
-    assert RunFolder(tmp_path / config.run_id).done
+    said = []
+
+    def report(text):
+        said.append(text)
+        if "is being computed by another process; waiting until that ends" in text:
+            assert not (tmp_path / config.run_id / "config.json").exists()
+            other.kill()
+
+    list(run(config, tmp_path, open_store(tiny_store), report))
+    assert not other.is_alive() and RunFolder(tmp_path / config.run_id).done
+    assert said[0].startswith(f"run {config.run_id} is being computed")
 
 
 # no room on the disk

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from oreal_lib import atomic, loop
+from oreal_lib.ask import without_undefined
 from oreal_lib.batch import refuse
 from oreal_lib.models import NormalizeAndPad, build_model
 from oreal_lib.parameter_file import ConfigError
@@ -94,9 +95,9 @@ def test_what_the_network_takes_for_void_is_asked_last(go, tiny, tiny_config):
         return np.where(voids, 8, 0)[:, None]
 
     regions.n_classes = 9
-    left = loop._without_undefined(setting.no_labels, regions, 8)
+    left = without_undefined(setting.no_labels, regions, 8)
     assert np.array_equal(left.unlabeled, ~voids) and left.clicks == 0 and not left.class_counts().any()
-    assert loop._without_undefined(setting.no_labels, regions, 65).unlabeled.all()  # too few others: it is asked after all
+    assert without_undefined(setting.no_labels, regions, 65).unlabeled.all()  # too few others: it is asked after all
 
 
 def test_the_undefined_output_is_no_prediction(tiny, tiny_config):
@@ -220,7 +221,7 @@ def test_a_stage_one_of_other_data_is_refused(go, tiny_config):
     config = tiny_config(**WEAK, stage=2)
     second = RunFolder(first.path.parent / config.run_id)
     with pytest.raises(ValueError, match="was made from other data than those given now"):
-        loop._finish_stage_one(config, second, None, {"data": "content:those"}, print)
+        loop._finish_first(config.stage_one, second, None, {"data": "content:those"}, print)
 
 
 def test_a_stage_one_computed_anew_is_told_from_the_one_that_was_continued(go):
@@ -241,7 +242,8 @@ def test_stage_two_waits_while_another_process_computes_its_stage_one(tiny_confi
     attempts = [process(config.values() | {"pseudo_flip": flip}, str(tmp_path), str(tiny_store)) for flip in (False, True)]
     for attempt in attempts:
         attempt.join()
-    assert [attempt.exitcode for attempt in attempts] == [0, 0] and len(list(tmp_path.glob("*/done.json"))) == 3
+    assert [attempt.exitcode for attempt in attempts] == [0, 0]
+    assert len(list(tmp_path.glob("*/done.json"))) == 6  # stage one, two stages two, and the first step of each
 
 
 def test_damaged_pseudo_labels_are_named(go):
@@ -271,8 +273,10 @@ def test_killed_at_every_point_both_stages_end_as_if_undisturbed(tiny_config, ti
             a, b = killed.pseudo(t), undisturbed.pseudo(t)
             assert a is b is None or all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
     points = (tmp_path / "killed" / "points.txt").read_text().splitlines()
-    wanted = {f"step {2 + t}: {kind} pseudo_step{t}.npz" for t in (1, 2) for kind in ("half written", "written")}
-    assert set(points) >= wanted | {"step 5: deleted pseudo_step1.npz", "step 5: half written done.json"}
+    own, shared = config.run_id, config.step_one.run_id
+    wanted = {f"{run} step 1: {kind} pseudo_step1.npz" for run in (own, shared) for kind in ("half written", "written")}
+    wanted |= {f"{own} step 2: {kind} pseudo_step2.npz" for kind in ("half written", "written")}
+    assert set(points) >= wanted | {f"{own} step 3: deleted pseudo_step1.npz", f"{own} step 3: half written done.json"}
 
 
 # what the network shows of an image

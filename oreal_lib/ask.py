@@ -1,0 +1,47 @@
+"""What a run asks in a step: its strategy put to its network and its pool, within the step's budget."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from torch import nn
+
+from .aggregate import Regions
+from .config import RunConfig
+from .predict import predict
+from .scores import predicted_class
+from .setting import Report, Setting
+from .strategies import STRATEGIES
+from .types import Labels, Query, some
+from .weak_labels import buy
+
+
+def ask(config: RunConfig, setting: Setting, labels: Labels, model: nn.Module, step: int, report: Report) -> Query:
+    """The query of a step: step 1 is random, whatever the strategy (OREAL Sec. 4.3); later steps ask what `model`, that of the
+    last step, is unsure of."""
+    rng = np.random.default_rng([config.seed, step])
+    images, outputs = some(setting.dataset.images, setting.pool), setting.oracle.answers.shape[1]
+    regions = Regions(lambda: predict(model, images, config.eval_batch_size), setting.superpixels, outputs)
+    name, how, options = (config.strategy, config.aggregate, config.strategy_options) if step > 1 else ("random", "mean", {})
+
+    def once(labels: Labels, k: int) -> Query:
+        return STRATEGIES[name](regions, labels, k, how, rng, **options)
+
+    if config.labeling == "dominant":
+        return once(labels, setting.query_size)
+    if config.keeps_undefined and name != "random":
+        labels = without_undefined(labels, regions, setting.query_size)
+    query = buy(once, setting.oracle, labels, setting.query_size, step, config.click_cut)
+    if (spent := int(setting.oracle.cost[query.ids].sum())) < setting.query_size:
+        report(f"only {spent} of {setting.query_size} clicks could be spent: nothing is left to ask")
+    return query
+
+
+def without_undefined(labels: Labels, regions: Regions, budget: int) -> Labels:
+    """The labels, as if what the network takes for void had been asked already, where enough else is left (MulActSeg's
+    "banignore")."""
+    void = regions(predicted_class, "vote")[:, 0] == regions.n_classes - 1
+    if (labels.unlabeled & ~void).sum() < budget:
+        return labels
+    return replace(labels, asked_in=np.where(labels.unlabeled & void, -1, labels.asked_in).astype(np.int16))
