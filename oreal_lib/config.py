@@ -17,7 +17,7 @@ from .superpixels import SuperpixelRecipe
 PROTOCOL = 1  # raise it when the same values would give other results: run ids change and nothing old is reused
 
 # Where and how a run is computed, not what it computes: left out of the run id.
-MACHINE_FIELDS = ("data_root", "device", "threads", "workers", "loaders", "compile", "keep_weights", "checkpoint_seconds")
+MACHINE_FIELDS = ("data_root", "device", "gpu_share", "threads", "workers", "loaders", "compile", "keep_weights", "checkpoint_seconds")
 
 # Used only with weak labels, or only in stage two: left out of the run id of the other runs.
 WEAK_FIELDS = ("label_trim", "undefined", "click_cut", "loss_single", "loss_merged", "loss_prototypical")
@@ -111,6 +111,7 @@ class RunConfig(BaseModel):
     pseudo_flip: bool = False
     # machine
     device: str = "auto"
+    gpu_share: int = Field(default=1, ge=1)
     threads: int = Field(default=1, ge=1)
     workers: int | None = Field(default=None, ge=1)
     loaders: int | None = Field(default=None, ge=0)

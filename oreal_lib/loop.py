@@ -16,6 +16,7 @@ from . import atomic, provenance
 from .ask import ask
 from .batches import Pairs
 from .config import PROTOCOL, RunConfig
+from .gpu import device_of_run
 from .inputs import Inputs, check_inputs, read_inputs
 from .label_cost import label_cost
 from .metrics import class_iou, miou
@@ -62,9 +63,7 @@ def _lock(folder: RunFolder, report: Report) -> AbstractContextManager:
 
 def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: Report) -> Iterator[StepResult]:
     torch.set_num_threads(config.threads)  # bits on CPU depend on the number of threads: it is part of the run's record
-    device = choose_device(config.device)
-    if device.type == "cuda":
-        torch.set_float32_matmul_precision("high")  # TF32; on a CPU it would change bits and gain nothing
+    choose_device(config.device)  # refuses what is not there
     finished, inputs = folder.steps(), None
     if dataset is None:
         try:
@@ -87,39 +86,43 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
     if not finished and config.step_one is not None:
         finished.append(_copy_step_one(_finish_first(config.step_one, folder, dataset, inputs, report), folder))
         yield finished[0]
-    last = config.steps if config.supervision == "active" else 1
-    for step in range(len(finished) + 1, last + 1):
-        result = _step(config, setting, folder, step, device, lambda text, t=step: report(f"[{config.run_id}] step {t}: {text}"))
-        finished.append(result)
-        folder.save_steps(finished)  # from here on the step is finished
-        (folder.path / "checkpoint.pt").unlink(missing_ok=True)
-        folder.tidy(step, config.keep_weights)
-        yield result
+    with device_of_run(config.device, config.gpu_share, report) as device:  # no longer: others may wait for it
+        for step in range(len(finished) + 1, (config.steps if config.supervision == "active" else 1) + 1):
+            result = _step(config, setting, folder, step, device, lambda text, t=step: report(f"[{config.run_id}] step {t}: {text}"))
+            finished.append(result)
+            folder.save_steps(finished)  # from here on the step is finished
+            (folder.path / "checkpoint.pt").unlink(missing_ok=True)
+            folder.tidy(step, config.keep_weights)
+            yield result
     (folder.path / "checkpoint.pt").unlink(missing_ok=True)  # of a last step that was killed right after it was saved
-    atomic.write_json(
-        folder.path / "done.json",
-        {
-            "run_id": config.run_id,
-            "versions": provenance.versions(),
-            "device": provenance.device_name(device),
-            "commit": provenance.commit(),
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "precision": "bfloat16" if half_precision(config.precision, device) else "float32",
-            "pool": {
-                "images": len(setting.pool),
-                "superpixels": len(setting.superpixels),
-                "vanished": setting.vanished,
-                "query_size": setting.query_size,
-            },
-            "classes": list(setting.dataset.classes),
-            "labels": label_cost(setting.votes, config.void),
-            **({"stage_one": config.stage_one.run_id} if config.stage == 2 else {}),
-            "seconds": {k: round(sum(s.seconds[k] for s in finished), 3) for k in finished[0].seconds},
+    atomic.write_json(folder.path / "done.json", _about_run(config, setting, finished, device))
+
+
+def _about_run(config: RunConfig, setting: Setting, finished: list[StepResult], device: torch.device) -> dict:
+    """What done.json says."""
+    return {
+        "run_id": config.run_id,
+        "versions": provenance.versions(),
+        "device": provenance.device_name(device),
+        "commit": provenance.commit(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "precision": "bfloat16" if half_precision(config.precision, device) else "float32",
+        "pool": {
+            "images": len(setting.pool),
+            "superpixels": len(setting.superpixels),
+            "vanished": setting.vanished,
+            "query_size": setting.query_size,
         },
-    )
+        "classes": list(setting.dataset.classes),
+        "labels": label_cost(setting.votes, config.void),
+        **({"stage_one": config.stage_one.run_id} if config.stage == 2 else {}),
+        "seconds": {k: round(sum(s.seconds[k] for s in finished), 3) for k in finished[0].seconds},
+    }
 
 
-def _finish_first(config: RunConfig, folder: RunFolder, dataset: Dataset | None, inputs: Inputs | None, report: Report) -> RunFolder:
+def _finish_first(
+    config: RunConfig, folder: RunFolder, dataset: Dataset | None, inputs: Inputs | None, report: Report
+) -> RunFolder:
     """The folder of another run, carried out to its end if that was not done: what the run in `folder` begins with."""
     first = RunFolder(folder.path.parent / config.run_id)
     if first.done is None:
@@ -188,6 +191,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         model.load_state_dict(previous)
     full = config.supervision != "active"
     if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32; on a CPU it would change bits and gain nothing
         torch.cuda.reset_peak_memory_stats(device)
     fitted = fit(
         model,

@@ -222,7 +222,7 @@ def test_a_full_disk_at_any_write_is_told_and_costs_nothing(
     writing = []
 
     def write(path, data, write=atomic.write_bytes):
-        writing.append(f"{len(folder.steps())} {path.name}")
+        writing.append(f"{len(folder.steps())} {path.parent.name}/{path.name}")
         write(path, data)
 
     def full(*args):
@@ -239,12 +239,16 @@ def test_a_full_disk_at_any_write_is_told_and_costs_nothing(
             start(config.values(), tmp_path, tiny_store)
         except OSError as error:
             assert error.errno == code and sentence in str(error) and "start the same command again; what is finished" in str(error)
-            assert str(folder.path / refused[-1].split()[1]) in str(error)
+            assert str(tmp_path / refused[-1].split()[1]) in str(error)
             assert not list(folder.path.glob(".*")) and folder.steps()[: len(before)] == before
         else:
             break
-    assert {w.split()[1] for w in refused} == {n.format(t) for n in (*PER_STEP, "config.json", "done.json") for t in (1, 2)}
-    assert len(refused) == 12  # config.json when the run is started again after a step, too
+    own = {n.format(t) for n in (*PER_STEP, "config.json", "done.json") for t in (1, 2)}
+    shared = {n.format(1) for n in (*PER_STEP, "config.json", "done.json")}
+    assert {w.split()[1] for w in refused} == {
+        f"{r}/{n}" for r, names in ((config.run_id, own), (config.step_one.run_id, shared)) for n in names
+    }
+    assert len(refused) == 11 + 6  # config.json when the run is started again after a step, too; step 1 is copied, not trained
     monkeypatch.undo()
     assert_same(folder, twin(steps=2))
 
@@ -380,7 +384,7 @@ def test_a_damaged_done_file_is_deleted_without_repeating_a_step(stopped, monkey
 
 
 def test_the_time_of_killed_attempts_is_counted(stopped):
-    folder, go_on = stopped(1)
+    folder, go_on = stopped(2)
     spent = torch.load(folder.path / "checkpoint.pt", weights_only=True)["seconds"]
     go_on()
-    assert folder.steps()[0].seconds["train"] > spent > 0
+    assert folder.steps()[1].seconds["train"] > spent > 0

@@ -257,9 +257,11 @@ def test_damaged_pseudo_labels_are_named(go):
     assert folder.pseudo(2) is None
 
 
-def test_killed_at_every_point_both_stages_end_as_if_undisturbed(tiny_config, tiny_store, tmp_path):
+def test_stage_two_killed_at_every_point_ends_as_if_undisturbed(tiny_config, tiny_store, tmp_path):
     config = tiny_config(**WEAK | {"stage": 2, "steps": 2, "checkpoint_seconds": 0.0})
     start(config.values(), tmp_path / "twin", tiny_store)
+    first = config.stage_one  # its own kills: test_resume.py
+    start(first.values(), tmp_path / "killed", tiny_store)
     for _ in range(150):
         attempt = process(config.values(), str(tmp_path / "killed"), str(tiny_store), kill_at_every_point)
         attempt.join()
