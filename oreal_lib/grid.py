@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ KEYS = {  # of a grid file: their types, and an example
     "base": ((str,), "toy"),
     "grid": ((dict, list), "{seed: [0, 1]}"),
     "only": ((dict,), "{seed: 0}"),
+    "options": ((dict,), "{pixelbal: {nu: 6}}"),
     "reports": ((list,), "[20_table1_aualc]"),
     "runs": ((list,), "[{strategy: random}, {strategy: oreal, aggregate: [mean, max]}]"),
     "set": ((dict,), "{steps: 3}"),
@@ -56,13 +58,14 @@ def in_order(configs: Iterable[RunConfig]) -> dict[str, RunConfig]:
 
 def read_grid(path: str | Path, **changes: Any) -> Grid:
     """Expand a grid file: `base` file, `set` changes for all, `grid` axes (or a list of axes, one after the other), `runs` with
-    one value or a list of values a key; of these `only` what has the values named.
+    one value or a list of values a key, with the strategy_options that `options` has for a strategy; of these `only` what has
+    the values named.
 
     "table1@voc" is the grid table1 on the data set voc: the file's `data`, a mapping or the name of a file with one, says what
-    `base` (by default the data set's own), `set`, `grid` and `only` are there.
+    `base` (by default the data set's own) and the other keys are there; `set` and `only` add to the file's.
     changes: further values for every run (such as data_root). ConfigError before anything starts if any run is wrong.
     """
-    path, _, chosen = str(path).rpartition("@") if "@" in str(path) else (str(path), "", "")
+    path, chosen = re.fullmatch(r"(.*?)(?:@([\w-]+))?", str(path)).groups("")
     grid = _entries(path, read_yaml(path))
     name = Path(path).stem
     if "data" in grid:
@@ -85,12 +88,15 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
     base = read_yaml(grid["base"])
     if "runs" in base:
         raise ConfigError(f"{path}: base {grid['base']!r} is a grid file itself; name a file of one run's values, such as toy")
-    cases = grid.get("grid", {})
+    cases, options = grid.get("grid", {}), grid.get("options", {})
     configs = {}
     for axes in itertools.chain.from_iterable(map(combinations, cases if isinstance(cases, list) else [cases])):
         for entry in grid["runs"]:
             for run in combinations(entry):
-                config = RunConfig.make(base | grid.get("set", {}) | changes | axes | run)
+                values = base | grid.get("set", {}) | changes | axes | run
+                if "strategy_options" not in axes | run and (more := options.get(values.get("strategy"))):
+                    values |= {"strategy_options": more}
+                config = RunConfig.make(values)
                 configs[config.run_id] = config
     if not configs:
         raise ConfigError(f"{path} describes no run: `runs` or a list of values in it or in `grid` is empty; add an entry")

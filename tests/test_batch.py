@@ -11,7 +11,13 @@ from oreal_lib.grid import combinations, parse_changes, read_grid
 from oreal_lib.parameter_file import ConfigError
 from oreal_lib.paths import params_root
 
-GRIDS = sorted(p.stem for p in params_root().glob("*.yaml") if "base" in yaml.safe_load(p.read_text(encoding="utf-8")))
+FILES = {p.stem: yaml.safe_load(p.read_text(encoding="utf-8")) for p in sorted(params_root().glob("*.yaml"))}
+GRIDS = [
+    f"{name}@{data}" if data else name
+    for name, grid in FILES.items()
+    if "base" in grid or "data" in grid
+    for data in ([""] if "data" not in grid else FILES["data_sets"] if grid["data"] == "data_sets" else grid["data"])
+]
 
 
 def grid_file(tmp_path, **changes):
@@ -79,6 +85,38 @@ def test_a_wrong_grid_stops_before_anything_starts(tmp_path, change, sentence):
         read_grid(grid_file(tmp_path, **change))
 
 
+def test_a_data_set_says_what_is_particular_to_it_and_the_file_the_rest(tmp_path):
+    there = {"base": "camvid", "grid": [{"seed": 3}, {"seed": [4, 5], "steps": 2}], "set": {"patience": 1}}
+    there |= {"options": {"pixelbal": {"nu": 6}}, "only": {"seed": [3, 5]}}
+    runs = [{"strategy": "random"}, {"strategy": "pixelbal", "aggregate": "max"}]
+    path = grid_file(tmp_path, base=None, grid=None, set={"max_epochs": 7}, runs=runs, data={"mine": there, "toy": {}})
+    grid = read_grid(f"{path}@mine", max_epochs=8)
+    assert grid.name == "mine_mine" and {c.dataset for c in grid.configs} == {"camvid"}
+    assert [(c.strategy, c.seed, c.steps, c.strategy_options) for c in grid.configs] == [
+        ("random", 3, 3, {}),
+        ("pixelbal", 3, 3, {"nu": 6}),
+        ("random", 5, 2, {}),
+        ("pixelbal", 5, 2, {"nu": 6}),
+    ]
+    assert {(c.max_epochs, c.patience) for c in grid.configs} == {(8, 1)}
+    assert {c.dataset for c in read_grid(f"{path}@toy").configs} == {"toy"}
+    with pytest.raises(
+        ConfigError, match=r"for several data sets, 'voc' is not among them; write one of mine.yaml@mine, mine.yaml@toy"
+    ):
+        read_grid(f"{path}@voc")
+    with pytest.raises(ConfigError, match="has no `data` to choose from; leave out @voc"):
+        read_grid("demo@voc")
+
+
+def test_before_the_runs_of_a_grid_come_those_they_begin_with(tmp_path):
+    weak = {"labeling": "weak", "strategy": ["bvsb", "oreal"], "aggregate": "max", "stage": 2}
+    grid = read_grid(grid_file(tmp_path, grid={"seed": [0, 1]}, runs=[{"supervision": "full_masks"}, weak]))
+    ids = [c.run_id for c in grid.all_runs]
+    assert len(grid.configs) == 6 and len(ids) == len(set(ids)) == 6 + 4 + 2 + 2  # + stages one + first steps of both stages
+    for config in grid.all_runs:
+        assert all(ids.index(c.run_id) < ids.index(config.run_id) for c in config.needs)
+
+
 def test_keys_of_a_grid_without_a_value_are_empty(tmp_path):
     assert len(read_grid(grid_file(tmp_path, set=None, grid=None, reports=None)).configs) == 3
 
@@ -121,7 +159,9 @@ def test_a_place_that_cannot_be_written_fails_each_run_with_the_remedy(tmp_path,
     (tmp_path / "file").write_text("")
     assert main(["run", str(grid_file(tmp_path)), "--runs-dir", str(tmp_path / "file")]) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert sum(line.startswith("FAILED toy-") and line.endswith("choose another --runs-dir") for line in lines) == 8  # 6, and step 1 of 2 seeds
+    assert (
+        sum(line.startswith("FAILED toy-") and line.endswith("choose another --runs-dir") for line in lines) == 8
+    )  # 6, and step 1 of 2 seeds
 
 
 def test_the_list_tells_what_is_to_do(tmp_path, capsys):
