@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
+from matplotlib.figure import Figure
 from scipy import stats
 
 from . import atomic
@@ -19,6 +23,7 @@ from .provenance import versions
 from .run_folder import RunFolder
 
 RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part of a run folder that a table needs
+NETWORK = ("dataset", "model")  # columns of a frame: runs that share both share their full supervision
 
 NAMES = {
     "random": "random",
@@ -93,61 +98,100 @@ def setting_line(config: RunConfig) -> str:
     return f"{config.dataset}, {size}{model} {start}, at most {config.max_epochs} epochs per step{native}"
 
 
+def networks(frame: pd.DataFrame) -> dict[tuple[str, ...], pd.DataFrame]:
+    """The rows of each (dataset, model), in the order of `frame`: what has full supervision of its own and a table of its own."""
+    return dict(iter(frame.groupby([key for key in NETWORK if key in frame], sort=False)))
+
+
+def _by_network(one: Callable[[pd.DataFrame], pd.DataFrame], runs: pd.DataFrame, row: str) -> pd.DataFrame:
+    """The result of `one` for the runs of one network; for several, theirs with dataset and model before the index `row`."""
+    parts = {where: one(mine) for where, mine in networks(runs).items()}
+    return pd.concat(parts, names=[*NETWORK, row]) if len(parts) > 1 else next(iter(parts.values()))
+
+
 def full_score(frame: pd.DataFrame, which: str = "full_dominant", value: str = "miou") -> float:
-    """Mean over seeds of a full-supervision reference; NaN if it was not run. B ("full_dominant") is 100 % of AuALC."""
-    return float(frame.loc[frame["column"] == which, value].mean())
+    """Mean over seeds of a full-supervision reference; NaN if it was not run. B ("full_dominant") is 100 % of AuALC.
+
+    Raises ValueError for references of several data sets or models: a mean over these is the reference of none.
+    """
+    full = frame[frame["column"] == which]
+    if len(found := networks(full)) > 1:
+        names = "; ".join(", ".join(where) for where in found)
+        raise ValueError(f"{which!r} was run for {names}, but a reference is of one of these; take one of results.networks(frame)")
+    return float(full[value].mean())
 
 
 def per_run(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per active run, in percent where not said otherwise:
+    """One row per active run, with its dataset and model; in percent where not said otherwise:
 
-    aualc: area under the mIoU curve over clicks; aualc_per_pixel: over labeled pixels, on the range that all runs of the
-    seed cover. miou, boundary_miou, labeled_pixels: of the last step. to_95: labeled fraction that reaches 95 % of B, NaN
-    if none does. border_share: of the superpixels asked after the random step 1, those on a true class border.
-    imbalance (0..1) and epochs (number) of the whole run.
+    aualc: area under the mIoU curve over clicks, of the full supervision B of the same dataset and model; aualc_per_pixel:
+    over labeled pixels, on the range that all runs of the seed cover. miou, boundary_miou, inside_miou (NaN in old records),
+    labeled_pixels: of the last step. to_95: labeled fraction that reaches 95 % of B, NaN if none does. border_share: of the
+    superpixels asked after the random step 1, those on a true class border. imbalance (0..1) and epochs (number) of the whole run.
     """
+    runs = pd.DataFrame([row for mine in networks(frame).values() for row in _rows_of_one(mine)])
+    if runs.empty:
+        raise ValueError("only full supervision is finished, and a table is about the other runs; finish one of them")
+    twice = runs[runs.duplicated([key for key in (*NETWORK, "column", "seed") if key in runs], keep=False)]
+    if len(twice):
+        raise ValueError(
+            f"two runs are both {twice['column'].iloc[0]!r}, seed {twice['seed'].iloc[0]} ({', '.join(twice['run_id'])}); a table "
+            "tells runs apart by data set, model, strategy, aggregation and seed only: make one grid for each setting"
+        )
+    return runs
+
+
+def _rows_of_one(frame: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """The rows of `per_run` for the runs of one network."""
     full = full_score(frame)
+    where = {key: frame[key].iloc[0] for key in NETWORK if key in frame}
     active = frame[~frame["column"].str.startswith("full_")].sort_values("step")
-    rows = []
     for seed, same_seed in active.groupby("seed"):
         pixels = same_seed.groupby("run_id")["labeled_pixels"]
         common = np.linspace(pixels.min().max(), pixels.max().min(), 101)
         for (column, run_id), run in same_seed.groupby(["column", "run_id"]):
             last, has_area = run.iloc[-1], full > 0 and len(run) > 1
             at_common = np.interp(common, run["labeled_pixels"], run["miou"])
-            rows.append(
-                {
-                    "column": column,
-                    "seed": seed,
-                    "run_id": run_id,
-                    "aualc": aualc(run["clicks"], run["miou"], full) if has_area else np.nan,
-                    "aualc_per_pixel": aualc(common, at_common, full) if has_area and common[0] < common[-1] else np.nan,
-                    "miou": 100 * last["miou"],
-                    "boundary_miou": 100 * last["boundary_miou"],
-                    "to_95": 100 * fraction_to_reach(run["labeled_fraction"], run["miou"], 0.95 * full) if full > 0 else np.nan,
-                    "labeled_pixels": 100 * last["labeled_pixels"],
-                    "border_share": 100 * run.loc[run["step"] > 1, "border_share"].astype(float).mean(),
-                    "imbalance": last["imbalance"],
-                    "epochs": int(run["epochs"].sum()),
-                }
-            )
-    runs = pd.DataFrame(rows)
-    twice = runs[runs.duplicated(["column", "seed"], keep=False)]
-    if len(twice):
-        raise ValueError(
-            f"two runs are both {twice['column'].iloc[0]!r}, seed {twice['seed'].iloc[0]} ({', '.join(twice['run_id'])}); a table "
-            "tells runs apart by strategy, aggregation and seed only: make one grid for each setting"
-        )
-    return runs
+            yield where | {
+                "column": column,
+                "seed": seed,
+                "run_id": run_id,
+                "aualc": aualc(run["clicks"], run["miou"], full) if has_area else np.nan,
+                "aualc_per_pixel": aualc(common, at_common, full) if has_area and common[0] < common[-1] else np.nan,
+                "miou": 100 * last["miou"],
+                "boundary_miou": 100 * last["boundary_miou"],
+                "inside_miou": 100 * last.get("inside_miou", np.nan),
+                "to_95": 100 * fraction_to_reach(run["labeled_fraction"], run["miou"], 0.95 * full) if full > 0 else np.nan,
+                "labeled_pixels": 100 * last["labeled_pixels"],
+                "border_share": 100 * run.loc[run["step"] > 1, "border_share"].astype(float).mean(),
+                "imbalance": last["imbalance"],
+                "epochs": int(run["epochs"].sum()),
+            }
+
+
+def total_seconds(frame: pd.DataFrame) -> dict[str, float]:
+    """Phase ("query", "train", "test") -> seconds of all runs and steps, each counted once.
+
+    A step that was taken from another run (from_run) counts 0: its time is that run's, so load `Grid.all_runs` for a whole grid.
+    """
+    steps = frame.drop_duplicates(["run_id", "step"])
+    if "from_run" in steps:
+        steps = steps[steps["from_run"].fillna("") == ""]
+    return {phase: float(s) for phase, s in pd.DataFrame(steps["seconds"].tolist(), dtype=float).sum().items()}
 
 
 def table(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Mean and sample standard deviation over seeds of each value of `per_run`, one row per column, in the order given.
 
     Columns of the result: n, then <value>_mean and <value>_sd (NaN for n = 1), and to_95_reached, the number of runs that
-    reached 95 %: to_95 has a mean only if all did. A column without runs has n = 0.
+    reached 95 %: to_95 has a mean only if all did. A column without runs has n = 0. Of several networks each has all these
+    rows, and dataset and model stand before column in the index.
     """
-    values = [v for v in runs.columns if v not in ("column", "seed", "run_id")]
+    return _by_network(partial(_table_of_one, columns=columns), runs, "column")
+
+
+def _table_of_one(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    values = [v for v in runs.columns if v not in (*NETWORK, "column", "seed", "run_id")]
     rows = []
     for column in columns:
         mine = runs[runs["column"] == column]
@@ -159,7 +203,14 @@ def table(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def paired(runs: pd.DataFrame, value: str = "aualc", a: str = "max", b: str = "mean") -> pd.DataFrame:
-    """Differences a - b of each strategy, paired by seed: n, mean, sd, 95 % t-interval, and how many seeds favor a."""
+    """Differences a - b of each strategy, paired by seed: n, mean, sd, 95 % t-interval, and how many seeds favor a.
+
+    Of several networks each has these rows, and dataset and model stand before the strategy in the index.
+    """
+    return _by_network(partial(_paired_of_one, value=value, a=a, b=b), runs, "strategy")
+
+
+def _paired_of_one(runs: pd.DataFrame, value: str, a: str, b: str) -> pd.DataFrame:
     parts = runs["column"].str.rsplit(" ", n=1, expand=True)
     wide = runs.assign(strategy=parts[0], how=parts[1] if parts.shape[1] > 1 else None)
     wide = wide.pivot_table(index=["strategy", "seed"], columns="how", values=value)
@@ -185,7 +236,16 @@ def cell(mean: float, sd: float, digits: int = 1) -> str:
 
 
 def markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
-    """The table as readers see it, with full supervision beneath; percent, mean ± sample sd over seeds."""
+    """The table as readers see it, with full supervision beneath; percent, mean ± sample sd over seeds. One for each network."""
+    if summary.index.nlevels == 1:
+        return _markdown_of_one(summary, frame)
+    parts, sections = networks(frame), []
+    for where, mine in summary.groupby(level=list(NETWORK), sort=False):
+        sections.append(f"**{', '.join(where)}**\n\n{_markdown_of_one(mine.droplevel(list(NETWORK)), parts[where])}")
+    return "\n".join(sections)
+
+
+def _markdown_of_one(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
     shown = {
         "aualc": "AuALC",
         "aualc_per_pixel": "AuALC per pixel",
@@ -204,24 +264,34 @@ def markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
             cells = ["100 (by definition)" if which == "full_dominant" else "-", "-"]
             cells += [cell(100 * full[v].mean(), 100 * full[v].std(ddof=1)) for v in ("miou", "boundary_miou")]
             lines.append(f"| {title(which)} | " + " | ".join(cells) + f" | - | 100 | {len(full)} |")
-    if summary["n"].nunique() > 1:
+    return "\n".join([f"*{source_line(frame)}*", "", *lines, *cautions(summary["n"], frame)]) + "\n"
+
+
+def cautions(n: Iterable[int], frame: pd.DataFrame, so: str = "AuALC is too high") -> list[str]:
+    """What a reader of one network's table must be warned of: sentences, each after an empty line. n: seeds of each row.
+
+    so: what follows where full supervision B trained fewer epochs than a run.
+    """
+    lines = []
+    if len(set(n)) > 1:
         lines += ["", "The rows have different numbers of seeds, so their means are not comparable; finish the runs."]
     trained = frame.groupby("run_id")["epochs"].sum()
     reference, longest = frame[frame["column"] == "full_dominant"]["epochs"].min(), trained.max()
     if reference < longest:
         lines += [
             "",
-            f"Full supervision B trained {reference} epochs, the longest run {longest}: AuALC is too high; raise full_min_epochs.",
+            f"Full supervision B trained {reference} epochs, the longest run {longest}: {so}; raise full_min_epochs.",
         ]
-    return "\n".join([f"*{source_line(frame)}*", "", *lines]) + "\n"
+    return lines
 
 
 def paired_text(differences: pd.DataFrame, what: str = "AuALC") -> str:
     """The result of `paired` as one sentence per strategy."""
     lines = ["", f"Max minus mean, {what}, paired by seed:", ""]
-    for strategy, d in differences.iterrows():
+    for where, d in differences.iterrows():
+        name = ", ".join([*where[:-1], title(where[-1])]) if isinstance(where, tuple) else title(where)
         spread = f", 95 % interval {d['low']:+.1f} to {d['high']:+.1f}" if d["n"] > 1 else ", one seed: no spread, no evidence"
-        lines.append(f"- {title(strategy)}: {d['mean']:+.1f} (n = {int(d['n'])}, max better in {int(d['favor'])}{spread})")
+        lines.append(f"- {name}: {d['mean']:+.1f} (n = {int(d['n'])}, max better in {int(d['favor'])}{spread})")
     return "\n".join(lines) + "\n" if len(differences) else ""
 
 
@@ -244,6 +314,21 @@ def picture(name: str, frame: pd.DataFrame) -> Path:
     source = {"made_from": sorted(frame["run_id"].unique()), **{k: sorted(frame[k].unique()) for k in ("commit", "device")}}
     atomic.write_json(path.with_suffix(".json"), source | {"drawn_with": versions()})
     return path
+
+
+def save_figure(fig: Figure, name: str, frame: pd.DataFrame, dpi: float = 130) -> list[Path]:
+    """Write `figures/<name>.png` and `.svg`, and one .json beside them that names their runs; the two paths.
+
+    The same figure gives the same bytes: no date, and ids in the SVG that come from the name.
+    """
+    paths = []
+    with rc_context({"svg.hashsalt": name}):
+        for kind, metadata in (("png", {}), ("svg", {"Date": None})):
+            drawn = BytesIO()
+            fig.savefig(drawn, format=kind, dpi=dpi, metadata=metadata)
+            paths.append(picture(f"{name}.{kind}", frame))
+            atomic.write_bytes(paths[-1], drawn.getvalue())
+    return paths
 
 
 def publish(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> list[Path]:

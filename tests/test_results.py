@@ -1,7 +1,10 @@
 import json
+from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from oreal_lib import results
@@ -30,6 +33,7 @@ def finished(root, curve, pixels=0.02, **changes):
             border_share=None if full else 0.5 if t == 1 else 0.8,
             epochs=10,
             seconds={"query": 1.0, "train": 2.0, "test": 3.0},
+            inside_miou=m / 4,
         )
         for t, m in enumerate(curve, start=1)
     ]
@@ -57,6 +61,7 @@ def test_one_runs_numbers_by_hand(configs, tmp_path):
     best = runs.loc[("oreal max", 0)]
     assert best["aualc"] == pytest.approx(100 * (0.1 + 0.4 + 0.25) / (2 * 0.5))
     assert best["miou"] == pytest.approx(50) and best["boundary_miou"] == pytest.approx(25)
+    assert best["inside_miou"] == pytest.approx(12.5)
     assert best["labeled_pixels"] == pytest.approx(9) and best["border_share"] == pytest.approx(80)  # step 1 is random
     assert best["to_95"] == pytest.approx(100 * (0.04 + 0.02 * (0.475 - 0.4) / 0.1))
     assert np.isnan(runs.loc[("random", 0), "to_95"]) and best["epochs"] == 30
@@ -110,6 +115,59 @@ def test_differences_are_paired_by_seed(configs, tmp_path):
     assert "OREAL: +20.0 (n = 2, max better in 2, 95 % interval" in results.paired_text(paired)
 
 
+@pytest.fixture
+def two_networks(configs, tmp_path):
+    """The runs of `configs`, and of a second network whose full supervision B is twice as good."""
+    other = {"model": "deeplabv3plus_resnet18"}
+    more = [
+        finished(tmp_path, [1.0], supervision="full_dominant", **other),
+        finished(tmp_path, [0.2, 0.3, 0.4], aggregate="mean", **other),
+        finished(tmp_path, [0.2, 0.4, 0.5], aggregate="max", **other),
+    ]
+    return results.load([*configs, *more], tmp_path)
+
+
+def test_each_network_is_measured_by_its_own_full_supervision(two_networks, configs, tmp_path):
+    runs = results.per_run(two_networks).set_index(["dataset", "model", "column", "seed"])["aualc"]
+    assert runs["toy", "small_unet", "oreal mean", 0] == pytest.approx(60)
+    assert runs["toy", "deeplabv3plus_resnet18", "oreal mean", 0] == pytest.approx(30)
+    alone = results.per_run(results.load(configs, tmp_path))
+    assert results.per_run(two_networks).iloc[: len(alone)].equals(alone)
+    with pytest.raises(ValueError, match="'full_dominant' was run for toy, small_unet; toy, deeplabv3plus_resnet18, but"):
+        results.full_score(two_networks)
+
+
+def test_each_network_has_a_table_of_its_own(two_networks, configs, tmp_path):
+    runs, columns = results.per_run(two_networks), ["oreal mean", "oreal max"]
+    summary, first = results.table(runs, columns), results.load(configs, tmp_path)
+    assert summary.index.names == ["dataset", "model", "column"]
+    assert summary["n"].tolist() == [2, 2, 1, 1] and summary["aualc_mean"].tolist() == pytest.approx([60, 80, 30, 37.5])
+    text = results.markdown(summary, two_networks)
+    alone = results.markdown(results.table(results.per_run(first), columns), first)
+    assert text.startswith(f"**toy, small_unet**\n\n{alone}\n**toy, deeplabv3plus_resnet18**\n")
+    assert "| OREAL max | 37.5 |" in text.removeprefix(f"**toy, small_unet**\n\n{alone}")
+    paired = results.paired(runs)
+    assert paired["mean"].to_dict() == pytest.approx(
+        {("toy", "small_unet", "oreal"): 20, ("toy", "deeplabv3plus_resnet18", "oreal"): 7.5}
+    )
+    assert "- toy, deeplabv3plus_resnet18, OREAL: +7.5 (n = 1" in results.paired_text(paired)
+
+
+def test_full_supervision_alone_makes_no_table(configs, tmp_path):
+    with pytest.raises(ValueError, match="only full supervision is finished"):
+        results.per_run(results.load(configs[:2], tmp_path))
+
+
+def test_time_is_counted_once_and_where_it_was_spent():
+    """Run b has its step 1 from run a; the record of a stands there twice, as in two grids together."""
+    rows = [("a", 1, "", 4.0), ("a", 1, "", 4.0), ("b", 1, "a", 4.0), ("b", 2, "", 5.0)]
+    frame = pd.DataFrame(
+        [{"run_id": r, "step": t, "from_run": whose, "seconds": {"query": 1.0, "train": s}} for r, t, whose, s in rows]
+    )
+    assert results.total_seconds(frame) == {"query": 2.0, "train": 9.0}
+    assert results.total_seconds(frame.drop(columns="from_run")) == {"query": 3.0, "train": 13.0}
+
+
 def test_without_a_reference_there_is_no_aualc_but_a_table(configs, tmp_path):
     frame = results.load(configs[2:], tmp_path)
     assert "| random | - | - | 40.0 |" in results.markdown(results.table(results.per_run(frame), ["random"]), frame)
@@ -137,10 +195,25 @@ def test_every_file_names_its_runs(configs, tmp_path, monkeypatch):
     assert source["drawn_with"]["torch"]
 
 
+def test_a_figure_is_saved_as_png_and_svg_with_the_same_bytes_every_time(configs, tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "figures_root", lambda: tmp_path / "figures")
+    frame, written = results.load(configs, tmp_path), []
+    for _ in range(2):
+        fig = Figure(figsize=(2, 2))
+        fig.subplots().plot([0, 1], [0, 1], marker="o")  # a marker and a clip path have ids in the SVG
+        png, svg = results.save_figure(fig, "a.b_curves", frame)
+        written.append((png.read_bytes(), svg.read_bytes()))
+    assert written[0] == written[1] and (png.name, svg.name) == ("a.b_curves.png", "a.b_curves.svg")
+    with Image.open(png) as image:
+        assert image.size == (260, 260)
+    assert ElementTree.parse(svg).getroot().tag.endswith("svg") and b"dc:date" not in written[0][1]
+    assert json.loads((tmp_path / "figures/a.b_curves.json").read_text())["device"] == ["abacus"]
+
+
 def test_the_committed_figures_say_where_they_come_from():
     """Every table and picture under figures/ has its .json, and every run it names has its record, published or local."""
     root = results.figures_root()
-    made = [p for p in root.iterdir() if p.suffix in (".md", ".csv", ".png")]
+    made = [p for p in root.iterdir() if p.suffix in (".md", ".csv", ".tex", ".png", ".svg")]
     assert made
     for path in made:
         if path.suffix == ".png":
