@@ -7,6 +7,8 @@ from textwrap import fill, shorten
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
@@ -31,6 +33,11 @@ STRATEGY_COLORS = {
     "oreal": "#cc3311",
     "stratified_random": "#222222",
     "power_bvsb": "#33bbee",
+}
+
+FULL = {  # full supervision -> line, name
+    "full_dominant": (":", "all dominant labels (B)"),
+    "full_masks": ((0, (3, 1, 1, 1)), "true masks (A)"),
 }
 
 LABELINGS = {  # of a frame -> color, line, name
@@ -78,8 +85,15 @@ def draw_uncertainty(score: np.ndarray, ax: Axes, text: str = "") -> Axes:
     return ax
 
 
-def draw_selection(image: np.ndarray, ids: np.ndarray, asked: np.ndarray, ax: Axes, text: str = "", scale: int = 4) -> Axes:
-    """The image (H, W, 3), slightly dimmed, with yellow borders around the superpixels `asked` (k,) bool of the id map (H, W)."""
+def draw_selection(
+    image: np.ndarray, ids: np.ndarray, asked: np.ndarray, ax: Axes, text: str = "", scale: int = 4, gray: bool = False
+) -> Axes:
+    """The image (H, W, 3), slightly dimmed, with yellow borders around the superpixels `asked` (k,) bool of the id map (H, W).
+
+    gray: all but these in 16 shades of gray, where many pictures of one image stand side by side; keeps an SVG of them small.
+    """
+    if gray:
+        image = np.where(asked[ids][..., None], image, image.mean(axis=-1, keepdims=True) // 16 * 16 + 8).astype(np.uint8)
     chosen = np.kron(np.where(asked[ids], ids.astype(np.int64) + 1, 0), np.ones((scale, scale), np.int64))
     # enlarged, so that a border is a fine line inside the superpixel and not a fat pixel on it
     picture = np.kron(image, np.ones((scale, scale, 1), np.uint8)) * np.where(chosen[..., None] > 0, 1.0, 0.65)
@@ -87,18 +101,6 @@ def draw_selection(image: np.ndarray, ids: np.ndarray, asked: np.ndarray, ax: Ax
     border = ndimage.binary_dilation(border) & (chosen > 0)  # two of `scale` fine pixels, still inside the superpixel
     picture[border] = [int(ASKED[i : i + 2], 16) for i in (1, 3, 5)]
     return draw_image(picture.astype(np.uint8), ax, text)
-
-
-def draw_mean_vs_max(view: dict, axes: np.ndarray) -> np.ndarray:
-    """The idea of OREAL's Figure 2 in a (2, 2) array of axes: selections by mean and by max, beneath them uncertainty and truth.
-
-    view: an item of `views.selections`.
-    """
-    draw_selection(view["image"], view["ids"], view["asked"][0], axes[0, 0], f"{view['titles'][0]}: {view['asked'][0].sum()} asked")
-    draw_selection(view["image"], view["ids"], view["asked"][1], axes[0, 1], f"{view['titles'][1]}: {view['asked'][1].sum()} asked")
-    draw_uncertainty(view["uncertainty"], axes[1, 0], "pixel uncertainty (BvSB)")
-    draw_image(color_mask(view["truth"], len(view["classes"])), axes[1, 1], "truth")
-    return axes
 
 
 def draw_curves(frame: pd.DataFrame, ax: Axes, x: str = "clicks", y: str = "miou") -> Axes:
@@ -111,6 +113,36 @@ def draw_curves(frame: pd.DataFrame, ax: Axes, x: str = "clicks", y: str = "miou
     for column in _in_order(active["column"]):
         _draw_curve(active[active["column"] == column], ax, x, y, **_look(column))
     return _finish_curves(frame, ax, x, y)
+
+
+def strategies(frame: pd.DataFrame) -> list[str]:
+    """The strategies of a frame in the order of the figures, without random and full supervision, which every panel shows."""
+    active = _in_order(frame.loc[~frame["column"].str.startswith("full_"), "column"])
+    return list(dict.fromkeys(c.split()[0] for c in active if c != "random"))
+
+
+def draw_strategies(frame: pd.DataFrame, axes: np.ndarray, x: str = "clicks", y: str = "miou") -> np.ndarray:
+    """One panel for each of `strategies(frame)`: it by max and by mean against random; curves and arguments of `draw_curves`."""
+    always = frame["column"].str.startswith("full_") | (frame["column"] == "random")
+    for i, (strategy, ax) in enumerate(zip(strategies(frame), axes, strict=True)):
+        draw_curves(frame[always | (frame["column"].str.split().str[0] == strategy)], ax, x, y)
+        ax.set_title(title(strategy), fontsize="medium", color=STRATEGY_COLORS[strategy])
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))  # a narrow panel has room for few numbers
+        if i:
+            ax.set_ylabel("")
+    return axes
+
+
+def line_legend(frame: pd.DataFrame) -> list[Line2D]:
+    """Handles for a figure of `draw_strategies`: the aggregations in black, since each panel has its own color, then random and
+    full supervision."""
+    active = _in_order(frame.loc[~frame["column"].str.startswith("full_"), "column"])
+    hows = dict.fromkeys(c.partition(" ")[2] for c in active if c != "random")
+    looks = [_look(f"oreal {how}".strip()) | {"color": "black", "label": how or "no aggregation"} for how in hows]
+    looks += [_look("random")] * ("random" in active)
+    full = [{"color": "black", "ls": ls, "label": text} for which, (ls, text) in FULL.items() if which in set(frame["column"])]
+    note = [Line2D([], [], ls="", label="*: not in the paper")] * any("*" in title(c) for c in active)
+    return [Line2D([], [], marker="o", ms=3, **look) for look in looks] + [Line2D([], [], lw=1, **look) for look in full] + note
 
 
 def _in_order(columns: pd.Series) -> list[str]:
@@ -135,10 +167,7 @@ def _draw_band(at: pd.Series, mean: pd.Series, sd: pd.Series, ax: Axes, color: s
 
 
 def _finish_curves(frame: pd.DataFrame, ax: Axes, x: str, y: str) -> Axes:
-    for which, style, short in (
-        ("full_dominant", ":", "all dominant labels (B)"),
-        ("full_masks", (0, (3, 1, 1, 1)), "true masks (A)"),
-    ):
+    for which, (style, short) in FULL.items():
         value = frame.loc[frame["column"] == which, y].mean()
         if not np.isnan(value):
             ax.axhline(100 * value, ls=style, color="black", lw=1, label=short)

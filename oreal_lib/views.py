@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
+from torch import nn
 
-from .config import RunConfig
+from .config import WITHOUT_SCORES, RunConfig
 from .paths import runs_root
 from .predict import predict
 from .pseudo import neighbors_of, prototypes, pseudo_labels
 from .results import title
 from .run_folder import RunFolder
-from .scores import bvsb
-from .setting import network, open_setting
+from .scores import bvsb, ovr_entropy
+from .setting import Setting, border_share, network, open_setting
 from .stage_two import look
 from .types import IGNORE
 
@@ -33,44 +36,132 @@ def mean_and_max(configs: Sequence[RunConfig], strategy: str | None = None) -> t
     raise ValueError(f"the grid has no two runs of {what} that differ only in mean and max; add `aggregate: [mean, max]`")
 
 
-def selections(a: RunConfig, b: RunConfig, step: int = 2, n_images: int = 3, runs_dir: Path | str | None = None) -> list[dict]:
-    """Where two runs of the same seed asked in `step`, on the images in which both asked most (the smaller count decides).
+def rivals(configs: Sequence[RunConfig]) -> dict[str, list[RunConfig]]:
+    """Model -> the active runs of its first seed that ask by mean or by max. Step 1 is theirs in common, so in step 2 all of
+    them ask the same network."""
+    found: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        if config.supervision == "active" and config.strategy not in WITHOUT_SCORES and config.aggregate in ("mean", "max"):
+            mine = found.setdefault(config.model, [])
+            if not mine or mine[0].step_one.run_id == config.step_one.run_id:
+                mine.append(config)
+    return found
 
-    In step 2 both ask the same model (step 1 is random and the same), so only the strategy and the aggregation differ.
-    Returns dictionaries: image (H, W, 3) uint8, truth (H, W) uint8, ids (H, W), asked: two (k,) bool, titles: two,
-    uncertainty (H, W) float BvSB of the model of a's step - 1, classes, name.
+
+def selections(*configs: RunConfig, step: int = 2, n_images: int = 3, runs_dir: Path | str | None = None) -> list[dict]:
+    """Where runs of one seed asked in `step`, on the images in which all asked most (the smallest count decides, then the sum).
+
+    Returns dictionaries: image (H, W, 3) uint8, truth (H, W) uint8, ids (H, W), asked: of each run (k,) bool, titles and columns
+    of the runs, border_share: of each run's whole query, those on a true class border, uncertainty (H, W) float BvSB of the
+    network that the first run asked, and one_vs_rest (H, W) float, its one-vs-rest entropy, mean over classes;
+    classes, name. FileNotFoundError where a query or that network is not there.
     """
-    folders = [RunFolder(Path(runs_dir or runs_root()) / c.run_id) for c in (a, b)]
-    for folder in folders:
-        if step not in folder.queries():
-            raise FileNotFoundError(f"run {folder.path.name} has no query of step {step} in {folder.path.parent}; run it first")
-    setting = open_setting(a, report=lambda text: None)
-    model = network(a, len(setting.dataset.classes))
-    model.load_state_dict(folders[0].weights(step - 1))
-    offset, image_of = setting.superpixels.offset, setting.superpixels.image
-    asked = [np.zeros(len(setting.superpixels), bool) for _ in folders]
-    for mask, folder in zip(asked, folders, strict=True):
-        mask[folder.queries()[step].ids] = True
-    counts = [np.bincount(image_of[mask], minlength=len(offset) - 1) for mask in asked]
-    order = np.lexsort((-np.maximum(*counts), -np.minimum(*counts)))
-    views = []
-    for i in order[:n_images]:
-        where = int(setting.pool[i])
-        image = np.asarray(setting.dataset.images[where])
-        p = next(predict(model, image[None]))[: len(setting.dataset.classes)]
-        views.append(
-            {
-                "image": image,
-                "truth": np.asarray(setting.dataset.truth[where]),
-                "ids": np.asarray(setting.superpixels.maps[i]),
-                "asked": [mask[offset[i] : offset[i + 1]] for mask in asked],
-                "titles": [title(a.column), title(b.column)],
-                "uncertainty": bvsb(p[None])[0, 0].numpy(),
-                "classes": setting.dataset.classes,
-                "name": setting.dataset.names[where],
-            }
-        )
-    return views
+    asked = _open(configs, step, Path(runs_dir or runs_root()))
+    image_of, n = asked.setting.superpixels.image, len(asked.setting.pool)
+    counts = np.array([np.bincount(image_of[mask], minlength=n) for mask in asked.masks])
+    order = np.lexsort((-counts.sum(axis=0), -counts.min(axis=0)))
+    return [_view(configs, asked, i) for i in order[:n_images]]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What some runs asked: masks, of each run (N,) bool; border_share, of each; and the network that the first one asked."""
+
+    setting: Setting
+    model: nn.Module
+    masks: list[np.ndarray]
+    border_share: list[float]
+
+
+def _open(configs: Sequence[RunConfig], step: int, root: Path) -> _Asked:
+    first = configs[0]
+    queries = [RunFolder(root / c.run_id).queries() for c in configs]
+    for config, query in zip(configs, queries, strict=True):
+        if step not in query:
+            raise FileNotFoundError(f"run {config.run_id} has no query of step {step} in {root}; run it first")
+    if other := [c for c in configs if c.step_one.run_id != first.step_one.run_id]:
+        raise ValueError(f"{first.run_id} and {other[0].run_id} begin with different step 1; compare runs of one seed and setting")
+    folder = RunFolder(root / first.run_id)
+    if step == 2 and not (folder.path / "weights_step1.safetensors").exists():
+        folder = RunFolder(root / first.step_one.run_id)  # has them whatever keep_weights says
+    weights = folder.weights(step - 1)
+    setting = open_setting(first, report=lambda text: None)
+    model = network(first, len(setting.dataset.classes))
+    model.load_state_dict(weights)
+    ids = [query[step].ids for query in queries]
+    masks = [np.isin(np.arange(len(setting.superpixels)), asked) for asked in ids]
+    return _Asked(setting, model, masks, [border_share(setting, asked, first.border_gap) for asked in ids])
+
+
+def _view(configs: Sequence[RunConfig], asked: _Asked, i: int) -> dict:
+    """The item of `selections` for the image at position i of the pool."""
+    data, superpixels, where = asked.setting.dataset, asked.setting.superpixels, int(asked.setting.pool[i])
+    image = np.asarray(data.images[where])
+    p = next(predict(asked.model, image[None]))[None, : len(data.classes)]
+    return {
+        "image": image,
+        "truth": np.asarray(data.truth[where]),
+        "ids": np.asarray(superpixels.maps[i]),
+        "asked": [mask[superpixels.offset[i] : superpixels.offset[i + 1]] for mask in asked.masks],
+        "titles": [title(c.column) for c in configs],
+        "columns": [c.column for c in configs],
+        "border_share": asked.border_share,
+        "uncertainty": bvsb(p)[0, 0].numpy(),
+        "one_vs_rest": ovr_entropy(p)[0].mean(dim=0).numpy(),
+        "classes": data.classes,
+        "name": data.names[where],
+    }
+
+
+def context(mean: RunConfig, maximum: RunConfig, step: int = 2, runs_dir: Path | str | None = None) -> dict:
+    """The object around which max asked most more background than mean, as an item of `selections` (OREAL Figures 1 and 2).
+
+    Background: classes with more than an even share of the pool's pixels. An object: connected pixels of other classes, at most
+    a quarter of an image. Its context: superpixels labeled background that touch it.
+    Besides: window, two slices of half the height and width around that context; context (k,) bool; dots (m, 2) int, row and
+    column of the most unsure pixel of each superpixel of the context that max asked.  ValueError where max asked none.
+    """
+    asked = _open((mean, maximum), step, Path(runs_dir or runs_root()))
+    setting, offset = asked.setting, asked.setting.superpixels.offset
+    votes = setting.votes[:, :-1]
+    background = votes.sum(axis=0) > votes.sum() / votes.shape[1]
+    best, found = 0, None
+    for i in np.flatnonzero(np.bincount(setting.superpixels.image[asked.masks[1]], minlength=len(setting.pool))):
+        truth, ids = np.asarray(setting.dataset.truth[setting.pool[i]]), np.asarray(setting.superpixels.maps[i])
+        mine = np.s_[offset[i] : offset[i + 1]]
+        is_background = background[votes[mine].argmax(axis=1)] & votes[mine].any(axis=1)
+        for near in _objects(truth, background):
+            around = is_background & np.isin(np.arange(len(is_background)), ids[near])
+            more = int((around & asked.masks[1][mine]).sum()) - int((around & asked.masks[0][mine]).sum())
+            if more > best:
+                best, found = more, (i, around)
+    if found is None:
+        raise ValueError(f"{maximum.run_id} asked no more background around any object than mean; show another strategy or seed")
+    view, around = _view((mean, maximum), asked, found[0]), found[1]
+    ids, gained = view["ids"], np.flatnonzero(around & view["asked"][1])
+    unsure = [np.where(ids == k, view["uncertainty"], -1).argmax() for k in gained]
+    middle = np.argwhere(np.isin(ids, gained)).mean(axis=0)
+    return view | {
+        "window": tuple(_half(n, at) for n, at in zip(ids.shape, middle, strict=True)),
+        "context": around,
+        "dots": np.stack(np.unravel_index(unsure, ids.shape), axis=1),
+    }
+
+
+def _objects(truth: np.ndarray, background: np.ndarray) -> Iterator[np.ndarray]:
+    """Masks (H, W) of connected pixels that are of no class of `background` (C,) bool, each with the pixels next to it."""
+    object_class = np.append(~background, np.zeros(256 - len(background), bool))  # void is no object
+    parts, n = ndimage.label(object_class[truth])
+    for k in range(1, n + 1):
+        part = parts == k
+        if part.mean() <= 0.25:
+            yield ndimage.binary_dilation(part)
+
+
+def _half(n: int, middle: float) -> slice:
+    """Half of n pixels around `middle`, within 0..n."""
+    start = int(np.clip(round(middle - n / 4), 0, n - n // 2))
+    return slice(start, start + n // 2)
 
 
 def pseudo_labeled(config: RunConfig, step: int, n: int = 3, runs_dir: Path | str | None = None) -> list[dict]:

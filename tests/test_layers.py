@@ -16,12 +16,15 @@ ROWS = [
     "config data models",
     "strategies batches run_folder grid",
     "predict inputs setting",
-    "train stage_two",
+    "train stage_two ask gpu",
     "loop",
     "results",
-    "figures views dominant_labels weak_table",
-    "describe",
+    "figures views dominant_labels weak_table mechanism spectrum",
+    "describe paper_table claims ranking mechanism_figures asked",
+    "verdicts",
     "batch __main__",
+    "plan",
+    "reproduce",
 ]
 PACKAGE = Path(oreal_lib.__file__).parent
 RANK = {name: row for row, names in enumerate(ROWS) for name in names.split()}

@@ -8,8 +8,8 @@ from oreal_lib import figures, loop
 from oreal_lib.config import RunConfig
 from oreal_lib.run_folder import RunFolder
 from oreal_lib.setting import open_setting
-from oreal_lib.types import IGNORE
-from oreal_lib.views import _richest, mean_and_max, pseudo_labeled, selections
+from oreal_lib.types import IGNORE, Query
+from oreal_lib.views import _half, _objects, _richest, context, mean_and_max, pseudo_labeled, rivals, selections
 from oreal_lib.weak_labels import classes_present
 
 
@@ -50,6 +50,83 @@ def test_a_view_shows_what_the_two_runs_asked(tiny, tiny_config, tmp_path, monke
 def test_a_run_that_is_not_there_is_named(tiny_config, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no query of step 2 .*; run it first"):
         selections(tiny_config(), tiny_config(), runs_dir=tmp_path)
+
+
+def test_rivals_began_with_the_same_network():
+    runs = [("random", "mean", 0), ("bvsb", "mean", 0), ("oreal", "max", 0), ("oreal", "max", 1), ("oreal", "top_0.5", 0)]
+    configs = [RunConfig.from_yaml("toy", strategy=strategy, aggregate=how, seed=seed) for strategy, how, seed in runs]
+    assert rivals(configs) == {"small_unet": [configs[1], configs[2]]}
+
+
+@pytest.fixture
+def bvsb(tiny, tiny_config, tmp_path, monkeypatch):
+    """BvSB by mean and by max, two steps, carried out in tmp_path without the weights of step 1 that they began with."""
+    pair = [tiny_config(strategy="bvsb", aggregate=how, steps=2) for how in ("mean", "max")]
+    for config in pair:
+        list(loop.run(config, tmp_path, tiny, report=lambda text: None))
+        assert not (tmp_path / config.run_id / "weights_step1.safetensors").exists()
+    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
+    return pair
+
+
+def test_the_network_of_step_one_is_found_where_all_runs_have_it_from(bvsb, tmp_path):
+    (view,) = selections(*bvsb, bvsb[0], n_images=1, runs_dir=tmp_path)
+    assert view["columns"] == ["bvsb mean", "bvsb max", "bvsb mean"] and (view["asked"][0] == view["asked"][2]).all()
+    steps = [RunFolder(tmp_path / c.run_id).steps()[1] for c in bvsb]
+    assert view["border_share"][:2] == [s.border_share for s in steps]
+    assert (
+        view["one_vs_rest"].shape == view["ids"].shape and 0 <= view["one_vs_rest"].min() and view["one_vs_rest"].max() <= np.log(2)
+    )
+    (tmp_path / bvsb[0].step_one.run_id / "weights_step1.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="keep_weights: all"):
+        selections(*bvsb, runs_dir=tmp_path)
+
+
+def test_runs_that_began_differently_are_not_compared(bvsb, tmp_path):
+    other = bvsb[0].model_copy(update={"seed": 1})
+    RunFolder(tmp_path / other.run_id).path.mkdir()
+    RunFolder(tmp_path / other.run_id).save_queries(RunFolder(tmp_path / bvsb[0].run_id).queries())
+    with pytest.raises(ValueError, match="begin with different step 1; compare runs of one seed"):
+        selections(bvsb[0], other, runs_dir=tmp_path)
+
+
+def test_the_context_of_an_object_is_background_that_touches_it(bvsb, tmp_path):
+    setting, mean, best = open_setting(bvsb[0]), RunFolder(tmp_path / bvsb[0].run_id), RunFolder(tmp_path / bvsb[1].run_id)
+    offset, found = setting.superpixels.offset, 0
+    common = setting.votes[:, :-1].sum(axis=0) > setting.votes[:, :-1].sum() / len(setting.dataset.classes)
+    for i in range(len(setting.pool)):  # max asks one whole image, mean another
+        for folder, j in ((mean, (i + 1) % len(setting.pool)), (best, i)):
+            ids = np.arange(offset[j], offset[j + 1])
+            folder.save_queries({2: Query(ids, np.zeros(len(ids), np.float32))})
+        try:
+            view = context(*bvsb, runs_dir=tmp_path)
+        except ValueError as error:
+            assert "asked no more background around any object" in str(error)
+            continue
+        found += 1
+        at = view["ids"][tuple(view["dots"].T)]
+        assert view["name"] == setting.dataset.names[setting.pool[i]] and at.tolist() == np.flatnonzero(view["context"]).tolist()
+        assert common[setting.votes[offset[i] + at, :-1].argmax(axis=1)].all() and view["image"][view["window"]].shape == (
+            16,
+            16,
+            3,
+        )
+        for k, dot in zip(at, view["dots"], strict=True):
+            assert view["uncertainty"][tuple(dot)] == view["uncertainty"][view["ids"] == k].max()
+    assert found
+
+
+def test_objects_are_connected_pixels_of_rare_classes_and_what_is_next_to_them():
+    truth = np.array([[1, 0, 0, 2, 0, IGNORE], [0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0]], np.uint8)
+    first, second = _objects(truth, np.array([True, False, False]))
+    assert np.argwhere(first).tolist() == [[0, 0], [0, 1], [1, 0]]
+    assert np.argwhere(second).tolist() == [[0, 2], [0, 3], [0, 4], [1, 3]]
+    assert not list(_objects(np.ones((2, 2), np.uint8), np.array([True, False])))  # more than a quarter of the image
+
+
+@pytest.mark.parametrize("middle, start", [(0, 0), (4, 2), (7, 4)])
+def test_a_window_is_half_the_image_and_inside_it(middle, start):
+    assert _half(8, middle) == slice(start, start + 4)
 
 
 def test_the_richest_answers_come_first_and_no_image_twice_while_there_are_others():
