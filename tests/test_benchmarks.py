@@ -78,3 +78,15 @@ def test_a_wrong_command_is_refused_before_it_measures(programs, wrong, capsys):
     with pytest.raises(SystemExit):
         programs[0].main(wrong)
     assert wrong[0] in capsys.readouterr().err
+
+
+def test_a_run_computed_again_is_the_same_and_another_seed_is_not(tmp_path, capsys):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        import determinism
+    rows = determinism.main(["--tiny", "--out", str(tmp_path)])["rows"]
+    assert [row["run"] for row in rows] == ["random", "bvsb max", "oreal max"]
+    for row in rows:
+        assert row["again"] == {"identical": True, "only_one_asked": 0.0, "last_miou": 0.0, "mean_miou": 0.0}
+        assert not row["seed"]["identical"] and 0 < row["seed"]["only_one_asked"] <= 100
+    assert json.loads((tmp_path / "determinism_cpu.json").read_text(encoding="utf-8"))["rows"] == rows
