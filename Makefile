@@ -4,17 +4,22 @@
 #   PYTHON=/path/to/python3.12   the Python that .venv is made from (default: the newest that works)
 #   JOBS=1                       runs at a time in `make demo` (default: one per core)
 #   PYTEST_ARGS="-x -k oracle"   LAB_ARGS=--allow-root   LOCK_ARGS=--upgrade
+#
+# `make plan` and `make reproduce` take a grid of params/ and, where it is for several data sets, one of them:
+#   make reproduce WHAT=table1 DATA=voc ROOT=/data/VOC          ROOT: the folder of the data
+#   JOBS=4         runs at a time            PROFILE=slurm   as jobs of a cluster: workflow/profiles/slurm
+#   RUNS=/big/runs the folder of the runs    SNAKEMAKE_ARGS="--set-resources run:runtime=2880"
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab lock setup
+.PHONY: help demo plan reproduce test lab lock setup named
 
 UV := 0.13.9
 BEGAN := $(shell date +%s)
 FIGURES = $(if $(OREAL_HOME),$(OREAL_HOME)/,)figures
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-9s %s\n", $$1, $$2 }'
 
 demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, two tables, three figures (7 minutes on two cores)
 	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.batch run demo $(if $(JOBS),--jobs $(JOBS))
@@ -30,6 +35,18 @@ demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, two t
 	@echo "runs/                            every run: its settings, each question it asked, its weights, its notebook"
 	@echo
 	@echo "Done in $$(($$(date +%s) - $(BEGAN))) s. One seed shows how it works and proves nothing; params/toy_seeds.yaml has five."
+
+GRID = $(WHAT)$(if $(DATA),@$(DATA))
+CHOSEN = "$(GRID)" $(if $(JOBS),--jobs $(JOBS)) $(if $(RUNS),--runs-dir "$(RUNS)") $(if $(ROOT),--set "data_root=$(ROOT)")
+
+plan: named setup ## before WHAT=table1 DATA=voc is started: which of its runs are there, hours and disk that the others need
+	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.plan $(CHOSEN)
+
+reproduce: named setup ## the runs of WHAT=table1 DATA=voc, then its tables and figures; killed at any moment, it continues
+	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.reproduce $(CHOSEN) $(if $(PROFILE),--profile "$(PROFILE)") $(SNAKEMAKE_ARGS)
+
+named:
+	@[ "$(WHAT)" ] || { echo "error: WHAT is empty; name a grid of params/, such as make plan WHAT=table1 DATA=toy" >&2; exit 2; }
 
 test: setup ## style of code and notebooks, then the whole test suite
 	@.venv/bin/ruff check .

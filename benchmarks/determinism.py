@@ -86,7 +86,25 @@ def main(arguments: list[str] | None = None) -> dict:
         "rows": rows,
     }
     atomic.write_json(options.out / "determinism_cpu.json", found)
+    atomic.write_bytes(options.out / "determinism_cpu.md", table(found).encode())
     return found
+
+
+def table(found: dict) -> str:
+    """What was found, as Markdown."""
+    names = {"again": "again, the same", "threads": f"{found['threads'][1]} threads instead of 1", "seed": "seed 1 instead of 0"}
+    lines = [
+        f"*toy data, seed 0; {found['device']}; torch {found['versions']['torch']}; one pair of runs per row*",
+        "",
+        "| run | computed with | bit for bit the same | asked by only one (%) | mIoU, mean of steps 2 to 6 | mIoU, last step |",
+        "|---|---|---|---:|---:|---:|",
+    ]
+    for row in found["rows"]:
+        for key, name in names.items():
+            d = row[key]
+            gains = " | ".join("0" if d["identical"] else f"{d[k]:+.1f}" for k in ("mean_miou", "last_miou"))
+            lines.append(f"| {row['run']} | {name} | {'yes' if d['identical'] else 'no'} | {d['only_one_asked']:.0f} | {gains} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

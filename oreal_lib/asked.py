@@ -7,7 +7,7 @@ from matplotlib.patches import Rectangle
 from skimage.segmentation import find_boundaries
 
 from .figures import color_mask, draw_image, draw_selection, draw_uncertainty
-from .results import title
+from .names import title
 
 DOT = "#00c8ff"  # not the yellow of the asked
 

@@ -22,10 +22,11 @@ from . import atomic
 from .config import RunConfig
 from .grid import in_order, parse_changes, read_grid
 from .inputs import Inputs, check_inputs, read_inputs
+from .names import title
 from .parameter_file import ConfigError
 from .paths import figures_root, home, runs_root
 from .predict import choose_device
-from .results import find, publish, title
+from .records import find, publish
 from .run_folder import RunFolder
 from .stage_two import check_networks
 from .strategies import check
@@ -81,12 +82,12 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
     refuse(configs, runs_dir)
     finished = len(configs) - len(waiting)
     waiting = [c for c in in_order(waiting).values() if RunFolder(runs_dir / c.run_id).done is None]
-    total = sum(_steps(c) for c in waiting)
-    print(f"{len(configs)} runs, {finished} finished already, {total} steps to go, {jobs} at a time", flush=True)
     by_id = {c.run_id: c for c in waiting}
     said = {run_id: len(RunFolder(runs_dir / run_id).steps()) for run_id in by_id}
+    total = sum(_steps_left(c, said[i]) for i, c in by_id.items())
+    print(f"{len(configs)} runs, {finished} finished already, {total} steps to go, {jobs} at a time", flush=True)
     work = {run_id: _work(c) for run_id, c in by_id.items()}
-    to_do = sum(work[i] * (_steps(c) - said[i]) for i, c in by_id.items())
+    to_do = sum(work[i] * _steps_left(c, said[i]) for i, c in by_id.items())
     done, failed, began = 0.0, 0, time.monotonic()
     queue = list(by_id)
     processes: dict[str, subprocess.Popen] = {}
@@ -104,7 +105,10 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
             for run_id, process in list(processes.items()):
                 code = process.poll()  # before the steps are read, so that a finished run's last step is not missed
                 for step in RunFolder(runs_dir / run_id).steps()[said[run_id] :]:
-                    said[run_id], done = step.step, done + work[run_id]
+                    said[run_id] = step.step
+                    if step.from_run:  # it was said when that run computed it
+                        continue
+                    done += work[run_id]
                     left = (time.monotonic() - began) / done * (to_do - done)
                     text = f"step {step.step}: mIoU {100 * step.miou:.1f} % ({step.epochs} epochs)"
                     _say(by_id[run_id], f"{text}; about {left:.0f} s left for all", began)
@@ -154,9 +158,11 @@ def refuse(configs: Sequence[RunConfig], runs_dir: Path) -> None:
             raise ConfigError(f"nothing was started, because run {config.run_id} cannot work: {reason}") from None
 
 
-def _steps(config: RunConfig) -> int:
-    """Steps that the run itself computes."""
-    return config.steps - (config.step_one is not None) if config.supervision == "active" else 1
+def _steps_left(config: RunConfig, finished: int) -> int:
+    """Steps that the run itself has to compute."""
+    if config.supervision != "active":
+        return 1 - finished
+    return config.steps - max(finished, int(config.step_one is not None))
 
 
 def _work(config: RunConfig) -> float:

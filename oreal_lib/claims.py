@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from .mechanism import by_step
-from .results import networks, per_run, title
+from .names import title
+from .results import networks, per_run
 
 ASKING = ("bvsb", "revisiting_sp", "pixelbal", "cbal", "oreal")  # the paper's strategies that have something to aggregate
 COLUMNS = ("random", *(f"{s} {how}" for s in ASKING for how in ("mean", "max")))  # the eleven of Table 1

@@ -17,7 +17,17 @@ from .superpixels import SuperpixelRecipe
 PROTOCOL = 1  # raise it when the same values would give other results: run ids change and nothing old is reused
 
 # Where and how a run is computed, not what it computes: left out of the run id.
-MACHINE_FIELDS = ("data_root", "device", "gpu_share", "threads", "workers", "loaders", "compile", "keep_weights", "checkpoint_seconds")
+MACHINE_FIELDS = (
+    "data_root",
+    "device",
+    "gpu_share",
+    "threads",
+    "workers",
+    "loaders",
+    "compile",
+    "keep_weights",
+    "checkpoint_seconds",
+)
 
 # Used only with weak labels, or only in stage two: left out of the run id of the other runs.
 WEAK_FIELDS = ("label_trim", "undefined", "click_cut", "loss_single", "loss_merged", "loss_prototypical")

@@ -12,8 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
+from .names import title
 from .pseudo import quality
-from .results import title
 from .types import IGNORE
 
 ASKED = "#ffe000"  # yellow borders mean "asked", as in the paper

@@ -49,6 +49,8 @@ def free_slot(names: Sequence[str], share: int, folder: Path, report: Callable[[
                 yield i
             return
         if not told:
-            report(f"all {len(names)} GPUs are taken ({share} runs each); waiting for one. gpu_share: {share + 1} would let more share one")
+            report(
+                f"all {len(names)} GPUs are taken ({share} runs each); waiting for one. gpu_share: {share + 1} would let more share one"
+            )
             told = True
         time.sleep(pause)

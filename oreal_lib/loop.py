@@ -88,7 +88,9 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
         yield finished[0]
     with device_of_run(config.device, config.gpu_share, report) as device:  # no longer: others may wait for it
         for step in range(len(finished) + 1, (config.steps if config.supervision == "active" else 1) + 1):
-            result = _step(config, setting, folder, step, device, lambda text, t=step: report(f"[{config.run_id}] step {t}: {text}"))
+            result = _step(
+                config, setting, folder, step, device, lambda text, t=step: report(f"[{config.run_id}] step {t}: {text}")
+            )
             finished.append(result)
             folder.save_steps(finished)  # from here on the step is finished
             (folder.path / "checkpoint.pt").unlink(missing_ok=True)

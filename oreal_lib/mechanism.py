@@ -16,9 +16,10 @@ from .aggregate import Regions
 from .balance import class_debt
 from .config import RunConfig
 from .metrics import query_deviation
+from .names import title
 from .paths import runs_root
 from .predict import choose_device, predict
-from .results import cell, interval, paired, title
+from .results import cell, interval, paired
 from .results import networks as separate
 from .results import per_run as of_results
 from .run_folder import RunFolder

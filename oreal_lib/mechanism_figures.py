@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from .figures import STRATEGY_COLORS, _in_order, _look, strategies
 from .mechanism import SCORE_NAMES
-from .results import title
+from .names import title
 
 STEP_VALUES = {  # of mechanism.by_step -> axis
     "border_share": "asked on a\ntrue border (%)",

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from .dominant_labels import BACKBONES, DATA_SETS, backbone
+from .names import NAMES, title
 from .parameter_file import read_yaml
-from .results import NAMES, cautions, cell, interval, networks, per_run, source_line, title
+from .results import cautions, cell, interval, networks, per_run, source_line
 
 Which = Literal["table1", "table3"]
 STRATEGIES = ("random", "bvsb", "revisiting_sp", "pixelbal", "cbal", "oreal")  # the paper's rows, in its order

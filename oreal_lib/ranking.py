@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from scipy import stats
 
 from .figures import STRATEGY_COLORS
-from .results import title
+from .names import title
 
 
 @dataclass(frozen=True, eq=False)

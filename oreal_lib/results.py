@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -18,40 +17,13 @@ from scipy import stats
 from . import atomic
 from .config import RunConfig
 from .metrics import aualc, fraction_to_reach, imbalance
-from .paths import figures_root, runs_root
+from .names import title
+from .paths import figures_root
 from .provenance import versions
-from .run_folder import RunFolder
+from .records import find
 
 RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part of a run folder that a table needs
 NETWORK = ("dataset", "model")  # columns of a frame: runs that share both share their full supervision
-
-NAMES = {
-    "random": "random",
-    "bvsb": "BvSB",
-    "revisiting_sp": "Revisiting SP",
-    "pixelbal": "PixelBal",
-    "cbal": "CBAL",
-    "oreal": "OREAL",
-    "stratified_random": "random by predicted class*",  # *: not in the paper
-    "power_bvsb": "BvSB with noise*",
-    "full_masks": "full supervision A (true masks)",
-    "full_dominant": "full supervision B (dominant labels)",
-}
-
-
-def title(column: str) -> str:
-    """A column's name as readers know it: "oreal max" -> "OREAL max"."""
-    first, _, rest = column.partition(" ")
-    return f"{NAMES.get(first, first)} {rest}".strip()
-
-
-def find(config: RunConfig, runs_dir: Path | str | None = None) -> RunFolder | None:
-    """The finished run of a config: in `runs/`, else its published record in `figures/runs/`, else None."""
-    for root in (Path(runs_dir or runs_root()), figures_root() / "runs"):
-        folder = RunFolder(root / config.run_id)
-        if folder.done is not None:
-            return folder
-    return None
 
 
 def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd.DataFrame:
@@ -329,18 +301,3 @@ def save_figure(fig: Figure, name: str, frame: pd.DataFrame, dpi: float = 130) -
             paths.append(picture(f"{name}.{kind}", frame))
             atomic.write_bytes(paths[-1], drawn.getvalue())
     return paths
-
-
-def publish(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> list[Path]:
-    """Copy the record of each finished run to `figures/runs/`, from where tables can be made without the runs."""
-    written = []
-    for config in configs:
-        source = RunFolder(Path(runs_dir or runs_root()) / config.run_id)
-        if source.done is None:
-            continue
-        target = figures_root() / "runs" / config.run_id
-        target.mkdir(parents=True, exist_ok=True)
-        for name in RECORD:
-            shutil.copyfile(source.path / name, target / name)
-        written.append(target)
-    return written

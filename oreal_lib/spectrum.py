@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from .aggregate import parse_how
-from .results import cell, interval, title
+from .names import title
+from .results import cell, interval
 
 KINDS = ("mean", "top", "power", "quantile", "max")  # the order of rows
 SHOWN = {  # of results.per_run -> heading

@@ -10,7 +10,8 @@ import pandas as pd
 from scipy import stats
 
 from .claims import CLAIMS, Claim, evidence
-from .results import interval, source_line, title
+from .names import title
+from .results import interval, source_line
 
 
 def sign_flip_p(differences: Sequence[float], rng: np.random.Generator) -> float:

@@ -12,10 +12,10 @@ from scipy import ndimage
 from torch import nn
 
 from .config import WITHOUT_SCORES, RunConfig
+from .names import title
 from .paths import runs_root
 from .predict import predict
 from .pseudo import neighbors_of, prototypes, pseudo_labels
-from .results import title
 from .run_folder import RunFolder
 from .scores import bvsb, ovr_entropy
 from .setting import Setting, border_share, network, open_setting

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from .names import NAMES, title
 from .parameter_file import read_yaml
-from .results import NAMES, cell, interval, per_run, source_line, title
+from .results import cell, interval, per_run, source_line
 
 STAGES = {1: "weak", 2: "weak, stage 2"}  # stage -> labeling
 STRATEGIES = ("random", "bvsb", "revisiting_sp", "pixelbal", "oreal")  # the paper's rows, in its order

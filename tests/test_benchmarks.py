@@ -89,4 +89,5 @@ def test_a_run_computed_again_is_the_same_and_another_seed_is_not(tmp_path, caps
     for row in rows:
         assert row["again"] == {"identical": True, "only_one_asked": 0.0, "last_miou": 0.0, "mean_miou": 0.0}
         assert not row["seed"]["identical"] and 0 < row["seed"]["only_one_asked"] <= 100
+    assert "| oreal max | again, the same | yes | 0 | 0 | 0 |" in (tmp_path / "determinism_cpu.md").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "determinism_cpu.json").read_text(encoding="utf-8"))["rows"] == rows

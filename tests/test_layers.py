@@ -10,12 +10,12 @@ import pytest
 import oreal_lib
 
 ROWS = [
-    "types paths atomic provenance",
+    "types paths atomic provenance names",
     "parameter_file scores aggregate balance select metrics oracle superpixels losses pseudo",
     "weak_labels label_cost",
     "config data models",
     "strategies batches run_folder grid",
-    "predict inputs setting",
+    "predict inputs setting records",
     "train stage_two ask gpu",
     "loop",
     "results",

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from oreal_lib import results
+from oreal_lib import records, results
 from oreal_lib.config import RunConfig
 from oreal_lib.run_folder import RunFolder
 from oreal_lib.types import StepResult
@@ -180,8 +180,8 @@ def test_no_run_at_all_says_how_to_start(tmp_path):
 
 def test_published_records_stand_in_for_the_runs(configs, tmp_path, monkeypatch):
     with_runs = results.load(configs, tmp_path)
-    monkeypatch.setattr(results, "figures_root", lambda: tmp_path / "figures")
-    results.publish(configs, tmp_path)
+    monkeypatch.setattr(records, "figures_root", lambda: tmp_path / "figures")
+    records.publish(configs, tmp_path)
     assert results.load(configs, tmp_path / "nothing here").equals(with_runs)
 
 
@@ -220,5 +220,5 @@ def test_the_committed_figures_say_where_they_come_from():
             Image.open(path).verify()
         source = json.loads(path.with_suffix(".json").read_text())
         for run_id in source["made_from"]:
-            records = [place / run_id / "done.json" for place in (root / "runs", results.runs_root())]
-            assert any(r.is_file() for r in records), f"{path.name} names {run_id}, whose record is missing"
+            there = [place / run_id / "done.json" for place in (root / "runs", records.runs_root())]
+            assert any(r.is_file() for r in there), f"{path.name} names {run_id}, whose record is missing"

@@ -156,11 +156,11 @@ def test_killed_at_every_point_it_ends_as_if_undisturbed(twin, tiny_config, tiny
     own, shared = config.run_id, config.step_one.run_id
     expected = {f"{run} step 1: {kind} config.json" for run in (own, shared) for kind in ("half written", "written")}
     expected |= {f"{own} step 3: half written done.json", f"{shared} step 2: half written done.json"}
-    for run, t in ((shared, 1), (own, 1), (own, 2)):
+    for run_id, t in ((shared, 1), (own, 1), (own, 2)):
         for name in PER_STEP:
-            if name != "checkpoint.pt" or (run, t) != (own, 1):  # step 1 is copied, not trained
-                expected |= {f"{run} step {t}: half written {name.format(t)}"}
-                expected |= {f"{run} step {t + (name == 'steps.jsonl')}: written {name.format(t)}"}
+            if name != "checkpoint.pt" or (run_id, t) != (own, 1):  # step 1 is copied, not trained
+                expected |= {f"{run_id} step {t}: half written {name.format(t)}"}
+                expected |= {f"{run_id} step {t + (name == 'steps.jsonl')}: written {name.format(t)}"}
     for name in ("checkpoint.pt", "weights_step1.safetensors"):
         expected |= {f"{own} step 3: {kind} {name}" for kind in ("not yet deleted", "deleted")}
     assert set(points) >= expected

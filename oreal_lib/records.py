@@ -1,0 +1,37 @@
+"""Finished runs: where they lie, and the small record of each that is published with the tables."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from .config import RunConfig
+from .paths import figures_root, runs_root
+from .run_folder import RunFolder
+
+RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part of a run folder that a table needs
+
+
+def find(config: RunConfig, runs_dir: Path | str | None = None) -> RunFolder | None:
+    """The finished run of a config: in `runs/`, else its published record in `figures/runs/`, else None."""
+    for root in (Path(runs_dir or runs_root()), figures_root() / "runs"):
+        folder = RunFolder(root / config.run_id)
+        if folder.done is not None:
+            return folder
+    return None
+
+
+def publish(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> list[Path]:
+    """Copy the record of each finished run to `figures/runs/`, from where tables can be made without the runs."""
+    written = []
+    for config in configs:
+        source = RunFolder(Path(runs_dir or runs_root()) / config.run_id)
+        if source.done is None:
+            continue
+        target = figures_root() / "runs" / config.run_id
+        target.mkdir(parents=True, exist_ok=True)
+        for name in RECORD:
+            shutil.copyfile(source.path / name, target / name)
+        written.append(target)
+    return written

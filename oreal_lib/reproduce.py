@@ -1,0 +1,132 @@
+"""One grid, start to end: its runs, then its tables and figures, by Snakemake: on this machine or, with a profile, on a cluster.
+
+python -m oreal_lib.reproduce table1@toy --jobs 2
+python -m oreal_lib.reproduce table1@voc --profile slurm --set data_root=/data/VOC
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import filelock
+
+from .batch import last_words, notebook, refuse
+from .grid import Grid, in_order, parse_changes, read_grid
+from .parameter_file import ConfigError
+from .paths import figures_root, home, runs_root
+from .plan import failed, plan, text
+from .run_folder import RunFolder
+
+# A killed start leaves nothing to clean up: the lock of `main` takes the place of Snakemake's own, and the system frees it; done.json
+# is whole or not there, so it counts whoever wrote it. What decides a run is in its name, so nothing but a missing file starts it.
+RULES = "--nolock --ignore-incomplete --keep-incomplete --keep-going --rerun-triggers mtime --forcerun report --quiet host reason"
+
+
+def snakemake_options(
+    grid: str, changes: Sequence[str], runs_dir: Path, jobs: int | None, profile: str | None, more: Sequence[str] = ()
+) -> list[str]:
+    """The options of Snakemake for a grid. `profile`: the name of one in workflow/profiles, or what Snakemake itself knows;
+    `jobs`: runs at a time, None for one per core, or for what the profile says."""
+    if profile is None:
+        where = ["--cores", str(jobs or os.cpu_count() or 1)]
+    else:
+        ours = home() / "workflow" / "profiles" / profile
+        where = ["--profile", str(ours if ours.is_dir() else profile)] + (["--jobs", str(jobs)] if jobs else [])
+    settings = {"grid": grid, "runs_dir": str(runs_dir), "set": list(changes)}
+    config = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    return ["--snakefile", str(home() / "workflow" / "Snakefile"), *where, *RULES.split(), "--config", *config, *more]
+
+
+def run_snakemake(options: list[str]) -> int:
+    """Snakemake's exit code. It works in this process, so that whoever kills one kills both."""
+    from snakemake.cli import main as snakemake  # a second of imports that a wrong setting need not wait for
+
+    try:
+        snakemake(options)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def summary(grid: Grid, runs_dir: Path) -> tuple[int, str]:
+    """How many runs failed or are not there, and what to read now: the log of each that failed, and the tables."""
+    missing = [c for c in grid.all_runs if RunFolder(runs_dir / c.run_id).done is None]
+    broken = {c.run_id for c in missing if failed(runs_dir / c.run_id)}
+    lines = []
+    for config in missing:
+        folder = runs_dir / config.run_id
+        if waits_for := sorted(broken.intersection(in_order(config.needs))):
+            lines.append(f"not run {config.run_id}: it begins with {waits_for[0]}, which failed")
+            continue
+        log = next((log for log in (folder / "run.log", folder / "batch.log") if log.is_file() and log.stat().st_size), None)
+        stopped = "" if config.run_id in broken or log == folder / "batch.log" else "stopped after: "
+        lines.append(
+            f"FAILED {config.run_id}: " + (f"{stopped}{last_words(log)} (all of it: {log})" if log else "it was not started")
+        )
+    if missing:
+        lines.append(f"{len(missing)} of {len(grid.all_runs)} runs are not finished; mend that and start the same command again")
+    else:
+        lines.append(f"all {len(grid.all_runs)} runs are finished")
+        lines += [f"  {file}" for file in sorted(figures_root().glob(f"{grid.name}_*.md"))]
+    return len(missing), "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; the exit code is 0 when everything is there, 1 when something failed, 2 when nothing was started."""
+    parser = argparse.ArgumentParser(
+        prog="python -m oreal_lib.reproduce",
+        description="Compute the runs of a grid that are not finished, then its tables and figures. Killed, it continues.",
+        epilog="Any other option is given to Snakemake, such as --set-resources run:runtime=2880.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("grid", help="a grid file, or the name of one in params/, such as demo or table1@voc")
+    parser.add_argument(
+        "--jobs", "--cores", type=int, default=None, help="runs at a time (default: one per core, or the profile's)"
+    )
+    parser.add_argument("--profile", default=None, help="slurm, or another profile of Snakemake; without one, this machine")
+    parser.add_argument("--runs-dir", type=Path, default=None)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of every run")
+    options, more = parser.parse_known_args(arguments)
+    runs_dir = (options.runs_dir or runs_root()).resolve()
+    try:
+        grid = read_grid(options.grid, **parse_changes(options.set))
+        if options.jobs is not None and options.jobs < 1:
+            raise ConfigError(f"--jobs is {options.jobs}, but at least one run at a time must work; give 1 or more")
+        if options.profile is None and sys.platform == "win32":
+            raise ConfigError(
+                "Snakemake's shell lines need Linux or macOS; use `python -m oreal_lib.batch run` and `report` instead"
+            )
+        for name in grid.reports:
+            notebook(name)
+        # on a cluster the nodes have the GPUs, and this machine need not have one
+        refuse([c.model_copy(update={"device": "auto"}) if options.profile else c for c in grid.all_runs], runs_dir)
+        lock = filelock.FileLock(runs_dir / "reports" / f"{grid.name}.lock")
+        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+        with lock.acquire(timeout=0):
+            print(text(plan(grid.all_runs, [runs_dir, figures_root() / "runs"]), options.jobs), flush=True)
+            code = run_snakemake(snakemake_options(options.grid, options.set, runs_dir, options.jobs, options.profile, more))
+            missing, said = summary(grid, runs_dir)
+    except filelock.Timeout:
+        print(
+            f"error: another process reproduces {grid.name} in {runs_dir} already; wait for it, or stop it first", file=sys.stderr
+        )
+        return 2
+    except (ValueError, OSError) as error:  # ValueError: a ConfigError, or a run's record that is damaged
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; start the same command again and it continues where it was", flush=True)
+        return 130
+    print(said, flush=True)
+    if code and not missing:
+        print(f"but a report was not made; its log is in {runs_dir / 'reports'}", flush=True)
+    return int(bool(code or missing))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""One command for a whole grid. Processes are really killed here, with everything that they started."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import filelock
+import psutil
+import pytest
+import yaml
+
+from oreal_lib import atomic
+from oreal_lib.config import RunConfig
+from oreal_lib.grid import Grid, in_order
+from oreal_lib.loop import run
+from oreal_lib.paths import home
+from oreal_lib.reproduce import main, snakemake_options, summary
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="the workflow's shell lines are POSIX")
+CAMVID = ["two", "--set", "dataset=camvid", "--set", "data_options={}", "--set", "data_root=/no/such"]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch, tiny_config):
+    """A home of its own with the grid "two": full supervision, and one random step."""
+    place = tmp_path / "a home"
+    for name in ("notebooks", "params", "workflow"):
+        shutil.copytree(home() / name, place / name)
+    monkeypatch.setenv("OREAL_HOME", str(place))
+    (place / "params" / "tiny.yaml").write_text(yaml.safe_dump(tiny_config(steps=1).values()))
+    grid = {"base": "tiny", "runs": [{"supervision": "full_dominant"}, {"strategy": "random"}]}
+    (place / "params" / "two.yaml").write_text(yaml.safe_dump(grid))
+    return place
+
+
+def start(place):
+    command = [sys.executable, "-m", "oreal_lib.reproduce", "two", "--jobs", "1"]
+    return subprocess.Popen(command, cwd=place, env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.PIPE, text=True)
+
+
+@POSIX
+def test_killed_with_all_it_started_it_continues_and_leaves_finished_runs_alone(place, tiny_config):
+    full, random = tiny_config(steps=1, supervision="full_dominant"), tiny_config(steps=1, strategy="random")
+    list(run(full, report=lambda text: None))
+    finished = {file: file.read_bytes() for file in (place / "runs" / full.run_id).iterdir()}
+    first, begun = start(place), place / "runs" / random.run_id / "config.json"
+    while not begun.exists():
+        assert first.poll() is None, "it ended before it could be killed"
+        time.sleep(0.02)
+    family = psutil.Process(first.pid)
+    for process in (family, *family.children(recursive=True)):
+        process.kill()
+    first.communicate()
+    second = start(place)
+    out = second.communicate()[0]
+    assert second.returncode == 0 and "2 runs, 1 to go" in out and "all 2 runs are finished" in out
+    assert json.loads((begun.parent / "done.json").read_text())["run_id"] == random.run_id
+    assert {file: file.read_bytes() for file in finished} == finished
+
+
+def test_two_at_one_grid_are_refused_and_the_first_goes_on(place, capsys):
+    lock = place / "runs" / "reports" / "two.lock"
+    lock.parent.mkdir(parents=True)
+    with filelock.FileLock(lock):
+        assert main(["two"]) == 2
+    assert "another process reproduces two" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["nope"], "no parameter file"),
+        (["two", "--jobs", "0"], "--jobs is 0"),
+        (["two", "--set", "seed"], "write KEY=VALUE"),
+        (["two", "--set", "dataset=citiscapes"], "no data set 'citiscapes'"),
+        (CAMVID, "nothing was started, .* /no/such does not exist"),
+    ],
+)
+def test_a_wrong_command_starts_nothing_and_says_why_in_one_line(place, capsys, arguments, sentence):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert re.search(sentence, error) and error.count("\n") == 1 and not (place / "runs").exists()
+
+
+def test_a_profile_of_ours_is_found_by_its_name_and_others_are_snakemakes(place):
+    told = snakemake_options("two", ["data_root=/a b"], place, 3, "slurm", ["--set-resources", "run:gpu=2"])
+    assert told[told.index("--profile") + 1] == str(place / "workflow" / "profiles" / "slurm") and told[-1] == "run:gpu=2"
+    assert {'grid="two"', 'set=["data_root=/a b"]'} < set(told) and "--cores" not in told and "3" in told
+    told = snakemake_options("two", [], place, None, "my_cluster")
+    assert told[told.index("--profile") + 1] == "my_cluster" and "--jobs" not in told
+    told = snakemake_options("two", [], place, 2, None)
+    assert told[told.index("--cores") + 1] == "2" and "--profile" not in told
+
+
+def test_the_last_lines_say_what_failed_and_what_waited_for_it(tmp_path):
+    random, bvsb = (RunConfig.from_yaml("toy", strategy=s) for s in ("random", "bvsb"))
+    grid = Grid("made", (random, bvsb), ())
+    first = random.step_one.run_id
+    (tmp_path / first).mkdir()
+    (tmp_path / first / "run.log").write_text("Traceback\nOSError: the disk is full\n")
+    missing, said = summary(grid, tmp_path)
+    assert missing == 3 and f"FAILED {first}: OSError: the disk is full (all of it: {tmp_path / first / 'run.log'})" in said
+    assert f"not run {bvsb.run_id}: it begins with {first}, which failed" in said and "3 of 3 runs are not finished" in said
+    for run_id in in_order([random, bvsb]):
+        atomic.write_json(tmp_path / run_id / "done.json", {})
+    assert summary(grid, tmp_path) == (0, "all 3 runs are finished")
