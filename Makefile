@@ -34,7 +34,7 @@ demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, two t
 	@echo "$(FIGURES)/demo_*.json             which runs, commit, machine and versions each of them was made from"
 	@echo "runs/                            every run: its settings, each question it asked, its weights, its notebook"
 	@echo
-	@echo "Done in $$(($$(date +%s) - $(BEGAN))) s. One seed shows how it works and proves nothing; params/toy_seeds.yaml has five."
+	@echo "Done in $$(($$(date +%s) - $(BEGAN))) s. One seed shows how it works and proves nothing; make reproduce WHAT=table1 DATA=toy has five."
 
 GRID = $(WHAT)$(if $(DATA),@$(DATA))
 CHOSEN = "$(GRID)" $(if $(JOBS),--jobs $(JOBS)) $(if $(RUNS),--runs-dir "$(RUNS)") $(if $(ROOT),--set "data_root=$(ROOT)")

@@ -88,7 +88,8 @@ def draw_debts(debts: pd.DataFrame, column: str, axes: np.ndarray) -> np.ndarray
     for ax, value in zip(axes, ("owed", "came"), strict=True):
         look = {"cmap": "Blues", "vmin": 0, "vmax": top, "cbar": False, "linewidths": 0.5}
         sns.heatmap(cells[value], ax=ax, annot=numbers[value], fmt="", annot_kws={"size": 7}, **look)
-        ax.set_title(f"{title(column)}: {value}", fontsize="small")
+        note = {"owed": "owed (that many are left, if fewer)", "came": "what came"}[value]
+        ax.set_title(f"{title(column)}: {note}", fontsize="small")
         ax.set_xlabel("step", fontsize="small")
         ax.set_ylabel("")
         ax.tick_params(labelsize="small", length=0, rotation=0)

@@ -137,7 +137,7 @@ def test_our_own_grids_expand_and_their_reports_exist(name):
         (["run", "demo", "--set", "seed=1", "--set", "seed=2"], "seed twice"),
         (["run", "demo", "--jobs", "0"], "--jobs is 0"),
         (["report", "demo", "--only-report", "x"], "no report 'x'; it has: 20_table1_aualc"),
-        (["run", "camvid_seeds", "--set", "data_root=/no/such"], "nothing was started, .* folder /no/such does not exist"),
+        (["run", "table1@camvid", "--set", "data_root=/no/such"], "nothing was started, .* folder /no/such does not exist"),
         (["run", "demo", "--set", "dataset=citiscapes"], "no data set 'citiscapes'; choose one of"),
         (["run", "demo", "--set", "data_options={scene: x}"], "scene is 'x'"),
         (["run", "demo", "--set", "device=gpu"], "device is 'gpu'; write auto"),

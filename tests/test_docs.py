@@ -46,11 +46,11 @@ def test_every_data_set_has_its_card_and_its_parameters(name):
     assert RunConfig.from_yaml(name).dataset == name and f"`{name}`" in README
 
 
-@pytest.mark.parametrize("grid", ["toy_seeds", "camvid_seeds"])
-def test_the_tables_in_the_readme_are_the_measured_ones(grid):
-    """The README repeats files that code wrote: copy them when they change."""
-    table = (home() / "figures" / f"{grid}_table.md").read_text(encoding="utf-8")
-    assert table.strip() in README
+def test_the_table_in_the_readme_is_the_measured_one():
+    """The README repeats a file that code wrote, but for its first line and its notes: copy it when it changes."""
+    table = (home() / "figures" / "table1_toy_table1.md").read_text(encoding="utf-8")
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + 9 and "\n".join(rows) in README
 
 
 def test_every_notebook_has_its_line_in_the_first_one():
