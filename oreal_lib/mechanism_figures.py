@@ -171,7 +171,7 @@ def draw_spectrum(points: pd.DataFrame, ax: Axes, reference: pd.Series | None = 
         ax.plot([], [], ls="", color="black", marker=marker, mfc="white" if what == "mean" else "black", label=what)
     ax.set_xlabel("asked superpixels on a true class border (%)")
     ax.set_ylabel("AuALC (%)")
-    ax.legend(fontsize="x-small", frameon=False, loc="lower right")
+    ax.legend(fontsize="x-small", frameon=False, loc="upper left")
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     return ax

@@ -152,7 +152,7 @@ def _number(value: float, sign: str = "") -> str:
 def notes(table: pd.DataFrame, which: Which = "table1") -> list[str]:
     """What the numbers of `cells` are, in sentences for under the whole table."""
     what = {
-        "table1": "AuALC in percent of full supervision B",
+        "table1": "AuALC in percent of full supervision B on the same pictures",
         "table3": "Superpixels asked until the test mIoU first reaches 95 % of full supervision B, in percent of the pool (less is "
         "better), with a mean only where every run reached it",
     }

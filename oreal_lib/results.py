@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -46,6 +47,7 @@ def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd
             "aggregate": config.aggregate,
             "labeling": config.labeling + ", stage 2" * (config.stage == 2),
             "setting": setting_line(config),
+            "data_options": json.dumps(config.data_options, sort_keys=True),
             "seed": config.seed,
             "device": folder.done["device"] + (", bfloat16" if folder.done.get("precision") == "bfloat16" else ""),
             "commit": folder.done["commit"],
@@ -96,12 +98,15 @@ def full_score(frame: pd.DataFrame, which: str = "full_dominant", value: str = "
 def per_run(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per active run, with its dataset and model; in percent where not said otherwise:
 
-    aualc: area under the mIoU curve over clicks, of the full supervision B of the same dataset and model; aualc_per_pixel:
+    aualc: area under the mIoU curve over clicks, of the full supervision B of the same dataset and model, its mean over the
+    seeds; where seeds have data of their own (data_options), of that data's. aualc_per_pixel:
     over labeled pixels, on the range that all runs of the seed cover. miou, boundary_miou, inside_miou (NaN in old records),
     labeled_pixels: of the last step. to_95: labeled fraction that reaches 95 % of B, NaN if none does. border_share: of the
     superpixels asked after the random step 1, those on a true class border. imbalance (0..1) and epochs (number) of the whole run.
     """
-    runs = pd.DataFrame([row for mine in networks(frame).values() for row in _rows_of_one(mine)])
+    runs = pd.DataFrame(
+        [row for network in networks(frame).values() for mine in of_one_data(network) for row in _rows_of_one(mine)]
+    )
     if runs.empty:
         raise ValueError("only full supervision is finished, and a table is about the other runs; finish one of them")
     twice = runs[runs.duplicated([key for key in (*NETWORK, "column", "seed") if key in runs], keep=False)]
@@ -113,8 +118,13 @@ def per_run(frame: pd.DataFrame) -> pd.DataFrame:
     return runs
 
 
+def of_one_data(frame: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of each `data_options`: runs whose mIoU is measured on the same pictures."""
+    return [part for _, part in frame.groupby("data_options", sort=False)] if "data_options" in frame else [frame]
+
+
 def _rows_of_one(frame: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """The rows of `per_run` for the runs of one network."""
+    """The rows of `per_run` for the runs of one network on the same data."""
     full = full_score(frame)
     where = {key: frame[key].iloc[0] for key in NETWORK if key in frame}
     active = frame[~frame["column"].str.startswith("full_")].sort_values("step")
@@ -270,7 +280,8 @@ def paired_text(differences: pd.DataFrame, what: str = "AuALC") -> str:
 def source_line(frame: pd.DataFrame) -> str:
     """Data set, model, training, seeds and device of the runs in one line, for under or over a picture."""
     seeds = frame["seed"].nunique()
-    return f"{'; '.join(frame['setting'].unique())}; {seeds} seed{'s' * (seeds > 1)}; {', '.join(frame['device'].unique())}"
+    own = ", each with pictures of its own" if len(of_one_data(frame)) == seeds > 1 else ""
+    return f"{'; '.join(frame['setting'].unique())}; {seeds} seed{'s' * (seeds > 1)}{own}; {', '.join(frame['device'].unique())}"
 
 
 def save(name: str, content: str, frame: pd.DataFrame) -> Path:

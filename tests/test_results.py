@@ -137,6 +137,19 @@ def test_each_network_is_measured_by_its_own_full_supervision(two_networks, conf
         results.full_score(two_networks)
 
 
+def test_a_seed_with_pictures_of_its_own_is_measured_by_what_full_supervision_reaches_on_these(tmp_path):
+    made = []
+    for seed, full in ((0, 0.8), (1, 0.4)):
+        own = {"seed": seed, "data_options": {"scene": "large_tools", "generator_seed": 90 + seed, "train": 200, "test": 100}}
+        made += [finished(tmp_path, [full], supervision="full_dominant", **own)]
+        made += [finished(tmp_path, [0.2, 0.2, 0.39], strategy="random", **own)]
+    frame = results.load(made, tmp_path)
+    runs = results.per_run(frame).set_index("seed")
+    assert runs["aualc"].tolist() == pytest.approx([100 * 0.2475 / 0.8, 100 * 0.2475 / 0.4])
+    assert np.isnan(runs.loc[0, "to_95"]) and runs.loc[1, "to_95"] == pytest.approx(4 + 2 * 18 / 19)
+    assert "; 2 seeds, each with pictures of its own; " in results.source_line(frame)
+
+
 def test_each_network_has_a_table_of_its_own(two_networks, configs, tmp_path):
     runs, columns = results.per_run(two_networks), ["oreal mean", "oreal max"]
     summary, first = results.table(runs, columns), results.load(configs, tmp_path)
