@@ -26,7 +26,7 @@ from .names import title
 from .parameter_file import ConfigError
 from .paths import figures_root, home, runs_root
 from .predict import choose_device
-from .records import find, publish
+from .records import find, publish, unfinished
 from .run_folder import RunFolder
 from .stage_two import check_networks
 from .strategies import check
@@ -78,16 +78,14 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
 
     Ctrl-C, or a kill of everything: start the same command again and it continues.
     """
-    waiting = [c for c in configs if RunFolder(runs_dir / c.run_id).done is None]
-    refuse(configs, runs_dir)
-    finished = len(configs) - len(waiting)
-    waiting = [c for c in in_order(waiting).values() if RunFolder(runs_dir / c.run_id).done is None]
-    by_id = {c.run_id: c for c in waiting}
+    by_id = {c.run_id: c for c in unfinished(configs, runs_dir)}
+    finished = sum(c.run_id not in by_id for c in configs)
+    refuse(list(({c.run_id: c for c in configs} | by_id).values()), runs_dir)
     said = {run_id: len(RunFolder(runs_dir / run_id).steps()) for run_id in by_id}
-    total = sum(_steps_left(c, said[i]) for i, c in by_id.items())
+    total = sum(steps_left(c, said[i]) for i, c in by_id.items())
     print(f"{len(configs)} runs, {finished} finished already, {total} steps to go, {jobs} at a time", flush=True)
     work = {run_id: _work(c) for run_id, c in by_id.items()}
-    to_do = sum(work[i] * _steps_left(c, said[i]) for i, c in by_id.items())
+    to_do = sum(work[i] * steps_left(c, said[i]) for i, c in by_id.items())
     done, failed, began = 0.0, 0, time.monotonic()
     queue = list(by_id)
     processes: dict[str, subprocess.Popen] = {}
@@ -118,6 +116,10 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
                         failed += 1
                         log = runs_dir / run_id / "run.log"
                         print(f"FAILED {run_id}: {last_words(log)} (all of it: {log})", flush=True)
+                        for other in [i for i in queue if not said[i] and run_id in in_order(by_id[i].needs)]:
+                            queue.remove(other)
+                            failed += 1
+                            print(f"NOT RUN {other}: it begins with {run_id}, which failed", flush=True)
     finally:
         stop(list(processes.values()))
     return failed
@@ -158,7 +160,7 @@ def refuse(configs: Sequence[RunConfig], runs_dir: Path) -> None:
             raise ConfigError(f"nothing was started, because run {config.run_id} cannot work: {reason}") from None
 
 
-def _steps_left(config: RunConfig, finished: int) -> int:
+def steps_left(config: RunConfig, finished: int) -> int:
     """Steps that the run itself has to compute."""
     if config.supervision != "active":
         return 1 - finished
@@ -257,7 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
             return 0
         if options.what == "report":
             return min(1, run_reports(grid.name, options.grid, names, runs_dir, changes))
-        return min(1, run_batch(configs, options.jobs, runs_dir))
+        return min(1, run_batch(configs if options.only else grid.configs, options.jobs, runs_dir))
     except (ValueError, OSError) as error:  # ValueError: a ConfigError, or a run's record that is damaged
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ def device_of_run(name: str, share: int, report: Callable[[str], None]) -> Itera
     """The device of a config, held until the end of the `with`. "auto" on a machine with GPUs is a free one: waits for it,
     and says so. A GPU that is named, as "cuda:1", is taken without asking.
 
-    share: processes that may use one GPU at a time.
+    share: processes of this user that may use one GPU at a time; all runs on a machine should give the same number.
     """
     device = choose_device(name)
     if name != "auto" or device.type != "cuda":
@@ -28,7 +29,8 @@ def device_of_run(name: str, share: int, report: Callable[[str], None]) -> Itera
         return
     # by their serial numbers: CUDA_VISIBLE_DEVICES, which a cluster sets, numbers them anew for every process
     gpus = [str(getattr(torch.cuda.get_device_properties(i), "uuid", i)) for i in range(torch.cuda.device_count())]
-    with free_slot(gpus, share, Path(tempfile.gettempdir()) / f"oreal_gpus_{getpass.getuser()}", report) as number:
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()  # a container's user may have no name
+    with free_slot(gpus, share, Path(tempfile.gettempdir()) / f"oreal_gpus_{user}", report) as number:
         yield torch.device("cuda", number)
 
 
@@ -50,7 +52,7 @@ def free_slot(names: Sequence[str], share: int, folder: Path, report: Callable[[
             return
         if not told:
             report(
-                f"all {len(names)} GPUs are taken ({share} runs each); waiting for one. gpu_share: {share + 1} would let more share one"
+                f"all {len(names)} GPUs are taken ({share} runs each); waiting for one. gpu_share: {share + 1} would let more share one; an unfinished loop over a run in this kernel counts, too"
             )
             told = True
         time.sleep(pause)

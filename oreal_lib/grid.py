@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from .config import RunConfig
 from .parameter_file import ConfigError, parse_yaml, read_yaml
@@ -59,7 +59,7 @@ def in_order(configs: Iterable[RunConfig]) -> dict[str, RunConfig]:
 def read_grid(path: str | Path, **changes: Any) -> Grid:
     """Expand a grid file: `base` file, `set` changes for all, `grid` axes (or a list of axes, one after the other), `runs` with
     one value or a list of values a key, with the strategy_options that `options` has for a strategy; of these `only` what has
-    the values named.
+    the values named (full supervision counts as strategy random).
 
     "table1@voc" is the grid table1 on the data set voc: the file's `data`, a mapping or the name of a file with one, says what
     `base` (by default the data set's own) and the other keys are there; `set` and `only` add to the file's.
@@ -76,7 +76,7 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
             raise ConfigError(f"{path} is for several data sets, {chosen or 'none'!r} is not among them; write one of {choices}")
         if not isinstance(among[chosen], dict):
             raise ConfigError(f"{path}: data {chosen} is {among[chosen]!r}, but must look like {{grid: {{seed: [0, 1]}}}}")
-        there = {"base": chosen} | _entries(f"{path}: data {chosen}", among[chosen])
+        there = {"base": chosen} | _entries(f"{path}: data {chosen}", among[chosen], [key for key in KEYS if key != "data"])
         grid = grid | there | {key: grid.get(key, {}) | there.get(key, {}) for key in ("set", "only")}
         name = f"{name}_{chosen}"
     elif chosen:
@@ -94,7 +94,9 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
         for entry in grid["runs"]:
             for run in combinations(entry):
                 values = base | grid.get("set", {}) | changes | axes | run
-                if "strategy_options" not in axes | run and (more := options.get(values.get("strategy"))):
+                if "strategy_options" not in grid.get("set", {}) | changes | axes | run and (
+                    more := options.get(values.get("strategy"))
+                ):
                     values |= {"strategy_options": more}
                 config = RunConfig.make(values)
                 configs[config.run_id] = config
@@ -106,17 +108,20 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
     return Grid(name, tuple(configs.values()), tuple(map(str, grid.get("reports", []))))
 
 
-def _entries(where: str, values: dict[str, Any]) -> dict[str, Any]:
+def _entries(where: str, values: dict[str, Any], known: Iterable[str] = tuple(KEYS)) -> dict[str, Any]:
     """The keys of a grid that are given; ConfigError if one is unknown or of another type."""
     grid = {key: value for key, value in values.items() if value is not None}
-    if unknown := [key for key in grid if key not in KEYS]:
-        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; a grid file has {', '.join(sorted(KEYS))}")
+    if unknown := [key for key in grid if key not in known]:
+        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; a grid file has {', '.join(sorted(known))}")
     for key, value in grid.items():
         kinds, example = KEYS[key]
         if not isinstance(value, kinds):
             raise ConfigError(f"{where}: {key} is {value!r}, but must look like `{key}: {example}`")
         if key == "grid" and isinstance(value, list) and (odd := [case for case in value if not isinstance(case, dict)]):
             raise ConfigError(f"{where}: {odd[0]!r} in grid is no case, but one must look like {{seed: 0}}")
+    strategies = get_args(RunConfig.model_fields["strategy"].annotation)
+    if odd := [name for name in grid.get("options", {}) if name not in strategies]:
+        raise ConfigError(f"{where}: options are for {odd[0]!r}, which is no strategy; choose of {', '.join(strategies)}")
     return grid
 
 

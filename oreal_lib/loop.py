@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def _lock(folder: RunFolder, report: Report) -> AbstractContextManager:
     try:
         return lock.acquire(timeout=0)
     except filelock.Timeout:
-        report(f"run {folder.path.name} is being computed by another process; waiting until that ends")
+        report(f"run {folder.path.name} is being computed elsewhere; waiting until that ends")
     try:
         return lock.acquire()
     except RuntimeError as error:  # filelock: waiting for ourselves would never end
@@ -70,7 +71,9 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
             inputs = read_inputs(config)
         except (OSError, ValueError):  # a finished run can be read where its data are not; the others say so below
             inputs = {}
-        check_inputs(folder, inputs, report)
+    else:
+        inputs = {"votes": "content:" + hashlib.sha256(np.ascontiguousarray(dataset.votes).tobytes()).hexdigest()}
+    check_inputs(folder, inputs, report)
     yield from finished
     if folder.done is not None:
         return
@@ -86,8 +89,10 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
     if not finished and config.step_one is not None:
         finished.append(_copy_step_one(_finish_first(config.step_one, folder, dataset, inputs, report), folder))
         yield finished[0]
-    with device_of_run(config.device, config.gpu_share, report) as device:  # no longer: others may wait for it
-        for step in range(len(finished) + 1, (config.steps if config.supervision == "active" else 1) + 1):
+    left = range(len(finished) + 1, (config.steps if config.supervision == "active" else 1) + 1)
+    free = nullcontext(choose_device(config.device))  # when there is nothing to compute
+    with device_of_run(config.device, config.gpu_share, report) if left else free as device:  # no longer: others may wait for it
+        for step in left:
             result = _step(
                 config, setting, folder, step, device, lambda text, t=step: report(f"[{config.run_id}] step {t}: {text}")
             )
@@ -139,7 +144,9 @@ def _finish_first(
 
 def _copy_step_one(first: RunFolder, folder: RunFolder) -> StepResult:
     """Step 1 of the run that all strategies of a seed begin with, as step 1 of this one, which spent no time on it."""
-    (result,) = first.steps()
+    if len(steps := first.steps()) != 1:
+        raise ValueError(f"{first.path} is finished, but has {len(steps)} steps and not 1; move that folder away and start again")
+    (result,) = steps
     folder.save_weights(1, first.weights(1))
     if (pseudo := first.pseudo(1)) is not None:
         folder.save_pseudo(1, pseudo)

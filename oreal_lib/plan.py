@@ -17,11 +17,12 @@ from typing import Any
 
 import pandas as pd
 
-from .batch import last_words
+from .batch import last_words, steps_left
 from .config import RunConfig
-from .grid import parse_changes, read_grid
+from .grid import Grid, parse_changes, read_grid
 from .parameter_file import ConfigError
 from .paths import figures_root, runs_root
+from .records import unfinished
 from .run_folder import RunFolder
 
 ERROR = re.compile(r"^[\w.]*(Error|Exception|Interrupt|Timeout|Killed|Died)\w*(:|$)")
@@ -77,11 +78,17 @@ def plan(configs: Sequence[RunConfig], roots: Sequence[Path]) -> Plan:
     the first root that has one; bytes the mean over their finished folders, else the network's weights of any other run.
     """
     first = {c.step_one.run_id for c in configs if c.step_one}
-    groups: dict[tuple[str, str, str], list[RunConfig]] = {}
+    groups: dict[tuple, list[RunConfig]] = {}
     for config in configs:
-        groups.setdefault((config.dataset, config.model, _kind(config, first)), []).append(config)
+        key = (config.dataset, config.model, _kind(config, first), _likeness(config.values()))
+        groups.setdefault(key, []).append(config)
     known = [list(_measured(root)) for root in roots]
-    return Plan(tuple(_part(key, group, roots, known) for key, group in groups.items()))
+    return Plan(tuple(_part(key[:3], group, roots, known) for key, group in groups.items()))
+
+
+def runs_of(grid: Grid, runs_dir: Path) -> list[RunConfig]:
+    """The runs of a grid, and what must be computed before those that are not finished."""
+    return list(({c.run_id: c for c in unfinished(grid.configs, runs_dir)} | {c.run_id: c for c in grid.configs}).values())
 
 
 def _kind(config: RunConfig, first: set[str]) -> str:
@@ -150,8 +157,8 @@ def _state(config: RunConfig, roots: Sequence[Path]) -> tuple[str, int]:
     folder = RunFolder(roots[0] / config.run_id)
     if folder.done is not None:
         return "finished", 0
-    steps, done = (config.steps if config.supervision == "active" else 1), len(folder.steps())
-    left = steps - max(done, int(config.step_one is not None))
+    done = len(folder.steps())
+    left = steps_left(config, done)
     if failed(folder.path):
         return "failed", left
     if done:
@@ -230,7 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise ConfigError(f"--jobs is {options.jobs}, but at least one run at a time must work; give 1 or more")
         grid = read_grid(options.grid, **parse_changes(options.set))
         there = next(p for p in (runs_dir, *runs_dir.parents) if p.exists())
-        made = plan(grid.all_runs, [runs_dir, figures_root() / "runs"])
+        made = plan(runs_of(grid, runs_dir), [runs_dir, figures_root() / "runs"])
         print(f"{grid.name}: runs in {runs_dir}\n\n{text(made, options.jobs, shutil.disk_usage(there).free)}")
     except (ValueError, OSError) as error:  # ValueError: a ConfigError, or a run's record that is damaged
         print(f"error: {error}", file=sys.stderr)

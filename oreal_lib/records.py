@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .config import RunConfig
+from .grid import in_order
 from .paths import figures_root, runs_root
 from .run_folder import RunFolder
 
@@ -20,6 +21,15 @@ def find(config: RunConfig, runs_dir: Path | str | None = None) -> RunFolder | N
         if folder.done is not None:
             return folder
     return None
+
+
+def unfinished(configs: Iterable[RunConfig], runs_dir: Path) -> list[RunConfig]:
+    """What is still to be computed for these runs, each after what it needs; a finished run needs nothing any more."""
+
+    def to_do(config: RunConfig) -> bool:
+        return RunFolder(runs_dir / config.run_id).done is None
+
+    return [c for c in in_order(filter(to_do, configs)).values() if to_do(c)]
 
 
 def publish(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> list[Path]:

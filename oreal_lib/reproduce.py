@@ -19,8 +19,8 @@ from .batch import last_words, notebook, refuse
 from .grid import Grid, in_order, parse_changes, read_grid
 from .parameter_file import ConfigError
 from .paths import figures_root, home, runs_root
-from .plan import failed, plan, text
-from .run_folder import RunFolder
+from .plan import failed, plan, runs_of, text
+from .records import unfinished
 
 # A killed start leaves nothing to clean up: the lock of `main` takes the place of Snakemake's own, and the system frees it; done.json
 # is whole or not there, so it counts whoever wrote it. What decides a run is in its name, so nothing but a missing file starts it.
@@ -55,13 +55,13 @@ def run_snakemake(options: list[str]) -> int:
 
 def summary(grid: Grid, runs_dir: Path) -> tuple[int, str]:
     """How many runs failed or are not there, and what to read now: the log of each that failed, and the tables."""
-    missing = [c for c in grid.all_runs if RunFolder(runs_dir / c.run_id).done is None]
-    broken = {c.run_id for c in missing if failed(runs_dir / c.run_id)}
+    missing = unfinished(grid.configs, runs_dir)
+    absent, broken = {c.run_id for c in missing}, {c.run_id for c in missing if failed(runs_dir / c.run_id)}
     lines = []
     for config in missing:
         folder = runs_dir / config.run_id
-        if waits_for := sorted(broken.intersection(in_order(config.needs))):
-            lines.append(f"not run {config.run_id}: it begins with {waits_for[0]}, which failed")
+        if waits_for := sorted(absent.intersection(in_order(config.needs))):
+            lines.append(f"not run {config.run_id}: it begins with {waits_for[0]}, which is not finished")
             continue
         log = next((log for log in (folder / "run.log", folder / "batch.log") if log.is_file() and log.stat().st_size), None)
         stopped = "" if config.run_id in broken or log == folder / "batch.log" else "stopped after: "
@@ -69,9 +69,9 @@ def summary(grid: Grid, runs_dir: Path) -> tuple[int, str]:
             f"FAILED {config.run_id}: " + (f"{stopped}{last_words(log)} (all of it: {log})" if log else "it was not started")
         )
     if missing:
-        lines.append(f"{len(missing)} of {len(grid.all_runs)} runs are not finished; mend that and start the same command again")
+        lines.append(f"{len(missing)} runs are not finished; mend that and start the same command again")
     else:
-        lines.append(f"all {len(grid.all_runs)} runs are finished")
+        lines.append(f"all {len(grid.configs)} runs are finished")
         lines += [f"  {file}" for file in sorted(figures_root().glob(f"{grid.name}_*.md"))]
     return len(missing), "\n".join(lines)
 
@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
         lock = filelock.FileLock(runs_dir / "reports" / f"{grid.name}.lock")
         Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
         with lock.acquire(timeout=0):
-            print(text(plan(grid.all_runs, [runs_dir, figures_root() / "runs"]), options.jobs), flush=True)
+            print(text(plan(runs_of(grid, runs_dir), [runs_dir, figures_root() / "runs"]), options.jobs), flush=True)
             code = run_snakemake(snakemake_options(options.grid, options.set, runs_dir, options.jobs, options.profile, more))
             missing, said = summary(grid, runs_dir)
     except filelock.Timeout:

@@ -23,7 +23,6 @@ from .paths import figures_root
 from .provenance import versions
 from .records import find
 
-RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part of a run folder that a table needs
 NETWORK = ("dataset", "model")  # columns of a frame: runs that share both share their full supervision
 
 

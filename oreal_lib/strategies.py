@@ -99,8 +99,8 @@ def oreal(
 def stratified_random(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
     """By lot, but as many of each predicted class as of the others, as far as there are (not in the paper).
 
-    The random baseline that nnActive (Lueth et al., TMLR 2025) asks for: random alone hardly ever meets a rare class. The score
-    is minus the number of superpixels of the same predicted class that are asked before.
+    A random baseline that is no straw man, as later work asks for (nnActive, TMLR 2025): random alone hardly ever meets a rare
+    class. The score is minus the number of superpixels of the same predicted class that are asked before.
     """
     voted = regions(predicted_class, "vote")[:, 0]
     lot = rng.permutation(np.flatnonzero(labels.unlabeled))
@@ -116,8 +116,8 @@ def power_bvsb(
 ) -> Query:
     """BvSB times noise, so that a query is not all of one kind: the top of ln BvSB + Gumbel noise (not in the paper).
 
-    Power acquisition (Kirsch et al., TMLR 2023), the noise falling with the step t as temperature / (t - 1), as nnActive's
-    successor (TMLR 2026) has it in spirit; the rule is our choice. temperature 0 is BvSB; the score is that noisy logarithm.
+    Power acquisition (Kirsch et al., TMLR 2023). The noise falls as temperature / steps bought so far, our choice; with weak
+    labels a step that asks in rounds counts once it has bought. temperature 0 is BvSB; the score is that noisy logarithm.
     """
     ratio = np.maximum(regions(bvsb, how)[:, 0].astype(np.float64), np.finfo(np.float32).tiny)
     noise = rng.gumbel(size=len(ratio)) * temperature / max(1, labels.asked_in.max())

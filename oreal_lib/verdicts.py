@@ -65,6 +65,8 @@ def judge(frame: pd.DataFrame, rng: np.random.Generator, claims: Sequence[Claim]
         d = pd.Series(dtype=float) if missing else claim.differences(seen).dropna()
         row = {k: getattr(claim, k) for k in ("name", "central", "unit", "measured", "sentence", "place", "paper")} | interval(d)
         row |= {"half": (row["high"] - row["low"]) / 2, "t_p": t_p(d), "flip_p": sign_flip_p(d, rng)}
+        if claim.found and len(d):
+            row["measured"] += f"; here {claim.found(seen)}"
         said = "not run" if missing else verdict(row["low"], row["high"])
         rows.append(row | {"verdict": said, "missing": ", ".join(map(title, missing))})
     table = pd.DataFrame(rows)
@@ -78,7 +80,7 @@ def markdown(judged: pd.DataFrame, frame: pd.DataFrame) -> str:
     central, parts = judged[judged["central"]], judged[~judged["central"]]
     lines = [f"*{source_line(frame)}*", "", tally(central), "", *_table(central), "", limits(central), ""]
     for name, c in central.iterrows():
-        lines.append(f'- **{name}**: "{c["sentence"]}" ({c["place"]}). Measured: {c["measured"]}. The paper: {c["paper"]}.')
+        lines.append(f"- **{name}**: {c['sentence']} ({c['place']}). Measured: {c['measured']}. The paper: {c['paper']}.")
     lines += ["", "The same claims by strategy, and their parts:", "", *_table(parts[parts["verdict"] != "not run"])]
     if absent := list(parts.index[parts["verdict"] == "not run"]):
         lines += ["", f"Not run: {'; '.join(absent)}."]
@@ -86,9 +88,27 @@ def markdown(judged: pd.DataFrame, frame: pd.DataFrame) -> str:
 
 
 def tally(judged: pd.DataFrame) -> str:
-    """How many claims have which verdict, in one sentence."""
-    yes, no, open_, missing = (int((judged["verdict"] == v).sum()) for v in ("supports", "contradicts", "cannot decide", "not run"))
-    return f"Of {len(judged)} central claims our runs support {yes}, contradict {no} and cannot decide {open_}; {missing} were not run."
+    """How many claims have which verdict, each for itself and after Holm's correction for all that were tested, in one sentence."""
+    yes, no, open_ = _counts(judged["verdict"])
+    said = f"Of {len(judged)} central claims our runs support {yes}, contradict {no} and cannot decide {open_}"
+    if missing := int((judged["verdict"] == "not run").sum()):
+        said += f" ({missing} {'was' if missing == 1 else 'were'} not run)"
+    if tested := int(judged["t_p"].notna().sum()):
+        count = "{}, {} and {}".format(*_counts(_corrected(judged, "t")))
+        said += f"; after Holm's correction for {tested} test{'s' * (tested > 1)} (t-test) {count}"
+        n = int(judged["n"].max())
+        count = "{}, {} and {}".format(*_counts(_corrected(judged, "flip")))
+        said += f", by sign flips {count}" if 2 ** (1 - n) <= 0.05 else f" (sign flips can decide nothing with n = {n})"
+    return said + "."
+
+
+def _corrected(judged: pd.DataFrame, p: str) -> pd.Series:
+    """The verdicts, but undecided where the corrected p-value is not below 0.05."""
+    return judged["verdict"].mask((judged["verdict"] != "not run") & ~(judged[f"{p}_holm"] < 0.05), "cannot decide")
+
+
+def _counts(said: pd.Series) -> list[int]:
+    return [int((said == v).sum()) for v in ("supports", "contradicts", "cannot decide")]
 
 
 def limits(judged: pd.DataFrame) -> str:

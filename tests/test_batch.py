@@ -69,6 +69,7 @@ def test_set_changes_every_run_and_the_command_line_wins(tmp_path):
         ({"grid": 1}, "grid is 1, but must look like `grid: {seed"),
         ({"grid": [{"seed": 0}, 2]}, "2 in grid is no case, but one must look like {seed: 0}"),
         ({"only": {"sead": 0}}, "`only` names 'sead', which is no parameter"),
+        ({"options": {"pixlbal": {"nu": 6}}}, "options are for 'pixlbal', which is no strategy"),
         ({"only": {"seed": 77}}, "no run has seed 77, so `only` leaves nothing"),
         ({"data": {"toy": 3}}, "for several data sets, 'none' is not among them; write one of mine.yaml@toy"),
         ({"grid": {"seed": []}}, "describes no run"),

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from oreal_lib import verdicts
-from oreal_lib.claims import CLAIMS, COLUMNS, chosen_elsewhere, evidence, nearer_border, rarest_share, sooner
+from oreal_lib.claims import CLAIMS, COLUMNS, evidence, hardest, nearer_border, rarest_share, sooner
 
 RNG = np.random.default_rng(0)
 NOISE = (0.00, 0.01, -0.01, 0.02)  # of four seeds, the same for all columns of a seed
@@ -82,7 +82,7 @@ def test_a_column_that_is_missing_is_named_and_stops_nothing():
     judged = verdicts.judge(whole(0.05, [c for c in COLUMNS if c != "cbal max"]), RNG)
     assert judged.loc["max beats mean per click", ["verdict", "missing", "n"]].tolist() == ["not run", "CBAL max", 0]
     assert judged.loc["max beats mean per click: BvSB", "verdict"] == "supports"
-    assert (judged["verdict"] == "not run").sum() == 5 + 5 + 2 + 1 + 1
+    assert (judged["verdict"] == "not run").sum() == 5 + 5 + 2 + 1 + 1 + 1  # averages, CBAL, of all eleven, three against CBAL max
     text = verdicts.markdown(judged, whole(0.05))
     assert "| max beats mean per click | not run: CBAL max | - | - |" in text and "Not run: max beats mean per click: CBAL;" in text
 
@@ -102,7 +102,7 @@ def test_one_seed_decides_nothing():
 @pytest.mark.parametrize("of_a, expected", [(0.51, "supports"), (0.56, "contradicts")])
 def test_a_gap_of_one_point_is_small_and_one_of_six_is_not(of_a, expected):
     parts = [run(c, s, [m + noise]) for s, noise in enumerate(NOISE) for c, m in (("full_masks", of_a), ("full_dominant", 0.5))]
-    judged = verdicts.judge(pd.concat(parts), RNG).loc["one label per superpixel costs little"]
+    judged = verdicts.judge(pd.concat(parts), RNG).loc["one label per superpixel costs less than 2.5 points"]
     assert judged["verdict"] == expected and judged["mean"] == pytest.approx(2.5 - 100 * (of_a - 0.5))
 
 
@@ -118,11 +118,38 @@ def test_a_gain_near_borders_counts_only_above_the_gain_inside():
     assert nearer_border(seen, "x").tolist() == [2.0]
 
 
-def test_a_rival_is_chosen_without_looking_at_the_seed_it_is_compared_on():
-    table = pd.DataFrame({"a": [9.0, 1.0, 2.0], "b": [3.0, 3.0, 3.0]}, index=[4, 5, 6])
-    assert chosen_elsewhere(table).to_dict() == {4: 3.0, 5: 1.0, 6: 2.0}  # without seed 4 b is better, without 5 or 6 a
-    assert chosen_elsewhere(table, best=False).to_dict() == {4: 9.0, 5: 3.0, 6: 3.0}
-    assert chosen_elsewhere(table[:1]).empty
+def rivals(**apart):
+    """A table of AuALC over three seeds: OREAL max has 70, random 50, others 60, or 70 less the differences given."""
+    table = pd.DataFrame(60.0, index=range(3), columns=COLUMNS).assign(**{"oreal max": 70.0, "random": 50.0})
+    return pd.concat(
+        {"aualc": table.assign(**{c.replace("_", " "): 70 - np.array(d) for c, d in apart.items()})},
+        axis=1,
+        names=["value", "column"],
+    )
+
+
+CLEAR, OPEN, LOST = (9.0, 10.0, 11.0), (-3.0, 1.0, 5.0), (-3.0, -2.0, -4.0)  # 95 %: 10 ± 2.5, 1 ± 9.9, -3 ± 2.5
+
+
+@pytest.mark.parametrize(
+    "apart, expected, rival",
+    [
+        ({"cbal_max": CLEAR, "bvsb_mean": (4.0, 5.0, 6.0)}, "supports", "BvSB mean"),
+        ({"cbal_max": CLEAR, "bvsb_mean": OPEN}, "cannot decide", "BvSB mean"),
+        ({"cbal_max": LOST, "bvsb_mean": OPEN}, "contradicts", "CBAL max"),  # although the interval of BvSB mean reaches lower
+    ],
+)
+def test_the_best_of_all_must_beat_every_rival_and_is_refuted_by_one(apart, expected, rival, monkeypatch):
+    monkeypatch.setattr(verdicts, "evidence", lambda seen: seen)
+    best = [replace(c, columns=()) for c in CLAIMS if c.name == "OREAL max is the best of all eleven"]
+    row = verdicts.judge(rivals(**apart), RNG, best).iloc[0]
+    assert row["verdict"] == expected and row["measured"].endswith(f"; here OREAL max - {rival}")
+
+
+def test_a_wide_interval_above_0_is_harder_than_a_narrow_one_that_ends_lower():
+    """6 ± 5.0 and 1 ± 0.5: the second reaches lower, but the first has the larger p-value, which Holm's correction needs."""
+    seen = rivals(cbal_max=(4.0, 6.0, 8.0), bvsb_mean=(0.8, 1.0, 1.2))
+    assert hardest(seen, [("oreal max", rival) for rival in ("bvsb mean", "cbal max")]) == ("oreal max", "cbal max")
 
 
 def test_the_share_of_the_rarest_class_grows_where_debts_are_paid():
@@ -131,6 +158,9 @@ def test_the_share_of_the_rarest_class_grows_where_debts_are_paid():
     seen = evidence(paid)
     assert seen.loc[0, ("growth", "oreal max")] == pytest.approx(80)
     assert seen.loc[0, ("later_growth", "oreal max")] == pytest.approx(40)
+    debts = {c.name: c for c in CLAIMS if c.columns == ("oreal max",)}
+    assert debts["later steps make up for what the class debts missed"].differences(seen).tolist() == pytest.approx([40])
+    assert debts["the rarest class gains from the first step to the last"].differences(seen).tolist() == pytest.approx([80])
     # step 2 owes (10, 90) and gets (50, 50): 40 of 100 astray; step 3 owes (10, 90) and gets (10, 90)
     assert seen.loc[0, ("deviation", "oreal max")] == pytest.approx(20)
 
@@ -172,6 +202,18 @@ def test_holm_by_hand():
 def test_what_few_seeds_cannot_show_is_said(n, p, seeds):
     said = verdicts.limits(pd.DataFrame({"n": [n, 0]}))
     assert f"with n = {n} its smallest two-sided p is {p}, so it can decide nothing at 5 % (that takes {seeds} seeds" in said
+
+
+def test_the_tally_counts_before_and_after_the_correction():
+    said = ["supports", "supports", "contradicts", "cannot decide", "not run"]
+    judged = pd.DataFrame({"verdict": said, "n": [5, 5, 5, 5, 0], "t_p": [0.001, 0.03, 0.04, 0.5, np.nan]})
+    judged = judged.assign(t_holm=verdicts.holm(judged["t_p"]), flip_holm=[0.25, 0.25, 0.25, 0.5, np.nan])
+    assert verdicts.tally(judged) == (
+        "Of 5 central claims our runs support 2, contradict 1 and cannot decide 1 (1 was not run); after Holm's correction for "
+        "4 tests (t-test) 1, 0 and 3 (sign flips can decide nothing with n = 5)."
+    )
+    judged = judged.assign(n=10, flip_holm=[0.01, 0.04, 0.06, 0.5, np.nan])
+    assert verdicts.tally(judged).endswith("(t-test) 1, 0 and 3, by sign flips 2, 0 and 2.")
 
 
 def test_claims_have_names_of_their_own_and_central_ones_say_what_the_paper_has():

@@ -199,7 +199,7 @@ def test_a_run_that_another_process_computes_is_waited_for_until_that_dies(tiny_
 
     def report(text):
         said.append(text)
-        if "is being computed by another process; waiting until that ends" in text:
+        if "is being computed elsewhere; waiting until that ends" in text:
             assert not (tmp_path / config.run_id / "config.json").exists()
             other.kill()
 
