@@ -7,6 +7,7 @@
 #
 # `make plan` and `make reproduce` take a grid of params/ and, where it is for several data sets, one of them:
 #   make reproduce WHAT=table1 DATA=voc ROOT=/data/VOC          ROOT: the folder of the data
+#   SET=gpu_share=3   changes a value of every run
 #   JOBS=4         runs at a time            PROFILE=slurm   as jobs of a cluster: workflow/profiles/slurm
 #   RUNS=/big/runs the folder of the runs    SNAKEMAKE_ARGS="--set-resources run:runtime=2880"
 
@@ -37,7 +38,7 @@ demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, two t
 	@echo "Done in $$(($$(date +%s) - $(BEGAN))) s. One seed shows how it works and proves nothing; make reproduce WHAT=table1 DATA=toy has five."
 
 GRID = $(WHAT)$(if $(DATA),@$(DATA))
-CHOSEN = "$(GRID)" $(if $(JOBS),--jobs $(JOBS)) $(if $(RUNS),--runs-dir "$(RUNS)") $(if $(ROOT),--set "data_root=$(ROOT)")
+CHOSEN = "$(GRID)" $(if $(JOBS),--jobs $(JOBS)) $(if $(RUNS),--runs-dir "$(RUNS)") $(if $(ROOT),--set "data_root=$(ROOT)") $(if $(SET),--set "$(SET)")
 
 plan: named setup ## before WHAT=table1 DATA=voc is started: which of its runs are there, hours and disk that the others need
 	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.plan $(CHOSEN)

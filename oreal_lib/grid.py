@@ -73,7 +73,8 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
         among = read_yaml(among) if isinstance(among, str) else among
         if chosen not in among:
             choices = ", ".join(f"{Path(path).name}@{d}" for d in among)
-            raise ConfigError(f"{path} is for several data sets, {chosen or 'none'!r} is not among them; write one of {choices}")
+            said = f"{chosen!r} is not among them" if chosen else "and none is named"
+            raise ConfigError(f"{path} is for several data sets, {said}; write one of {choices} (make: DATA=...)")
         if not isinstance(among[chosen], dict):
             raise ConfigError(f"{path}: data {chosen} is {among[chosen]!r}, but must look like {{grid: {{seed: [0, 1]}}}}")
         there = {"base": chosen} | _entries(f"{path}: data {chosen}", among[chosen], [key for key in KEYS if key != "data"])
@@ -111,6 +112,8 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
 def _entries(where: str, values: dict[str, Any], known: Iterable[str] = tuple(KEYS)) -> dict[str, Any]:
     """The keys of a grid that are given; ConfigError if one is unknown or of another type."""
     grid = {key: value for key, value in values.items() if value is not None}
+    if "dataset" in grid and "runs" not in grid:
+        raise ConfigError(f"{where} holds the values of one run and is no grid file; name one with `runs`, such as table1@{where}")
     if unknown := [key for key in grid if key not in known]:
         raise ConfigError(f"{where}: unknown key {unknown[0]!r}; a grid file has {', '.join(sorted(known))}")
     for key, value in grid.items():

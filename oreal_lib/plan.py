@@ -203,12 +203,15 @@ def text(plan: Plan, jobs: int | None = None, free: int | None = None) -> str:
     lines = [table.to_string(index=False), ""]
     unknown = " and what is not measured (?)"
     share = f", {_number(plan.hours / jobs)} with {jobs} at a time" if jobs and jobs > 1 else ""
-    hours = f"{_number(plan.hours)} hours one at a time{share}{unknown * any(p.hours is None for p in plan.parts)}"
+    no_hours, no_gib = (any(getattr(p, name) is None for p in plan.parts) for name in ("hours", "gib"))
+    hours = "? hours" if no_hours and not plan.hours else f"{_number(plan.hours)} hours one at a time{share}{unknown * no_hours}"
     lines.append(f"{plan.runs} runs, {left} to go: {hours}")
     disk = "" if free is None else f"; {_number(free / 2**30)} GiB are free"
-    lines.append(f"disk: {_number(plan.gib)} GiB{unknown * any(p.gib is None for p in plan.parts)}{disk}")
-    if any(p.hours is None or p.gib is None for p in plan.parts):
-        lines.append("?: not measured yet; run one run of that kind first: python -m oreal_lib.batch run GRID --only RUN_ID")
+    lines.append("disk: " + ("? GiB" if no_gib and not plan.gib else f"{_number(plan.gib)} GiB{unknown * no_gib}") + disk)
+    if no_hours or no_gib:
+        lines.append(
+            "?: not measured yet; run one run of that kind first: python -m oreal_lib.batch run GRID --only RUN_ID (`list GRID` names them)"
+        )
     if any(p.record for p in plan.parts):
         lines.append("record: in figures/runs, enough for `python -m oreal_lib.batch report`; `make reproduce` computes these anew")
     return "\n".join(lines)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import FrameType
 
 import filelock
 
@@ -43,14 +45,29 @@ def snakemake_options(
 
 
 def run_snakemake(options: list[str]) -> int:
-    """Snakemake's exit code. It works in this process, so that whoever kills one kills both."""
+    """Snakemake's exit code. It works in this process, so that whoever kills one kills both. KeyboardInterrupt after Ctrl-C or a
+    polite kill, which Snakemake itself takes for failed runs."""
     from snakemake.cli import main as snakemake  # a second of imports that a wrong setting need not wait for
 
+    stopped, before = [], {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        stopped.append(number)
+        signal.default_int_handler(number, frame)
+
+    for number in before:
+        signal.signal(number, stop)
     try:
         snakemake(options)
+        code = 0
     except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+        code = int(end.code or 0)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if stopped:
+        raise KeyboardInterrupt
+    return code
 
 
 def summary(grid: Grid, runs_dir: Path) -> tuple[int, str]:

@@ -71,7 +71,7 @@ def test_set_changes_every_run_and_the_command_line_wins(tmp_path):
         ({"only": {"sead": 0}}, "`only` names 'sead', which is no parameter"),
         ({"options": {"pixlbal": {"nu": 6}}}, "options are for 'pixlbal', which is no strategy"),
         ({"only": {"seed": 77}}, "no run has seed 77, so `only` leaves nothing"),
-        ({"data": {"toy": 3}}, "for several data sets, 'none' is not among them; write one of mine.yaml@toy"),
+        ({"data": {"toy": 3}}, "for several data sets, and none is named; write one of mine.yaml@toy"),
         ({"grid": {"seed": []}}, "describes no run"),
         ({"set": 3}, "set is 3, but must look like"),
         ({"set": {3: 4}}, "the key 3 is int"),

@@ -1,9 +1,11 @@
 """One command for a whole grid. Processes are really killed here, with everything that they started."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -18,7 +20,7 @@ from oreal_lib.config import RunConfig
 from oreal_lib.grid import Grid, in_order
 from oreal_lib.loop import run
 from oreal_lib.paths import home
-from oreal_lib.reproduce import main, snakemake_options, summary
+from oreal_lib.reproduce import main, run_snakemake, snakemake_options, summary
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="the workflow's shell lines are POSIX")
 CAMVID = ["two", "--set", "dataset=camvid", "--set", "data_options={}", "--set", "data_root=/no/such"]
@@ -60,6 +62,24 @@ def test_killed_with_all_it_started_it_continues_and_leaves_finished_runs_alone(
     assert second.returncode == 0 and "2 runs, 1 to go" in out and "all 2 runs are finished" in out
     assert json.loads((begun.parent / "done.json").read_text())["run_id"] == random.run_id
     assert {file: file.read_bytes() for file in finished} == finished
+
+
+@POSIX
+def test_ctrl_c_is_no_failure(monkeypatch):
+    """Snakemake swallows the interrupt while jobs run."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def snakemake(options):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise SystemExit(1)
+
+    monkeypatch.setattr("snakemake.cli.main", snakemake)
+    with pytest.raises(KeyboardInterrupt):
+        run_snakemake([])
+    assert signal.getsignal(signal.SIGINT) is before
+    monkeypatch.setattr("snakemake.cli.main", lambda options: sys.exit(3))
+    assert run_snakemake([]) == 3
 
 
 def test_two_at_one_grid_are_refused_and_the_first_goes_on(place, capsys):
