@@ -85,6 +85,7 @@ def fit(
     min_epochs: int = 1,
     checkpoint: Path | None = None,
     report: Report = print,
+    each_epoch: Callable[[int], None] | None = None,
 ) -> Fitted:
     """Train `model` in place on what is known in `train`; it ends with the averaged weights of its best validation epoch.
 
@@ -92,6 +93,7 @@ def fit(
     `max_epochs` (None: the config's), or when `config.patience` epochs in a row bring nothing better and `min_epochs` are done.
     key: numbers that fix the randomness; every epoch draws from (key, epoch), so a restart repeats nothing and skips nothing.
     checkpoint: a file written every `config.checkpoint_seconds` and continued from if it is there; None for no such file.
+    each_epoch: called with the number of each finished epoch; what it raises ends the training there.
     The steps run in bfloat16 where config.precision says so; validation is always in float32.
     """
     max_epochs = config.max_epochs if max_epochs is None else max_epochs
@@ -132,6 +134,8 @@ def fit(
                 checkpoint, key, model, average, optimizer, epoch, best_epoch, best_miou, best_state, seconds + now - began
             )
             written = time.monotonic()
+        if each_epoch is not None:
+            each_epoch(epoch)
     model.load_state_dict(best_state)
     speed = {"images_per_s": round(images / at_work, 2), "waiting": round(waiting / at_work, 4)} if images else {}
     return Fitted(best_state, epoch, best_miou, seconds + time.monotonic() - began, speed)

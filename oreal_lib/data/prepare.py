@@ -28,12 +28,11 @@ from oreal_lib.superpixels import SuperpixelRecipe, dense, superpixels
 from oreal_lib.types import IGNORE
 from oreal_lib.weak_labels import TRIM, classes_present
 
+from .resize import Size, nearest, resized
 from .source import Item, Source
 from .store import ARRAYS, COLUMNS, NpyFile, StoreError, content, content_key, open_store
 
 __all__ = ["StoreError", "open_store", "prepare"]
-
-Size = tuple[int, int]  # height, width
 
 
 def prepare(
@@ -180,9 +179,9 @@ def _prepared(
         cut = int(ids.max()) + 1
         votes, present = class_votes(mask, ids, cut, n_classes), classes_present(mask, ids, cut, n_classes, trim)
     if size not in (None, native):
-        image, mask = _resized(image, size), _nearest(mask, size)
+        image, mask = resized(image, size), nearest(mask, size)
         if ids is not None:
-            ids = _nearest(ids, size)
+            ids = nearest(ids, size)
             left = np.unique(ids)
             votes, present, ids = votes[left], present[left], dense(ids)
     if train and recipe.at == "working":
@@ -198,19 +197,6 @@ def _prepared(
         "present": present,
         "pictures": np.array([*native, *mask.shape, labeled, cut, cut - (0 if votes is None else len(votes))], np.int32),
     }
-
-
-def _resized(image: np.ndarray, size: Size) -> np.ndarray:
-    import cv2  # in functions, because a machine that only trains on prepared data needs no OpenCV
-
-    shrinks = image.shape[0] >= size[0] and image.shape[1] >= size[1]
-    return cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def _nearest(ids: np.ndarray, size: Size) -> np.ndarray:
-    import cv2
-
-    return cv2.resize(ids, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:

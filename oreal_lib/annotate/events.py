@@ -1,0 +1,232 @@
+"""What a person did, as an append-only log on disk: one line for each act, flushed before the act counts as done.
+
+The log is the truth; labels, counters and masks are made from it. A line holds JSON and a checksum of itself, so a torn or
+changed line is noticed, named, and never taken for a click.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import time
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+import filelock
+
+from oreal_lib import atomic
+
+WHATS = ("open", "label", "skip", "split", "undo", "redo")
+VOID = "void"  # the answer "no class, or I cannot tell"
+
+
+@dataclass(frozen=True)
+class Event:
+    """One act.
+
+    what: "label" (to: a class name, VOID, or "" to clear), "skip", "split", "undo", "redo", or "open" (a session begins).
+    id: unique; an act that arrives twice is done once.  at: UTC time, ISO 8601.  seconds: since the act before it.
+    image: name of a picture.  superpixels: local ids in it.  how: click, drag, key, accept, import, merge.
+    round: whose question was answered, 0 = labeled without being asked.  pieces: of a split, see `session.pack`.
+    note: of "open", what opened it.
+    """
+
+    what: str
+    id: str
+    at: str = ""
+    image: str = ""
+    superpixels: tuple[int, ...] = ()
+    to: str = ""
+    how: str = ""
+    round: int = 0
+    seconds: float = 0.0
+    pieces: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.what not in WHATS:
+            raise ValueError(f"an event is {self.what!r}, but must be one of {', '.join(WHATS)}")
+
+
+DEFAULTS = {f.name: f.default for f in fields(Event)}
+
+
+def now() -> str:
+    """The time of an event: UTC, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_line(event: Event) -> bytes:
+    """One line of a log: JSON without the fields that are as usual, a checksum of it as the last field."""
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(event).items() if v != DEFAULTS[k]}
+    return (_dump(values | {"check": _check(values)}) + "\n").encode()
+
+
+def from_line(line: bytes) -> Event:
+    """The event of a line; ValueError if the line is not one that `to_line` wrote."""
+    try:
+        values = json.loads(line)
+        found = values.pop("check")
+        whole = found == _check(values)
+    except (ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"it is no event ({error!r})") from error
+    if not whole:
+        raise ValueError("its checksum is wrong: it was changed")
+    if unknown := set(values) - set(DEFAULTS):
+        raise ValueError(f"it holds {min(unknown)!r}, which this version does not know; update the library")
+    return Event(**values | {"superpixels": tuple(values.get("superpixels", ()))})
+
+
+def _dump(values: dict) -> str:
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _check(values: dict) -> str:
+    return f"{zlib.crc32(_dump(values).encode()):08x}"
+
+
+def parse(data: bytes, name: str) -> tuple[list[Event], list[tuple[int, str]], int]:
+    """The events of a log's bytes, its damaged lines as (line number, what is wrong), and the bytes up to a torn last line.
+
+    A last line without its newline was being written when the power went: it is torn, and in neither list.  An id that comes
+    twice (two copies of a log put together) counts once.
+    """
+    whole = data.rfind(b"\n") + 1
+    events, damaged, seen = [], [], set()
+    for number, line in enumerate(data[:whole].splitlines(), 1):
+        try:
+            event = from_line(line)
+        except (ValueError, TypeError) as error:
+            damaged.append((number, f"line {number} of {name} is damaged: {error}"))
+            continue
+        if event.id not in seen:
+            seen.add(event.id)
+            events.append(event)
+    return events, damaged, whole
+
+
+def read(path: Path) -> tuple[list[Event], list[str]]:
+    """The events of a log on disk, in order, and what is wrong with it, line by line; nothing is changed."""
+    data = Path(path).read_bytes()
+    events, damaged, whole = parse(data, Path(path).name)
+    torn = [f"the last line of {Path(path).name} is torn ({len(data) - whole} bytes): it was being written"] * (whole < len(data))
+    return events, [text for _, text in damaged] + torn
+
+
+# The logs this process has open: running a notebook cell again must take its log over from the cell's last run, which nobody closed.
+_OPEN: WeakValueDictionary[Path, Log] = WeakValueDictionary()
+
+
+class Log:
+    """A log that is open for writing, by this process alone; opening it again in the same process closes the older one.
+
+    events: what is in it.  problems: what was found wrong and how it was mended, one line each.
+    """
+
+    def __init__(self, path: Path, repair: bool = False) -> None:
+        """Opens or begins the log. ValueError if another process holds it, or if a line in its middle is damaged.
+
+        A torn last line is put aside into a file `<log>.torn-<time>`. repair: damaged lines are, too, and the rest is kept.
+        """
+        self.path = Path(path).resolve()
+        if (older := _OPEN.get(self.path)) is not None:
+            older.close()
+        self._lock = filelock.FileLock(f"{self.path}.lock")
+        self._holder = self.path.with_name(f"{self.path.name}.holder")
+        self._file = None
+        _made(self.path.parent)
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise ValueError(f"{self.path} is open already{self._who()}; close it there (shut down that kernel)") from None
+        try:
+            self.events, self.problems = self._recover(repair)
+            atomic.write_json(self._holder, {"process": os.getpid(), "machine": socket.gethostname(), "since": now()})
+            self._file = open(self.path, "ab", buffering=0)
+        except BaseException:
+            self.close()
+            raise
+        self._ids = {event.id for event in self.events}
+        _OPEN[self.path] = self
+
+    def _who(self) -> str:
+        try:
+            by = json.loads(self._holder.read_text(encoding="utf-8"))
+            return f" in process {by['process']} on {by['machine']} since {by['since']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return " in another process"
+
+    def _recover(self, repair: bool) -> tuple[list[Event], list[str]]:
+        data = self.path.read_bytes() if self.path.exists() else b""
+        events, damaged, whole = parse(data, self.path.name)
+        if damaged and not repair:
+            raise ValueError(
+                f"{damaged[0][1]} ({len(damaged)} damaged in all); put back a whole copy of {self.path}, or open it with repair=True "
+                "to go on without them: the old file is kept beside it"
+            )
+        if not damaged and whole == len(data):
+            return events, []
+        aside = self.path.with_name(f"{self.path.name}.{'damaged' if damaged else 'torn'}-{time.strftime('%Y%m%dT%H%M%S')}")
+        atomic.write_bytes(aside, data if damaged else data[whole:])
+        bad = {number for number, _ in damaged}
+        good = b"".join(line for number, line in enumerate(data[:whole].splitlines(keepends=True), 1) if number not in bad)
+        atomic.write_bytes(self.path, good)
+        torn = [f"the last line of {self.path.name} was torn ({len(data) - whole} bytes) and is kept in {aside.name}"]
+        texts = [f"{text}; it is left out, and the old file kept as {aside.name}" for _, text in damaged]
+        return events, texts + torn * (whole < len(data))
+
+    def __contains__(self, event_id: str) -> bool:
+        return event_id in self._ids
+
+    @property
+    def closed(self) -> bool:
+        return self._file is None
+
+    def append(self, event: Event) -> None:
+        """Writes the event and waits until it is on the disk. OSError with the remedy if it cannot be; then it is not in the log."""
+        if self._file is None:
+            raise ValueError(f"{self.path} was closed, or opened again elsewhere; use the session that was opened last")
+        before = os.fstat(self._file.fileno()).st_size
+        try:
+            line = to_line(event)
+            if (written := self._file.write(line)) != len(line):
+                raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes were written")
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            try:
+                os.ftruncate(self._file.fileno(), before)  # half a line would spoil the next one
+            except OSError:
+                self.close()  # the next opening puts the torn line aside
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            why = "the disk is full: free some space" if full else f"{error.strerror}: mend it"
+            raise OSError(error.errno, f"this act could not be written to {self.path}: {why} and try again") from error
+        self.events.append(event)
+        self._ids.add(event.id)
+
+    def extend(self, events: Iterable[Event]) -> None:
+        """Appends several."""
+        for event in events:
+            self.append(event)
+
+    def close(self) -> None:
+        """Nothing can be appended from here on; another process may open the log."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._holder.unlink(missing_ok=True)
+        self._lock.release()
+
+
+def _made(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            error.errno, f"the folder {folder} cannot be made ({error.strerror}); choose another folder for the session (work=)"
+        ) from error

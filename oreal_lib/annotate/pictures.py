@@ -1,0 +1,232 @@
+"""A folder of pictures, each brought to a bounded size and cut into superpixels once; what was cut stays as it is.
+
+Labels name superpixels by number, so the partition a person has clicked on must never change: it lies on disk with a checksum,
+whatever version of OpenCV comes later. Pictures can be added to the folder at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from skimage.measure import label
+
+from oreal_lib import atomic
+from oreal_lib.data.files import read_bytes, read_image
+from oreal_lib.data.folders import listing
+from oreal_lib.data.prepare import parallel
+from oreal_lib.data.resize import Size, bounded, nearest, resized
+from oreal_lib.superpixels import MOST, SuperpixelRecipe, dense, superpixels
+
+PARTITIONS = (".npy", ".png", ".tif", ".tiff")
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: its name (path in the folder without suffix), file, native and working size (height, width), superpixels
+    as cut, checksum of their map, and the folder its working copy lies in."""
+
+    name: str
+    file: Path
+    native: Size
+    size: Size
+    count: int
+    check: int
+    store: Path
+
+    def image(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB at working size, read when it is looked at."""
+        return np.load(self.store / f"{key(self.name)}.image.npy", mmap_mode="r", allow_pickle=False)
+
+    def ids(self) -> np.ndarray:
+        """(H, W) uint16 superpixel ids 0..count-1 at working size. ValueError if the file is not what was written."""
+        file = self.store / f"{key(self.name)}.ids.npy"
+        try:
+            ids = np.load(file, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ValueError(_damaged(file, error)) from error
+        if zlib.crc32(ids) != self.check:
+            raise ValueError(_damaged(file, "its checksum is wrong"))
+        return ids
+
+
+def _damaged(file: Path, why: object) -> str:
+    return (
+        f"{file} is damaged ({why}); put back a copy of it. Deleting it and its .json cuts the picture anew, which gives the same "
+        "superpixels only on the same versions"
+    )
+
+
+def key(name: str) -> str:
+    """The name of a picture's files in the store: any name, any length, no folder."""
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+def find_pictures(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Name -> file of the pictures in `folder/images`, or if there is no such folder in `folder`, and below; and the problems."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"the folder {folder} does not exist; name the folder with your pictures")
+    problems: list[str] = []
+    found = listing(folder, "images" if (folder / "images").is_dir() else "", problems, deep=True)
+    if not found:
+        strange = "; ".join(p for p in problems if "holds no pictures" not in p)
+        raise ValueError(f"{folder} holds no picture that can be read{strange and f' ({strange})'}; put JPEG, PNG or TIFF files there")
+    return found, problems
+
+
+def open_pictures(
+    folder: Path,
+    store: Path,
+    recipe: SuperpixelRecipe,
+    side: int,
+    partition: Path | None = None,
+    workers: int | None = 1,
+    report: Report = print,
+) -> tuple[tuple[Picture, ...], list[str]]:
+    """The pictures of a folder in the order of their names, and what is wrong with others, a sentence each.
+
+    Those not in the store yet are read, brought to a longer side of at most `side` pixels, cut and written; killed, it goes on
+    where it was. partition: a folder of label maps named like the pictures, instead of a recipe (`read_partition`).
+    """
+    found, problems = find_pictures(folder)
+    known = {name: _read_entry(store, name) for name in found}
+    new = [(name, file) for name, file in found.items() if known[name] is None]
+    maps = {} if partition is None else _partitions(Path(partition), new)
+    if new:
+        report(f"cutting {len(new)} pictures into superpixels ...")
+    work = partial(_cut, store=store, recipe=recipe, side=side, maps=maps)
+    for done, ((name, _), (entry, problem)) in enumerate(zip(new, parallel(work, new, workers or 1), strict=True), 1):
+        known[name] = entry
+        problems += [problem] * bool(problem)
+        if done % 20 == 0:
+            report(f"{done} of {len(new)} pictures are cut")
+    pictures = []
+    for name, file in found.items():
+        entry = known[name]
+        if entry is None:
+            continue
+        if (change := _changed(file, entry)) is not None:
+            problems.append(change)
+            continue
+        pictures.append(
+            Picture(name, file, tuple(entry["native"]), tuple(entry["size"]), entry["count"], entry["check"], Path(store))
+        )
+    if not pictures:
+        raise ValueError(f"no picture in {folder} can be used: {'; '.join(problems[:3])}; mend or replace them")
+    return tuple(pictures), problems
+
+
+def _read_entry(store: Path, name: str) -> dict | None:
+    file = store / f"{key(name)}.json"
+    if not file.exists():
+        return None
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(_damaged(file, error)) from error
+
+
+def _changed(file: Path, entry: dict) -> str | None:
+    """What to say if the file is not the one that was cut. Times are looked at first: hashing a thousand photos takes minutes."""
+    stat = file.stat()
+    if [stat.st_size, stat.st_mtime_ns] == entry["stat"] or hashlib.sha256(read_bytes(file)).hexdigest() == entry["content"]:
+        return None
+    return (
+        f"{file.name} was changed since its superpixels were cut, so it is left out (its labels are kept); put the old file back, "
+        "or give the new one another name"
+    )
+
+
+def _cut(
+    what: tuple[str, Path], store: Path, recipe: SuperpixelRecipe, side: int, maps: dict[str, Path]
+) -> tuple[dict | None, str | None]:
+    """Cuts one picture and writes its working copy; what there is to know about it, or why it cannot be used."""
+    name, file = what
+    try:
+        stat, data = file.stat(), read_bytes(file)
+        image = read_image(file)
+        native = image.shape[:2]
+        size = bounded(native, side)
+        image = image if size == native else resized(image, size)
+        ids = superpixels(image, recipe) if not maps else dense(nearest(read_partition(maps[name], native), size))
+    except (ValueError, OSError) as error:
+        return None, str(error)
+    entry = {
+        "name": name,
+        "native": list(native),
+        "size": list(size),
+        "count": int(ids.max()) + 1,
+        "check": zlib.crc32(ids),
+        "stat": [stat.st_size, stat.st_mtime_ns],
+        "content": hashlib.sha256(data).hexdigest(),
+        "superpixels": asdict(recipe) if not maps else maps[name].name,
+    }
+    for part, array in (("image", image), ("ids", ids)):
+        buffer = BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        atomic.write_bytes(store / f"{key(name)}.{part}.npy", buffer.getvalue())
+    atomic.write_json(store / f"{key(name)}.json", entry)  # last: from here on the picture is in the store
+    return entry, None
+
+
+def _partitions(folder: Path, new: list[tuple[str, Path]]) -> dict[str, Path]:
+    maps = {name: next((p for s in PARTITIONS if (p := folder / f"{name}{s}").is_file()), None) for name, _ in new}
+    if missing := [name for name, path in maps.items() if path is None]:
+        raise ValueError(
+            f"the partition folder {folder} has no label map for {len(missing)} of {len(maps)} pictures, the first is {missing[0]}; "
+            f"put {missing[0]}.png, .tif or .npy there, or leave partition out"
+        )
+    return maps
+
+
+def read_partition(file: Path, size: Size) -> np.ndarray:
+    """Superpixel ids (h, w) uint16 of a label map made elsewhere: by SAM, another tool, or by hand.
+
+    An image file: grey of 8 or 16 bits or a palette, an id each; or colors, one superpixel for each color. A .npy file: (h, w)
+    integers, or (k, h, w) bool masks, which may overlap (`from_masks`).  ValueError if it is of another size or kind.
+    """
+    if file.suffix == ".npy":
+        try:
+            ids = np.load(file, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ValueError(f"{file} is no array of numbers ({error}); save it again with numpy.save") from error
+        ids = from_masks(ids) if ids.ndim == 3 and ids.dtype == bool else ids
+    else:
+        try:
+            with Image.open(file) as picture:
+                ids = np.asarray(picture if picture.mode in ("L", "P") or picture.mode.startswith("I") else picture.convert("RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise ValueError(f"the label map {file} is no image ({error}); save it again as PNG") from error
+        if ids.ndim == 3:
+            ids = ids.astype(np.int64) @ np.array([65_536, 256, 1])
+    if ids.shape != size:
+        raise ValueError(
+            f"the label map {file} is {ids.shape}, but its picture is {size} (height, width, as its EXIF turns it); they must agree"
+        )
+    try:
+        return dense(ids)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
+
+
+def from_masks(masks: np.ndarray) -> np.ndarray:
+    """(h, w) int64 ids of masks (k, h, w) bool that may overlap: the smallest mask lies on top; connected pixels in no mask
+    become superpixels of their own."""
+    if len(masks) > MOST:
+        raise ValueError(f"{len(masks):,} masks were given, but one picture can have {MOST:,} superpixels; drop the smallest")
+    order = np.argsort(-masks.sum(axis=(1, 2)), kind="stable")
+    ids = np.zeros(masks.shape[1:], np.int64)
+    for rank, i in enumerate(order, 1):
+        ids[masks[i]] = rank
+    free = label(ids == 0, connectivity=1)
+    return np.where(ids == 0, len(masks) + free, ids)
