@@ -184,7 +184,8 @@ class Session:
         self.home, self.annotator, self.classes, self.pictures = home / annotator, annotator, classes, pictures
         self.work, self.log, self.config, self.name = home, log, config, f"{name}-{annotator}"
         self.board = Board(pictures, classes, log.events)
-        self.round, self._query, self._views, self._process = 0, [], {}, None
+        self.round, self._query, self._process = 0, [], None
+        self._views, self._predicted = {}, {}  # of the last round, by picture
 
     def act(
         self,
@@ -226,7 +227,11 @@ class Session:
             event = replace(event, pieces=pack(*cut))
         self.board.check(event)
         self.log.append(event)
-        return self.board.apply(event)
+        changes = self.board.apply(event)
+        for change in changes:
+            if change.split:
+                self._predicted.pop(change.picture, None)
+        return changes
 
     def _accepted(self, picture: int, superpixels: tuple[int, ...]) -> str:
         seen = self.predicted(picture)
@@ -257,9 +262,10 @@ class Session:
 
     def predicted(self, picture: int) -> np.ndarray | None:
         """(k,) uint8: the class predicted for each superpixel, by the majority of its pixels. None before the first training."""
-        if (view := self.view(picture)) is None:
-            return None
-        return rounds.predicted(view[0], self.board.ids(picture), len(self.board.labels(picture)), len(self.classes))
+        if picture not in self._predicted and (view := self.view(picture)) is not None:
+            count = len(self.board.labels(picture))
+            self._predicted[picture] = rounds.predicted(view[0], self.board.ids(picture), count, len(self.classes))
+        return self._predicted.get(picture)
 
     def counters(self) -> dict:
         """What a person wants to know: see `widget` for the names. Plain JSON values."""
@@ -357,7 +363,7 @@ class Session:
             return False
         place = {picture.name: i for i, picture in enumerate(self.pictures)}
         asked = rounds.read_query(self.home, last)["query"]
-        self.round, self._views = last, {}
+        self.round, self._views, self._predicted = last, {}, {}
         self._query = [(place[name], s) for name, s in asked if name in place]
         return True
 

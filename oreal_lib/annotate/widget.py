@@ -1,0 +1,185 @@
+"""The annotation widget: `widget.js` draws and listens, this file answers from a `Session`.
+
+Every act is on disk before it is acknowledged; until then the browser keeps it and sends it again, to a new kernel, too. Codes of
+labels: class ids 0..C-1, 254 = not labeled, 255 = void.
+
+From the browser: hello (acts not acknowledged yet), act, show (a picture), set (strategy, aggregate), train, stop, poll, export.
+To the browser: state, picture (with buffers: JPEG, zlib'd ids, labels, prediction, uncertainty), done or refused or failed (an act),
+training, exported, error.
+"""
+
+from __future__ import annotations
+
+import zlib
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import traitlets
+from PIL import Image
+
+from oreal_lib.figures import class_palette
+from oreal_lib.strategies import STRATEGIES
+
+from .board import UNLABELED, Change
+from .session import Session, open_session
+
+AGGREGATES = ("mean", "top_0.5", "top_0.25", "top_0.1", "quantile_0.9", "power_8", "max")
+HERE = Path(__file__).parent
+
+
+def annotate(folder: Path | str, classes: list[str] | None = None, **options: object) -> Annotator:
+    """The widget for a folder of pictures; classes and options are those of `session.open_session`."""
+    return Annotator(open_session(folder, classes, **options))
+
+
+class Annotator(anywidget.AnyWidget):
+    """Shows a session in JupyterLab, Voila or any other place for widgets. Several views of it show the same labels."""
+
+    _esm = HERE / "widget.js"
+    _css = HERE / "widget.css"
+    session_name = traitlets.Unicode().tag(sync=True)  # under which the browser keeps acts that are not acknowledged yet
+
+    def __init__(self, session: Session) -> None:
+        self.session, self._shown = session, 0
+        super().__init__(session_name=session.name)
+        if query := session.query():
+            self._shown = query[0][0]
+        self.on_msg(self._answer)
+
+    def _answer(self, _: object, content: dict[str, Any], buffers: list) -> None:
+        """Whatever happens becomes a message: a traceback would end in a place where nobody looks."""
+        try:
+            {
+                "hello": self._hello,
+                "act": self._act,
+                "show": lambda c: self._show(int(c["picture"]), remember=not c.get("prefetch")),
+                "set": self._set,
+                "train": lambda _: self._training(self.session.train()),
+                "stop": self._stop,
+                "poll": lambda _: self._training(self.session.training()),
+                "export": self._export,
+            }[content["kind"]](content)
+        except Exception as error:
+            self.send({"kind": "error", "text": str(error) or repr(error)})
+
+    def _hello(self, content: dict) -> None:
+        for act in content.get("pending", []):
+            self._act(act)
+        self._state()
+
+    def _act(self, content: dict) -> None:
+        session, act_id = self.session, content["id"]
+        try:
+            changes = session.act(
+                content["do"],
+                int(content.get("picture", 0)),
+                content.get("superpixels", ()),
+                self._name(content.get("to", UNLABELED)),
+                content.get("how", "click"),
+                act_id,
+                float(content.get("seconds", 0.0)),
+            )
+        except OSError as error:
+            self.send({"kind": "failed", "id": act_id, "text": str(error)})
+            return
+        except ValueError as error:
+            self.send({"kind": "refused", "id": act_id, "text": str(error)})
+            return
+        elsewhere = changes[0].picture if changes and content["do"] in ("undo", "redo") else None
+        self.send(
+            {
+                "kind": "done",
+                "id": act_id,
+                "changes": [_plain(change) for change in changes],
+                "query": session.query(),
+                "counters": session.counters(),
+                "to_see": elsewhere,
+            }
+        )
+        for change in changes:
+            if change.split:
+                self._show(change.picture, keep=True)
+
+    def _name(self, code: int) -> str:
+        if code == UNLABELED:
+            return ""
+        return self.session.classes[code] if 0 <= code < len(self.session.classes) else "void"
+
+    def _set(self, content: dict) -> None:
+        self.session.choose(content["strategy"], content["aggregate"])
+
+    def _stop(self, _: dict) -> None:
+        self.session.stop()
+        self._training(self.session.training())
+
+    def _training(self, progress: Any) -> None:
+        self.send({"kind": "training", **vars(progress)})
+        if progress.state == "done" and self.session.refresh():
+            self._state()
+
+    def _export(self, _: dict) -> None:
+        from .export import export
+
+        self.send({"kind": "exported", "text": str(export(self.session))})
+
+    def _state(self) -> None:
+        session = self.session
+        colors = class_palette(len(session.classes))
+        labeled = [int(np.count_nonzero(session.board.labels(i) != UNLABELED)) for i in range(len(session.pictures))]
+        self.send(
+            {
+                "kind": "state",
+                "session": session.name,
+                "classes": [
+                    {"name": name, "color": "#{:02x}{:02x}{:02x}".format(*rgb)}
+                    for name, rgb in zip(session.classes, colors.tolist(), strict=True)
+                ],
+                "pictures": [
+                    {"name": p.name, "height": p.size[0], "width": p.size[1], "superpixels": len(session.board.labels(i)), "labeled": n}
+                    for i, (p, n) in enumerate(zip(session.pictures, labeled, strict=True))
+                ],
+                "picture": self._shown,
+                "round": session.round,
+                "query": session.query(),
+                "strategies": list(STRATEGIES),
+                "aggregates": list(dict.fromkeys([*AGGREGATES, session.config.aggregate])),
+                "strategy": session.config.strategy,
+                "aggregate": session.config.aggregate,
+                "counters": session.counters(),
+                "training": vars(session.training()),
+            }
+        )
+        self._show(self._shown)
+
+    def _show(self, picture: int, remember: bool = True, keep: bool = False) -> None:
+        """Sends a picture. keep: the browser has the image itself; only what lies on it has changed."""
+        session = self.session
+        if not 0 <= picture < len(session.pictures):
+            raise ValueError(f"there is no picture {picture}; there are 0..{len(session.pictures) - 1}")
+        self._shown = picture if remember else self._shown
+        height, width = session.pictures[picture].size
+        layers = {} if keep else {"image": jpeg(session.pictures[picture].image())}
+        layers |= {
+            "ids": zlib.compress(np.ascontiguousarray(session.board.ids(picture), "<u2"), 1),
+            "labels": session.board.labels(picture).tobytes(),
+        }
+        if (view := session.view(picture)) is not None:
+            layers |= {"prediction": zlib.compress(view[0], 1), "uncertainty": zlib.compress(view[1], 1)}
+            layers["predicted"] = session.predicted(picture).tobytes()
+        count = len(session.board.labels(picture))
+        about = {"kind": "picture", "picture": picture, "width": width, "height": height, "count": count, "keep": keep}
+        self.send(about | {"layers": list(layers)}, list(layers.values()))
+
+
+def jpeg(image: np.ndarray) -> bytes:
+    """An image (H, W, 3) uint8 as the browser gets it; the network never sees these."""
+    buffer = BytesIO()
+    Image.fromarray(np.asarray(image)).save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def _plain(change: Change) -> dict:
+    return {"picture": change.picture, "superpixels": change.superpixels.tolist(), "labels": change.labels.tolist()}
