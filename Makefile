@@ -13,14 +13,14 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo plan reproduce test lab lock setup named
+.PHONY: help demo plan reproduce test test-browser lab label lock setup named
 
 UV := 0.13.9
 BEGAN := $(shell date +%s)
 FIGURES = $(if $(OREAL_HOME),$(OREAL_HOME)/,)figures
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-9s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, two tables, three figures (7 minutes on two cores)
 	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.batch run demo $(if $(JOBS),--jobs $(JOBS))
@@ -54,6 +54,15 @@ test: setup ## style of code and notebooks, then the whole test suite
 	@.venv/bin/ruff format --check .
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(PYTEST_ARGS)
 
+test-browser: setup ## the tests that need a browser: the annotation widget in a page, and a whole session in JupyterLab
+	@sh -c "$$CHROMIUM"
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m browser tests/browser $(PYTEST_ARGS)
+
+# Label pictures without a notebook in sight:   make label FOLDER=/my/photos CLASSES="road,sky,other"   WHO=ana   PORT=8866
+label: setup ## label the pictures in FOLDER=/my/photos by clicks, as CLASSES="road,sky,other", in the browser of this computer
+	@[ "$(FOLDER)" ] || { echo "error: FOLDER is empty; name the folder of your pictures, such as make label FOLDER=/my/photos CLASSES=\"road,sky\"" >&2; exit 2; }
+	@.venv/bin/python -m oreal_lib.annotate serve "$(FOLDER)" $(if $(CLASSES),--classes "$(CLASSES)") $(if $(WHO),--annotator "$(WHO)") $(if $(PORT),--port $(PORT))
+
 lab: setup ## JupyterLab on notebooks/, reachable from this computer only
 	@.venv/bin/python -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $(LAB_ARGS)
 
@@ -65,6 +74,17 @@ lock: setup ## write requirements.lock from pyproject.toml (LOCK_ARGS=--upgrade 
 
 setup: ## only make .venv
 	@sh -c "$$SETUP"
+
+define CHROMIUM
+for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null 2>&1 && exit 0; done
+if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "Installing Chromium ..."
+    { apt-get update && apt-get install -y --no-install-recommends chromium fonts-dejavu-core; } >.venv/chromium.log 2>&1 && exit 0
+    tail -n 3 .venv/chromium.log
+fi
+echo "There is no Chromium or Chrome here, so these tests are skipped; install one (Debian: apt-get install chromium)."
+endef
+export CHROMIUM
 
 # .venv/.installed holds a checksum of what was installed and where, and is written last. .venv/.installing is there while an
 # install is under way: if it is found, that install was killed, nobody knows what is missing, and .venv is made anew.

@@ -23,14 +23,22 @@ def ask(config: RunConfig, setting: Setting, labels: Labels, model: nn.Module, s
     rng = np.random.default_rng([config.seed, step])
     images, outputs = some(setting.dataset.images, setting.pool), setting.oracle.answers.shape[1]
     regions = Regions(lambda: predict(model, images, config.eval_batch_size), setting.superpixels, outputs)
-    name, how, options = (config.strategy, config.aggregate, config.strategy_options) if step > 1 else ("random", "mean", {})
+    if step == 1:
+        config = config.model_copy(update={"strategy": "random", "aggregate": "mean", "strategy_options": {}})
+    return put(config, setting, labels, regions, step, rng, report)
+
+
+def put(
+    config: RunConfig, setting: Setting, labels: Labels, regions: Regions, step: int, rng: np.random.Generator, report: Report
+) -> Query:
+    """What the config's strategy asks of `regions`, within the budget of a step."""
 
     def once(labels: Labels, k: int) -> Query:
-        return STRATEGIES[name](regions, labels, k, how, rng, **options)
+        return STRATEGIES[config.strategy](regions, labels, k, config.aggregate, rng, **config.strategy_options)
 
     if config.labeling == "dominant":
         return once(labels, setting.query_size)
-    if config.keeps_undefined and name != "random":
+    if config.keeps_undefined and config.strategy != "random":
         labels = without_undefined(labels, regions, setting.query_size)
     query = buy(once, setting.oracle, labels, setting.query_size, step, config.click_cut)
     if (spent := int(setting.oracle.cost[query.ids].sum())) < setting.query_size:

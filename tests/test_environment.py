@@ -76,8 +76,8 @@ def test_every_package_of_ours_is_installed():
 
 
 def test_make_has_the_targets_that_the_readme_names():
-    targets = set(re.findall(r"^([a-z]+):", (HOME / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
-    named = set(re.findall(r"`make ([a-z]+)", (HOME / "README.md").read_text(encoding="utf-8")))
+    targets = set(re.findall(r"^([a-z-]+):", (HOME / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z-]+)", (HOME / "README.md").read_text(encoding="utf-8")))
     assert named | {"demo", "test", "lab", "lock"} <= targets
 
 

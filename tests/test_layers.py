@@ -17,11 +17,11 @@ ROWS = [
     "strategies batches run_folder grid",
     "predict inputs setting records",
     "train stage_two ask gpu",
-    "loop",
+    "loop selection",
     "results",
-    "figures views dominant_labels weak_table mechanism spectrum",
-    "describe paper_table claims ranking mechanism_figures asked",
-    "verdicts",
+    "figures views dominant_labels weak_table mechanism spectrum explore_data explorer",
+    "describe paper_table claims ranking mechanism_figures asked explore_figures annotate",
+    "verdicts explore",
     "batch __main__",
     "plan",
     "reproduce",
@@ -65,3 +65,13 @@ def test_a_machine_that_only_trains_on_prepared_data_needs_no_opencv():
     code = "import sys; sys.modules['cv2'] = None; import oreal_lib.loop, oreal_lib.results; print('fine')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, timeout=120)
     assert done.stdout == "fine\n", done.stderr
+
+
+def test_only_the_widgets_know_jupyter():
+    def packages(path):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [getattr(node, "module", None) or ""]
+            yield from (name.split(".")[0] for name in names if isinstance(node, ast.Import | ast.ImportFrom))
+
+    jupyter = {"ipywidgets", "anywidget", "traitlets", "IPython"}
+    assert {p.stem for p in FILES if jupyter & set(packages(p))} == {"explore", "explorer", "widget"}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from oreal_lib.superpixels import MOST
 from oreal_lib.types import IGNORE, Labels, Ragged, Superpixels
 
 from .events import VOID, Event
@@ -30,18 +31,19 @@ class Change:
 
 @dataclass
 class _Done:
-    """An event and what it takes to take it back: the labels its superpixels had, or before a split the whole picture's."""
+    """An event and what it takes to take it back. before: the labels its superpixels had; of a skip, those of its superpixels
+    that were not skipped; of a split, the labels of the whole picture, and ids its map."""
 
     event: Event
     picture: int
-    labels: np.ndarray
+    before: np.ndarray
     ids: np.ndarray | None = None
 
 
 class Board:
     """The state of a session. Every change comes from an event, so the same events give the same board.
 
-    pictures, classes: of the session.  lost: how many acts were about pictures that are not there (any more).
+    pictures, classes: of the session.  lost: how many acts were about pictures, superpixels or classes that are not there.
     """
 
     def __init__(self, pictures: tuple[Picture, ...], classes: tuple[str, ...], events: Iterable[Event] = ()) -> None:
@@ -84,29 +86,43 @@ class Board:
             raise ValueError("there is nothing to undo")
         if event.what == "redo" and not self._undone:
             raise ValueError("there is nothing to redo")
-        if event.what not in ("label", "skip", "split"):
-            return
-        count = len(self._labels[self.place(event.image)])
+        if event.what in ("label", "skip", "split"):
+            self.place(event.image)
+            if why := self._unfit(event):
+                raise ValueError(why)
+
+    def _unfit(self, event: Event) -> str:
+        """Why a label, skip or split of a picture that is there does not fit the board as it is; "" if it does."""
+        count = len(self._labels[self._place[event.image]])
         if not event.superpixels:
-            raise ValueError(f"the act {event.what!r} names no superpixel; name at least one")
+            return f"the act {event.what!r} names no superpixel; name at least one"
         if wrong := [s for s in event.superpixels if not 0 <= s < count]:
-            raise ValueError(f"{event.image} has no superpixel {wrong[0]}; it has 0..{count - 1}")
+            return f"{event.image} has no superpixel {wrong[0]}; it has 0..{count - 1}"
         if event.what == "label" and event.to not in self._codes:
-            raise ValueError(f"there is no class {event.to!r}; choose one of {', '.join(self.classes)} or {VOID}")
-        if event.what == "split":
-            if len(event.superpixels) != 1:
-                raise ValueError(f"{len(event.superpixels)} superpixels were to be split at once; split one")
+            return f"there is no class {event.to!r}; choose one of {', '.join(self.classes)} or {VOID}"
+        if event.what != "split":
+            return ""
+        if len(event.superpixels) != 1:
+            return f"{len(event.superpixels)} superpixels were to be split at once; split one"
+        try:
             y, x, pieces = unpack(event.pieces)
-            ids = self.ids(self.place(event.image))
-            h, w = pieces.shape
-            mine = ids == event.superpixels[0]
-            covered = np.zeros_like(mine)
-            covered[y : y + h, x : x + w] = pieces != IGNORE
-            if not (covered == mine).all():
-                raise ValueError(f"the pieces do not cover superpixel {event.superpixels[0]} of {event.image}; split it again")
+        except ValueError as error:
+            return str(error)
+        made = int(np.max(pieces, where=pieces != IGNORE, initial=0))
+        if count + made > MOST:
+            return f"{event.image} has {count:,} superpixels and can have {MOST:,}; label this one as it is"
+        mine = self.ids(self._place[event.image]) == event.superpixels[0]
+        covered = np.zeros_like(mine)
+        box = covered[y : y + pieces.shape[0], x : x + pieces.shape[1]]
+        if box.shape == pieces.shape:
+            box[:] = pieces != IGNORE
+        if not (covered == mine).all():
+            return f"the pieces do not cover superpixel {event.superpixels[0]} of {event.image}; split it again"
+        return ""
 
     def apply(self, event: Event) -> list[Change]:
-        """The event happens; what it changed. Of an act about a picture that is gone: nothing, and it is counted in `lost`."""
+        """The event happens; what it changed. Of an act about a picture that is gone, or that does not fit (a line before it was
+        left out when the log was repaired): nothing, and it is counted in `lost`."""
         if event.what == "open":
             return []
         if event.what == "undo":
@@ -117,7 +133,7 @@ class Board:
         return self._do(event)
 
     def _do(self, event: Event) -> list[Change]:
-        if event.image not in self._place:
+        if event.image not in self._place or self._unfit(event):
             self.lost += 1
             self._done.append(_Done(event, -1, np.zeros(0, np.uint8)))
             return []
@@ -125,12 +141,13 @@ class Board:
         labels = self._labels[i]
         ids = np.array(event.superpixels, np.int64)
         if event.what == "skip":
-            self._done.append(_Done(event, i, labels[ids]))
+            fresh = np.array([not self.skipped(event.round, i, s) for s in event.superpixels])
+            self._done.append(_Done(event, i, ids[fresh]))
             self._skipped |= {(event.round, event.image, s) for s in event.superpixels}
             return [Change(i, ids, labels[ids])]
         if event.what == "label":
             self._done.append(_Done(event, i, labels[ids]))
-            labels[ids] = self._codes.get(event.to, UNLABELED)
+            labels[ids] = self._codes[event.to]
             return [Change(i, ids, labels[ids])]
         old = self.ids(i)
         self._done.append(_Done(event, i, labels, old))
@@ -152,11 +169,11 @@ class Board:
             return []
         i, ids = done.picture, np.array(done.event.superpixels, np.int64)
         if done.ids is not None:
-            self._split[i], self._labels[i] = done.ids, done.labels
+            self._split[i], self._labels[i] = done.ids, done.before
         elif done.event.what == "skip":
-            self._skipped -= {(done.event.round, done.event.image, s) for s in done.event.superpixels}
+            self._skipped -= {(done.event.round, done.event.image, int(s)) for s in done.before}
         else:
-            self._labels[i][ids] = done.labels
+            self._labels[i][ids] = done.before
         return [Change(i, ids, self._labels[i][ids], split=done.ids is not None)]
 
     @property

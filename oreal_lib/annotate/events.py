@@ -7,12 +7,14 @@ changed line is noticed, named, and never taken for a click.
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import socket
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -74,7 +76,7 @@ def from_line(line: bytes) -> Event:
         values = json.loads(line)
         found = values.pop("check")
         whole = found == _check(values)
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"it is no event ({error!r})") from error
     if not whole:
         raise ValueError("its checksum is wrong: it was changed")
@@ -140,15 +142,17 @@ class Log:
         self._lock = filelock.FileLock(f"{self.path}.lock")
         self._holder = self.path.with_name(f"{self.path.name}.holder")
         self._file = None
-        _made(self.path.parent)
         try:
-            self._lock.acquire(timeout=0)
+            with _writing(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._lock.acquire(timeout=0)
         except filelock.Timeout:
             raise ValueError(f"{self.path} is open already{self._who()}; close it there (shut down that kernel)") from None
         try:
             self.events, self.problems = self._recover(repair)
             atomic.write_json(self._holder, {"process": os.getpid(), "machine": socket.gethostname(), "since": now()})
-            self._file = open(self.path, "ab", buffering=0)
+            with _writing(self.path):
+                self._file = open(self.path, "ab", buffering=0)
         except BaseException:
             self.close()
             raise
@@ -172,7 +176,7 @@ class Log:
             )
         if not damaged and whole == len(data):
             return events, []
-        aside = self.path.with_name(f"{self.path.name}.{'damaged' if damaged else 'torn'}-{time.strftime('%Y%m%dT%H%M%S')}")
+        aside = self._beside("damaged" if damaged else "torn")
         atomic.write_bytes(aside, data if damaged else data[whole:])
         bad = {number for number, _ in damaged}
         good = b"".join(line for number, line in enumerate(data[:whole].splitlines(keepends=True), 1) if number not in bad)
@@ -180,6 +184,12 @@ class Log:
         torn = [f"the last line of {self.path.name} was torn ({len(data) - whole} bytes) and is kept in {aside.name}"]
         texts = [f"{text}; it is left out, and the old file kept as {aside.name}" for _, text in damaged]
         return events, texts + torn * (whole < len(data))
+
+    def _beside(self, why: str) -> Path:
+        """A name that is free: two repairs may fall into one second, and clocks go back."""
+        stem = f"{self.path.name}.{why}-{time.strftime('%Y%m%dT%H%M%S')}"
+        names = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
+        return next(path for name in names if not (path := self.path.with_name(name)).exists())
 
     def __contains__(self, event_id: str) -> bool:
         return event_id in self._ids
@@ -192,22 +202,34 @@ class Log:
         """Writes the event and waits until it is on the disk. OSError with the remedy if it cannot be; then it is not in the log."""
         if self._file is None:
             raise ValueError(f"{self.path} was closed, or opened again elsewhere; use the session that was opened last")
-        before = os.fstat(self._file.fileno()).st_size
+        line, here = to_line(event), os.fstat(self._file.fileno())
+        if not self._is_there(here):
+            raise OSError(
+                errno.ENOENT,
+                f"{self.path} was moved or deleted while it was open, so this act was not kept; open the session again",
+            )
         try:
-            line = to_line(event)
             if (written := self._file.write(line)) != len(line):
                 raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes were written")
             os.fsync(self._file.fileno())
-        except OSError as error:
+        except BaseException as error:  # an interrupt, too: on disk is what the session knows, no more
             try:
-                os.ftruncate(self._file.fileno(), before)  # half a line would spoil the next one
+                os.ftruncate(self._file.fileno(), here.st_size)  # half a line would spoil the next one
             except OSError:
                 self.close()  # the next opening puts the torn line aside
+            if not isinstance(error, OSError):
+                raise
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             why = "the disk is full: free some space" if full else f"{error.strerror}: mend it"
             raise OSError(error.errno, f"this act could not be written to {self.path}: {why} and try again") from error
         self.events.append(event)
         self._ids.add(event.id)
+
+    def _is_there(self, here: os.stat_result) -> bool:
+        try:
+            return os.path.samestat(here, os.stat(self.path))
+        except OSError:
+            return False
 
     def extend(self, events: Iterable[Event]) -> None:
         """Appends several."""
@@ -223,10 +245,15 @@ class Log:
         self._lock.release()
 
 
-def _made(folder: Path) -> None:
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Inside, an OSError tells the file and the remedy."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except filelock.Timeout:  # is an OSError, but says that another has it
+        raise
     except OSError as error:
         raise OSError(
-            error.errno, f"the folder {folder} cannot be made ({error.strerror}); choose another folder for the session (work=)"
+            error.errno,
+            f"{path} cannot be written ({error.strerror}); mend the rights there, or choose another folder for the session (work=)",
         ) from error

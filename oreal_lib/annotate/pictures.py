@@ -10,6 +10,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from io import BytesIO
@@ -45,7 +46,11 @@ class Picture:
 
     def image(self) -> np.ndarray:
         """(H, W, 3) uint8 RGB at working size, read when it is looked at."""
-        return np.load(self.store / f"{key(self.name)}.image.npy", mmap_mode="r", allow_pickle=False)
+        file = self.store / f"{key(self.name)}.image.npy"
+        try:
+            return np.load(file, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ValueError(_damaged(file, error)) from error
 
     def ids(self) -> np.ndarray:
         """(H, W) uint16 superpixel ids 0..count-1 at working size. ValueError if the file is not what was written."""
@@ -78,9 +83,14 @@ def find_pictures(folder: Path) -> tuple[dict[str, Path], list[str]]:
         raise FileNotFoundError(f"the folder {folder} does not exist; name the folder with your pictures")
     problems: list[str] = []
     found = listing(folder, "images" if (folder / "images").is_dir() else "", problems, deep=True)
+    for name in [name for name in found if name.encode("utf-8", "ignore").decode() != name]:
+        del found[name]
+        problems.append(f"{name!r} is no name in UTF-8; give that file another one")
     if not found:
         strange = "; ".join(p for p in problems if "holds no pictures" not in p)
-        raise ValueError(f"{folder} holds no picture that can be read{strange and f' ({strange})'}; put JPEG, PNG or TIFF files there")
+        raise ValueError(
+            f"{folder} holds no picture that can be read{strange and f' ({strange})'}; put JPEG, PNG or TIFF files there"
+        )
     return found, problems
 
 
@@ -115,7 +125,7 @@ def open_pictures(
         entry = known[name]
         if entry is None:
             continue
-        if (change := _changed(file, entry)) is not None:
+        if (change := _changed(file, entry, store)) is not None:
             problems.append(change)
             continue
         pictures.append(
@@ -136,11 +146,19 @@ def _read_entry(store: Path, name: str) -> dict | None:
         raise ValueError(_damaged(file, error)) from error
 
 
-def _changed(file: Path, entry: dict) -> str | None:
+def _changed(file: Path, entry: dict, store: Path) -> str | None:
     """What to say if the file is not the one that was cut. Times are looked at first: hashing a thousand photos takes minutes."""
-    stat = file.stat()
-    if [stat.st_size, stat.st_mtime_ns] == entry["stat"] or hashlib.sha256(read_bytes(file)).hexdigest() == entry["content"]:
-        return None
+    try:
+        stat = file.stat()
+        known = [stat.st_size, stat.st_mtime_ns]
+        if known == entry["stat"]:
+            return None
+        if hashlib.sha256(read_bytes(file)).hexdigest() == entry["content"]:
+            with suppress(OSError):  # of a copied folder, each file is hashed once
+                atomic.write_json(store / f"{key(entry['name'])}.json", entry | {"stat": known})
+            return None
+    except OSError as error:
+        return str(error)
     return (
         f"{file.name} was changed since its superpixels were cut, so it is left out (its labels are kept); put the old file back, "
         "or give the new one another name"
@@ -204,9 +222,11 @@ def read_partition(file: Path, size: Size) -> np.ndarray:
     else:
         try:
             with Image.open(file) as picture:
+                if picture.mode == "F":
+                    raise ValueError("it holds floating-point numbers")
                 ids = np.asarray(picture if picture.mode in ("L", "P") or picture.mode.startswith("I") else picture.convert("RGB"))
         except (OSError, SyntaxError, ValueError) as error:
-            raise ValueError(f"the label map {file} is no image ({error}); save it again as PNG") from error
+            raise ValueError(f"the label map {file} cannot be used ({error}); save it again as PNG of 8 or 16 bits") from error
         if ids.ndim == 3:
             ids = ids.astype(np.int64) @ np.array([65_536, 256, 1])
     if ids.shape != size:

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -68,7 +70,8 @@ def folder_of(home: Path, number: int) -> Path:
 
 def finished(home: Path) -> int:
     """The last round that is done, 0 if none is."""
-    return max((int(file.parent.name) for file in (home / "rounds").glob("*/done.json")), default=0)
+    names = (file.parent.name for file in (home / "rounds").glob("*/done.json"))
+    return max((int(name) for name in names if name.isdecimal()), default=0)  # a folder put aside has another name
 
 
 def read_query(home: Path, number: int) -> dict:
@@ -100,18 +103,22 @@ def first_query(board: Board, how: str, budget: int, rng: np.random.Generator) -
         raise ValueError(f"first is {how!r}, but must be one of {', '.join(FIRST)}; choose one of them")
     labels = board.as_labels()
     budget = min(budget, int(labels.unlabeled.sum()))
+    if budget == 0:
+        return Query(np.zeros(0, np.int64), np.zeros(0, np.float32))
     pool = board.superpixels()
-    if how == "random" or budget < 2:
-        return STRATEGIES["random"](Regions(lambda: iter(()), pool, len(board.classes)), labels, max(budget, 1), "mean", rng)
+    if how == "random" or budget == 1:
+        return STRATEGIES["random"](Regions(lambda: iter(()), pool, len(board.classes)), labels, budget, "mean", rng)
     looks = np.concatenate([_look(p.image(), board.ids(i)) for i, p in enumerate(board.pictures)])
     looks = (looks - looks.mean(axis=0)) / np.maximum(looks.std(axis=0), 1e-6)
     free = np.flatnonzero(labels.unlabeled)
-    centers, _ = kmeans2(looks[free], budget, minit="++", rng=rng)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of empty clusters: where superpixels look the same, each is as good as another
+        centers, _ = kmeans2(looks[free], budget, minit="++", rng=rng)
     taken = np.zeros(len(free), bool)
     ids, distance = [], []
     for center in centers:
-        far = np.where(taken, np.inf, ((looks[free] - center) ** 2).sum(axis=1))
-        best = int(np.nanargmin(np.where(np.isnan(far), np.inf, far)))
+        far = np.nan_to_num(((looks[free] - center) ** 2).sum(axis=1), nan=1e9)  # NaN: an empty cluster
+        best = int(np.where(taken, np.inf, far).argmin())
         taken[best] = True
         ids.append(free[best])
         distance.append(far[best])
@@ -141,11 +148,23 @@ def write_query(home: Path, number: int, board: Board, query: Query | None, log:
     atomic.write_json(folder_of(home, number) / "query.json", values)
 
 
+def read_request(home: Path, number: int) -> dict:
+    """request.json of a round, {} if there is none that can be read."""
+    try:
+        return dict(json.loads((folder_of(home, number) / "request.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
 def start(home: Path, number: int, command: list[str], request: dict) -> subprocess.Popen:
-    """Starts the process of a round and comes back at once. command: what `python -m oreal_lib.annotate` is given."""
+    """Starts the process of a round and comes back at once. command: what `python -m oreal_lib.annotate` is given.
+
+    Asked for the same again, it goes on from its checkpoint; with other clicks, classes or values it begins anew.
+    """
     folder = folder_of(home, number)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("stop", "progress.json"):
+    same = read_request(home, number) == request
+    for name in ("stop", "progress.json", *([] if same else ["checkpoint.pt"])):
         (folder / name).unlink(missing_ok=True)
     atomic.write_json(folder / "request.json", request)
     with open(folder / "train.log", "ab") as log:
@@ -181,8 +200,9 @@ def progress(home: Path, number: int, process: subprocess.Popen | None = None) -
 
 
 def stop(home: Path, number: int) -> None:
-    """Asks the training of a round to end after its present epoch."""
-    (folder_of(home, number) / "stop").touch()
+    """Asks the training of a round to end after its present epoch; nothing happens if there is none."""
+    if (folder := folder_of(home, number)).is_dir():
+        (folder / "stop").touch()
 
 
 def _held(folder: Path) -> bool:
@@ -205,7 +225,8 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
     config = RunConfig.make(request["config"])
 
     def say(state: str, share: float, text: str, left: float | None = None) -> None:
-        atomic.write_json(folder / "progress.json", asdict(Progress(state, round(share, 4), text, left)))
+        with suppress(OSError):  # it is a message, and Windows refuses while someone reads the last one
+            atomic.write_json(folder / "progress.json", asdict(Progress(state, round(share, 4), text, left)))
 
     with filelock.FileLock(folder / ".lock"):
         if (folder / "done.json").exists():

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,14 +31,20 @@ from .rounds import Progress
 from .split import split
 
 Report = Callable[[str], None]
-WORDS = r"^[\w.-]+$"  # of an annotator, who gets a folder of that name
+WORDS = r"\w[\w.-]*(?<!\.)"  # of an annotator, who gets a folder of that name; Windows drops a dot at its end
+TAKEN = ("pictures", "con", "prn", "aux", "nul")  # our own folder, and names that cannot be folders on Windows
+UNSEEN = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"  # line ends, control characters, half characters
 MOST_SECONDS = 600.0  # between two acts; longer, and the person had gone away
 
 
 def work_folder(folder: Path | str, work: Path | str | None = None) -> Path:
     """Where a session's files lie: beside the pictures, in `<folder>-labels`, unless `work` says where."""
     folder = Path(folder).expanduser().resolve()
-    return folder.with_name(f"{folder.name}-labels") if work is None else Path(work).expanduser().resolve()
+    if work is not None:
+        return Path(work).expanduser().resolve()
+    if not folder.name:
+        raise ValueError(f"{folder} has no place beside it for a folder with the labels; say where they shall lie (work=)")
+    return folder.with_name(f"{folder.name}-labels")
 
 
 def open_session(
@@ -64,13 +70,21 @@ def open_session(
     Raises ValueError for what cannot work, before anything is written; FileNotFoundError without such a folder.
     """
     folder, home = Path(folder).expanduser().resolve(), work_folder(folder, work)
-    if not re.fullmatch(WORDS, annotator):
-        raise ValueError(f"annotator is {annotator!r}, but is the name of a folder: letters, digits, _ . and - only; change it")
+    if not isinstance(annotator, str) or not re.fullmatch(WORDS, annotator) or annotator.split(".")[0].lower() in TAKEN:
+        raise ValueError(
+            f"annotator is {annotator!r}, but is the name of a folder: a letter or digit, then letters, digits, _ . and - only, "
+            f"none of {', '.join(TAKEN)}, and no dot at its end; change it"
+        )
     config = RunConfig.from_yaml(params, **changes)
     check_strategy(config.strategy, config.aggregate, config.strategy_options)
+    _usable(config)
     choice("first", first, dict.fromkeys(rounds.FIRST))
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder {folder} does not exist; name the folder with your pictures")
+    if home.is_relative_to(folder / "images" if (folder / "images").is_dir() else folder):
+        raise ValueError(
+            f"work is {home}, where masks would lie among the pictures and be taken for some; choose a folder elsewhere"
+        )
     about = _about(home, classes, side, config, partition)
     about["folder"] = str(folder)  # for the process that trains; it may have moved since the last time
     pictures, problems = open_pictures(
@@ -85,7 +99,8 @@ def open_session(
         for problem in log.problems:
             report(problem)
         if session.board.lost:
-            report(f"{session.board.lost} acts are about pictures that are not in the folder now; they are kept in the log")
+            lost = f"{session.board.lost} acts are about pictures, superpixels or classes that are not there now"
+            report(f"{lost}; they are kept in the log")
         note = json.dumps({"versions": provenance.versions(), "pictures": len(pictures), "classes": about["classes"]})
         log.append(Event("open", secrets.token_hex(8), now(), note=note))
         if rounds.finished(home / annotator) == 0:
@@ -97,10 +112,22 @@ def open_session(
     return session
 
 
+def _usable(config: RunConfig) -> None:
+    """ValueError for values that are good for a simulated run, but not for a person's session."""
+    if config.query_size is None:
+        raise ValueError(
+            "query_share is given, but a person asks for a number of superpixels; give query_size, and query_share None"
+        )
+    if config.resize != "crop":
+        raise ValueError(f"resize is {config.resize!r}, but pictures of any shape are trained on crops; write resize: crop")
+    if config.keeps_undefined:
+        raise ValueError("labeling is 'weak' with undefined 'keep', but a click names one class; write labeling: dominant")
+
+
 def _about(home: Path, classes, side: int | None, config: RunConfig, partition) -> dict:
     """session.json: what must stay as it was when the first picture was cut; a new one where there is none."""
     file = home / "session.json"
-    given = None if classes is None else _checked(tuple(classes))
+    given = None if classes is None else _checked(classes)
     if side is not None and (type(side) is not int or not 32 <= side <= 8192):
         raise ValueError(f"side is {side!r}, but must be a whole number of pixels from 32 to 8192; 1024 suits most screens")
     if not file.exists():
@@ -117,6 +144,7 @@ def _about(home: Path, classes, side: int | None, config: RunConfig, partition) 
     try:
         about = dict(json.loads(file.read_text(encoding="utf-8")))
         old = tuple(about["classes"])
+        _recipe(about), about["session"], about["side"], about["partition"]  # all there?
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{file} is damaged ({error}); put back a copy of it, or name another folder (work=)") from error
     if given is not None:
@@ -126,6 +154,8 @@ def _about(home: Path, classes, side: int | None, config: RunConfig, partition) 
                 "only, leave classes out, or begin another session (work=)"
             )
         about["classes"] = list(given)
+    if partition is not None and about["partition"] is not None and not Path(about["partition"]).is_dir():
+        about["partition"] = str(Path(partition).expanduser().resolve())  # it has moved; what is cut stays as it is
     for name, now_given, was in (
         ("side", side, about["side"]),
         ("partition", None if partition is None else str(Path(partition).expanduser().resolve()), about["partition"]),
@@ -137,10 +167,13 @@ def _about(home: Path, classes, side: int | None, config: RunConfig, partition) 
     return about
 
 
-def _checked(classes: tuple[str, ...]) -> tuple[str, ...]:
+def _checked(classes: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(classes, str):
+        raise ValueError(f"classes is the text {classes!r}, but must be a list of names, such as [{classes!r}]")
+    classes = tuple(classes)
     for name in classes:
-        if not isinstance(name, str) or not name.strip() or name != name.strip() or "\n" in name:
-            raise ValueError(f"a class is {name!r}, but must be a text without spaces at its ends; change it")
+        if not isinstance(name, str) or not name.strip() or name != name.strip() or re.search(UNSEEN, name):
+            raise ValueError(f"a class is {name!r}, but must be one line of text without spaces at its ends; change it")
     if VOID in classes:
         raise ValueError(f"a class is named {VOID!r}, which is the answer for what is no class; leave it out, it is always there")
     if twice := [name for name in classes if classes.count(name) > 1]:
@@ -242,7 +275,10 @@ class Session:
             raise ValueError(
                 f"{len(superpixels)} superpixels with {len(classes)} predicted classes were to be accepted; accept one"
             )
-        return self.classes[classes.pop()]
+        (c,) = classes
+        if c >= len(self.classes):
+            raise ValueError(f"class {c} is predicted, which another session has added; open this session again")
+        return self.classes[c]
 
     def query(self) -> list[tuple[int, int]]:
         """The suggestions still open, best first: (picture, superpixel), neither labeled nor skipped."""
@@ -263,8 +299,9 @@ class Session:
     def predicted(self, picture: int) -> np.ndarray | None:
         """(k,) uint8: the class predicted for each superpixel, by the majority of its pixels. None before the first training."""
         if picture not in self._predicted and (view := self.view(picture)) is not None:
+            known = max(len(self.classes), int(view[0].max()) + 1)  # another session may have added a class meanwhile
             count = len(self.board.labels(picture))
-            self._predicted[picture] = rounds.predicted(view[0], self.board.ids(picture), count, len(self.classes))
+            self._predicted[picture] = rounds.predicted(view[0], self.board.ids(picture), count, known)
         return self._predicted.get(picture)
 
     def counters(self) -> dict:
@@ -295,8 +332,9 @@ class Session:
             return None
         known = rounds.read_query(self.home, self.round)["log"]
         new: dict[tuple[int, int], None] = {}
-        for event in (e for e in self.log.events[known:] if e.what == "label"):
-            new |= dict.fromkeys((self.board.place(event.image), s) for s in event.superpixels)
+        place = {picture.name: i for i, picture in enumerate(self.pictures)}
+        for event in (e for e in self.log.events[known:] if e.what == "label" and e.image in place):
+            new |= dict.fromkeys((place[event.image], s) for s in event.superpixels)
         right = total = 0
         for i, s in new:
             label, seen = self.board.labels(i), self.predicted(i)
@@ -329,6 +367,10 @@ class Session:
         counts = self.board.counts()[:-1]
         if not counts.any():
             raise ValueError("no superpixel has a class yet; label a few of each class, then train")
+        if len(counts) < 2:
+            raise ValueError(
+                f"{self.classes[0]!r} is the only class, so there is nothing to tell apart; add one, such as 'background'"
+            )
         command = [
             "train",
             str(self._folder()),
@@ -339,7 +381,15 @@ class Session:
             "--round",
             str(self.round + 1),
         ]
-        request = {"config": self.config.values(), "log": len(self.log.events), "round": self.round + 1}
+        request = {
+            "config": self.config.values(),
+            "classes": list(self.classes),
+            "log": len(self.log.events),
+            "round": self.round + 1,
+        }
+        known = rounds.read_request(self.home, self.round + 1).get("log", 0)
+        if known and all(event.what == "open" for event in self.log.events[known:]):
+            request["log"] = known  # nothing was clicked since it was asked for last: it goes on where it was
         self._process = rounds.start(self.home, self.round + 1, command, request)
         return self.training()
 

@@ -31,8 +31,7 @@ def split(image: np.ndarray, ids: np.ndarray, superpixel: int, pieces: int = PIE
     if len(np.unique(cut[inside])) < 2:
         across = (rows - y) if np.ptp(rows) >= np.ptp(columns) else (columns - x)
         cut[rows - y, columns - x] = 1 + (across >= np.median(across)) * (across > across.min())
-    connected = label(cut, connectivity=1, background=0)
-    found = dense(connected).astype(np.int64) - (not inside.all())  # -1 outside
+    found = label(np.where(inside, cut + 1, 0), connectivity=1, background=0).astype(np.int64) - 1  # -1 outside
     size = np.bincount(found[inside])
     if len(size) > 200:  # of a scattered superpixel: the smallest stay with the first
         found[np.isin(found, np.argsort(-size, kind="stable")[200:]) & inside] = int(size.argmax())

@@ -138,7 +138,13 @@ class Annotator(anywidget.AnyWidget):
                     for name, rgb in zip(session.classes, colors.tolist(), strict=True)
                 ],
                 "pictures": [
-                    {"name": p.name, "height": p.size[0], "width": p.size[1], "superpixels": len(session.board.labels(i)), "labeled": n}
+                    {
+                        "name": p.name,
+                        "height": p.size[0],
+                        "width": p.size[1],
+                        "superpixels": len(session.board.labels(i)),
+                        "labeled": n,
+                    }
                     for i, (p, n) in enumerate(zip(session.pictures, labeled, strict=True))
                 ],
                 "picture": self._shown,
