@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oreal_lib.annotate import rounds
+from oreal_lib.annotate import rounds, training
 from oreal_lib.annotate.__main__ import main
 from oreal_lib.annotate.session import open_session
 
@@ -97,7 +97,7 @@ def test_a_session_that_is_open_cannot_be_imported_into_from_another_process(fol
 
 
 def test_train_carries_out_the_request_of_a_session_and_its_network_is_exported(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(rounds, "LEAST_STEPS", 2)
+    monkeypatch.setattr(training, "LEAST_STEPS", 2)
     home = folder.parent / "photos-labels" / "ben"
     with_few_steps = open_session(folder, annotator="ben", report=str, height=32, width=32, max_epochs=1, patience=1, **SIX)
     config = with_few_steps.config.values() | {"device": "cpu"}

@@ -13,7 +13,7 @@ from safetensors.torch import save
 
 from oreal_lib import atomic
 from oreal_lib.annotate import export as exporting
-from oreal_lib.annotate import rounds
+from oreal_lib.annotate import rounds, training
 from oreal_lib.annotate.apply import predict_folder
 from oreal_lib.annotate.export import export
 from oreal_lib.annotate.overlay import blend
@@ -272,8 +272,8 @@ def test_the_model_of_an_export_predicts_what_the_session_would_show(session, fo
     done = predict_folder(model, folder, tmp_path / "new", quiet, "cpu")
     assert done.pictures == 4 and not done.problems
     c = session.pictures[picture_of(session, "c")]
-    net = rounds.load_network(RunConfig.make(about["config"]), 2, model / "weights.safetensors", "cpu")
-    p = rounds.look(net, c.image(), 32, c.size)
+    net = training.load_network(RunConfig.make(about["config"]), 2, model / "weights.safetensors", "cpu")
+    p = training.look(net, c.image(), 32, c.size)
     mask = pixels(tmp_path / "new/masks/c.png")
     small = p.argmax(dim=0).numpy().astype(np.uint8)
     assert set(np.unique(small)) == {ROAD, CAR} and (mask == nearest(small, (90, 60))).all()

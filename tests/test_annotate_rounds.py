@@ -15,9 +15,10 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from oreal_lib.aggregate import Regions
-from oreal_lib.annotate import rounds
+from oreal_lib.annotate import first, rounds, training
+from oreal_lib.annotate.about import read_board
 from oreal_lib.annotate.board import UNLABELED
-from oreal_lib.annotate.session import open_session, read_board
+from oreal_lib.annotate.session import open_session
 from oreal_lib.setting import network
 from oreal_lib.strategies import STRATEGIES
 
@@ -64,7 +65,7 @@ def board_of(session, home=None, upto=None):
 @pytest.fixture
 def asked_for(monkeypatch):
     """A function: what `session.train()` leaves for its process to do, without the process; few steps, so that it is quick."""
-    monkeypatch.setattr(rounds, "LEAST_STEPS", 12)  # 6 epochs of 2 batches
+    monkeypatch.setattr(training, "LEAST_STEPS", 12)  # 6 epochs of 2 batches
 
     def ask(session):
         with monkeypatch.context() as patched:
@@ -81,7 +82,7 @@ def asked_for(monkeypatch):
 def carry_out(session, home=None, number=2, said=None):
     home = home or session.home
     report = (lambda text: None) if said is None else said.append
-    rounds.train_round(home, number, partial(read_board, session._folder(), home.parent, "me"), report)
+    training.train_round(home, number, partial(read_board, session._folder(), home.parent, "me"), report)
     return rounds.folder_of(home, number)
 
 
@@ -106,7 +107,9 @@ def own_answer(session, number, config):
     board, _ = board_of(session, upto=query["log"])
     model = network(config, len(session.classes))
     model.load_state_dict(load_file(folder / "weights.safetensors"))
-    regions = Regions(lambda: rounds.probabilities(model, board.pictures, config.height), board.superpixels(), len(session.classes))
+    regions = Regions(
+        lambda: training.probabilities(model, board.pictures, config.height), board.superpixels(), len(session.classes)
+    )
     labels, rng = board.as_labels(), np.random.default_rng([config.seed, number])
     found = STRATEGIES[config.strategy](regions, labels, config.query_size, config.aggregate, rng, **config.strategy_options)
     offset = board.superpixels().offset
@@ -152,7 +155,8 @@ def test_training_runs_beside_the_clicks_outlives_the_kernel_and_a_kill_and_asks
     expected, found = own_answer(again, 2, again.config)
     assert expected == found and not (folder / "checkpoint.pt").exists()
     assert again.view(0)[0].shape == (48, 64) and again.view(2)[0].shape == (2, 90)
-    assert len(again.predicted(0)) == 12 and again.agreement() is None  # all clicks were before the question
+    seen = [(again.predicted(i)[s], again.board.labels(i)[s]) for i, s in [*clicked, (1, 5)]]  # what the network had not seen
+    assert len(again.predicted(0)) == 12 and again.agreement() == np.mean([a == b for a, b in seen])
     done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
     assert done["labeled"] == 6 and done["epochs"] == 75
     again.close()
@@ -178,7 +182,7 @@ class Dies:
     """`train.fit` in which something happens after an epoch."""
 
     def __init__(self, epoch, what):
-        self.epoch, self.what, self.fit = epoch, what, rounds.fit
+        self.epoch, self.what, self.fit = epoch, what, training.fit
 
     def __call__(self, *args, each_epoch, **how):
         def each(epoch):
@@ -198,7 +202,7 @@ def test_a_training_killed_after_any_epoch_ends_with_the_weights_of_an_undisturb
     home, said = asked_for(session), []
     undisturbed = answers(carry_out(session, copied(session, "other")))
     with monkeypatch.context() as patched:
-        patched.setattr(rounds, "fit", Dies(epoch, killed))
+        patched.setattr(training, "fit", Dies(epoch, killed))
         with pytest.raises(KeyboardInterrupt):
             carry_out(session, home)
     assert session.training().state == "failed" and "ended without finishing" in session.training().text
@@ -211,7 +215,7 @@ def test_a_round_killed_after_its_training_looks_and_asks_again(session, asked_f
     undisturbed = answers(carry_out(session, copied(session, "other")))
     for name in ("probabilities", "ask", "write_query"):
         with monkeypatch.context() as patched:
-            patched.setattr(rounds, name, lambda *a: killed())
+            patched.setattr(training, name, lambda *a: killed())
             with pytest.raises(KeyboardInterrupt):
                 carry_out(session, home)
         assert rounds.finished(home) == 1 and not session.refresh()
@@ -222,7 +226,7 @@ def test_a_stopped_training_goes_on_with_the_same_clicks_and_begins_anew_with_ot
     home = asked_for(session)
     undisturbed = answers(carry_out(session, copied(session, "other")))
     with monkeypatch.context() as patched:
-        patched.setattr(rounds, "fit", Dies(3, session.stop))
+        patched.setattr(training, "fit", Dies(3, session.stop))
         carry_out(session, home)
     assert session.training().state == "stopped" and "train again to go on" in session.training().text
     folder, said = rounds.folder_of(home, 2), []
@@ -239,7 +243,7 @@ def test_a_stopped_training_goes_on_with_the_same_clicks_and_begins_anew_with_ot
 def test_another_class_or_network_after_a_stop_begins_anew_instead_of_failing_for_ever(session, asked_for, monkeypatch):
     asked_for(session)
     with monkeypatch.context() as patched:
-        patched.setattr(rounds, "fit", Dies(2, killed))
+        patched.setattr(training, "fit", Dies(2, killed))
         with pytest.raises(KeyboardInterrupt):
             carry_out(session)
     session.close()
@@ -251,13 +255,13 @@ def test_another_class_or_network_after_a_stop_begins_anew_instead_of_failing_fo
 
 
 def test_a_round_begins_with_the_weights_of_the_one_before_unless_there_are_new_classes(session, asked_for, monkeypatch):
-    begins, fit = [], rounds.fit
+    begins, fit = [], training.fit
 
     def watched(model, *args, **how):
         begins.append({name: value.clone() for name, value in model.state_dict().items()})
         return fit(model, *args, **how)
 
-    monkeypatch.setattr(rounds, "fit", watched)
+    monkeypatch.setattr(training, "fit", watched)
     asked_for(session)
     trained = load_file(carry_out(session) / "weights.safetensors")
     session.refresh()
@@ -280,7 +284,7 @@ def test_what_stops_a_round_is_told_in_words(session, asked_for, monkeypatch, ca
         raise FloatingPointError("the training loss is nan in epoch 2: lower learning_rate")
 
     with monkeypatch.context() as patched:
-        patched.setattr(rounds, "fit", Dies(2, fails))
+        patched.setattr(training, "fit", Dies(2, fails))
         with pytest.raises(SystemExit):
             carry_out(session, home)
     assert session.training() == rounds.Progress("failed", 0.0, "the training loss is nan in epoch 2: lower learning_rate")
@@ -359,9 +363,9 @@ def test_every_strategy_can_order_a_round(session, strategy, aggregate):
     session.choose(strategy, aggregate)
     config = session.config
     model = network(config, 2).eval()
-    query = rounds.ask(config, session.board, model, 2)
+    query = training.ask(config, session.board, model, 2)
     assert len(set(query.ids.tolist())) == 4 and session.board.as_labels().unlabeled[query.ids].all()
-    rounds.write_query(session.home, 2, session.board, query, 7)
+    training.write_query(session.home, 2, session.board, query, 7)
     written = rounds.read_query(session.home, 2)
     assert written["log"] == 7 and len(written["query"]) == 4 and set(written["for_class"] or CLASSES) <= set(CLASSES)
 
@@ -379,13 +383,13 @@ def test_a_query_takes_what_is_left_and_then_nothing(session):
     for i, picture in enumerate(session.pictures):
         session.act("label", i, range(picture.count), "sky")
     session.act("label", 1, [3, 4], "")
-    assert sorted(rounds.ask(session.config, session.board, model, 2).ids.tolist()) == [15, 16]
+    assert sorted(training.ask(session.config, session.board, model, 2).ids.tolist()) == [15, 16]
     session.act("label", 1, [3, 4], "void")
-    assert rounds.ask(session.config, session.board, model, 2) is None
-    rounds.write_query(session.home, 2, session.board, None, 9)
+    assert training.ask(session.config, session.board, model, 2) is None
+    training.write_query(session.home, 2, session.board, None, 9)
     assert rounds.read_query(session.home, 2) == {"query": [], "score": [], "for_class": None, "log": 9}
-    for how in rounds.FIRST:
-        assert len(rounds.first_query(session.board, how, 4, np.random.default_rng(0)).ids) == 0
+    for how in first.FIRST:
+        assert len(first.first_query(session.board, how, 4, np.random.default_rng(0)).ids) == 0
 
 
 def test_kmeans_asks_one_of_each_color_and_random_draws_by_lot(tmp_path):
@@ -396,12 +400,12 @@ def test_kmeans_asks_one_of_each_color_and_random_draws_by_lot(tmp_path):
     Image.fromarray(image).save(folder / "bands.png")
     session = opened(folder, CLASSES, query_size=3, first="kmeans")
     assert sorted(s // 4 for _, s in session.query()) == [0, 1, 2]
-    by_lot = [rounds.first_query(session.board, "random", 3, np.random.default_rng(seed)).ids.tolist() for seed in (0, 0, 1)]
+    by_lot = [first.first_query(session.board, "random", 3, np.random.default_rng(seed)).ids.tolist() for seed in (0, 0, 1)]
     assert by_lot[0] == by_lot[1] != by_lot[2]
     session.act("label", 0, range(11), "sky")
-    assert rounds.first_query(session.board, "kmeans", 3, np.random.default_rng(0)).ids.tolist() == [11]
+    assert first.first_query(session.board, "kmeans", 3, np.random.default_rng(0)).ids.tolist() == [11]
     with pytest.raises(ValueError, match="first is 'best', but must be one of random, kmeans"):
-        rounds.first_query(session.board, "best", 3, np.random.default_rng(0))
+        first.first_query(session.board, "best", 3, np.random.default_rng(0))
     session.close()
 
 
@@ -418,10 +422,10 @@ def test_kmeans_asks_distinct_superpixels_where_all_look_the_same(tmp_path, budg
 
 
 def test_what_is_painted_is_what_is_trained_on(session):
-    pairs = rounds.pairs(session.board, 32)
+    pairs = training.pairs(session.board, 32)
     assert [np.asarray(x).shape for x in pairs.images] == [(24, 32, 3), (24, 32, 3), (1, 32, 3)]
     assert pairs.target[0][0, 0] == 0 and pairs.target[0][-1, -1] == 1 and (pairs.target[0] != 255).mean() == 2 / 12
-    whole = rounds.pairs(session.board, 90)
+    whole = training.pairs(session.board, 90)
     assert whole.target[2].shape == (2, 90) and (np.asarray(whole.target[0]) == session.board.paint(0)).all()
 
 
@@ -444,7 +448,7 @@ def test_new_pictures_have_no_view_until_the_next_round(session, asked_for):
 
 def test_pictures_that_a_training_finds_and_the_session_does_not_know_are_not_suggested(session):
     folder = rounds.folder_of(session.home, 2)
-    rounds.write_query(session.home, 2, session.board, None, 1)
+    training.write_query(session.home, 2, session.board, None, 1)
     values = rounds.read_query(session.home, 2) | {"query": [["later", 0], ["a", 3], ["a", 99]], "score": [1.0, 0.5, 0.2]}
     (folder / "query.json").write_text(json.dumps(values))
     (folder / "done.json").write_text("{}")

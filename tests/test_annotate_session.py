@@ -15,10 +15,11 @@ from PIL import Image
 
 from oreal_lib import atomic
 from oreal_lib.annotate import rounds
+from oreal_lib.annotate.about import read_board, work_folder
 from oreal_lib.annotate.board import UNLABELED
 from oreal_lib.annotate.events import VOID, read, to_line
 from oreal_lib.annotate.pictures import key
-from oreal_lib.annotate.session import open_session, read_board, work_folder
+from oreal_lib.annotate.session import open_session
 from oreal_lib.types import IGNORE
 
 CLASSES = ["sky", "road, wet", "Öl"]

@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from . import rounds
+from . import training
+from .about import read_board, work_folder
 from .apply import predict_folder
 from .bring import SHARE, bring_masks
 from .export import export
 from .merge import merge
 from .reading import annotators, read_session, status
 from .serve import serve
-from .session import open_session, read_board, work_folder
+from .session import open_session
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,7 +82,7 @@ def _serve(given: argparse.Namespace) -> int:
 
 def _train(given: argparse.Namespace) -> int:
     home = work_folder(given.folder, given.work)
-    rounds.train_round(home / given.annotator, given.round, partial(read_board, given.folder, home, given.annotator))
+    training.train_round(home / given.annotator, given.round, partial(read_board, given.folder, home, given.annotator))
     return 0
 
 

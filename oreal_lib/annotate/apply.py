@@ -17,7 +17,7 @@ from oreal_lib.scores import bvsb
 
 from .output import begin, class_files, end, png
 from .pictures import find_pictures
-from .rounds import load_network, look
+from .training import load_network, look
 
 
 @dataclass(frozen=True)

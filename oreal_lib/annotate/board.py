@@ -32,7 +32,7 @@ class Change:
 @dataclass
 class _Done:
     """An event and what it takes to take it back. before: the labels its superpixels had; of a skip, those of its superpixels
-    that were not skipped; of a split, the labels of the whole picture, and ids its map."""
+    that were not skipped; of a split, the labels of the whole picture, and ids its map if it was not that on disk."""
 
     event: Event
     picture: int
@@ -150,7 +150,7 @@ class Board:
             labels[ids] = self._codes[event.to]
             return [Change(i, ids, labels[ids])]
         old = self.ids(i)
-        self._done.append(_Done(event, i, labels, old))
+        self._done.append(_Done(event, i, labels, self._split.get(i)))
         y, x, pieces = unpack(event.pieces)
         new = old.copy()
         window = new[y : y + pieces.shape[0], x : x + pieces.shape[1]]
@@ -168,13 +168,16 @@ class Board:
         if done.picture < 0:
             return []
         i, ids = done.picture, np.array(done.event.superpixels, np.int64)
-        if done.ids is not None:
-            self._split[i], self._labels[i] = done.ids, done.before
+        if done.event.what == "split":
+            self._labels[i] = done.before
+            self._split.pop(i)
+            if done.ids is not None:
+                self._split[i] = done.ids
         elif done.event.what == "skip":
             self._skipped -= {(done.event.round, done.event.image, int(s)) for s in done.before}
         else:
             self._labels[i][ids] = done.before
-        return [Change(i, ids, self._labels[i][ids], split=done.ids is not None)]
+        return [Change(i, ids, self._labels[i][ids], split=done.event.what == "split")]
 
     @property
     def acts(self) -> list[Event]:
@@ -190,12 +193,12 @@ class Board:
         """All superpixels of the session: the pool that a strategy asks about."""
         return Superpixels.from_maps(Ragged(tuple(self.ids(i) for i in range(len(self.pictures)))))
 
-    def as_labels(self) -> Labels:
-        """What was bought, as a strategy sees it: every labeled superpixel, void ones without a class."""
+    def as_labels(self, rounds: int = 1) -> Labels:
+        """What was bought in so many rounds, as a strategy sees it: every labeled superpixel, void ones without a class."""
         codes = np.concatenate(self._labels)
         known = codes != UNLABELED
         present = codes[:, None] == np.arange(len(self.classes))
-        return Labels(present, known.astype(np.int16), int(known.sum()))
+        return Labels(present, (rounds * known).astype(np.int16), int(known.sum()))
 
     def paint(self, picture: int) -> np.ndarray:
         """(H, W) uint8: each labeled superpixel in its class, IGNORE where it is void or unlabeled."""

@@ -14,11 +14,11 @@ import numpy as np
 from oreal_lib import atomic, provenance
 from oreal_lib.types import IGNORE
 
+from .about import TAKEN, WORDS, read_board, work_folder
 from .board import MOST_CLASSES, UNLABELED, Board, pack
 from .events import VOID, Event, now, to_line
 from .export import table
 from .reading import read_log
-from .session import TAKEN, WORDS, read_board, work_folder
 
 LATER = "later"
 PIECES = 200  # of one split; a map of pieces has bytes

@@ -102,15 +102,16 @@ def open_pictures(
     partition: Path | None = None,
     workers: int | None = 1,
     report: Report = print,
+    cut: bool = True,
 ) -> tuple[tuple[Picture, ...], list[str]]:
     """The pictures of a folder in the order of their names, and what is wrong with others, a sentence each.
 
-    Those not in the store yet are read, brought to a longer side of at most `side` pixels, cut and written; killed, it goes on
-    where it was. partition: a folder of label maps named like the pictures, instead of a recipe (`read_partition`).
+    Those not in the store yet are read, brought to a longer side of at most `side` pixels, cut and written (passed over if not
+    `cut`); killed, it goes on where it was. partition: a folder of label maps named like the pictures, instead of a recipe (`read_partition`).
     """
     found, problems = find_pictures(folder)
     known = {name: _read_entry(store, name) for name in found}
-    new = [(name, file) for name, file in found.items() if known[name] is None]
+    new = [(name, file) for name, file in found.items() if cut and known[name] is None]
     maps = {} if partition is None else _partitions(Path(partition), new)
     if new:
         report(f"cutting {len(new)} pictures into superpixels ...")

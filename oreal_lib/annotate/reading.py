@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import rounds
+from .about import read_board, work_folder
 from .board import Board
 from .events import VOID, Event, parse
 from .pictures import find_pictures
-from .session import Session, read_board, work_folder
+from .session import Session
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ def read_session(folder: Path | str, annotator: str = "me", work: Path | str | N
         for name in find_pictures(Path(folder).expanduser())[0]
         if name not in names
     ]
-    problems += [f"{board.lost} acts are about pictures that are not there now; they stay in the log"] * (board.lost > 0)
+    problems += [f"{board.lost} acts are about pictures, superpixels or classes that are not there now; they stay in the log"] * (
+        board.lost > 0
+    )
     return Reading(home, annotator, board, tuple(events), tuple(problems))
 
 

@@ -9,48 +9,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
-import traceback
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 import filelock
 import numpy as np
-import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
-from scipy.cluster.vq import kmeans2
-from skimage.color import rgb2lab
-from torch import nn
-from torch.nn import functional as F
 
-from oreal_lib import atomic, provenance
-from oreal_lib.aggregate import Regions
-from oreal_lib.batches import Pairs
-from oreal_lib.config import RunConfig
-from oreal_lib.data.resize import bounded, nearest, resized
-from oreal_lib.predict import choose_device, logits
-from oreal_lib.scores import bvsb
-from oreal_lib.setting import network
-from oreal_lib.strategies import STRATEGIES
-from oreal_lib.train import fit
-from oreal_lib.types import Query, Ragged
+from oreal_lib import atomic
+from oreal_lib.types import Query
 
 from .board import Board
 from .pictures import Picture, key
-
-LEAST_STEPS = 150  # of training, however few pictures there are; our choice
-VALIDATED = 8  # pictures that decide which epoch agrees best with the clicks; more cost time and change little
-FIRST = ("random", "kmeans")
-Report = Callable[[str], None]
-
-
-class Stopped(Exception):
-    """The person asked the training to stop."""
 
 
 @dataclass(frozen=True)
@@ -94,44 +64,6 @@ def read_view(home: Path, number: int, picture: Picture) -> tuple[np.ndarray, np
             return arrays["predicted"], arrays["unsure"]
     except Exception as error:  # out of a damaged zip file comes any kind of error
         raise ValueError(f"{file} is damaged ({error!r}); move the folder {file.parent.parent} away and train again") from error
-
-
-def first_query(board: Board, how: str, budget: int, rng: np.random.Generator) -> Query:
-    """What is asked before there is a network: "random" (OREAL Sec. 4.3), or "kmeans": the superpixels nearest to the centers of
-    `budget` clusters of mean color and place, so that nothing common is missed (our choice; not in the paper)."""
-    if how not in FIRST:
-        raise ValueError(f"first is {how!r}, but must be one of {', '.join(FIRST)}; choose one of them")
-    labels = board.as_labels()
-    budget = min(budget, int(labels.unlabeled.sum()))
-    if budget == 0:
-        return Query(np.zeros(0, np.int64), np.zeros(0, np.float32))
-    pool = board.superpixels()
-    if how == "random" or budget == 1:
-        return STRATEGIES["random"](Regions(lambda: iter(()), pool, len(board.classes)), labels, budget, "mean", rng)
-    looks = np.concatenate([_look(p.image(), board.ids(i)) for i, p in enumerate(board.pictures)])
-    looks = (looks - looks.mean(axis=0)) / np.maximum(looks.std(axis=0), 1e-6)
-    free = np.flatnonzero(labels.unlabeled)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of empty clusters: where superpixels look the same, each is as good as another
-        centers, _ = kmeans2(looks[free], budget, minit="++", rng=rng)
-    taken = np.zeros(len(free), bool)
-    ids, distance = [], []
-    for center in centers:
-        far = np.nan_to_num(((looks[free] - center) ** 2).sum(axis=1), nan=1e9)  # NaN: an empty cluster
-        best = int(np.where(taken, np.inf, far).argmin())
-        taken[best] = True
-        ids.append(free[best])
-        distance.append(far[best])
-    return Query(np.array(ids, np.int64), -np.array(distance, np.float32))
-
-
-def _look(image: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """(k, 5): mean Lab color and place (0..1 from top and left) of each superpixel."""
-    height, width = ids.shape
-    rows, columns = np.indices(ids.shape)
-    parts = [*np.moveaxis(rgb2lab(image), -1, 0), rows / height, columns / width]
-    count = np.bincount(ids.ravel())
-    return np.stack([np.bincount(ids.ravel(), part.ravel()) / count for part in parts], axis=1)
 
 
 def write_query(home: Path, number: int, board: Board, query: Query | None, log: int) -> None:
@@ -213,154 +145,6 @@ def _held(folder: Path) -> bool:
         return True
     lock.release()
     return False
-
-
-def train_round(home: Path, number: int, open_board: Callable[[int | None], tuple[Board, int]], report: Report = print) -> None:
-    """Carries out the request of a round; killed, the same call goes on from its last checkpoint.
-
-    open_board: the board after so many events of the log (None: all there are by now), and how many that was.
-    """
-    folder = folder_of(home, number)
-    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
-    config = RunConfig.make(request["config"])
-
-    def say(state: str, share: float, text: str, left: float | None = None) -> None:
-        with suppress(OSError):  # it is a message, and Windows refuses while someone reads the last one
-            atomic.write_json(folder / "progress.json", asdict(Progress(state, round(share, 4), text, left)))
-
-    with filelock.FileLock(folder / ".lock"):
-        if (folder / "done.json").exists():
-            return
-        try:
-            _train_round(home, number, config, request, open_board, say, report)
-        except Stopped:
-            say("stopped", 0.0, "stopped; train again to go on")
-        except Exception as error:
-            traceback.print_exc()
-            say("failed", 0.0, f"{error}")
-            raise SystemExit(1) from error
-
-
-def _train_round(home, number, config, request, open_board, say, report) -> None:
-    folder, began = folder_of(home, number), time.monotonic()
-    say("running", 0.01, "reading the pictures")
-    torch.set_num_threads(config.threads)
-    board, log = open_board(request["log"])
-    device = choose_device(config.device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = network(config, len(board.classes), config.weights)
-    model.to(device, memory_format=torch.channels_last)
-    before = folder_of(home, number - 1) / "weights.safetensors"
-    if config.warm_start and before.exists():
-        state = load_tensors(before.read_bytes())
-        if {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in model.state_dict().items()}:
-            model.load_state_dict(state)  # else the model or the classes are other ones: it begins anew
-    train = pairs(board, config.height)
-    trainable = train.trainable()
-    if len(trainable) == 0:
-        raise ValueError("no superpixel has a class yet; label a few of each class, then train")
-    rng = np.random.default_rng([config.seed, number])
-    some = rng.permutation(trainable)[:VALIDATED]
-    epochs = max(config.max_epochs, -(-LEAST_STEPS // -(-len(train) // config.batch_size)))
-    mark = time.monotonic()
-
-    def each_epoch(epoch: int) -> None:
-        if (folder / "stop").exists():
-            raise Stopped
-        left = (time.monotonic() - mark) / epoch * (epochs - epoch)
-        say("running", 0.05 + 0.8 * epoch / epochs, f"training, epoch {epoch} of {epochs}", round(left, 1))
-
-    fitted = fit(
-        model,
-        train,
-        Pairs(train.images[some], train.target[some]),
-        config.model_copy(update={"patience": epochs}),
-        key=(config.seed, number),
-        max_epochs=epochs,
-        checkpoint=folder / "checkpoint.pt",
-        report=report,
-        each_epoch=each_epoch,
-    )
-    atomic.write_bytes(folder / "weights.safetensors", save_tensors({k: v.cpu().contiguous() for k, v in fitted.state.items()}))
-    for i, (picture, p) in enumerate(zip(board.pictures, probabilities(model, board.pictures, config.height), strict=True), 1):
-        if (folder / "stop").exists():
-            raise Stopped
-        buffer = BytesIO()
-        unsure = (255 * bvsb(p[None])[0, 0]).round().to(torch.uint8)
-        np.savez_compressed(buffer, predicted=p.argmax(dim=0).to(torch.uint8).cpu().numpy(), unsure=unsure.cpu().numpy())
-        atomic.write_bytes(folder / "views" / f"{key(picture.name)}.npz", buffer.getvalue())
-        say("running", 0.85 + 0.08 * i / len(board.pictures), f"looking at picture {i} of {len(board.pictures)}")
-    say("running", 0.94, "choosing what to ask")
-    trained_on = board.as_labels().clicks
-    board, log = open_board(None)  # what was clicked meanwhile is not asked again
-    write_query(home, number, board, ask(config, board, model, number), log)
-    atomic.write_json(
-        folder / "done.json",
-        {
-            "round": number,
-            "labeled": trained_on,
-            "epochs": fitted.epochs,
-            "agreement_with_clicks": None if np.isnan(fitted.val_miou) else round(fitted.val_miou, 6),
-            "seconds": round(time.monotonic() - began, 1),
-            "device": provenance.device_name(device),
-            "versions": provenance.versions(),
-        },
-    )
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
-    say("done", 1.0, "done")
-
-
-def ask(config: RunConfig, board: Board, model: nn.Module, number: int) -> Query | None:
-    """What the config's strategy asks of the unlabeled superpixels; None if there are none."""
-    labels, pool = board.as_labels(), board.superpixels()
-    if not labels.unlabeled.any():
-        return None
-    regions = Regions(lambda: probabilities(model, board.pictures, config.height), pool, len(board.classes))
-    budget = min(config.query_size, int(labels.unlabeled.sum()))
-    rng = np.random.default_rng([config.seed, number])
-    return STRATEGIES[config.strategy](regions, labels, budget, config.aggregate, rng, **config.strategy_options)
-
-
-def pairs(board: Board, side: int) -> Pairs:
-    """What was clicked, for training: each picture with its longer side at `side` pixels, and the labels painted into it."""
-    images, targets = [], []
-    for i, picture in enumerate(board.pictures):
-        size = bounded(picture.size, side)
-        images.append(_shrunk(picture.image(), size))
-        target = board.paint(i)
-        targets.append(target if target.shape == size else nearest(target, size))
-    return Pairs(Ragged(tuple(images)), Ragged(tuple(targets)))
-
-
-def _shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return np.array(image) if image.shape[:2] == size else resized(np.array(image), size)
-
-
-def probabilities(model: nn.Module, pictures: tuple[Picture, ...], side: int) -> Iterator[torch.Tensor]:
-    """(C, H, W) float32 of each picture at its working size; the network sees it with its longer side at `side` pixels."""
-    for picture in pictures:
-        yield look(model, picture.image(), side, picture.size)
-
-
-@torch.no_grad()
-def look(model: nn.Module, image: np.ndarray, side: int, size: tuple[int, int]) -> torch.Tensor:
-    """(C, *size) float32 probabilities of an image (h, w, 3) uint8, seen at `side` and brought to `size` (height, width)."""
-    small = _shrunk(image, bounded(image.shape[:2], side))
-    (z,) = logits(model, small[None])
-    if z.shape[1:] != tuple(size):
-        z = F.interpolate(z[None], tuple(size), mode="bilinear", align_corners=False)[0]
-    return z.softmax(dim=0)
-
-
-def load_network(config: RunConfig, n_classes: int, weights: Path, device: str = "auto") -> nn.Module:
-    """The trained network of a round, ready to look at pictures. ValueError if the file is damaged or of another network."""
-    model = network(config, n_classes)
-    try:
-        model.load_state_dict(load_tensors(Path(weights).read_bytes()))
-    except Exception as error:  # safetensors and torch have errors of their own
-        raise ValueError(f"{weights} cannot be loaded ({error}); take the weights and the model.json of one round") from error
-    return model.to(choose_device(device)).eval()
 
 
 def predicted(view: np.ndarray, ids: np.ndarray, count: int, n_classes: int) -> np.ndarray:

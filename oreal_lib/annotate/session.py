@@ -6,9 +6,8 @@ Nothing here knows Jupyter: a session can be driven by a widget, by a script, or
 from __future__ import annotations
 
 import json
-import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,31 +19,20 @@ from oreal_lib.balance import class_debt
 from oreal_lib.config import RunConfig
 from oreal_lib.strategies import STRATEGIES, choice
 from oreal_lib.strategies import check as check_strategy
-from oreal_lib.superpixels import SuperpixelRecipe
 from oreal_lib.types import IGNORE
 
 from . import rounds
-from .board import MOST_CLASSES, UNLABELED, Board, Change, pack
-from .events import VOID, Event, Log, now, read
+from .about import check_annotator, check_place, check_usable, read_about, recipe_of, work_folder
+from .board import UNLABELED, Board, Change, pack
+from .events import Event, Log, now
+from .first import FIRST, first_query
 from .pictures import Picture, open_pictures
 from .rounds import Progress
 from .split import split
 
 Report = Callable[[str], None]
-WORDS = r"\w[\w.-]*(?<!\.)"  # of an annotator, who gets a folder of that name; Windows drops a dot at its end
-TAKEN = ("pictures", "con", "prn", "aux", "nul")  # our own folder, and names that cannot be folders on Windows
-UNSEEN = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"  # line ends, control characters, half characters
+BROUGHT = ("import", "merge")  # labels that nobody clicked in this session
 MOST_SECONDS = 600.0  # between two acts; longer, and the person had gone away
-
-
-def work_folder(folder: Path | str, work: Path | str | None = None) -> Path:
-    """Where a session's files lie: beside the pictures, in `<folder>-labels`, unless `work` says where."""
-    folder = Path(folder).expanduser().resolve()
-    if work is not None:
-        return Path(work).expanduser().resolve()
-    if not folder.name:
-        raise ValueError(f"{folder} has no place beside it for a folder with the labels; say where they shall lie (work=)")
-    return folder.with_name(f"{folder.name}-labels")
 
 
 def open_session(
@@ -70,25 +58,18 @@ def open_session(
     Raises ValueError for what cannot work, before anything is written; FileNotFoundError without such a folder.
     """
     folder, home = Path(folder).expanduser().resolve(), work_folder(folder, work)
-    if not isinstance(annotator, str) or not re.fullmatch(WORDS, annotator) or annotator.split(".")[0].lower() in TAKEN:
-        raise ValueError(
-            f"annotator is {annotator!r}, but is the name of a folder: a letter or digit, then letters, digits, _ . and - only, "
-            f"none of {', '.join(TAKEN)}, and no dot at its end; change it"
-        )
+    check_annotator(annotator)
     config = RunConfig.from_yaml(params, **changes)
     check_strategy(config.strategy, config.aggregate, config.strategy_options)
-    _usable(config)
-    choice("first", first, dict.fromkeys(rounds.FIRST))
+    check_usable(config)
+    choice("first", first, dict.fromkeys(FIRST))
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder {folder} does not exist; name the folder with your pictures")
-    if home.is_relative_to(folder / "images" if (folder / "images").is_dir() else folder):
-        raise ValueError(
-            f"work is {home}, where masks would lie among the pictures and be taken for some; choose a folder elsewhere"
-        )
-    about = _about(home, classes, side, config, partition)
+    check_place(folder, home)
+    about = read_about(home, classes, side, config, partition)
     about["folder"] = str(folder)  # for the process that trains; it may have moved since the last time
     pictures, problems = open_pictures(
-        folder, home / "pictures", _recipe(about), about["side"], about["partition"], config.workers, report
+        folder, home / "pictures", recipe_of(about), about["side"], about["partition"], config.workers, report
     )
     for problem in problems:
         report(f"left out: {problem}")
@@ -110,92 +91,6 @@ def open_session(
         log.close()
         raise
     return session
-
-
-def _usable(config: RunConfig) -> None:
-    """ValueError for values that are good for a simulated run, but not for a person's session."""
-    if config.query_size is None:
-        raise ValueError(
-            "query_share is given, but a person asks for a number of superpixels; give query_size, and query_share None"
-        )
-    if config.resize != "crop":
-        raise ValueError(f"resize is {config.resize!r}, but pictures of any shape are trained on crops; write resize: crop")
-    if config.keeps_undefined:
-        raise ValueError("labeling is 'weak' with undefined 'keep', but a click names one class; write labeling: dominant")
-
-
-def _about(home: Path, classes, side: int | None, config: RunConfig, partition) -> dict:
-    """session.json: what must stay as it was when the first picture was cut; a new one where there is none."""
-    file = home / "session.json"
-    given = None if classes is None else _checked(classes)
-    if side is not None and (type(side) is not int or not 32 <= side <= 8192):
-        raise ValueError(f"side is {side!r}, but must be a whole number of pixels from 32 to 8192; 1024 suits most screens")
-    if not file.exists():
-        if given is None:
-            raise ValueError("the classes are not named; give classes, such as classes=['background', 'tool']")
-        return {
-            "session": secrets.token_hex(8),
-            "classes": list(given),
-            "side": side or 1024,
-            "superpixels": config.superpixel_recipe,
-            "partition": None if partition is None else str(Path(partition).expanduser().resolve()),
-            "versions": provenance.versions(),
-        }
-    try:
-        about = dict(json.loads(file.read_text(encoding="utf-8")))
-        old = tuple(about["classes"])
-        _recipe(about), about["session"], about["side"], about["partition"]  # all there?
-    except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{file} is damaged ({error}); put back a copy of it, or name another folder (work=)") from error
-    if given is not None:
-        if given[: len(old)] != old:
-            raise ValueError(
-                f"the session was begun with the classes {', '.join(old)}, but now they are {', '.join(given)}; add new ones at the end "
-                "only, leave classes out, or begin another session (work=)"
-            )
-        about["classes"] = list(given)
-    if partition is not None and about["partition"] is not None and not Path(about["partition"]).is_dir():
-        about["partition"] = str(Path(partition).expanduser().resolve())  # it has moved; what is cut stays as it is
-    for name, now_given, was in (
-        ("side", side, about["side"]),
-        ("partition", None if partition is None else str(Path(partition).expanduser().resolve()), about["partition"]),
-    ):
-        if now_given is not None and now_given != was:
-            raise ValueError(
-                f"{name} is {now_given!r}, but the session was begun with {was!r}; leave it out, or begin another session (work=)"
-            )
-    return about
-
-
-def _checked(classes: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(classes, str):
-        raise ValueError(f"classes is the text {classes!r}, but must be a list of names, such as [{classes!r}]")
-    classes = tuple(classes)
-    for name in classes:
-        if not isinstance(name, str) or not name.strip() or name != name.strip() or re.search(UNSEEN, name):
-            raise ValueError(f"a class is {name!r}, but must be one line of text without spaces at its ends; change it")
-    if VOID in classes:
-        raise ValueError(f"a class is named {VOID!r}, which is the answer for what is no class; leave it out, it is always there")
-    if twice := [name for name in classes if classes.count(name) > 1]:
-        raise ValueError(f"the class {twice[0]!r} is named twice; rename one")
-    if not 1 <= len(classes) <= MOST_CLASSES:
-        raise ValueError(f"{len(classes)} classes were given, but there must be 1 to {MOST_CLASSES}")
-    return classes
-
-
-def _recipe(about: dict) -> SuperpixelRecipe:
-    return SuperpixelRecipe(**about["superpixels"])
-
-
-def read_board(folder: Path, home: Path, annotator: str, upto: int | None = None) -> tuple[Board, int]:
-    """The board after `upto` events of an annotator's log (None: all), and how many that was. Nothing is locked or written."""
-    about = _about(home, None, None, RunConfig.from_yaml("annotate"), None)
-    pictures, _ = open_pictures(
-        Path(folder), home / "pictures", _recipe(about), about["side"], about["partition"], 1, lambda _: None
-    )
-    events, _ = read(home / annotator / "clicks.jsonl")
-    events = events[:upto]
-    return Board(pictures, tuple(about["classes"]), events), len(events)
 
 
 class Session:
@@ -253,7 +148,7 @@ class Session:
                 round=self.round if asked or what == "skip" else 0,
             )
         if what == "accept":
-            event = replace(event, to=self._accepted(picture, event.superpixels))
+            event = replace(event, to=self._accepted(picture, event.superpixels), how="accept")
         if what == "split":
             self.board.check(replace(event, what="skip"))
             cut = split(self.pictures[picture].image(), self.board.ids(picture), event.superpixels[0])
@@ -307,7 +202,7 @@ class Session:
     def counters(self) -> dict:
         """What a person wants to know: see `widget` for the names. Plain JSON values."""
         counts = self.board.counts()
-        acts = [e for e in self.board.acts if e.what == "label" and e.how not in ("import", "merge")]
+        acts = [e for e in self.board.acts if e.what == "label" and e.how not in BROUGHT]
         asked = [(i, s) for i, s in self._query if s < len(self.board.labels(i))]
         left = len(self.query())
         return {
@@ -330,10 +225,10 @@ class Session:
         """
         if self.round < 2:
             return None
-        known = rounds.read_query(self.home, self.round)["log"]
+        known = rounds.read_request(self.home, self.round).get("log", rounds.read_query(self.home, self.round)["log"])
         new: dict[tuple[int, int], None] = {}
         place = {picture.name: i for i, picture in enumerate(self.pictures)}
-        for event in (e for e in self.log.events[known:] if e.what == "label" and e.image in place):
+        for event in (e for e in self.log.events[known:] if e.what == "label" and e.image in place and e.how not in BROUGHT):
             new |= dict.fromkeys((place[event.image], s) for s in event.superpixels)
         right = total = 0
         for i, s in new:
@@ -354,7 +249,7 @@ class Session:
     def ask_first(self, first: str) -> None:
         """Round 1: suggestions before there is a network."""
         rng = np.random.default_rng([self.config.seed, 1])
-        query = rounds.first_query(self.board, first, self.config.query_size, rng)
+        query = first_query(self.board, first, self.config.query_size, rng)
         rounds.write_query(self.home, 1, self.board, query, len(self.log.events))
         atomic.write_json(
             rounds.folder_of(self.home, 1) / "done.json", {"round": 1, "first": first, "versions": provenance.versions()}

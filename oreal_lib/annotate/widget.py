@@ -4,26 +4,25 @@ Every act is on disk before it is acknowledged; until then the browser keeps it 
 labels: class ids 0..C-1, 254 = not labeled, 255 = void.
 
 From the browser: hello (acts not acknowledged yet), act, show (a picture), set (strategy, aggregate), train, stop, poll, export.
-To the browser: state, picture (with buffers: JPEG, zlib'd ids, labels, prediction, uncertainty), done or refused or failed (an act),
+To the browser: state, picture (with buffers: JPEG, packed ids, labels, prediction, uncertainty), done or refused or failed (an act),
 training, exported, error.
 """
 
 from __future__ import annotations
 
 import zlib
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import anywidget
 import numpy as np
 import traitlets
-from PIL import Image
 
 from oreal_lib.figures import class_palette
 from oreal_lib.strategies import STRATEGIES
 
 from .board import UNLABELED, Change
+from .packing import jpeg, pack_ids
 from .session import Session, open_session
 
 AGGREGATES = ("mean", "top_0.5", "top_0.25", "top_0.1", "quantile_0.9", "power_8", "max")
@@ -169,7 +168,7 @@ class Annotator(anywidget.AnyWidget):
         height, width = session.pictures[picture].size
         layers = {} if keep else {"image": jpeg(session.pictures[picture].image())}
         layers |= {
-            "ids": zlib.compress(np.ascontiguousarray(session.board.ids(picture), "<u2"), 1),
+            "ids": pack_ids(session.board.ids(picture)),
             "labels": session.board.labels(picture).tobytes(),
         }
         if (view := session.view(picture)) is not None:
@@ -178,13 +177,6 @@ class Annotator(anywidget.AnyWidget):
         count = len(session.board.labels(picture))
         about = {"kind": "picture", "picture": picture, "width": width, "height": height, "count": count, "keep": keep}
         self.send(about | {"layers": list(layers)}, list(layers.values()))
-
-
-def jpeg(image: np.ndarray) -> bytes:
-    """An image (H, W, 3) uint8 as the browser gets it; the network never sees these."""
-    buffer = BytesIO()
-    Image.fromarray(np.asarray(image)).save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
 
 
 def _plain(change: Change) -> dict:

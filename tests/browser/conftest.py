@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from lab import NAMES, find_chromium
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -33,7 +32,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def chromium() -> str:
     """The path of a Chromium or Chrome; the test is skipped where there is none."""
     pytest.importorskip("playwright.sync_api", reason="playwright is not installed; see `make test-browser`")
-    found = next(filter(None, map(shutil.which, NAMES)), None)
+    found = find_chromium()
     if found is None:
         pytest.skip(f"none of {', '.join(NAMES)} is installed; `make test-browser` says how to get one")
     return found

@@ -2,24 +2,17 @@
 
 import json
 import os
-import secrets
 import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
+from lab import jupyterlab, open_notebook, run_first_cell, until
 from PIL import Image
 from scipy import ndimage
 
+from oreal_lib.annotate.about import read_board
 from oreal_lib.annotate.events import read
 from oreal_lib.annotate.rounds import folder_of, read_query
-from oreal_lib.annotate.session import read_board
 from oreal_lib.data.toy import draw_scene
 from oreal_lib.metrics import border_superpixels
 from oreal_lib.oracle import class_votes
@@ -34,14 +27,6 @@ annotate({folder!r}, {classes!r}, query_size=20, side=256, superpixel_count=80, 
 def three(mask):
     """The toy's eight classes as three: tissue, organ, and whatever is not of the body."""
     return np.select([mask == 0, mask == 1], [0, 1], 2).astype(np.uint8)
-
-
-def until(condition, seconds=40, what="it"):
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, f"{what} did not happen in {seconds} s"
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -60,40 +45,9 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def lab(photos):
     """The address of a notebook in a JupyterLab that only this computer reaches."""
-    root, token = photos[0].parent, secrets.token_hex(16)
-    code = [CELL.format(folder=str(photos[0]), classes=CLASSES), "1 + 1"]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    nbformat.write(nbformat.v4.new_notebook(cells=[*map(nbformat.v4.new_code_cell, code)], metadata=kernel), root / "label.ipynb")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    options = [f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", "--LabApp.news_url=None"]
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        "--no-browser",
-        "--ip=127.0.0.1",
-        "--LabApp.expose_app_in_browser=True",
-        "--allow-root",
-    ]
-    places = {f"JUPYTER{name}": str(root / ".jupyter" / name) for name in ("_CONFIG_DIR", "LAB_WORKSPACES_DIR", "LAB_SETTINGS_DIR")}
-    with open(root / "lab.log", "w") as log:
-        environment = os.environ | places | {"OMP_NUM_THREADS": "1"}
-        server = subprocess.Popen([*command, *options], stdout=log, stderr=log, env=environment, start_new_session=True)
-
-    def answers():
-        try:
-            return urllib.request.urlopen(f"http://127.0.0.1:{port}/api?token={token}", timeout=5).status == 200
-        except OSError:
-            return False
-
-    try:
-        until(answers, 90, "JupyterLab's start")
-        yield f"http://127.0.0.1:{port}/lab/tree/label.ipynb?token={token}&reset"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
+    cells = [CELL.format(folder=str(photos[0]), classes=CLASSES), "1 + 1"]
+    with jupyterlab(photos[0].parent, cells) as address:
+        yield address
 
 
 class Person:
@@ -105,16 +59,10 @@ class Person:
         self.log = self.home / "me" / "clicks.jsonl"
 
     def open(self):
-        self.page.goto(self.url)
-        ready = "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-        self.page.wait_for_function(ready, timeout=90_000)
+        open_notebook(self.page, self.url)
 
     def run(self):
-        """Executes the first cell and waits for its widget."""
-        self.page.evaluate("""async () => { const notebook = jupyterapp.shell.currentWidget.content;
-            notebook.activeCellIndex = 0; await jupyterapp.commands.execute('notebook:run-cell'); }""")
-        self.page.wait_for_selector(".oreal-view canvas", timeout=60_000)
-        self.page.wait_for_function("document.querySelector('.oreal-counters').textContent.includes('superpixels labeled')")
+        run_first_cell(self.page)
 
     def lab(self, expression):
         return self.page.evaluate(f"(() => {{ const notebook = jupyterapp.shell.currentWidget; return {expression}; }})()")
