@@ -112,6 +112,15 @@ def test_pictures_are_made(place, reports):
         assert (place / "figures" / f"tiny_{name}.png").stat().st_size > 10_000, name
 
 
+def test_a_run_can_be_explored_and_everything_is_there_without_a_widget(place, batch):
+    done = python(place, "-m", "papermill", "notebooks/30_explore_a_run.ipynb", "explored.ipynb", "-p", "grid", "tiny")
+    assert done.returncode == 0, done.stderr
+    outputs = [o for c in nbformat.read(place / "explored.ipynb", as_version=4).cells for o in c.get("outputs", [])]
+    shown = [kind for o in outputs for kind in o.get("data", {})]
+    assert shown.count("image/png") == 3 and shown.count("application/vnd.jupyter.widget-view+json") == 3
+    assert "Nothing is drawn" not in str(outputs)
+
+
 def test_tables_are_there_for_people_for_programs_and_for_papers(place, reports):
     for name in ("table1", "table3"):
         text = {end: (place / "figures" / f"tiny_{name}.{end}").read_text(encoding="utf-8") for end in ("md", "csv", "tex")}
