@@ -12,7 +12,7 @@ from PIL import Image
 def jpeg(image: np.ndarray) -> bytes:
     """An image (H, W, 3) uint8 as the browser gets it; the network never sees these."""
     buffer = BytesIO()
-    Image.fromarray(np.asarray(image)).save(buffer, "JPEG", quality=85, optimize=True)
+    Image.fromarray(np.asarray(image)).save(buffer, "JPEG", quality=80, optimize=True)
     return buffer.getvalue()
 
 

@@ -20,8 +20,11 @@ import traitlets
 
 from oreal_lib.figures import class_palette
 from oreal_lib.strategies import STRATEGIES
+from oreal_lib.types import IGNORE
 
 from .board import UNLABELED, Change
+from .events import VOID
+from .export import export
 from .packing import jpeg, pack_ids
 from .session import Session, open_session
 
@@ -103,9 +106,10 @@ class Annotator(anywidget.AnyWidget):
                 self._show(change.picture, keep=True)
 
     def _name(self, code: int) -> str:
-        if code == UNLABELED:
-            return ""
-        return self.session.classes[code] if 0 <= code < len(self.session.classes) else "void"
+        names = {UNLABELED: "", IGNORE: VOID} | dict(enumerate(self.session.classes))
+        if code not in names:
+            raise ValueError(f"there is no class {code}; there are 0..{len(self.session.classes) - 1}, and {IGNORE} for void")
+        return names[code]
 
     def _set(self, content: dict) -> None:
         self.session.choose(content["strategy"], content["aggregate"])
@@ -120,9 +124,9 @@ class Annotator(anywidget.AnyWidget):
             self._state()
 
     def _export(self, _: dict) -> None:
-        from .export import export
-
-        self.send({"kind": "exported", "text": str(export(self.session))})
+        done = export(self.session, report=lambda text: None)
+        left_out = f"; left out: {'; '.join(done.problems)}" if done.problems else ""
+        self.send({"kind": "exported", "text": f"exported {done.pictures} masks to {done.out}{left_out}"})
 
     def _state(self) -> None:
         session = self.session

@@ -1,0 +1,146 @@
+"""Python's half of the annotation widget, without a browser: what it answers to each message."""
+
+import zlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oreal_lib.annotate.events import read
+from oreal_lib.annotate.packing import pack_ids
+from oreal_lib.annotate.session import open_session
+from oreal_lib.annotate.widget import AGGREGATES, Annotator
+from oreal_lib.strategies import STRATEGIES
+
+GRID = {"superpixel_method": "grid", "superpixel_count": 12, "query_size": 4, "device": "cpu"}
+
+
+@pytest.fixture
+def widget(tmp_path):
+    """A widget for two pictures of 48 x 64 pixels in 12 squares each; `sent` holds what went to the browser."""
+    (tmp_path / "photos").mkdir()
+    for name in "ab":
+        Image.fromarray(np.full((48, 64, 3), 90, np.uint8)).save(tmp_path / "photos" / f"{name}.png")
+    session = open_session(tmp_path / "photos", ["road", "sky"], report=lambda text: None, **GRID)
+    widget = Annotator(session)
+    widget.sent = []
+    widget.send = lambda content, buffers=None: widget.sent.append((content, buffers or []))
+    widget.hear = lambda **content: widget._answer(widget, content, [])
+    yield widget
+    session.close()
+
+
+def last(widget, kind):
+    return next((content, buffers) for content, buffers in reversed(widget.sent) if content["kind"] == kind)
+
+
+def label(widget, act_id, picture, superpixels, to, **more):
+    widget.hear(
+        kind="act", id=act_id, do="label", picture=picture, superpixels=superpixels, to=to, how="click", seconds=1.5, **more
+    )
+
+
+def test_the_first_answer_is_the_state_and_the_picture_of_the_first_suggestion(widget):
+    widget.hear(kind="hello", pending=[])
+    (state, _), (picture, buffers) = widget.sent
+    assert state["session"] == widget.session_name == widget.session.name
+    assert [c["name"] for c in state["classes"]] == ["road", "sky"] and state["classes"][0]["color"] == "#4477aa"
+    assert state["strategies"] == list(STRATEGIES) and set(AGGREGATES) <= set(state["aggregates"])
+    assert len(state["query"]) == 4 and picture["picture"] == state["query"][0][0] == state["picture"]
+    assert state["counters"]["superpixels"] == 24 and state["counters"]["debt"] == [2, 2]
+    layers = dict(zip(picture["layers"], buffers, strict=True))
+    assert Image.open(BytesIO(layers["image"])).size == (64, 48) and list(layers["labels"]) == [254] * 12
+    assert "prediction" not in layers
+
+
+def test_an_act_is_on_disk_when_it_is_acknowledged_and_its_counters_are_right(widget):
+    label(widget, "one", 1, [3, 4], 1)
+    done, _ = last(widget, "done")
+    assert done["id"] == "one" and done["changes"] == [{"picture": 1, "superpixels": [3, 4], "labels": [1, 1]}]
+    assert done["counters"]["per_class"] == [0, 2, 0] and done["counters"]["clicks"] == 2 and done["to_see"] is None
+    event = read(widget.session.log.path)[0][-1]
+    assert (event.id, event.image, event.superpixels, event.to, event.seconds) == ("one", "b", (3, 4), "sky", 1.5)
+
+
+def test_void_and_clear_have_codes_of_their_own_and_other_codes_are_refused(widget):
+    for act_id, code, expected in (("v", 255, "void"), ("c", 254, "")):
+        label(widget, act_id, 0, [5], code)
+        assert read(widget.session.log.path)[0][-1].to == expected
+    label(widget, "x", 0, [5], 2)
+    assert "there is no class 2" in last(widget, "refused")[0]["text"]
+
+
+def test_acts_that_a_dead_kernel_did_not_answer_are_done_once_and_in_order(widget):
+    label(widget, "first", 0, [0], 0)
+    pending = [
+        {"id": "first", "do": "label", "picture": 0, "superpixels": [0], "to": 0, "how": "click", "seconds": 1},
+        {"id": "second", "do": "label", "picture": 0, "superpixels": [0], "to": 1, "how": "click", "seconds": 1},
+    ]
+    widget.hear(kind="hello", pending=pending)
+    widget.hear(kind="hello", pending=pending)
+    assert [e.id for e in read(widget.session.log.path)[0] if e.what == "label"] == ["first", "second"]
+    assert widget.session.board.labels(0)[0] == 1
+    assert [c["id"] for c, _ in widget.sent if c["kind"] == "done"].count("second") == 2  # or the browser would send it for ever
+
+
+def test_what_cannot_be_written_is_not_shown_as_done(widget, monkeypatch):
+    def full(*_):
+        raise OSError(28, "the disk is full: free some space")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(widget.session.log, "append", full)
+        label(widget, "one", 0, [0], 0)
+    assert last(widget, "failed")[0] == {"kind": "failed", "id": "one", "text": "[Errno 28] the disk is full: free some space"}
+    assert widget.session.board.labels(0)[0] == 254
+    label(widget, "one", 0, [0], 0)
+    assert last(widget, "done")[0]["id"] == "one"
+
+
+def test_a_refused_act_says_why_and_changes_nothing(widget):
+    label(widget, "far", 0, [99], 0)
+    assert "has no superpixel 99" in last(widget, "refused")[0]["text"]
+    widget.hear(kind="act", id="u", do="undo", seconds=0)
+    assert "nothing to undo" in last(widget, "refused")[0]["text"]
+    widget.hear(kind="act", id="a", do="accept", picture=0, superpixels=[1], how="key", seconds=0)
+    assert "train first" in last(widget, "refused")[0]["text"]
+
+
+def test_an_undo_says_in_which_picture_it_was(widget):
+    label(widget, "one", 1, [3], 0)
+    widget.hear(kind="act", id="two", do="undo", seconds=0)
+    done, _ = last(widget, "done")
+    assert done["to_see"] == 1 and done["changes"] == [{"picture": 1, "superpixels": [3], "labels": [254]}]
+
+
+def test_a_split_sends_the_new_partition_without_the_image(widget):
+    widget.hear(kind="act", id="s", do="split", picture=0, superpixels=[5], seconds=0)
+    picture, buffers = last(widget, "picture")
+    assert picture["keep"] and "image" not in picture["layers"] and picture["count"] > 12
+    assert len(buffers[picture["layers"].index("labels")]) == picture["count"]
+
+
+def test_what_is_no_message_becomes_a_sentence_and_not_a_traceback(widget):
+    for content in ({"kind": "dance"}, {"kind": "show", "picture": 7}, {"kind": "set", "strategy": "best", "aggregate": "max"}):
+        widget.hear(**content)
+        assert last(widget, "error")[0]["text"]
+    assert "choose one of" in last(widget, "error")[0]["text"]
+    widget.hear(kind="train")
+    assert "label a few of each class" in last(widget, "error")[0]["text"]
+
+
+def test_export_says_how_many_masks_lie_where(widget):
+    widget.hear(kind="export")
+    text = last(widget, "exported")[0]["text"]
+    assert text == f"exported 2 masks to {widget.session.work / 'export' / 'me'}"
+    assert (widget.session.work / "export" / "me" / "masks" / "b.png").exists()
+
+
+def test_layers_are_what_the_session_has(widget):
+    widget.session._views = {0: (np.full((48, 64), 1, np.uint8), np.full((48, 64), 200, np.uint8))}
+    widget.hear(kind="show", picture=0)
+    picture, buffers = last(widget, "picture")
+    layers = dict(zip(picture["layers"], buffers, strict=True))
+    assert set(zlib.decompress(layers["prediction"])) == {1} and set(zlib.decompress(layers["uncertainty"])) == {200}
+    assert list(layers["predicted"]) == [1] * 12
+    assert layers["ids"] == pack_ids(widget.session.board.ids(0))
