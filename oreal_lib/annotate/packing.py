@@ -17,7 +17,7 @@ def jpeg(image: np.ndarray) -> bytes:
 
 
 def pack_ids(ids: np.ndarray) -> bytes:
-    """Superpixel ids (H, W) uint16, exactly, in less than half the bytes that zlib alone makes of them; `unpackIds` of widget.js reads it.
+    """Superpixel ids (H, W) uint16, exactly, in about half the bytes that zlib alone makes of them; `unpackIds` of widget.js reads it.
 
     A pixel mostly has the id of one of its neighbors, so that two bits tell it, read line by line: 0, the guess (that of the left
     pixel; the upper one's where a border comes down from between the two above); 1, the other one of left and above; 2, that of
@@ -30,6 +30,7 @@ def pack_ids(ids: np.ndarray) -> bytes:
     height, width = ids.shape
     flat = np.concatenate([np.zeros(width + 1, np.uint16), ids.astype(np.uint16, copy=False).ravel()])
     this, left, corner, above, right = (flat[at : at + height * width] for at in (width + 1, width, 0, 1, 2))
+    right = right if width > 1 else np.zeros_like(right)  # that would be the pixel itself, which the browser does not know yet
     guess = np.where(corner == left, above, left)
     other = np.where(guess == above, left, above)
     codes = np.where(this == guess, 0, np.where(this == other, 1, np.where(this == right, 2, 3))).astype(np.uint8)

@@ -7,10 +7,12 @@ import os
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from lab import NAMES, find_chromium
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,3 +71,22 @@ def screenshot():
             page.screenshot(path=Path(folder) / f"{name}.png")
 
     return write
+
+
+@pytest.fixture
+def film(request):
+    """film(locator): one more picture of a film that is written as <test>.webp into the folder OREAL_SCREENSHOTS, if that is set."""
+    frames, folder = [], os.environ.get("OREAL_SCREENSHOTS")
+
+    def shoot(locator: object) -> None:
+        if folder:
+            frames.append(Image.open(BytesIO(locator.screenshot())).convert("RGB"))
+
+    yield shoot
+    if frames:
+        small = [frame.resize((800, round(frame.height * 800 / frame.width)), Image.Resampling.LANCZOS) for frame in frames]
+        size = small[0].size
+        same = [frame.crop((0, 0, *size)) for frame in small]
+        same[0].save(
+            Path(folder) / "annotate.webp", save_all=True, append_images=same[1:], duration=500, loop=0, quality=60, method=6
+        )

@@ -13,6 +13,7 @@ from scipy import ndimage
 from oreal_lib.annotate.about import read_board
 from oreal_lib.annotate.events import read
 from oreal_lib.annotate.rounds import folder_of, read_query
+from oreal_lib.data.resize import nearest
 from oreal_lib.data.toy import draw_scene
 from oreal_lib.metrics import border_superpixels
 from oreal_lib.oracle import class_votes
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.browser
 PHOTOS = 20
 CLASSES = ["tissue", "organ", "tool"]
 CELL = """from oreal_lib.annotate.widget import annotate
-annotate({folder!r}, {classes!r}, query_size=20, side=256, superpixel_count=80, height=128, width=128, max_epochs=20)"""
+annotate({folder!r}, {classes!r}, query_size=20, side=400, superpixel_count=150, height=128, width=128, max_epochs=20)"""
 
 
 def three(mask):
@@ -31,7 +32,7 @@ def three(mask):
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """A folder with 20 pictures twice as large as they are worked at, and name -> true classes at full size."""
+    """A folder with 20 pictures larger than they are worked at, and name -> true classes at full size."""
     folder = tmp_path_factory.mktemp("lab") / "my photos"
     folder.mkdir()
     truth = {}
@@ -53,8 +54,8 @@ def lab(photos):
 class Person:
     """Looks at the page, knows what is in the pictures, and clicks."""
 
-    def __init__(self, page, url, folder, truth):
-        self.page, self.url, self.folder, self.truth = page, url, folder, truth
+    def __init__(self, page, url, folder, truth, film):
+        self.page, self.url, self.folder, self.truth, self.film = page, url, folder, truth, film
         self.home = folder.with_name(f"{folder.name}-labels")
         self.log = self.home / "me" / "clicks.jsonl"
 
@@ -82,7 +83,7 @@ class Person:
     def answer(self, board, name, superpixel):
         """The class that a person would see in a superpixel, and a pixel (x, y) well inside it."""
         ids = board.ids(board.place(name))
-        truth = self.truth[name][::2, ::2]
+        truth = nearest(self.truth[name], ids.shape)
         votes = class_votes(truth, ids, int(ids.max()) + 1, len(CLASSES))
         depth = ndimage.distance_transform_edt(np.pad(ids == superpixel, 1))[1:-1, 1:-1]
         y, x = np.unravel_index(depth.argmax(), depth.shape)
@@ -112,14 +113,15 @@ class Person:
                 self.page.keyboard.press("Enter")
             until(lambda known=known: len(self.acts()) > known, 20, f"the click on {name}")
             assert (self.acts()[-1].image, self.acts()[-1].superpixels, self.acts()[-1].to) == (name, (superpixel,), CLASSES[label])
+            self.film(self.page.locator(".oreal-root"))
 
 
-def test_a_folder_of_photos_becomes_masks(browser, lab, photos, screenshot):
+def test_a_folder_of_photos_becomes_masks(browser, lab, photos, screenshot, film):
     folder, truth = photos
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    me = Person(page, lab, folder, truth)
+    me = Person(page, lab, folder, truth, film)
     me.open()
     me.run()
     page.locator(".oreal-root").focus()
@@ -151,7 +153,8 @@ def test_a_folder_of_photos_becomes_masks(browser, lab, photos, screenshot):
     page.wait_for_function("document.querySelector('.oreal-counters').textContent.includes('round 2')", timeout=120_000)
     screenshot(page, "lab_round_2")
 
-    # round 2, by the keyboard alone
+    # round 2, by the keyboard alone, with the prediction in sight
+    page.get_by_role("button", name="Layer prediction").click()
     page.locator(".oreal-root").focus()
     me.answer_suggestions(2, by_mouse=False)
     assert me.acts()[-1].how == "key" and me.acts()[-1].round == 2
@@ -196,7 +199,7 @@ def test_a_folder_of_photos_becomes_masks(browser, lab, photos, screenshot):
 
     # what the network asked lies at borders more often than a superpixel by chance
     board = me.board()
-    touched = {p.name: border_superpixels(truth[p.name][::2, ::2], p.ids(), p.count, 0) for p in board.pictures}
+    touched = {p.name: border_superpixels(nearest(truth[p.name], p.size), p.ids(), p.count, 0) for p in board.pictures}
     asked = [touched[name][s] for name, s in read_query(me.home / "me", 2)["query"] if s < len(touched[name])]
     assert np.mean(asked) > np.concatenate(list(touched.values())).mean()
     print(
