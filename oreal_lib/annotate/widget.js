@@ -470,7 +470,11 @@ function render({ model, el }) {
 
   function receiveDone(message, _, arrived) {
     const mine = sentAt.has(message.id); // else another view's, or of an earlier page
-    if (mine) measure("disk", sentAt.get(message.id), arrived);
+    if (mine) {
+      const sent = sentAt.get(message.id);
+      measure("answer", sent, arrived);
+      if (message.written) measure("disk", sent, Math.max(sent, message.written - performance.timeOrigin)); // one computer, one clock
+    }
     sentAt.delete(message.id);
     store.remove(message.id);
     retry = 10;

@@ -10,6 +10,7 @@ training, exported, error.
 
 from __future__ import annotations
 
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,7 @@ class Annotator(anywidget.AnyWidget):
         except ValueError as error:
             self.send({"kind": "refused", "id": act_id, "text": str(error)})
             return
+        written = round(1000 * time.time(), 3)  # ms since 1970: by now the act is on disk
         elsewhere = changes[0].picture if changes and content["do"] in ("undo", "redo") else None
         self.send(
             {
@@ -99,6 +101,7 @@ class Annotator(anywidget.AnyWidget):
                 "query": session.query(),
                 "counters": session.counters(),
                 "to_see": elsewhere,
+                "written": written,
             }
         )
         for change in changes:

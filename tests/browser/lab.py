@@ -44,7 +44,7 @@ def jupyterlab(root: Path, cells: list[str]) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    options = [f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}", "--LabApp.news_url=None"]
+    options = [f"--port={port}", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}"]
     command = [
         sys.executable,
         "-m",
@@ -55,6 +55,9 @@ def jupyterlab(root: Path, cells: list[str]) -> Iterator[str]:
         "--allow-root",
     ]
     places = {f"JUPYTER{name}": str(root / ".jupyter" / name) for name in ("_CONFIG_DIR", "LAB_WORKSPACES_DIR", "LAB_SETTINGS_DIR")}
+    quiet = root / ".jupyter" / "LAB_SETTINGS_DIR" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    quiet.parent.mkdir(parents=True, exist_ok=True)
+    quiet.write_text('{"fetchNews": "false"}')  # or a question about news lies over the page
     with open(root / "lab.log", "w") as log:
         environment = os.environ | places | {"OMP_NUM_THREADS": "1"}
         server = subprocess.Popen([*command, *options], stdout=log, stderr=log, env=environment, start_new_session=True)

@@ -36,13 +36,14 @@ def test_the_payload_is_that_of_a_picture_with_all_its_layers(results):
 def test_all_that_was_done_was_measured_but_for_the_first_two(results, program):
     times = results[0]["times"]
     plan = program.TINY
-    numbers = {name: times[name]["n"] for name in ("setup", "hover", "paint", "paint_plain", "disk")}
+    numbers = {name: times[name]["n"] for name in ("setup", "hover", "paint", "paint_plain", "disk", "answer")}
     assert numbers == {
         "setup": plan.setups - 2,
         "hover": plan.moves - 2,
         "paint": plan.clicks - 2,
         "paint_plain": plan.clicks - 2,
         "disk": plan.clicks - 2,
+        "answer": plan.clicks - 2,
     }
     for name in numbers:
         assert 0 <= times[name]["p50"] <= times[name]["p95"] < np.inf
@@ -55,7 +56,9 @@ def test_a_tiny_picture_is_held_to_no_goal(results):
 
 
 def test_a_goal_is_met_up_to_its_very_value(program):
-    times = {name: {"p50": 1.0, "p95": 10.0} for name in ("setup", "hover", "paint", "disk", "paint_plain")} | {"paint_ratio": 1.0}
+    times = {name: {"p50": 1.0, "p95": 10.0} for name in ("setup", "hover", "paint", "disk", "answer", "paint_plain")} | {
+        "paint_ratio": 1.0
+    }
     rows = program.judged({"payload": {"bytes": 350_000, "plain": 700_000, "ratio": 2.0}, "times": times})
     assert {row["what"]: row["goal_met"] for row in rows} == {
         "payload": True,
@@ -63,6 +66,7 @@ def test_a_goal_is_met_up_to_its_very_value(program):
         "hover": False,
         "paint": True,
         "disk": True,
+        "answer": None,
     }
 
 

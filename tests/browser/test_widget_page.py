@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.browser
 SKY, TREE, ROAD, VOID, NONE = 0, 1, 2, 255, 254
 COLOR = {SKY: [86, 180, 233, 255], TREE: [0, 158, 115, 255], ROAD: [230, 159, 0, 255], NONE: [0, 0, 0, 0]}
 
