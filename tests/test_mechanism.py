@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from conftest import TOY
 from test_results import finished
+from tiny import TOY
 
 from oreal_lib import mechanism, results
 from oreal_lib import mechanism_figures as draw
