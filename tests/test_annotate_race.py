@@ -1,6 +1,7 @@
 """You against a strategy: the same rules for both."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -93,7 +94,10 @@ def test_a_split_superpixel_is_no_superpixel_of_the_pool(begun):
 def test_the_page_without_a_notebook_is_for_this_computer_and_asks_for_a_token(tmp_path, begun, monkeypatch):
     _, _, session = begun
     called = []
-    monkeypatch.setattr("oreal_lib.annotate.serve.subprocess.call", lambda command: called.append(command) or 0)
+    monkeypatch.setattr("oreal_lib.annotate.serve.signal.signal", lambda *_: None)
+    monkeypatch.setattr(
+        "oreal_lib.annotate.serve.subprocess.Popen", lambda command: called.append(command) or SimpleNamespace(wait=lambda: 0)
+    )
     folder = tmp_path / 'it\'s "mine"'
     assert serve(session, folder, 8866, browser=False) == 0
     (command,) = called

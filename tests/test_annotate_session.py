@@ -92,7 +92,7 @@ def test_a_session_begins_with_all_superpixels_unlabeled_and_a_random_query(sess
         "answered": 0,
         "per_class": [0, 0, 0, 0],
         "debt": [2, 1, 1],
-        "agreement": None,
+        "foreseen": [0, 0],
         "minutes": 0.0,
     }
 

@@ -76,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(given: argparse.Namespace) -> int:
     classes = [name.strip() for name in given.classes.split(",")] if given.classes else None
+    if classes is None and not (work_folder(given.folder, given.work) / "session.json").exists():
+        raise ValueError('the classes are not named; add CLASSES="road,sky,other" to make label, or --classes "road,sky,other"')
     session = open_session(given.folder, classes, annotator=given.annotator, work=given.work)
     return serve(session, given.folder.expanduser().resolve(), given.port, not given.no_browser)
 

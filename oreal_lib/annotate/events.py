@@ -10,6 +10,7 @@ import errno
 import itertools
 import json
 import os
+import signal
 import socket
 import time
 import zlib
@@ -131,8 +132,11 @@ class Log:
     events: what is in it.  problems: what was found wrong and how it was mended, one line each.
     """
 
-    def __init__(self, path: Path, repair: bool = False) -> None:
+    def __init__(self, path: Path, repair: bool = False, page: bool = False) -> None:
         """Opens or begins the log. ValueError if another process holds it, or if a line in its middle is damaged.
+
+        page: it is opened by a page of `make label`. Such a page ends the process of another one that still holds the log:
+        leaving a page does not always end what answered it, and everything acknowledged is on disk.
 
         A torn last line is put aside into a file `<log>.torn-<time>`. repair: damaged lines are, too, and the rest is kept.
         """
@@ -147,10 +151,12 @@ class Log:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
                 self._lock.acquire(timeout=0)
         except filelock.Timeout:
-            raise ValueError(f"{self.path} is open already{self._who()}; close it there (shut down that kernel)") from None
+            if not (page and self._end_page()):
+                raise ValueError(f"{self.path} is open already{self._who()}; close it there (shut down that kernel)") from None
         try:
             self.events, self.problems = self._recover(repair)
-            atomic.write_json(self._holder, {"process": os.getpid(), "machine": socket.gethostname(), "since": now()})
+            holder = {"process": os.getpid(), "machine": socket.gethostname(), "since": now(), "page": page}
+            atomic.write_json(self._holder, holder)
             with _writing(self.path):
                 self._file = open(self.path, "ab", buffering=0)
         except BaseException:
@@ -158,6 +164,18 @@ class Log:
             raise
         self._ids = {event.id for event in self.events}
         _OPEN[self.path] = self
+
+    def _end_page(self) -> bool:
+        """Whether the log could be had by ending the process of the page that held it."""
+        try:
+            by = json.loads(self._holder.read_text(encoding="utf-8"))
+            if not by["page"] or by["machine"] != socket.gethostname():
+                return False
+            os.kill(by["process"], signal.SIGTERM)  # it holds the lock, so it lives and is the one that wrote this
+            self._lock.acquire(timeout=15)
+            return True
+        except (OSError, ValueError, KeyError, TypeError):  # a Timeout is an OSError
+            return False
 
     def _who(self) -> str:
         try:

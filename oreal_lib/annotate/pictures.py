@@ -114,7 +114,7 @@ def open_pictures(
     new = [(name, file) for name, file in found.items() if cut and known[name] is None]
     maps = {} if partition is None else _partitions(Path(partition), new)
     if new:
-        report(f"cutting {len(new)} pictures into superpixels ...")
+        report(f"cutting {len(new)} picture{'s' * (len(new) > 1)} into superpixels ...")
     work = partial(_cut, store=store, recipe=recipe, side=side, maps=maps)
     for done, ((name, _), (entry, problem)) in enumerate(zip(new, parallel(work, new, workers or 1), strict=True), 1):
         known[name] = entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,16 +18,20 @@ def serve(session: Session, folder: Path, port: int | None = None, browser: bool
     The page needs the token in the address that is printed and opened: other users of this computer do not get in.
     """
     session.close()
-    code = (
-        "from oreal_lib.annotate.widget import annotate\n"
-        f"annotate({str(folder)!r}, annotator={session.annotator!r}, work={str(session.work)!r}, report=lambda text: None)"
-    )
+    given = ", ".join(repr(str(value)) for value in (folder, session.annotator, session.work))
+    code = f"from oreal_lib.annotate.widget import page\npage({given})"
     page = session.home / "label.ipynb"
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)], metadata={"kernelspec": kernel}), page)
     options = ["--Voila.ip=127.0.0.1", "--Voila.auto_token=True", "--strip_sources=True", f"--Voila.open_browser={browser}"]
     options += [f"--Voila.port={port}", "--Voila.port_retries=0"] if port else []
-    try:
-        return subprocess.call([sys.executable, "-m", "voila", str(page), *options])
-    except KeyboardInterrupt:
-        return 0
+    print("The address of the page, with its token, follows below. Ctrl-C ends it; every click is on disk.", flush=True)
+    child = subprocess.Popen([sys.executable, "-m", "voila", str(page), *options])
+    for name in ("SIGTERM", "SIGHUP"):  # or the page's process would live on
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: child.terminate())
+    while True:
+        try:
+            return child.wait()
+        except KeyboardInterrupt:  # Voila has it, too, and ends
+            continue

@@ -45,6 +45,7 @@ def open_session(
     first: str = "random",
     partition: Path | str | None = None,
     repair: bool = False,
+    page: bool = False,
     report: Report = print,
     params: str = "annotate",
     **changes: object,
@@ -54,7 +55,7 @@ def open_session(
     classes: names, in the order of their ids; later openings may leave them out or add some at the end.
     side: bound of the longer side (default 1024 pixels) at which the person works; masks are exported at full size.
     first: what the first round asks, "random" or "kmeans".  partition: a folder of label maps instead of SEEDS.
-    repair: go on without damaged lines of the log.  params: the YAML file, changes: values of it (strategy, model, ...).
+    repair: go on without damaged lines of the log.  page: see `events.Log`.  params: the YAML file, changes: values of it (strategy, model, ...).
     Raises ValueError for what cannot work, before anything is written; FileNotFoundError without such a folder.
     """
     folder, home = Path(folder).expanduser().resolve(), work_folder(folder, work)
@@ -74,7 +75,7 @@ def open_session(
     for problem in problems:
         report(f"left out: {problem}")
     atomic.write_json(home / "session.json", about)
-    log = Log(home / annotator / "clicks.jsonl", repair)
+    log = Log(home / annotator / "clicks.jsonl", repair, page)
     try:
         session = Session(home, annotator, tuple(about["classes"]), pictures, log, config, about["session"])
         for problem in log.problems:
@@ -214,17 +215,22 @@ class Session:
             "answered": len(asked) - left,
             "per_class": counts.tolist(),
             "debt": class_debt(counts[:-1], self.config.query_size).tolist(),
-            "agreement": self.agreement(),
+            "foreseen": list(self.foreseen()),
             "minutes": round(sum(e.seconds for e in self.log.events) / 60, 1),
         }
 
     def agreement(self) -> float | None:
-        """Of the superpixels labeled since the last training, the share whose class its network had foreseen; None without any.
+        """The share of `foreseen`, 0..1; None without any."""
+        right, total = self.foreseen()
+        return right / total if total else None
+
+    def foreseen(self) -> tuple[int, int]:
+        """Of the superpixels labeled since the last training began, for how many its network had the class right; and how many.
 
         An honest measure without a test set: the network had not seen these answers. Suggestions are its hardest questions.
         """
         if self.round < 2:
-            return None
+            return 0, 0
         known = rounds.read_request(self.home, self.round).get("log", rounds.read_query(self.home, self.round)["log"])
         new: dict[tuple[int, int], None] = {}
         place = {picture.name: i for i, picture in enumerate(self.pictures)}
@@ -235,7 +241,7 @@ class Session:
             label, seen = self.board.labels(i), self.predicted(i)
             if seen is not None and s < len(label) and label[s] not in (UNLABELED, IGNORE):
                 total, right = total + 1, right + int(seen[s] == label[s])
-        return right / total if total else None
+        return right, total
 
     def choose(self, strategy: str, aggregate: str) -> None:
         """What orders the suggestions of the next round; ValueError with the names there are."""

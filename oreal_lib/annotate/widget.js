@@ -266,6 +266,10 @@ function build(run) {
   ui.picture = h("select.picture", { "aria-label": "Picture", title: "Picture" });
   ui.left = h("span.left", { title: "Suggestions answered in this round" });
   ui.go = h("input", { type: "checkbox" });
+  try {
+    ui.go.checked = localStorage.getItem("oreal:auto-next") === "yes";
+    ui.go.addEventListener("change", () => localStorage.setItem("oreal:auto-next", ui.go.checked ? "yes" : "no"));
+  } catch {} // a browser that keeps nothing
   ui.saved = h("span.saved");
   ui.late = h("div.bad", { role: "alert", hidden: "" });
   ui.again = h("button", { type: "button", hidden: "", text: "Try again" });
@@ -430,7 +434,7 @@ function render({ model, el }) {
     if (chosen !== VOID && chosen >= state.classes.length) chosen = 0;
     buildClasses();
     buildHelp();
-    options(ui.strategy, state.strategies, state.strategy);
+    options(ui.strategy, state.strategies, state.strategy, state.titles);
     options(ui.aggregate, state.aggregates, state.aggregate);
     ui.picture.replaceChildren(...state.pictures.map((_, i) => h("option", { value: i })));
     state.pictures.forEach((_, i) => showShare(i));
@@ -441,7 +445,11 @@ function render({ model, el }) {
     if (state.training?.state) receiveTraining(state.training);
     if (wanted < 0) wanted = state.picture;
     else if (newRound && wanted !== state.picture) request(wanted); // Python sends only state.picture by itself
-    if (newRound) say(`Round ${state.round}: ${query.length} new suggestions, press n.`, "good");
+    if (newRound) say(`Round ${state.round}: ${plural(query.length, "new suggestion")}, press n.`, "good");
+    else if (!state.counters.labeled) {
+      say("What is inside the yellow outlines? Press n to go to one, a number key for its class, and Enter or a click to label it.");
+    }
+    if (document.body.matches(".jp-Notebook")) ui.root.focus({ preventScroll: true }); // a page of Voila: keys work at once
   }
 
   async function receivePicture(message, buffers, arrived) {
@@ -491,6 +499,9 @@ function render({ model, el }) {
     state.query = message.query;
     refreshQuery();
     showCounters(message.counters);
+    if (mine && message.counters.asked && message.counters.answered === message.counters.asked && !query.length && !ui.train.disabled) {
+      say("All suggestions are answered: train and ask again, or label on wherever you like.");
+    }
     if (!mine || typeof message.to_see !== "number") return;
     if (message.to_see !== shown?.index) show(message.to_see);
     else reveal(message.changes[0]?.superpixels[0] ?? -1);
@@ -546,6 +557,7 @@ function render({ model, el }) {
     const running = message.state === "running";
     clearTimeout(poll);
     if (running) poll = setTimeout(() => send({ kind: "poll" }), 1000);
+    if (running && !ui.train.disabled) say("");
     ui.train.disabled = running;
     ui.stop.hidden = ui.progress.hidden = !running;
     ui.progress.value = message.share ?? 0;
@@ -561,7 +573,7 @@ function render({ model, el }) {
     if (index < 0 || index >= state.pictures.length) return;
     endStroke();
     wanted = index;
-    ui.picture.value = index;
+    ui.picture.value = shown?.index ?? index; // the name of what is drawn; a dead kernel sends no other
     if (pictures.has(index)) return display(pictures.get(index));
     cursor = -1; // what a key would mean is not there yet
     showLines();
@@ -723,8 +735,9 @@ function render({ model, el }) {
   function visit(k) {
     const [left, top, right, bottom] = shown.box.subarray(4 * k, 4 * k + 4);
     const [w, h_] = [ui.view.clientWidth, ui.view.clientHeight];
-    const room = (low, high) => Math.max(5 * (high - low + 1), 64);
-    const scale = Math.min(Math.max(Math.min(w / room(left, right), h_ / room(top, bottom)), fitScale()), 24);
+    const room = (low, high, size) => Math.max(5 * (high - low + 1), Math.min(64, size), 0.4 * size); // surroundings tell what it is
+    const across = w / room(left, right, shown.width);
+    const scale = Math.min(Math.max(Math.min(across, h_ / room(top, bottom, shown.height)), fitScale()), 24);
     setCursor(k);
     if (scale === fitScale()) fit();
     else {
@@ -791,6 +804,13 @@ function render({ model, el }) {
     }
   }
 
+  /** Only Python knows what to undo, and nothing is seen until it has: a second one meanwhile would take back too much. */
+  function takeBack(what) {
+    const waits = store.all().some((pending) => pending.do === what && performance.now() - (sentAt.get(pending.id) ?? 0) > 1000);
+    if (waits) say(`The ${what} before this one is still on its way.`);
+    else act(what);
+  }
+
   const superpixelAt = (x, y) => {
     const { ids, width, height } = shown;
     return x >= 0 && y >= 0 && x < width && y < height ? ids[Math.floor(y) * width + Math.floor(x)] : -1;
@@ -850,8 +870,8 @@ function render({ model, el }) {
       if (target() >= 0) answer("split", [target()], { how: "key" });
       else say("Point at the superpixel to split, or go there with the arrow keys.");
     },
-    u: () => act("undo"),
-    r: () => act("redo"),
+    u: () => takeBack("undo"),
+    r: () => takeBack("redo"),
     0: () => choose(VOID),
     f: fit,
     h() {
@@ -1028,8 +1048,9 @@ function render({ model, el }) {
   // ------------------------------------------------------------------ words around the picture
 
   const duration = (seconds) => (seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`);
-  const options = (select, names, value) => {
-    select.replaceChildren(...names.map((name) => h("option", { value: name, text: name })));
+  const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
+  const options = (select, names, value, titles = {}) => {
+    select.replaceChildren(...names.map((name) => h("option", { value: name, text: titles[name] ?? name })));
     select.value = value;
   };
 
@@ -1043,8 +1064,7 @@ function render({ model, el }) {
     const picture = state.pictures[index];
     const held = pictures.get(index);
     if (held) Object.assign(picture, { labeled: held.labels.reduce((n, code) => n + (code !== NONE), 0), superpixels: held.count });
-    const share = Math.round((100 * picture.labeled) / Math.max(picture.superpixels, 1));
-    if (ui.picture.options[index]) ui.picture.options[index].textContent = `${picture.name} · ${share} %`;
+    if (ui.picture.options[index]) ui.picture.options[index].textContent = `${picture.name} · ${picture.labeled} labeled`;
   }
 
   function buildClasses() {
@@ -1073,15 +1093,16 @@ function render({ model, el }) {
       if (a) a.style.width = `${(100 * have[c]) / most}%`;
       if (b) b.style.width = `${(100 * owed) / most}%`;
     });
-    ui.left.textContent = `${counters.answered} of ${counters.asked}`;
+    ui.left.textContent = `${counters.answered} of ${counters.asked} done`;
     const facts = [
       `round ${counters.round}`,
       `${counters.answered} of ${counters.asked} suggestions answered`,
-      `${counters.clicks} clicks`,
+      plural(counters.clicks, "click"),
       `${counters.labeled} of ${counters.superpixels} superpixels labeled`,
       `${Math.round(counters.minutes)} min`,
     ];
-    if (counters.agreement != null) facts.push(`the network had foreseen ${Math.round(100 * counters.agreement)} % of your clicks`);
+    const [right, total] = counters.foreseen ?? [0, 0];
+    if (total) facts.push(`the network had foreseen ${right} of ${plural(total, "click")} since it was trained`);
     ui.counters.replaceChildren(...facts.map((text) => h("span", { text })));
   }
 
@@ -1092,7 +1113,7 @@ function render({ model, el }) {
     const [text, kind] = waited < 300 ? ["saving", "soft"] : [`${acts.length} not saved yet`, "amber"];
     ui.saved.textContent = acts.length ? text : "✓ saved";
     ui.saved.className = `oreal-saved oreal-${!acts.length ? "good" : late || held ? "bad" : kind}`;
-    ui.late.textContent = late ? "The kernel does not answer; your clicks are kept in this browser and will be sent again." : "";
+    ui.late.textContent = late ? "The kernel does not answer; your clicks are kept in this browser. Run the cell again (or load the page anew): they are sent then." : "";
     ui.late.hidden = !late || held; // while it cannot write, it does answer
     ui.again.hidden = !late && !(held && acts.length);
   }

@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import time
 import zlib
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import anywidget
+import ipywidgets as widgets
 import numpy as np
 import traitlets
 
 from oreal_lib.figures import class_palette
+from oreal_lib.names import title
 from oreal_lib.strategies import STRATEGIES
 from oreal_lib.types import IGNORE
 
@@ -36,6 +39,14 @@ HERE = Path(__file__).parent
 def annotate(folder: Path | str, classes: list[str] | None = None, **options: object) -> Annotator:
     """The widget for a folder of pictures; classes and options are those of `session.open_session`."""
     return Annotator(open_session(folder, classes, **options))
+
+
+def page(folder: str, annotator: str, work: str) -> widgets.Widget:
+    """What a page of `serve` shows: the widget for a session that was begun, or why it cannot be opened."""
+    try:
+        return annotate(folder, annotator=annotator, work=work, page=True, report=lambda text: None)
+    except (ValueError, OSError) as error:
+        return widgets.HTML(f"<p style='font: 16px sans-serif; max-width: 60em'>{escape(str(error))}</p>")
 
 
 class Annotator(anywidget.AnyWidget):
@@ -157,6 +168,7 @@ class Annotator(anywidget.AnyWidget):
                 "round": session.round,
                 "query": session.query(),
                 "strategies": list(STRATEGIES),
+                "titles": {name: title(name).rstrip("*") for name in STRATEGIES},
                 "aggregates": list(dict.fromkeys([*AGGREGATES, session.config.aggregate])),
                 "strategy": session.config.strategy,
                 "aggregate": session.config.aggregate,
