@@ -60,8 +60,8 @@ test-browser: setup ## the tests that need a browser: the annotation widget in a
 
 # Label pictures without a notebook in sight:   make label FOLDER=/my/photos CLASSES="road,sky,other"   WHO=ana   PORT=8866
 label: setup ## label the pictures in FOLDER=/my/photos by clicks, as CLASSES="road,sky,other", in the browser of this computer
-	@[ "$(FOLDER)" ] || { echo "error: FOLDER is empty; name the folder of your pictures, such as make label FOLDER=/my/photos CLASSES=\"road,sky\"" >&2; exit 2; }
-	@.venv/bin/python -m oreal_lib.annotate serve "$(FOLDER)" $(if $(CLASSES),--classes "$(CLASSES)") $(if $(WHO),--annotator "$(WHO)") $(if $(PORT),--port $(PORT))
+	@[ "$$FOLDER" ] || { echo "error: FOLDER is empty; name the folder of your pictures, such as make label FOLDER=/my/photos CLASSES=\"road,sky\"" >&2; exit 2; }
+	@.venv/bin/python -m oreal_lib.annotate serve "$$FOLDER" $(if $(CLASSES),--classes "$$CLASSES") $(if $(WHO),--annotator "$$WHO") $(if $(PORT),--port "$$PORT")
 
 lab: setup ## JupyterLab on notebooks/, reachable from this computer only
 	@.venv/bin/python -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $(LAB_ARGS)

@@ -169,7 +169,7 @@ def test_the_second_opening_in_one_process_takes_over_and_the_first_says_so(tmp_
     first = Log(tmp_path / "clicks.jsonl")
     second = Log(tmp_path / "." / "clicks.jsonl")
     assert first.closed and not second.closed
-    with pytest.raises(ValueError, match="opened again elsewhere; use the session that was opened last"):
+    with pytest.raises(OSError, match="opened again elsewhere"):
         first.append(LABEL)
     first.close()  # does not disturb the second
     second.append(LABEL)

@@ -408,7 +408,7 @@ def test_a_class_that_another_session_adds_meanwhile_does_no_harm(session, folde
 def test_opening_again_in_one_kernel_takes_over_and_the_old_session_says_so(session, folder):
     session.act("label", 0, [0], "sky")
     again = opened(folder)
-    with pytest.raises(ValueError, match="use the session that was opened last"):
+    with pytest.raises(OSError, match="use the session opened last"):
         session.act("label", 0, [1], "sky")
     assert session.board.labels(0)[1] == UNLABELED
     again.act("label", 0, [1], "sky")

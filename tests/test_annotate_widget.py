@@ -84,6 +84,46 @@ def test_acts_that_a_dead_kernel_did_not_answer_are_done_once_and_in_order(widge
     assert [c["id"] for c, _ in widget.sent if c["kind"] == "done"].count("second") == 2  # or the browser would send it for ever
 
 
+def test_an_act_that_overtook_another_one_waits_for_it(widget):
+    label(widget, "second", 0, [0], 1, after="first")  # first was lost on its way
+    assert last(widget, "again")[0]["id"] == "second" and widget.session.board.labels(0)[0] == 254
+    label(widget, "first", 0, [0], 0)
+    label(widget, "second", 0, [0], 1, after="first")
+    assert [e.id for e in read(widget.session.log.path)[0] if e.what == "label"] == ["first", "second"]
+    label(widget, "wrong", 0, [99], 1, after="second")  # a refused act holds up no other
+    label(widget, "third", 0, [1], 1, after="wrong")
+    assert last(widget, "done")[0]["id"] == "third"
+
+
+def test_an_act_names_its_picture_because_places_change(widget):
+    label(widget, "one", 0, [3], 1, name="b")
+    assert widget.session.board.labels(1)[3] == 1 and widget.session.board.labels(0)[3] == 254
+
+
+def test_acts_after_one_that_cannot_be_written_wait_for_it(widget, monkeypatch):
+    pending = [{"id": i, "do": "label", "picture": 0, "superpixels": [0], "to": to, "seconds": 0} for i, to in (("x", 0), ("y", 1))]
+    with monkeypatch.context() as patched:
+        patched.setattr(widget.session.log, "append", lambda event: (_ for _ in ()).throw(OSError(28, "full")))
+        widget.hear(kind="hello", pending=pending)
+    assert [c["id"] for c, _ in widget.sent if c["kind"] == "failed"] == ["x"]
+
+
+def test_an_act_that_no_widget_has_made_is_refused_and_not_asked_for_again(widget):
+    for act_id, wrong in (
+        ("a", {"superpixels": None}),
+        ("b", {"superpixels": [0], "seconds": None}),
+        ("c", {"superpixels": ["x"]}),
+    ):
+        widget.hear(kind="act", **({"id": act_id, "do": "label", "picture": 0, "to": 0, "seconds": 0} | wrong))
+        assert last(widget, "refused")[0]["id"] == act_id
+
+
+def test_what_was_seen_is_accepted_though_a_round_has_ended_meanwhile(widget):
+    widget.session._views = {0: (np.full((48, 64), 1, np.uint8), np.full((48, 64), 9, np.uint8))}  # sky by now
+    widget.hear(kind="act", id="a", do="accept", picture=0, superpixels=[2], to=0, how="key", seconds=0)
+    assert widget.session.board.labels(0)[2] == 0 and read(widget.session.log.path)[0][-1].how == "accept"
+
+
 def test_what_cannot_be_written_is_not_shown_as_done(widget, monkeypatch):
     def full(*_):
         raise OSError(28, "the disk is full: free some space")
@@ -91,7 +131,7 @@ def test_what_cannot_be_written_is_not_shown_as_done(widget, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(widget.session.log, "append", full)
         label(widget, "one", 0, [0], 0)
-    assert last(widget, "failed")[0] == {"kind": "failed", "id": "one", "text": "[Errno 28] the disk is full: free some space"}
+    assert last(widget, "failed")[0] == {"kind": "failed", "id": "one", "text": "the disk is full: free some space"}
     assert widget.session.board.labels(0)[0] == 254
     label(widget, "one", 0, [0], 0)
     assert last(widget, "done")[0]["id"] == "one"

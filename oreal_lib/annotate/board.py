@@ -17,6 +17,7 @@ from .pictures import Picture
 
 UNLABELED = 254  # code of a superpixel nobody has labeled; classes are 0..C-1, void is IGNORE
 MOST_CLASSES = 200
+MOST_PIXELS = 8192 * 8192  # the largest `side` of a session
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,12 @@ class Change:
 @dataclass
 class _Done:
     """An event and what it takes to take it back. before: the labels its superpixels had; of a skip, those of its superpixels
-    that were not skipped; of a split, the labels of the whole picture, and ids its map if it was not that on disk."""
+    that were not skipped; of a split, nothing: its pieces tell. first: a split of a picture as it lies on disk."""
 
     event: Event
     picture: int
     before: np.ndarray
-    ids: np.ndarray | None = None
+    first: bool = False
 
 
 class Board:
@@ -109,6 +110,8 @@ class Board:
         except ValueError as error:
             return str(error)
         made = int(np.max(pieces, where=pieces != IGNORE, initial=0))
+        if len(np.unique(pieces[pieces != IGNORE])) <= made:
+            return f"the pieces of superpixel {event.superpixels[0]} of {event.image} are not numbered 0..{made}; split it again"
         if count + made > MOST:
             return f"{event.image} has {count:,} superpixels and can have {MOST:,}; label this one as it is"
         mine = self.ids(self._place[event.image]) == event.superpixels[0]
@@ -150,7 +153,7 @@ class Board:
             labels[ids] = self._codes[event.to]
             return [Change(i, ids, labels[ids])]
         old = self.ids(i)
-        self._done.append(_Done(event, i, labels, self._split.get(i)))
+        self._done.append(_Done(event, i, labels[:0], i not in self._split))  # maps of hundreds of splits would fill the memory
         y, x, pieces = unpack(event.pieces)
         new = old.copy()
         window = new[y : y + pieces.shape[0], x : x + pieces.shape[1]]
@@ -169,10 +172,13 @@ class Board:
             return []
         i, ids = done.picture, np.array(done.event.superpixels, np.int64)
         if done.event.what == "split":
-            self._labels[i] = done.before
-            self._split.pop(i)
-            if done.ids is not None:
-                self._split[i] = done.ids
+            y, x, pieces = unpack(done.event.pieces)
+            later = (pieces != IGNORE) & (pieces > 0)
+            old = self._split.pop(i).copy()
+            old[y : y + pieces.shape[0], x : x + pieces.shape[1]][later] = ids[0]
+            self._labels[i] = self._labels[i][: len(self._labels[i]) - int(pieces[later].max(initial=0))]
+            if not done.first:
+                self._split[i] = old
         elif done.event.what == "skip":
             self._skipped -= {(done.event.round, done.event.image, int(s)) for s in done.before}
         else:
@@ -215,8 +221,11 @@ def pack(y: int, x: int, pieces: np.ndarray) -> str:
 def unpack(text: str) -> tuple[int, int, np.ndarray]:
     """What `pack` was given; ValueError if the text is something else."""
     try:
-        y, x, h, w, data = text.split(",", 4)
-        pieces = np.frombuffer(zlib.decompress(base64.b64decode(data, validate=True)), np.uint8).reshape(int(h), int(w))
-        return int(y), int(x), pieces
+        *numbers, data = text.split(",", 4)
+        y, x, h, w = map(int, numbers)
+        if min(y, x, h, w) < 0 or h * w > MOST_PIXELS:
+            raise ValueError(f"{h}x{w} pixels at {y}, {x}")
+        flat = zlib.decompressobj().decompress(base64.b64decode(data, validate=True), h * w + 1)  # a small text may hold gigabytes
+        return y, x, np.frombuffer(flat, np.uint8).reshape(h, w)
     except (ValueError, zlib.error) as error:
         raise ValueError(f"the pieces of a split cannot be read ({error})") from error

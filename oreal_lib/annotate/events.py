@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import threading
 import time
 import zlib
 from collections.abc import Iterable, Iterator
@@ -58,6 +59,7 @@ class Event:
 
 
 DEFAULTS = {f.name: f.default for f in fields(Event)}
+KINDS = {"superpixels": list, "round": int, "seconds": int | float}  # in JSON; the others are text
 
 
 def now() -> str:
@@ -83,6 +85,9 @@ def from_line(line: bytes) -> Event:
         raise ValueError("its checksum is wrong: it was changed")
     if unknown := set(values) - set(DEFAULTS):
         raise ValueError(f"it holds {min(unknown)!r}, which this version does not know; update the library")
+    wrong = [name for name, value in values.items() if not isinstance(value, KINDS.get(name, str))]
+    if wrong or any(type(s) is not int for s in values.get("superpixels", ())):
+        raise ValueError(f"its {(wrong or ['superpixels'])[0]} is of another type")
     return Event(**values | {"superpixels": tuple(values.get("superpixels", ()))})
 
 
@@ -146,6 +151,7 @@ class Log:
         self._lock = filelock.FileLock(f"{self.path}.lock")
         self._holder = self.path.with_name(f"{self.path.name}.holder")
         self._file = None
+        self._turn = threading.RLock()  # a cell that opens the log again must not close it under an act of the widget's thread
         try:
             with _writing(self.path):
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -218,8 +224,14 @@ class Log:
 
     def append(self, event: Event) -> None:
         """Writes the event and waits until it is on the disk. OSError with the remedy if it cannot be; then it is not in the log."""
+        with self._turn:
+            self._append(event)
+
+    def _append(self, event: Event) -> None:
         if self._file is None:
-            raise ValueError(f"{self.path} was closed, or opened again elsewhere; use the session that was opened last")
+            raise OSError(
+                errno.EBADF, f"{self.path} was closed, or opened again elsewhere, so this act waits; use the session opened last"
+            )
         line, here = to_line(event), os.fstat(self._file.fileno())
         if not self._is_there(here):
             raise OSError(
@@ -256,11 +268,12 @@ class Log:
 
     def close(self) -> None:
         """Nothing can be appended from here on; another process may open the log."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-            self._holder.unlink(missing_ok=True)
-        self._lock.release()
+        with self._turn:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+                self._holder.unlink(missing_ok=True)
+            self._lock.release()
 
 
 @contextmanager

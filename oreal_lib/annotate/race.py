@@ -17,6 +17,7 @@ from PIL import Image
 from oreal_lib import atomic
 from oreal_lib.aggregate import Regions
 from oreal_lib.config import RunConfig
+from oreal_lib.data.files import read_image
 from oreal_lib.figures import STRATEGY_COLORS, class_palette, color_mask, draw_image, draw_selection
 from oreal_lib.metrics import miou
 from oreal_lib.names import title
@@ -37,15 +38,20 @@ def write_pool(setting: Setting, folder: Path) -> tuple[Path, Path]:
     """Writes the pool's pictures and superpixels as files, so that a session can open them; (pictures, partition) folders.
 
     The pictures are named by their position in the pool, so superpixel s of picture i is the pool's offset[i] + s.
+    ValueError if the folder holds another pool.
     """
     pictures, partition = Path(folder) / "pictures", Path(folder) / "partition"
     for i, image in enumerate(some(setting.dataset.images, setting.pool)):
-        for place, write, array in (
-            (pictures / f"{i:03d}.png", _png, image),
-            (partition / f"{i:03d}.npy", _npy, setting.superpixels.maps[i]),
+        for place, write, read, array in (
+            (pictures / f"{i:03d}.png", _png, read_image, image),
+            (partition / f"{i:03d}.npy", _npy, np.load, setting.superpixels.maps[i]),
         ):
             if not place.exists():
                 atomic.write_bytes(place, write(np.asarray(array)))
+            elif not np.array_equal(read(place), array):
+                raise ValueError(
+                    f"{place} is of another pool than that of this setting; name another folder, or move {folder} away"
+                )
     return pictures, partition
 
 
@@ -130,6 +136,10 @@ def race(
     others: strategies, answered by the oracle with the config's aggregation.
     """
     ids, codes = clicked(session)
+    if (there := sum(p.count for p in session.pictures)) != len(setting.superpixels):
+        raise ValueError(
+            f"the session has {there} superpixels, but the pool {len(setting.superpixels)}; open the one of `write_pool`"
+        )
     runners = {name: (of_strategy(setting, config.model_copy(update={"strategy": name})), list(clicks)) for name in others}
     if mine := [c for c in clicks if c <= len(ids)]:
         runners["you"] = (of_person(setting, ids, codes), mine)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -114,6 +115,7 @@ class Session:
         self.work, self.log, self.config, self.name = home, log, config, f"{name}-{annotator}"
         self.board = Board(pictures, classes, log.events)
         self.round, self._query, self._process = 0, [], None
+        self._acting = threading.RLock()  # new kernels answer a widget in a thread of its own, while a cell runs
         self._views, self._predicted = {}, {}  # of the last round, by picture
 
     def act(
@@ -128,10 +130,14 @@ class Session:
     ) -> list[Change]:
         """Carries out an act and returns what it changed; [] if the act of this id was carried out before.
 
-        what: label (to: a class, "void", or "" to clear), accept (each superpixel in its predicted class), skip, split, undo, redo.
+        what: label (to: a class, "void", or "" to clear), accept (to: the predicted class that was seen, "" the present one), skip,
+        split, undo, redo.
         ValueError if it cannot be done, OSError if it cannot be written; then nothing has happened.
         """
-        act_id = act_id or secrets.token_hex(8)
+        with self._acting:  # the board must do what the log says, in its order
+            return self._carried_out(what, picture, superpixels, to, how, act_id or secrets.token_hex(8), seconds)
+
+    def _carried_out(self, what, picture, superpixels, to, how, act_id, seconds) -> list[Change]:
         if act_id in self.log:
             return []
         event = Event("label" if what == "accept" else what, act_id, now(), seconds=round(min(max(0.0, seconds), MOST_SECONDS), 2))
@@ -149,7 +155,7 @@ class Session:
                 round=self.round if asked or what == "skip" else 0,
             )
         if what == "accept":
-            event = replace(event, to=self._accepted(picture, event.superpixels), how="accept")
+            event = replace(event, to=to or self._accepted(picture, event.superpixels), how="accept")
         if what == "split":
             self.board.check(replace(event, what="skip"))
             cut = split(self.pictures[picture].image(), self.board.ids(picture), event.superpixels[0])

@@ -189,7 +189,7 @@ function actStore(session) {
     if (memory) return memory;
     try {
       const list = JSON.parse(localStorage.getItem(key) ?? "[]");
-      return Array.isArray(list) ? list : [];
+      return Array.isArray(list) ? list.filter((act) => typeof act?.id === "string" && (act.superpixels ?? []) instanceof Array) : [];
     } catch {
       return [];
     }
@@ -351,9 +351,11 @@ function render({ model, el }) {
   let held = false; // Python could not write: send nothing until all can be sent in order
   let statusAt = 0;
   let poll = 0;
+  let training = 0; // when Python last said that it runs
   const pictures = new Map(); // by index, the least recently used first
   const asked = new Set(); // pictures on their way
   const sentAt = new Map(); // act -> time
+  let places = new Map(); // name of a picture -> index
   const heatmap = heat();
 
   // ------------------------------------------------------------------ messages out
@@ -371,10 +373,12 @@ function render({ model, el }) {
     const seconds = Math.round(Math.min((now - lastAct) / 1000, 600) * 1000) / 1000;
     lastAct = now;
     const message = { id: newId(), do: what, seconds, ...more };
+    if (more.picture !== undefined) message.name = state.pictures[more.picture].name; // an index may mean another picture tomorrow
+    const after = store.all().at(-1)?.id;
     store.add(message);
     sentAt.set(message.id, now);
     lastSend = now;
-    if (!held) send({ kind: "act", ...message });
+    if (!held) send({ kind: "act", ...message, after });
     showSaved();
     setTimeout(showSaved, 350); // most acts are on disk by then: no alarm
     if (now - statusAt > 8000) say("");
@@ -383,7 +387,16 @@ function render({ model, el }) {
   function sendAgain() {
     held = false;
     lastSend = performance.now();
-    for (const message of store.all()) send({ kind: "act", ...message });
+    let after;
+    for (const message of store.all()) {
+      send({ kind: "act", ...message, after });
+      after = message.id;
+    }
+  }
+
+  /** The acts on their way, with the places that their pictures have now. */
+  function pending() {
+    return store.all().map((act) => (act.name === undefined ? act : { ...act, picture: places.get(act.name) ?? -1 }));
   }
 
   function request(index, prefetch = false) {
@@ -400,10 +413,10 @@ function render({ model, el }) {
     done: receiveDone,
     training: receiveTraining,
     refused(message) {
-      const index = store.all().find((act) => act.id === message.id)?.picture ?? shown?.index;
+      const index = pending().find((act) => act.id === message.id)?.picture ?? shown?.index;
       store.remove(message.id);
       say(message.text, "bad");
-      if (index !== undefined) request(index); // its labels as they are
+      if (index >= 0) request(index); // its labels as they are
       refreshQuery();
       showSaved();
     },
@@ -411,6 +424,11 @@ function render({ model, el }) {
       held = true;
       say(message.text, "bad");
       showSaved();
+    },
+    again() {
+      if (held) return; // the one before it could not be written
+      if (performance.now() - lastSend > 200) sendAgain(); // one before it did not arrive: each act that came too early says so
+      else setTimeout(() => performance.now() - lastSend > 200 && store.all().length && sendAgain(), 250);
     },
     exported: (message) => say(message.text, "good"),
     error(message) {
@@ -428,6 +446,7 @@ function render({ model, el }) {
   function receiveState(message) {
     const newRound = state !== null && state.round !== message.round;
     state = message;
+    places = new Map(state.pictures.map(({ name }, i) => [name, i]));
     ui.wait.hidden = true;
     if (message.session !== session) store = actStore((session = message.session));
     colors = palette(state.classes);
@@ -484,15 +503,18 @@ function render({ model, el }) {
       if (message.written) measure("disk", sent, Math.max(sent, message.written - performance.timeOrigin)); // one computer, one clock
     }
     sentAt.delete(message.id);
+    const lost = !message.changes.length && store.all().some((act) => act.id === message.id); // done before; the answer did not arrive
     store.remove(message.id);
     retry = 10;
+    if (lost) for (const index of pictures.keys()) if (!asked.has(index)) request(index);
     for (const { picture: index, superpixels, labels } of message.changes) {
       const picture = pictures.get(index);
       if (!picture) continue;
       const before = picture.labels.slice();
       superpixels.forEach((k, i) => (picture.labels[k] = labels[i]));
       applyPending(picture);
-      if (picture === shown) paintLabels(superpixels.filter((k) => picture.labels[k] !== before[k]));
+      if (picture !== shown) continue; // what is on its way from another view is painted now, too, not only what this act changed
+      paintLabels([...before.keys()].filter((k) => picture.labels[k] !== before[k]));
     }
     showSaved();
     if (!state) return; // an act of an earlier page, answered before we were
@@ -518,12 +540,11 @@ function render({ model, el }) {
   /** Label a picture as it will be when all acts on their way are done. */
   function applyPending(picture) {
     const now = stroke && [{ do: "label", picture: stroke.picture, superpixels: stroke.superpixels, to: stroke.to }];
-    for (const act of [...store.all(), ...(now ?? [])]) {
+    for (const act of [...pending(), ...(now ?? [])]) {
       if (act.picture !== picture.index) continue;
       for (const k of act.superpixels) {
         if (k >= picture.count) continue; // of a split that was undone
-        if (act.do === "label") picture.labels[k] = act.to;
-        if (act.do === "accept" && picture.predicted) picture.labels[k] = picture.predicted[k];
+        if (act.do === "label" || act.do === "accept") picture.labels[k] = act.to;
       }
     }
   }
@@ -532,7 +553,7 @@ function render({ model, el }) {
   function refreshQuery() {
     const key = ([picture, k]) => picture + ":" + k;
     const gone = new Set();
-    for (const act of store.all()) {
+    for (const act of pending()) {
       if (!["label", "accept", "skip"].includes(act.do)) continue;
       for (const k of act.superpixels) gone[act.to === NONE ? "delete" : "add"](key([act.picture, k]));
     }
@@ -556,6 +577,7 @@ function render({ model, el }) {
   function receiveTraining(message) {
     const running = message.state === "running";
     clearTimeout(poll);
+    training = running ? performance.now() : 0;
     if (running) poll = setTimeout(() => send({ kind: "poll" }), 1000);
     if (running && !ui.train.disabled) say("");
     ui.train.disabled = running;
@@ -785,7 +807,7 @@ function render({ model, el }) {
       return say("There is no prediction to accept here: train first, then point at a superpixel.");
     }
     recolor([k], code);
-    answer("accept", [k], { how: "key" });
+    answer("accept", [k], { to: code, how: "key" }); // what was seen, though a round may end meanwhile
   }
 
   /** Go to the suggestion `by` places on; the one answered last has left the query, so that 0 is then the next. */
@@ -1122,8 +1144,12 @@ function render({ model, el }) {
   function tick() {
     const now = performance.now();
     if (!state && now - started > 5000) ui.wait.textContent = "The kernel does not answer. Run the cell again.";
+    if (training && now - training > 10_000) {
+      training = now; // the answer to a poll did not arrive
+      send({ kind: "poll" });
+    }
+    showSaved(); // what we sent may have been saved by way of another view
     if (!store.all().length) return;
-    showSaved();
     if (!state || now - lastSend < retry * 1000) return;
     retry = Math.min(2 * retry, 300);
     sendAgain();

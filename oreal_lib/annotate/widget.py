@@ -58,6 +58,7 @@ class Annotator(anywidget.AnyWidget):
 
     def __init__(self, session: Session) -> None:
         self.session, self._shown = session, 0
+        self._refused: set[str] = set()
         super().__init__(session_name=session.name)
         if query := session.query():
             self._shown = query[0][0]
@@ -81,15 +82,21 @@ class Annotator(anywidget.AnyWidget):
 
     def _hello(self, content: dict) -> None:
         for act in content.get("pending", []):
-            self._act(act)
+            if not self._act(act):
+                break  # those after it wait for it
         self._state()
 
-    def _act(self, content: dict) -> None:
-        session, act_id = self.session, content["id"]
+    def _act(self, content: dict) -> bool:
+        """Whether the act is settled, done or refused. One that came before the act it follows (`after`) is asked for again."""
+        session, act_id, after = self.session, content["id"], content.get("after")
+        if after and after not in session.log and after not in self._refused:
+            self.send({"kind": "again", "id": act_id})
+            return False
         try:
+            name = content.get("name")
             changes = session.act(
                 content["do"],
-                int(content.get("picture", 0)),
+                int(content.get("picture", 0)) if name is None else session.board.place(name),
                 content.get("superpixels", ()),
                 self._name(content.get("to", UNLABELED)),
                 content.get("how", "click"),
@@ -97,11 +104,12 @@ class Annotator(anywidget.AnyWidget):
                 float(content.get("seconds", 0.0)),
             )
         except OSError as error:
-            self.send({"kind": "failed", "id": act_id, "text": str(error)})
-            return
-        except ValueError as error:
+            self.send({"kind": "failed", "id": act_id, "text": error.strerror or str(error)})
+            return False
+        except (ValueError, TypeError, KeyError) as error:  # the latter two: an act that no widget of this version has made
+            self._refused.add(act_id)
             self.send({"kind": "refused", "id": act_id, "text": str(error)})
-            return
+            return True
         written = round(1000 * time.time(), 3)  # ms since 1970: by now the act is on disk
         elsewhere = changes[0].picture if changes and content["do"] in ("undo", "redo") else None
         self.send(
@@ -118,6 +126,7 @@ class Annotator(anywidget.AnyWidget):
         for change in changes:
             if change.split:
                 self._show(change.picture, keep=True)
+        return True
 
     def _name(self, code: int) -> str:
         names = {UNLABELED: "", IGNORE: VOID} | dict(enumerate(self.session.classes))

@@ -192,7 +192,7 @@ def test_n_goes_to_the_next_suggestion_and_brings_all_of_it_into_view(widget):
     assert widget.acts() == [("label", [6], SKY)]
     widget.press("n")
     widget.press("a")
-    assert widget.acts()[1:] == [("accept", [9], None)]
+    assert widget.acts()[1:] == [("accept", [9], TREE)]
     assert widget.color(9) == COLOR[TREE]
 
 
