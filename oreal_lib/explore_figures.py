@@ -248,7 +248,11 @@ def draw_curve_explorer(
     now = frame.loc[(frame["step"] == step) & ~frame["column"].str.startswith("full_"), x]
     if len(now):
         ax.axvline(now.mean() * (1 if x == "clicks" else 100), color="#999999", lw=5, alpha=0.3, zorder=0)
-    ax.legend(fontsize="x-small", loc="lower right")
+    many = len(ax.get_legend_handles_labels()[1]) > 8  # they would hide the curves
+    place = (
+        {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 4, "frameon": False} if many else {"loc": "lower right"}
+    )
+    ax.legend(fontsize="x-small", **place)
     draw_class_iou(frame, step, axes[1])
     return axes
 

@@ -1,0 +1,76 @@
+"""`make label`: the page without a notebook, left and come back to as pages are."""
+
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from lab import until
+from PIL import Image
+
+from oreal_lib.annotate.events import read
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def served(tmp_path):
+    """(process, address, log of clicks) of a page for three gray pictures."""
+    (tmp_path / "photos").mkdir()
+    for i in range(3):
+        noise = np.random.default_rng(i).integers(0, 255, (120, 160, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / "photos" / f"{i}.png")
+    said = tmp_path / "said.txt"
+    command = [
+        sys.executable,
+        "-m",
+        "oreal_lib.annotate",
+        "serve",
+        str(tmp_path / "photos"),
+        "--classes",
+        "road,sky",
+        "--no-browser",
+    ]
+    with open(said, "w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+    found = until(lambda: re.search(r"http://127\.0\.0\.1\S+token=\w+", said.read_text()), 60, "the address")
+    yield process, found[0], tmp_path / "photos-labels" / "me" / "clicks.jsonl"
+    process.kill()
+
+
+def clicked(log):
+    return [e for e in read(log)[0] if e.what == "label"]
+
+
+def test_a_page_that_is_left_or_opened_twice_goes_on_where_it_was(browser, served, screenshot):
+    process, address, log = served
+    context = browser.new_context(viewport={"width": 1300, "height": 850})
+    page = context.new_page()
+    for n in range(1, 3):  # the second time the page is loaded anew, while what answered the first one may live on
+        page.goto(address)
+        page.wait_for_selector(".oreal-view canvas", timeout=90_000)
+        page.wait_for_function("document.querySelector('.oreal-counters').textContent.includes('superpixels labeled')")
+        page.keyboard.press("n")  # without a click into it first: it is alone on its page
+        page.wait_for_function("document.querySelector('.oreal-info').textContent.startsWith('superpixel')")
+        page.keyboard.press("Enter")
+        until(lambda n=n: len(clicked(log)) == n, 20, "the click")
+    screenshot(page, "label_page")
+    second = context.new_page()
+    second.goto(address)
+    second.wait_for_function("document.querySelector('.oreal-counters')?.textContent.includes('2 clicks')", timeout=90_000)
+    context.close()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) is not None
+    until(lambda: not log.with_name("clicks.jsonl.holder").exists() or _is_free(log), 20, "the end of what answered the page")
+
+
+def _is_free(log):
+    import filelock
+
+    try:
+        with filelock.FileLock(f"{log}.lock", timeout=0):
+            return True
+    except filelock.Timeout:
+        return False
