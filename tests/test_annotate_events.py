@@ -194,6 +194,25 @@ def test_another_process_that_has_the_log_is_named_and_its_death_frees_it(tmp_pa
     assert [p.name for p in tmp_path.iterdir() if "holder" in p.name] == []
 
 
+@pytest.mark.parametrize("first_is_page, second_is_page, ends", [(True, True, True), (True, False, False), (False, True, False)])
+def test_a_page_ends_what_answered_a_page_that_was_left_and_nothing_else(tmp_path, first_is_page, second_is_page, ends):
+    path = written(tmp_path / "clicks.jsonl")
+    holder = other_process(HOLD.replace("(sys.argv[1])", f"(sys.argv[1], page={first_is_page})"), path, stdin=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == "open\n"
+        if ends:
+            log = Log(path, page=second_is_page)
+            assert tuple(log.events) == THREE and holder.wait(15) != 0
+            log.close()
+        else:
+            with pytest.raises(ValueError, match="open already"):
+                Log(path, page=second_is_page)
+            assert holder.poll() is None
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
 class Broken:
     """A file whose writing fails once, after so many bytes."""
 
