@@ -54,6 +54,7 @@ test: setup ## style of code and notebooks, then the whole test suite
 	@.venv/bin/ruff format --check .
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(PYTEST_ARGS)
 
+# OREAL_SCREENSHOTS=DIR make test-browser   leaves there what was on the screen, and the film of the README
 test-browser: setup ## the tests that need a browser: the annotation widget in a page, and a whole session in JupyterLab
 	@sh -c "$$CHROMIUM"
 	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -m browser tests/browser $(PYTEST_ARGS)

@@ -1,6 +1,7 @@
 """Python's half of the annotation widget, without a browser: what it answers to each message."""
 
 import zlib
+from datetime import datetime, timedelta
 from io import BytesIO
 
 import numpy as np
@@ -93,6 +94,14 @@ def test_an_act_that_overtook_another_one_waits_for_it(widget):
     label(widget, "wrong", 0, [99], 1, after="second")  # a refused act holds up no other
     label(widget, "third", 0, [1], 1, after="wrong")
     assert last(widget, "done")[0]["id"] == "third"
+
+
+def test_a_click_that_had_to_wait_has_the_time_at_which_it_was_made(widget):
+    act = {"id": "late", "do": "label", "picture": 0, "superpixels": [0], "to": 0, "seconds": 0, "clicked": 5_000_000}
+    widget.hear(kind="hello", pending=[act], now=5_000_000 + 90_000)  # by whatever clock the browser has
+    label(widget, "wrong", 0, [1], 0, clicked=7e15, now=0)
+    late, wrong = (datetime.fromisoformat(e.at) for e in read(widget.session.log.path)[0][-2:])
+    assert timedelta(seconds=89) < wrong - late < timedelta(seconds=120)
 
 
 def test_an_act_names_its_picture_because_places_change(widget):

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -62,9 +62,9 @@ DEFAULTS = {f.name: f.default for f in fields(Event)}
 KINDS = {"superpixels": list, "round": int, "seconds": int | float}  # in JSON; the others are text
 
 
-def now() -> str:
-    """The time of an event: UTC, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def now(ago: float = 0.0) -> str:
+    """The time of an event: UTC, to the millisecond, so many seconds ago."""
+    return (datetime.now(UTC) - timedelta(seconds=ago)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def to_line(event: Event) -> bytes:

@@ -127,20 +127,23 @@ class Session:
         how: str = "click",
         act_id: str | None = None,
         seconds: float = 0.0,
+        waited: float = 0.0,
     ) -> list[Change]:
         """Carries out an act and returns what it changed; [] if the act of this id was carried out before.
 
         what: label (to: a class, "void", or "" to clear), accept (to: the predicted class that was seen, "" the present one), skip,
         split, undo, redo.
+        waited: seconds since it was done, where it could not be sent at once.
         ValueError if it cannot be done, OSError if it cannot be written; then nothing has happened.
         """
         with self._acting:  # the board must do what the log says, in its order
-            return self._carried_out(what, picture, superpixels, to, how, act_id or secrets.token_hex(8), seconds)
+            return self._carried_out(what, picture, superpixels, to, how, act_id or secrets.token_hex(8), seconds, waited)
 
-    def _carried_out(self, what, picture, superpixels, to, how, act_id, seconds) -> list[Change]:
+    def _carried_out(self, what, picture, superpixels, to, how, act_id, seconds, waited) -> list[Change]:
         if act_id in self.log:
             return []
-        event = Event("label" if what == "accept" else what, act_id, now(), seconds=round(min(max(0.0, seconds), MOST_SECONDS), 2))
+        spent = round(min(max(0.0, seconds), MOST_SECONDS), 2)
+        event = Event("label" if what == "accept" else what, act_id, now(waited), seconds=spent)
         if what not in ("undo", "redo"):
             if not 0 <= picture < len(self.pictures):
                 raise ValueError(f"there is no picture {picture}; there are 0..{len(self.pictures) - 1}")

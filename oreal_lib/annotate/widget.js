@@ -288,7 +288,8 @@ function build(run) {
   ui.classes = h("div.classes", { role: "group", "aria-label": "Classes" });
   ui.layers = {};
   const layers = LAYERS.map(([name, opacity, on]) => {
-    const title = `Show or hide ${name}`;
+    const about = { prediction: ": what the network sees", uncertainty: ": light where the network is unsure" }[name] ?? "";
+    const title = `Show or hide ${name}${about}`;
     const toggle = h("button.layer", { type: "button", "aria-pressed": on, "aria-label": "Layer " + name, title, text: name });
     const slider = h("input", { type: "range", min: 0, max: 1, step: 0.05, value: opacity, "aria-label": `Opacity of ${name}` });
     ui.layers[name] = { toggle, slider };
@@ -372,13 +373,13 @@ function render({ model, el }) {
     const now = performance.now();
     const seconds = Math.round(Math.min((now - lastAct) / 1000, 600) * 1000) / 1000;
     lastAct = now;
-    const message = { id: newId(), do: what, seconds, ...more };
+    const message = { id: newId(), do: what, seconds, clicked: Date.now(), ...more };
     if (more.picture !== undefined) message.name = state.pictures[more.picture].name; // an index may mean another picture tomorrow
     const after = store.all().at(-1)?.id;
     store.add(message);
     sentAt.set(message.id, now);
     lastSend = now;
-    if (!held) send({ kind: "act", ...message, after });
+    if (!held) send({ kind: "act", ...message, after, now: message.clicked });
     showSaved();
     setTimeout(showSaved, 350); // most acts are on disk by then: no alarm
     if (now - statusAt > 8000) say("");
@@ -389,7 +390,7 @@ function render({ model, el }) {
     lastSend = performance.now();
     let after;
     for (const message of store.all()) {
-      send({ kind: "act", ...message, after });
+      send({ kind: "act", ...message, after, now: Date.now() });
       after = message.id;
     }
   }
@@ -1206,7 +1207,7 @@ function render({ model, el }) {
   const timer = setInterval(tick, 1000);
   model.on("msg:custom", receive);
   showSaved();
-  send({ kind: "hello", pending: store.all() });
+  send({ kind: "hello", pending: store.all(), now: Date.now() });
 
   return () => {
     endStroke();

@@ -34,6 +34,7 @@ from .session import Session, open_session
 
 AGGREGATES = ("mean", "top_0.5", "top_0.25", "top_0.1", "quantile_0.9", "power_8", "max")
 HERE = Path(__file__).parent
+A_YEAR = 365 * 86_400  # seconds; acts that say they waited longer come from a wrong clock
 
 
 def annotate(folder: Path | str, classes: list[str] | None = None, **options: object) -> Annotator:
@@ -82,7 +83,7 @@ class Annotator(anywidget.AnyWidget):
 
     def _hello(self, content: dict) -> None:
         for act in content.get("pending", []):
-            if not self._act(act):
+            if not self._act(act | {"now": content.get("now")}):
                 break  # those after it wait for it
         self._state()
 
@@ -102,6 +103,7 @@ class Annotator(anywidget.AnyWidget):
                 content.get("how", "click"),
                 act_id,
                 float(content.get("seconds", 0.0)),
+                waited(content.get("clicked"), content.get("now")),
             )
         except OSError as error:
             self.send({"kind": "failed", "id": act_id, "text": error.strerror or str(error)})
@@ -205,6 +207,12 @@ class Annotator(anywidget.AnyWidget):
         count = len(session.board.labels(picture))
         about = {"kind": "picture", "picture": picture, "width": width, "height": height, "count": count, "keep": keep}
         self.send(about | {"layers": list(layers)}, list(layers.values()))
+
+
+def waited(clicked: object, now: object) -> float:
+    """Seconds that an act waited in the browser, by its own clock (ms since 1970); 0 where that is not known."""
+    known = all(type(t) in (int, float) for t in (clicked, now)) and 0 <= now - clicked < 1000 * A_YEAR
+    return (now - clicked) / 1000 if known else 0.0
 
 
 def _plain(change: Change) -> dict:
