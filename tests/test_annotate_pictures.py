@@ -117,7 +117,7 @@ def test_what_was_cut_stays_even_if_the_method_would_now_cut_otherwise(tmp_path,
     saved(folder / "a.png")  # comes before it
     said = []
     found, problems = opened(folder, SuperpixelRecipe("grid", 2), 32, said=said)
-    assert list(found) == ["a", "b"] and problems == [] and said == ["cutting 1 pictures into superpixels ..."]
+    assert list(found) == ["a", "b"] and problems == [] and said == ["cutting 1 picture into superpixels ..."]
     assert found["b"] == before and (found["b"].ids() == ids).all() and found["a"].count == 1
 
 
