@@ -68,7 +68,7 @@ def merge(
     if isinstance(annotators, str) or len(annotators) < 2:
         raise ValueError(f"the annotators are {annotators!r}, but a merge needs two or more; name them")
     logs = {name: read_log(folder, name, work)[1] for name in names}
-    if not re.fullmatch(WORDS, into) or into.split(".")[0].lower() in (*TAKEN, "export"):
+    if not re.fullmatch(WORDS, into) or into.split(".")[0].lower() in TAKEN:
         raise ValueError(f"into is {into!r}, but is the name of a folder: a letter or digit, then also _ . and -; change it")
     log = home / into / "clicks.jsonl"
     if log.exists():
