@@ -13,7 +13,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo plan reproduce test test-browser lab label lock setup named
+.PHONY: help demo plan reproduce test test-browser lab label book lock setup named
 
 UV := 0.13.9
 BEGAN := $(shell date +%s)
@@ -63,6 +63,9 @@ test-browser: setup ## the tests that need a browser: the annotation widget in a
 label: setup ## label the pictures in FOLDER=/my/photos by clicks, as CLASSES="road,sky,other", in the browser of this computer
 	@[ "$$FOLDER" ] || { echo "error: FOLDER is empty; name the folder of your pictures, such as make label FOLDER=/my/photos CLASSES=\"road,sky\"" >&2; exit 2; }
 	@.venv/bin/python -m oreal_lib.annotate serve "$$FOLDER" $(if $(CLASSES),--classes "$$CLASSES") $(if $(WHO),--annotator "$$WHO") $(if $(PORT),--port "$$PORT")
+
+book: setup ## every lesson and report, executed and as web pages that need no network: book/index.html (BOOKMINUTES minutes on two cores)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.book $(if $(JOBS),--jobs $(JOBS))
 
 lab: setup ## JupyterLab on notebooks/, reachable from this computer only
 	@.venv/bin/python -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $(LAB_ARGS)

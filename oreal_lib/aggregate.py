@@ -1,4 +1,4 @@
-"""From pixels to superpixels: the paper's question is which aggregation to use.
+"""From pixels to superpixels: the paper's question is which aggregation to use (OREAL Sec. 3.2: mean or max).
 
 `by_superpixel` handles one image; `Regions` is the only loop over the pool.
 """
@@ -23,6 +23,7 @@ def parse_how(how: str) -> tuple[str, float | None]:
     "top_0.25": mean of the most unsure quarter of the pixels, at least one (top_1 is the mean).
     "quantile_0.9": the 90 % quantile, lower of the two neighbors (quantile_1 is the maximum, quantile_0 the minimum).
     "power_8": (mean of s^8)^(1/8) of scores >= 0 (power_1 is the mean, growing powers approach the maximum).
+    What lies between mean and max is our choice, not in the paper. ValueError for another name or a number out of range.
     """
     if how in ("mean", "max", "vote"):
         return how, None
@@ -109,7 +110,10 @@ class Regions:
         return self.together((pixel_score, how))[0]
 
     def together(self, *questions: tuple[PixelScore, str]) -> list[np.ndarray]:
-        """Several (pixel score, aggregation) pairs from one inference pass; one (N, K) array each."""
+        """Several (pixel score, aggregation) pairs from one inference pass; one (N, K) array each, float32, int64 for "vote".
+
+        ValueError if the model predicts more or fewer images than the pool has, FloatingPointError if it predicts NaN or infinity.
+        """
         for _, how in questions:
             parse_how(how)
         parts: list[list[np.ndarray]] = [[] for _ in questions]

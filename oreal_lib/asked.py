@@ -13,7 +13,7 @@ DOT = "#00c8ff"  # not the yellow of the asked
 
 
 def draw_mean_vs_max(view: dict, axes: np.ndarray) -> np.ndarray:
-    """The idea of OREAL's Figure 2 in a (2, 2) array of axes: selections by mean and by max, beneath them uncertainty and truth.
+    """The idea of OREAL's Figure 2 in (2, 2) Axes, returned: selections by mean and by max, beneath them uncertainty and truth.
 
     view: an item of `views.selections` of two runs.
     """
@@ -46,7 +46,7 @@ def draw_selections(view: dict, axes: np.ndarray) -> np.ndarray:
 
 
 def draw_context(view: dict, axes: np.ndarray) -> np.ndarray:
-    """Why max asks around an object and mean does not (OREAL Figures 1 and 2), in a row of 5 axes: the image and where the others
+    """Why max asks around an object and mean does not (OREAL Figures 1 and 2), in Axes (5,): the image and where the others
     look, truth, uncertainty within superpixels, mean's and max's query. Dots: the pixels for which max asked background.
 
     view: of `views.context`.

@@ -12,6 +12,7 @@ def class_debt(counts: np.ndarray, budget: int, max_share: float | None = None) 
     Fills the rarest classes first, like water in a vase; leftover clicks go to the rarest, then the lowest id.
     max_share in [1/C, 1]: no class gets more than this share of the budget (rounded up); what it may not take
     flows on to the others. Off in the paper; it keeps a class that does not exist from taking every budget.
+    ValueError for counts or a budget below 0, or a max_share out of range.
     """
     counts = np.asarray(counts, dtype=np.int64)
     if counts.ndim != 1 or len(counts) == 0 or (counts < 0).any():
@@ -45,6 +46,9 @@ def _fill(counts: np.ndarray, budget: int) -> np.ndarray:
 
 
 def shortfall(counts: np.ndarray, budget: int) -> np.ndarray:
-    """(C,) int64 >= 0: what each class lacks to an equal share of all labels after this step (CBAL's Omega)."""
+    """(C,) int64 >= 0: what each class lacks to an equal share of all labels after this step (CBAL's Omega).
+
+    counts: (C,) int, labeled so far.
+    """
     counts = np.asarray(counts, dtype=np.int64)
     return np.maximum(0, (int(counts.sum()) + budget) // len(counts) - counts)

@@ -33,7 +33,7 @@ from .strategies import check
 
 
 def notebook(name: str) -> Path:
-    """The path of a notebook of this project by its stem; an error that lists them all if there is none."""
+    """The path of a notebook of this project by its stem; a ConfigError that lists them all if there is none."""
     path = home() / "notebooks" / f"{name}.ipynb"
     if not path.is_file():
         known = sorted(p.stem for p in path.parent.glob("*.ipynb"))
@@ -41,14 +41,17 @@ def notebook(name: str) -> Path:
     return path
 
 
-def papermill(source: Path, target: Path, parameters: dict[str, Any], threads: int, log: Path) -> subprocess.Popen:
-    """Start papermill on a notebook in a process of its own; its output goes to `log`."""
+def papermill(
+    source: Path, target: Path, parameters: dict[str, Any], threads: int, log: Path, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen:
+    """Start papermill on a notebook in a process of its own; its output goes to `log`. variables: of its environment."""
     target.parent.mkdir(parents=True, exist_ok=True)
     given = target.with_suffix(".parameters.yaml")
     atomic.write_bytes(given, yaml.safe_dump(parameters, sort_keys=False, allow_unicode=True).encode())
     command = [sys.executable, "-m", "papermill", str(source), str(target), "-f", str(given), "-k", "python3", "--no-progress-bar"]
     number = str(threads)
     environment = os.environ | {"OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    environment |= variables or {}
     with open(log, "wb") as file:
         return subprocess.Popen(
             command, stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=os.name == "posix"

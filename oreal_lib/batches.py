@@ -51,9 +51,11 @@ class Batch:
     answers: torch.Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
+        """The batch on a device, copied without waiting where its memory is pinned."""
         return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self._tensors))
 
     def pinned(self) -> Batch:
+        """The batch in pinned memory, from which a GPU copies faster."""
         return Batch(*(None if t is None else t.pin_memory() for t in self._tensors))
 
     @property
@@ -76,7 +78,10 @@ class Draw:
 
 
 def epoch(trainable: np.ndarray, iterations: int, config: RunConfig, rng: np.random.Generator) -> Iterator[list[Draw]]:
-    """`iterations` batches that walk through `trainable` in reshuffled rounds; no batch is short (OREAL Sec. 4.2)."""
+    """`iterations` batches that walk through `trainable` in reshuffled rounds; no batch is short (OREAL Sec. 4.2).
+
+    trainable: (k,) int64 positions of images.
+    """
     b = config.batch_size
     rounds = [rng.permutation(trainable) for _ in range(-(-iterations * b // len(trainable)))]
     scales = _scales(config)
@@ -176,7 +181,10 @@ def batches(
     rng: np.random.Generator,
     device: torch.device,
 ) -> Iterator[Batch]:
-    """The batches of one epoch, on `device`. `config.loaders` threads make the next ones meanwhile (None: 4 for a GPU, else 0)."""
+    """The batches of one epoch, on `device`. `config.loaders` threads make the next ones meanwhile (None: 4 for a GPU, else 0).
+
+    trainable: (k,) int64 of `Pairs.trainable`.
+    """
     size = (config.height, config.width) if config.resize == "crop" else None
     plan = epoch(trainable, iterations, config, rng)
     loaders = (4 if device.type == "cuda" else 0) if config.loaders is None else config.loaders

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .aggregate import parse_how
+from .names import STRATEGY_NAMES
 from .parameter_file import ConfigError, explain, read_yaml
 from .superpixels import SuperpixelRecipe
 
@@ -75,7 +76,7 @@ class RunConfig(BaseModel):
     click_cut: Literal["class", "order"] = "class"
     # the question
     supervision: Literal["active", "full_masks", "full_dominant"] = "active"
-    strategy: Literal["random", "bvsb", "revisiting_sp", "pixelbal", "cbal", "oreal", "stratified_random", "power_bvsb"]
+    strategy: Literal[*STRATEGY_NAMES]
     aggregate: str
     strategy_options: dict[str, Any] = {}
     steps: int = Field(ge=1)

@@ -77,6 +77,7 @@ def by_class(frame: pd.DataFrame) -> pd.DataFrame:
     share: of the pool's pixels that have a class.  right: of the class's pixels, those whose superpixel gets it as label.
     label_iou: of painted against true pixels.  leak: undersegmentation error.  A, B: test IoU of the two networks.
     Each as <name>_mean and <name>_sd; NaN where the class has no pixel, or where runs have no record of their labels.
+    ValueError if no run of B has such a record, or if there are several data sets or models.
     """
     b = frame[frame["column"] == "full_dominant"]
     b = b[b["labels"].notna()]

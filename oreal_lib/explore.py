@@ -290,7 +290,7 @@ class CurveExplorer(Explorer):
         return mine
 
     def draw(self) -> None:
-        """Draw the curves and bars of what is chosen."""
+        """Draw the curves and bars of what is chosen; ValueError if there is no such run."""
         c, mine = self.controls, self._network()
         chosen = mine["_strategy"].isin(c["strategies"].value) & mine["_how"].isin([*c["aggregations"].value, ""])
         self.shown, step = mine[chosen | mine["_full"]], c["step"].value

@@ -29,7 +29,7 @@ def probabilities(run: Run, asked: Question, image: int) -> torch.Tensor:
 
 
 def differing(asked: Question, a: tuple[str, str], b: tuple[str, str]) -> np.ndarray:
-    """(M,) ids that one of two (strategy, how) asks and the other does not."""
+    """(M,) int64 ids that one of two (strategy, how) asks and the other does not."""
     return np.setxor1d(asked.listed[a].query, asked.listed[b].query)
 
 
@@ -51,6 +51,7 @@ def view(
     (of the query), border_share, for_class (k,) int or None, -1 = not asked}; asked_in (k,) int step, that of the run's query in
     this step included; run_asked (k,) bool or None; step, labeled (before the step), pool (N), differ (of A's query, not in B's),
     run_differ (the run's query, not in A's) or None, score_name, classes, name, run_id.
+    ValueError for an image or a class that is not there.
     """
     setting, offset = run.setting, run.setting.superpixels.offset
     if not 0 <= image < len(setting.pool):
@@ -116,7 +117,10 @@ def _side(asked: Question, which: tuple[str, str], score: str, channel: int, min
 
 
 def curves(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd.DataFrame:
-    """`results.load`, and after it the finished steps of runs that are not finished, in the columns a curve needs."""
+    """`results.load`, and after it the finished steps of runs that are not finished, in the columns a curve needs.
+
+    FileNotFoundError if no run has finished a step.
+    """
     rows = []
     try:
         rows.append(load(configs, runs_dir))

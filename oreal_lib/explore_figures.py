@@ -48,7 +48,7 @@ def draw_selection_browser(
     """What A and B ask in one image, the pixels' uncertainty, what the network takes them for, the truth; at last the numbers and the
     classes as a legend.
 
-    view: of `explore_data.view`.  axes: 6 in any arrangement.  base: a key of BASES, beneath the superpixels A and B ask.
+    view: of `explore_data.view`.  axes: Axes, (6,) or (2, 3).  base: a key of BASES, beneath the superpixels A and B ask.
     borders: of all superpixels, in every picture.  which: of the six, to draw some of them anew.
     """
     axes_of, n_classes, ids = list(np.ravel(axes)), len(view["classes"]), view["ids"]
@@ -109,7 +109,7 @@ def sentences(view: dict) -> str:
 
 def draw_asked(view: dict, side: dict, ax: Axes, text: str = "", base: str = "image") -> Axes:
     """One image with yellow borders around what a strategy asks, on the image itself, each superpixel's score, its rank, or the step
-    in which it was asked. view and side: of `explore_data.view`.  base: a key of BASES."""
+    in which it was asked. view and side: of `explore_data.view`.  base: a key of BASES, else ValueError."""
     ids, asked = view["ids"], side["asked"]
     if base == "image":
         return draw_selection(view["image"], ids, asked, ax, text, scale=_scale(ids))
@@ -230,9 +230,10 @@ def class_names(frame: pd.DataFrame) -> list[str]:
 def draw_curve_explorer(
     frame: pd.DataFrame, axes: np.ndarray, step: int, x: str = "clicks", of_class: int | None = None
 ) -> np.ndarray:
-    """Learning curves, and beside them the IoU of every class in one step, in 2 axes.
+    """Learning curves, and beside them the IoU of every class in one step, in a pair (2,) of Axes.
 
     frame: of `results.load` or `explore_data.curves`.  x: a key of ABSCISSAS.  of_class: the curves' class, or None for the mIoU.
+    ValueError for another x or class.
     """
     names, curves = class_names(frame), frame
     if x not in ABSCISSAS:

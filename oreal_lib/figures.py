@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from textwrap import fill, shorten
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
-from .names import title
+from .names import STRATEGY_NAMES, title
 from .pseudo import quality
 from .types import IGNORE
 
@@ -24,7 +25,7 @@ CLASS_COLORS = (
     "#117733 #cc6677 #88ccee #999933 #44aa99 #661100 #6699cc #aa4466 #e0e0e0"
 ).split()
 
-STRATEGY_COLORS = {
+OWN_COLORS = {
     "random": "#777777",
     "bvsb": "#0077bb",
     "revisiting_sp": "#009988",
@@ -34,6 +35,8 @@ STRATEGY_COLORS = {
     "stratified_random": "#222222",
     "power_bvsb": "#33bbee",
 }
+SPARE_COLORS = "#117733 #882255 #999933 #332288".split()  # for strategies that have none of their own, in turn
+STRATEGY_COLORS = OWN_COLORS | dict(zip([s for s in STRATEGY_NAMES if s not in OWN_COLORS], cycle(SPARE_COLORS), strict=False))
 
 FULL = {  # full supervision -> line, name
     "full_dominant": (":", "all dominant labels (B)"),
@@ -122,7 +125,10 @@ def strategies(frame: pd.DataFrame) -> list[str]:
 
 
 def draw_strategies(frame: pd.DataFrame, axes: np.ndarray, x: str = "clicks", y: str = "miou") -> np.ndarray:
-    """One panel for each of `strategies(frame)`: it by max and by mean against random; curves and arguments of `draw_curves`."""
+    """One panel for each of `strategies(frame)`: it by max and by mean against random; curves and arguments of `draw_curves`.
+
+    axes: (n,) Axes, returned.
+    """
     always = frame["column"].str.startswith("full_") | (frame["column"] == "random")
     for i, (strategy, ax) in enumerate(zip(strategies(frame), axes, strict=True)):
         draw_curves(frame[always | (frame["column"].str.split().str[0] == strategy)], ax, x, y)
@@ -205,7 +211,7 @@ def draw_label_cost(table: pd.DataFrame, ax: Axes) -> Axes:
 
 
 def draw_pseudo_labels(view: dict, axes: np.ndarray) -> np.ndarray:
-    """How an answer becomes labels of pixels, in a row of 4 axes: the image with the prototype of each class named; the answer,
+    """How an answer becomes labels of pixels, in a row (4,) of Axes: the image with the prototype of each class named; the answer,
     which says what but not where (stripes); the pseudo labels, paler where they spread to neighbors; the truth. Void is white.
 
     view: an item of `views.pseudo_labeled`.

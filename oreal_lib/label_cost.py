@@ -33,6 +33,7 @@ def label_cost(votes: np.ndarray, void: str) -> dict[str, list]:
 
     pixels: of the class.  right: share of them painted in it.  iou: of painted against true, pixels of superpixels that are
     answered void being missed.  leak: undersegmentation error.  Superpixels that have vanished at working size are not in it.
+    votes: (N, C + 1) of `oracle.class_votes`.  void: as in `oracle.dominant_label`.  Shares are 0..1.
     """
     matrix, pixels = painted_confusion(votes, void), votes[:, :-1].sum(axis=0, dtype=np.int64)
     hit = np.diag(matrix)

@@ -17,6 +17,7 @@ from . import atomic, provenance
 from .ask import ask
 from .batches import Pairs
 from .config import PROTOCOL, RunConfig
+from .data.prepare import refuse_unguarded
 from .gpu import device_of_run
 from .inputs import Inputs, check_inputs, read_inputs
 from .label_cost import label_cost
@@ -39,7 +40,9 @@ def run(
     Killed at any instant and started again, it continues; on CPU it ends with the same queries and metrics. What it begins with
     (`RunConfig.needs`) is carried out first, in folders beside its own. A run that another process computes is waited for.
     dataset: to use instead of loading the one the config names.  report: called with one line of text at a time.
+    RuntimeError where a script without `if __name__ == "__main__":` is read by its own worker processes.
     """
+    refuse_unguarded()
     folder = RunFolder(Path(runs_dir or runs_root()) / config.run_id)
     with _lock(folder, report):
         yield from _run(config, folder, dataset, report)

@@ -1,4 +1,7 @@
-"""Training losses on bought labels: cross-entropy for one class per superpixel, three terms for the set of classes in it."""
+"""Training losses on bought labels: cross-entropy for one class per superpixel, three terms for the set of classes in it.
+
+The three terms are MulActSeg's (Hwang et al. 2023); cross-entropy is our choice, as what we have of OREAL Sec. 4.2 names no loss.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ WEIGHTS = (16.0, 8.0, 1.0)  # of the three terms, MulActSeg's `coeff`, `coeff_mc
 
 
 def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy over the labeled pixels, a scalar (OREAL Sec. 4.2); 0 with a gradient of 0 where none is labeled.
+    """Mean cross-entropy over the labeled pixels, a scalar (our choice); 0 with a gradient of 0 where none is labeled.
 
     logits: (B, C, H, W).  target: (B, H, W) uint8 class ids or IGNORE.
     """
@@ -51,7 +54,7 @@ def weak_loss(
 def merged_positive(logits: torch.Tensor, ids: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     """-log of the probability that a pixel has one of its superpixel's two or more classes, summed / (1 + pixels), a scalar.
 
-    Arguments as `weak_loss`. It says what a pixel is not, and leaves open which of the classes it is.
+    MulActSeg's second term. Arguments as `weak_loss`. It says what a pixel is not, and leaves open which of the classes it is.
     """
     p, row, table = _labeled_pixels(logits, ids, present)
     many = table.sum(dim=1)[row] > 1
@@ -61,9 +64,9 @@ def merged_positive(logits: torch.Tensor, ids: torch.Tensor, present: torch.Tens
 def prototypical_pixel(logits: torch.Tensor, ids: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
     """-log of the largest probability in a superpixel of each of its two or more classes, summed / (1 + pairs), a scalar.
 
-    Arguments as `weak_loss`. A pair is a class named in a superpixel of which the batch shows a pixel. Its gradient reaches
-    the one pixel that is most sure of the class (the first of equals). A crop may have cut off the part that has it:
-    the loss asks for it all the same, as MulActSeg's does.
+    MulActSeg's third term. Arguments as `weak_loss`. A pair is a class named in a superpixel of which the batch shows a pixel.
+    Its gradient reaches the one pixel that is most sure of the class (the first of equals). A crop may have cut off the part
+    that has it: the loss asks for it all the same, as MulActSeg's does.
     """
     p, row, table = _labeled_pixels(logits, ids, present)
     many = table.sum(dim=1)[row] > 1

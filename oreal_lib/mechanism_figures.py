@@ -57,7 +57,7 @@ def draw_step_value(table: pd.DataFrame, strategy: str, value: str, ax: Axes) ->
 
 
 def draw_mechanism(table: pd.DataFrame, values: Sequence[str], axes: np.ndarray) -> np.ndarray:
-    """`draw_step_value` in an array of axes: a row for each value, a column for each of `panels`."""
+    """`draw_step_value` in an array (r, c) of Axes, returned: a row for each value, a column for each of `panels`."""
     for row, value in zip(axes, values, strict=True):
         for ax, strategy in zip(row, panels(table), strict=True):
             draw_step_value(table, strategy, value, ax)
@@ -74,7 +74,7 @@ def draw_debts(debts: pd.DataFrame, column: str, axes: np.ndarray) -> np.ndarray
     """Two heat maps, class by step: what each class was owed (in brackets what the pool still had, where that is less), and what
     came, as means over seeds, in one scale of colors.
 
-    debts: of `mechanism.debts`.  axes: (2,).
+    debts: of `mechanism.debts`.  axes: (2,) Axes, returned.
     """
     mine = debts[debts["column"] == column]
     order = list(dict.fromkeys(mine["class"]))

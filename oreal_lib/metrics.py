@@ -13,6 +13,7 @@ def confusion(predicted: torch.Tensor, truth: torch.Tensor, n_classes: int) -> t
     """(C, C) int64 pixel counts, row = truth, column = prediction; pixels whose truth is IGNORE are left out.
 
     predicted, truth: integer class ids of one shape. Sum the matrices of many images; that is the whole data set's.
+    Counted as Pascal VOC does, over all images at once and without void.
     """
     valid = truth != IGNORE
     index = truth[valid].long() * n_classes + predicted[valid].long()
@@ -20,7 +21,10 @@ def confusion(predicted: torch.Tensor, truth: torch.Tensor, n_classes: int) -> t
 
 
 def class_iou(matrix: np.ndarray) -> np.ndarray:
-    """(C,) float64 TP / (TP + FP + FN) from a confusion matrix (C, C); NaN for a class in neither truth nor prediction."""
+    """(C,) float64 in [0, 1], TP / (TP + FP + FN) from a confusion matrix (C, C): intersection over union, Pascal VOC's measure.
+
+    NaN for a class in neither truth nor prediction.
+    """
     matrix = np.asarray(matrix, dtype=np.float64)
     hit = np.diag(matrix)
     union = matrix.sum(0) + matrix.sum(1) - hit
@@ -28,7 +32,7 @@ def class_iou(matrix: np.ndarray) -> np.ndarray:
 
 
 def miou(matrix: np.ndarray) -> float:
-    """Mean IoU in [0, 1] over the classes that occur in truth or prediction; NaN if none does."""
+    """Mean IoU in [0, 1] of a confusion matrix (C, C), over the classes in truth or prediction (OREAL Sec. 4.3); NaN if none is."""
     iou = class_iou(matrix)
     return float(np.mean(iou[~np.isnan(iou)])) if not np.isnan(iou).all() else float("nan")
 
@@ -36,6 +40,7 @@ def miou(matrix: np.ndarray) -> float:
 def class_border(truth: np.ndarray, width: int = 1, gap: int = 0) -> np.ndarray:
     """(H, W) bool: pixels at most `width` steps from a border between two classes. Void is no class and draws no border.
 
+    Our choice.  truth: (H, W) uint8, class id or IGNORE.
     gap: void at most about this many pixels wide between two classes hides no border: the pixels that face each other
     across it count as if they touched (Pascal VOC draws such a ring around every object). 0: void always hides it.
     """
@@ -71,7 +76,7 @@ def aualc(clicks: np.ndarray, score: np.ndarray, full: float, rule: str = "trape
 
     clicks: (T,) increasing cost.  score: (T,) mIoU.  full: mIoU with all dominant labels (model B).
     rule: "trapezoid" over clicks (our choice, the paper gives words only), or "mean" of the T ratios.
-    Can exceed 100 when a step beats `full`.
+    Can exceed 100 when a step beats `full`. ValueError for a full <= 0, another rule, or clicks that do not increase.
     """
     clicks, score = np.asarray(clicks, float), np.asarray(score, float)
     if full <= 0:
@@ -86,7 +91,10 @@ def aualc(clicks: np.ndarray, score: np.ndarray, full: float, rule: str = "trape
 
 
 def fraction_to_reach(fraction: np.ndarray, score: np.ndarray, target: float) -> float:
-    """Labeled fraction at which the curve first reaches `target`, linear between steps; NaN if it never does (OREAL Table 3)."""
+    """Labeled fraction at which the curve first reaches `target`, linear between steps; NaN if it never does (OREAL Table 3).
+
+    fraction: (T,) 0..1, increasing.  score: (T,) mIoU.
+    """
     fraction, score = np.asarray(fraction, float), np.asarray(score, float)
     reached = np.flatnonzero(score >= target)
     if not len(reached):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-NAMES = {
+STRATEGY_NAMES = {  # all there are, in the order of tables and figures; a config takes no other
     "random": "random",
     "bvsb": "BvSB",
     "revisiting_sp": "Revisiting SP",
@@ -11,6 +11,9 @@ NAMES = {
     "oreal": "OREAL",
     "stratified_random": "random by predicted class*",  # *: not in the paper
     "power_bvsb": "BvSB with noise*",
+}
+
+NAMES = STRATEGY_NAMES | {
     "full_masks": "full supervision A (true masks)",
     "full_dominant": "full supervision B (dominant labels)",
 }

@@ -1,4 +1,4 @@
-"""The simulated annotator: ground truth in, answers out. A person is the other oracle."""
+"""The simulated annotator (OREAL Sec. 3.1): ground truth in, answers out. A person is the other oracle."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def dominant_label(votes: np.ndarray, void: str = "vote") -> np.ndarray:
     votes: (n, C + 1) of `class_votes`.
     void "vote" (Cai et al.): void is a candidate like any class; if it has the most pixels, the answer is void.
     void "exclude": only pixels with a class vote; the answer is void where there are none.
+    ValueError for another rule.
     """
     if void not in VOID_RULES:
         raise ValueError(f"void rule is {void!r}; choose one of {', '.join(VOID_RULES)}")
@@ -62,12 +63,15 @@ class Oracle:
         return cls(answers, hidden)
 
     def answer(self, labels: Labels, ids: np.ndarray, step: int) -> Labels:
-        """The labels with what the annotator says about the superpixels `ids` in `step`, and with what it costs."""
+        """The labels with what the annotator says about the superpixels `ids` (k,) int64 in `step`, and with what it costs."""
         clicks = len(ids) if self.cost is None else int(self.cost[ids].sum())
         return labels.reveal(ids, self.answers[ids], step, clicks)
 
     def paint(self, labels: Labels, superpixels: Superpixels) -> Pictures:
-        """(n_images, H, W) uint8 training targets: each bought superpixel in its one class, IGNORE elsewhere."""
+        """(n_images, H, W) uint8 training targets: each bought superpixel in its one class, IGNORE elsewhere.
+
+        ValueError if a superpixel has several classes (weak labels).
+        """
         named = labels.present.sum(axis=1)
         if (named > 1).any():
             raise ValueError("a superpixel with several classes has no single color to paint; use the weak-label losses")

@@ -17,7 +17,10 @@ class ConfigError(ValueError):
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The mapping in a YAML file; a name without a folder or suffix is looked up in `params/`."""
+    """The mapping in a YAML file; a name without a folder or suffix is looked up in `params/`.
+
+    ConfigError if it is not there, is no YAML, or holds no mapping.
+    """
     path = Path(path)
     if path.suffix == "" and path.parent == Path():
         path = params_root() / f"{path}.yaml"

@@ -55,19 +55,23 @@ class Part:
 
 @dataclass(frozen=True)
 class Plan:
+    """What a grid needs, part by part; sums over the parts."""
+
     parts: tuple[Part, ...]
 
     @property
     def runs(self) -> int:
+        """How many runs there are, in whatever state."""
         return sum(getattr(part, state) for part in self.parts for state in STATES)
 
     @property
     def hours(self) -> float:
-        """One run at a time, of the parts that are measured."""
+        """Hours to go, one run at a time, of the parts that are measured."""
         return sum(part.hours or 0 for part in self.parts)
 
     @property
     def gib(self) -> float:
+        """GiB of disk that are still to be filled, of the parts that are measured."""
         return sum(part.gib or 0 for part in self.parts)
 
 

@@ -15,7 +15,10 @@ from .types import IGNORE, Pictures
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a config: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first GPU if there is one."""
+    """The device of a config: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first GPU if there is one.
+
+    ValueError for another name, or a device that torch cannot use here.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     count = {

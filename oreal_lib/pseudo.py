@@ -33,6 +33,7 @@ def pseudo_labels(
     ids: (H, W) integers 0..S-1.  present: (S, C') bool, the classes named.  asked: (S,) bool.
     covered: (height, width) of the picture that `features` cover, where the network padded the image at the bottom and
     right; the image itself if None.
+    ValueError if the shapes do not fit each other.
     """
     present, asked, ids = np.asarray(present, bool), np.asarray(asked, bool), np.asarray(ids)
     if logits.shape != (present.shape[1], *ids.shape) or asked.shape != present.shape[:1] or ids.max() >= len(asked):
@@ -100,7 +101,7 @@ def quality(pseudo: np.ndarray, truth: np.ndarray, ids: np.ndarray, named: np.nd
 
 
 def pooled(images: list[dict[str, float]]) -> dict[str, float]:
-    """The `quality` of several images as if they were one."""
+    """The `quality` of several images as if they were one: shares 0..1 and counts of pixels. ValueError without an image."""
     if not images:
         raise ValueError("there is no image to pool the quality of; give at least one result of quality()")
     return _with_rates(
@@ -188,7 +189,7 @@ def _pixels_of(ids: np.ndarray, n: int) -> Callable[[int], np.ndarray]:
 
 
 def neighbors_of(ids: np.ndarray, n: int) -> Callable[[int], np.ndarray]:
-    """A function from an id to the ids that touch it, at a corner too, ascending."""
+    """A function from an id to the ids (k,) int64 that touch it, at a corner too, ascending. ids: (H, W) integers 0..n-1."""
     pairs = []
     for a, b in [
         (np.s_[1:], np.s_[:-1]),

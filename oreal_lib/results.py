@@ -30,7 +30,7 @@ def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd
     """One row per finished run and step: the fields of StepResult, and run_id, column, labeling ("dominant" or "weak",
     and ", stage 2"), seed, device, imbalance, and classes and labels of done.json (see `label_cost`).
 
-    Runs that are not finished have no rows; compare with `configs` to see which.
+    Runs that are not finished have no rows; compare with `configs` to see which. FileNotFoundError if none is.
     """
     rows = []
     for config in configs:
@@ -102,6 +102,7 @@ def per_run(frame: pd.DataFrame) -> pd.DataFrame:
     over labeled pixels, on the range that all runs of the seed cover. miou, boundary_miou, inside_miou (NaN in old records),
     labeled_pixels: of the last step. to_95: labeled fraction that reaches 95 % of B, NaN if none does. border_share: of the
     superpixels asked after the random step 1, those on a true class border. imbalance (0..1) and epochs (number) of the whole run.
+    ValueError if only full supervision is finished, or two runs would pass for one.
     """
     runs = pd.DataFrame(
         [row for network in networks(frame).values() for mine in of_one_data(network) for row in _rows_of_one(mine)]

@@ -38,7 +38,7 @@ class RunFolder:
     path: Path
 
     def steps(self) -> list[StepResult]:
-        """The finished steps, in order."""
+        """The finished steps, in order; ValueError if the file is damaged."""
         file = self.path / "steps.jsonl"
         if not file.exists():
             return []
@@ -51,11 +51,12 @@ class RunFolder:
         return steps
 
     def save_steps(self, steps: list[StepResult]) -> None:
+        """Write steps.jsonl anew, in one piece."""
         lines = [json.dumps(step_to_json(s), allow_nan=False) + "\n" for s in steps]
         atomic.write_bytes(self.path / "steps.jsonl", "".join(lines).encode())
 
     def queries(self, finished: int = 0) -> dict[int, Query]:
-        """Step -> what it asked, with acquisition scores; an error if a step up to `finished` is not among them."""
+        """Step -> what it asked, with acquisition scores; ValueError if a step up to `finished` is not among them."""
         file = self.path / "queries.npz"
         if not file.exists() and not finished:
             return {}
@@ -71,13 +72,15 @@ class RunFolder:
             raise self._damaged(file, error) from error
 
     def save_queries(self, queries: dict[int, Query]) -> None:
+        """Write queries.npz anew, step -> what it asked."""
         arrays = {f"{name}_{t}": v for t, q in queries.items() for name, v in q._asdict().items() if v is not None}
         buffer = BytesIO()
         np.savez_compressed(buffer, **arrays)
         atomic.write_bytes(self.path / "queries.npz", buffer.getvalue())
 
     def weights(self, step: int) -> dict[str, torch.Tensor]:
-        """The model's state after `step`; an error if it was not kept (see keep_weights)."""
+        """The model's state after `step`, on the CPU; FileNotFoundError if it was not kept (see keep_weights), ValueError if the
+        file is damaged."""
         file = self.path / f"weights_step{step}.safetensors"
         if not file.exists():
             raise FileNotFoundError(
@@ -90,11 +93,15 @@ class RunFolder:
             raise self._damaged(file, error) from error
 
     def save_weights(self, step: int, state: dict[str, torch.Tensor]) -> None:
+        """Keep the model's state (name -> tensor) after `step`."""
         data = save_tensors({k: v.detach().cpu().contiguous() for k, v in state.items()})
         atomic.write_bytes(self.path / f"weights_step{step}.safetensors", data)
 
     def pseudo(self, step: int) -> Pictures | None:
-        """The pseudo labels (n_images, H, W) uint8 of `step` for the images of the pool, or None where there are none yet."""
+        """The pseudo labels (n_images, H, W) uint8 of `step` for the images of the pool, or None where there are none yet.
+
+        ValueError if the file is damaged.
+        """
         file = self.path / f"pseudo_step{step}.npz"
         if not file.exists():
             return None
@@ -105,6 +112,7 @@ class RunFolder:
             raise ValueError(f"{file} is damaged ({error!r}); delete it and start the run again: it is made anew") from error
 
     def save_pseudo(self, step: int, maps: Pictures) -> None:
+        """Keep the pseudo labels (n_images, H, W) uint8 of `step`."""
         buffer = BytesIO()
         np.savez_compressed(buffer, **{str(i): labels for i, labels in enumerate(maps)})
         atomic.write_bytes(self.path / f"pseudo_step{step}.npz", buffer.getvalue())

@@ -10,12 +10,12 @@ import torch
 
 
 def entropy(p: torch.Tensor) -> torch.Tensor:
-    """Shannon entropy of the class distribution, (B, 1, H, W) in [0, ln C]."""
+    """Shannon entropy of the class distribution, (B, 1, H, W) in [0, ln C] (CBAL's uncertainty, Bengar et al. 2021)."""
     return -torch.xlogy(p, p).sum(dim=1, keepdim=True)
 
 
 def bvsb(p: torch.Tensor) -> torch.Tensor:
-    """Best versus second best as a ratio, p2 / p1, (B, 1, H, W) in (0, 1]. The form in the code of Cai et al. and Hwang et al."""
+    """Best versus second best as a ratio, p2 / p1, (B, 1, H, W) in (0, 1]; as coded by Cai et al. 2021 and Hwang et al. 2023."""
     best = p.topk(2, dim=1).values
     return best[:, 1:2] / best[:, :1]
 
@@ -32,15 +32,15 @@ def ovr_entropy(p: torch.Tensor) -> torch.Tensor:
 
 
 def probability(p: torch.Tensor) -> torch.Tensor:
-    """The softmax itself, (B, C, H, W). Averaged over superpixels it is the class prior of PixelBal and CBAL's p(K)."""
+    """The softmax itself, (B, C, H, W) in [0, 1]. Averaged over superpixels it is the class prior of PixelBal and CBAL's p(K)."""
     return p
 
 
 def predicted_class(p: torch.Tensor) -> torch.Tensor:
-    """The arg-max class, (B, 1, H, W) int64, lowest id on a tie. To be aggregated by "vote"."""
+    """The arg-max class, (B, 1, H, W) int64, lowest id on a tie. By "vote" it is the class of a superpixel in Cai et al. 2021."""
     return p.argmax(dim=1, keepdim=True)
 
 
 def weighted_bvsb(p: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """BvSB ratio times the weight (C,) of the pixel's predicted class, (B, 1, H, W): PixelBal, Hwang et al. 2023."""
+    """BvSB ratio times the weight (C,) of the pixel's predicted class, (B, 1, H, W) float32: PixelBal, Hwang et al. 2023."""
     return bvsb(p) * weight.to(p)[p.argmax(dim=1, keepdim=True)]

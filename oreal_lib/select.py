@@ -8,14 +8,14 @@ from .types import Query
 
 
 def check_budget(k: int, among: np.ndarray) -> None:
-    """Raise if the mask `among` (N,) holds fewer than k superpixels, or k < 1."""
+    """ValueError if the mask `among` (N,) bool holds fewer than k superpixels, or k < 1 (our choice)."""
     left = int(np.count_nonzero(among))
     if not 1 <= k <= left:
         raise ValueError(f"asked for {k} superpixels, but only {left} are unlabeled; lower query_size or steps")
 
 
 def top(score: np.ndarray, k: int, among: np.ndarray, rng: np.random.Generator) -> Query:
-    """The k highest of score (N,) inside the mask among (N,) bool, best first; ties in random order."""
+    """The k highest of score (N,) inside the mask among (N,) bool, best first (OREAL Sec. 3.2); ties at random (our choice)."""
     check_budget(k, among)
     ids = rng.permutation(np.flatnonzero(among))
     best = ids[np.argsort(-score[ids], kind="stable")[:k]]

@@ -152,6 +152,7 @@ def question(
     and roundings the run's own.
     Costs 4 bytes of memory x superpixels x aggregations x (classes + 3), half of it kept, and 1.1 s per aggregation for 80 images
     of 96 x 128 and 8 classes on one CPU core: for a large pool give fewer aggregations. Pixels are kept of no image.
+    ValueError for a step that cannot be shown.
     """
     networks = run.networks()
     if step not in networks:
@@ -199,7 +200,7 @@ class Remembering(Regions):
     known: dict = field(default_factory=dict)
 
     def together(self, *questions: tuple[PixelScore, str]) -> list[np.ndarray]:
-        """As of `Regions`; only what was never asked costs a pass."""
+        """As of `Regions`, one (N, K) array each, float32, int64 for "vote"; only what was never asked costs a pass."""
         wanted = {}
         for score, how in questions:
             if (_key(score), how) not in self.known:

@@ -29,7 +29,7 @@ class Setting:
 
     dataset: Dataset
     pool: np.ndarray  # (n_pool,) positions in dataset.images, ascending
-    val: np.ndarray
+    val: np.ndarray  # (n_val,) positions in dataset.images, ascending
     superpixels: Superpixels  # of the pool, in its order
     oracle: Oracle
     query_size: int  # superpixels per step; with weak labels clicks
@@ -45,7 +45,7 @@ class Setting:
         return Labels.none(len(self.superpixels), len(self.dataset.classes), undefined == 1)
 
     def pairs(self, which: np.ndarray) -> Pairs:
-        """Images with their true masks, at the size that counts: for validation and test."""
+        """Images at the positions `which` (k,) with their true masks, at the size that counts: for validation and test."""
         masks = self.dataset.native_truth if self.evaluate_at == "native" else self.dataset.truth
         return Pairs(some(self.dataset.images, which), some(masks, which))
 
@@ -66,7 +66,7 @@ def network(config: RunConfig, n_classes: int, weights: str = "none") -> nn.Modu
 
 
 def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Report = print) -> Setting:
-    """Load and split the data of a config; a budget or an option that cannot work is refused before any long work."""
+    """Load and split the data of a config; a budget or an option that cannot work is refused by ValueError before any long work."""
     check(config.strategy, config.aggregate, config.strategy_options)
     if dataset is None:
         dataset = load_dataset(
@@ -137,7 +137,7 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
 
 
 def border_share(setting: Setting, ids: np.ndarray, gap: int = 0) -> float:
-    """Share of the superpixels `ids` that touch a true class border: what OREAL says max does (Sec. 3.2).
+    """Share, 0..1, of the superpixels `ids` (k,) that touch a true class border: what OREAL says max does (Sec. 3.2).
 
     gap: of void between two classes that hides no border, in pixels of the working size.
     """

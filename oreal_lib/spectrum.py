@@ -34,6 +34,7 @@ def points(runs: pd.DataFrame) -> pd.DataFrame:
 
     runs: of `results.per_run`.  Columns: n; <value>_mean and <value>_sd of the values SHOWN over the seeds; and the gain of AuALC
     over mean, paired by seed: gain_n, gain_mean, gain_sd, gain_low, gain_high (95 % t-interval), gain_favor (mean itself: 0).
+    ValueError if no strategy was run by mean and by something else.
     """
     parts = runs["column"].str.partition(" ")
     runs = runs.assign(strategy=parts[0], how=parts[2])

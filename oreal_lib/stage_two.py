@@ -45,6 +45,7 @@ def query_of_stage_one(first: RunFolder, step: int, saved: Query | None) -> Quer
 def look(model: nn.Module, image: np.ndarray, config: RunConfig) -> tuple[torch.Tensor, torch.Tensor, tuple[int, int]]:
     """Features, logits and the size that the features cover, as `pseudo.pseudo_labels` wants them, of one image (H, W, 3).
 
+    The features are (D, h, w), the logits (C', H, W), both float32.
     Averages over `pseudo_scales` and mirror images where the config has several (MulActSeg on VOC); the features then cover
     the image at its own size. Cosine logits lose their temperature (as there: prototypes are chosen at temperature 1).
     """
@@ -89,7 +90,7 @@ def pseudo_labeled(
     step: int,
 ) -> tuple[Pairs, dict[str, float | None]]:
     """The images of the pool with the pseudo labels that the network of stage one makes of what was bought, and how right
-    they are. `model` is left with the weights it came with."""
+    they are (shares 0..1 of `quality_of`). `model` is left with the weights it came with; those given are stage one's."""
     maps = folder.pseudo(step)
     if maps is None:
         initial = {k: v.clone() for k, v in model.state_dict().items()}
@@ -102,7 +103,10 @@ def pseudo_labeled(
 
 
 def quality_of(pseudo: Pictures, setting: Setting, labels: Labels) -> dict[str, float | None]:
-    """`pseudo.quality` of the pool's pseudo labels (n_images, H, W) as a whole, at working size; None where it is undefined."""
+    """`pseudo.quality` of the pool's pseudo labels (n_images, H, W) as a whole, at working size: shares 0..1 and counts of pixels.
+
+    None where it is undefined.
+    """
     images = []
     for i, ids in enumerate(setting.superpixels.maps):
         named = _of_image(setting, labels.present, i).sum(axis=1)

@@ -24,14 +24,14 @@ Strategy = Callable[..., Query]
 
 
 def choice(option: str, name: str, known: dict[str, Any]) -> Any:
-    """The value of that name; ValueError with the names there are."""
+    """The value of that name; ValueError with the names there are (our choice)."""
     if name not in known:
         raise ValueError(f"{option} is {name!r}; choose one of {', '.join(known)}")
     return known[name]
 
 
 def random(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
-    """Uniformly, without replacement, from what is unlabeled; the score is the lot drawn."""
+    """Uniformly, without replacement, from what is unlabeled; the score is the lot drawn (OREAL Table 1, "random")."""
     return top(rng.random(len(labels.asked_in)), budget, labels.unlabeled, rng)
 
 
@@ -139,7 +139,7 @@ STRATEGIES: dict[str, Strategy] = {
 def check(name: str, how: str, options: dict, n_classes: int = 256) -> None:
     """Ask the strategy one question about a pool of two superpixels; ValueError now for options it would refuse later.
 
-    n_classes: C, or more than there can be while the data set is not known yet.
+    n_classes: C, or more than there can be while the data set is not known yet. The check is our choice.
     """
     known = list(inspect.signature(STRATEGIES[name]).parameters)[5:]
     for option in options:

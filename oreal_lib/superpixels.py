@@ -39,6 +39,7 @@ class SuperpixelRecipe:
     compactness: of SLIC.
     at: the size at which `data.prepare` cuts: "native", then brought to the working size by the nearest pixel
         (official), or "working".
+    ValueError for a value out of range.
     """
 
     method: str = "seeds"
@@ -74,6 +75,7 @@ def superpixels(image: np.ndarray, recipe: SuperpixelRecipe | np.ndarray) -> np.
     """Superpixel ids (H, W) uint16, dense 0..k-1, of an image (H, W, 3) uint8 RGB. Same input, same output.
 
     recipe: how to cut the picture, or a partition of it made elsewhere: (H, W) integers >= 0.
+    ValueError for another image, a partition of another size, or more superpixels than pixels.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(f"the image is {image.dtype} {image.shape}, but superpixels need (H, W, 3) uint8 RGB")
@@ -106,6 +108,7 @@ def dense(ids: np.ndarray) -> np.ndarray:
     """The same partition with ids 0..k-1 and no gaps, (H, W) uint16, in the order of the given ids.
 
     ids: (H, W) integers >= 0, any label map: this is the door for superpixels made elsewhere.
+    ValueError for another shape or dtype, a negative id, or more superpixels than uint16 can count.
     """
     ids = np.asarray(ids)
     if ids.ndim != 2 or ids.size == 0:
@@ -218,7 +221,7 @@ def _grid(height: int, width: int, count: int) -> np.ndarray:
 
 
 def keep_largest_pieces(ids: np.ndarray) -> np.ndarray:
-    """The map (H, W) with 4-connected superpixels: of each the largest piece stays (the first, if equal).
+    """The map (H, W) uint16 with 4-connected superpixels: of each the largest piece stays (the first, if equal).
 
     Smaller pieces go, smallest first, to the neighbor they share the longest border with.
     """

@@ -186,7 +186,10 @@ def learning_rate(initial: float, progress: float, schedule: str) -> float:
 
 
 def loss_of(logits: torch.Tensor, batch: Batch, config: RunConfig) -> torch.Tensor:
-    """A scalar: of the answers for superpixels where the batch has them, else of the pixels' targets."""
+    """A scalar, float32: of the answers for superpixels where the batch has them, else of the pixels' targets.
+
+    logits: (B, C', H, W).
+    """
     if batch.answers is None:
         return cross_entropy(logits, batch.y)
     weights = (config.loss_single, config.loss_merged, config.loss_prototypical)

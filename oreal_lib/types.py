@@ -19,7 +19,7 @@ IGNORE = 255  # void: a pixel without a class, in every mask and every training 
 @dataclass(frozen=True, eq=False)
 class Ragged:
     """Pictures each in its own place, maybe of different sizes, used like an array (n, h, w, ...): a number gives one, an
-    index array gives a Ragged. Those of one size become a real array with np.asarray."""
+    index array gives a Ragged. Those of one size become a real array with np.asarray. parts: n arrays (h, w, ...)."""
 
     parts: tuple[np.ndarray, ...]
 
@@ -42,14 +42,14 @@ Pictures = np.ndarray | Ragged  # (n, h, w, ...): of one size or of several
 
 
 def some(pictures: Pictures, index: np.ndarray) -> Pictures:
-    """The pictures at the positions `index` (k,), without reading them: of a memory map, views in a Ragged."""
+    """The pictures (k, h, w, ...) at the positions `index` (k,), in their dtype, unread: of a memory map, views in a Ragged."""
     if isinstance(pictures, np.memmap):
         return Ragged(tuple(pictures[i] for i in index))
     return pictures[index]
 
 
 def blank(like: Pictures, dtype: type) -> Pictures:
-    """Pictures (n, h, w) of the sizes of `like` (n, h, w), to be filled."""
+    """Pictures (n, h, w) of that dtype and of the sizes of `like` (n, h, w), to be filled."""
     if isinstance(like, Ragged):
         return Ragged(tuple(np.empty(part.shape, dtype) for part in like))
     return np.empty(like.shape, dtype)
@@ -70,7 +70,10 @@ class Superpixels:
 
     @classmethod
     def from_maps(cls, maps: Pictures) -> Superpixels:
-        """Count sizes and offsets of (n_images, H, W) dense local id maps (0..k-1, none empty)."""
+        """Count sizes and offsets of (n_images, H, W) dense local id maps (0..k-1, none empty).
+
+        ValueError if an id is empty.
+        """
         sizes = [np.bincount(np.asarray(m).ravel()) for m in maps]
         for i, size in enumerate(sizes):
             if not size.all():
@@ -87,12 +90,12 @@ class Superpixels:
         return np.repeat(np.arange(len(self.offset) - 1), np.diff(self.offset))
 
     def subset(self, images: np.ndarray) -> Superpixels:
-        """The superpixels of some images, renumbered in the order given."""
+        """The superpixels of the images at the positions `images` (k,), renumbered in the order given."""
         offset = np.concatenate([[0], np.cumsum(np.diff(self.offset)[images])]).astype(np.int64)
         return Superpixels(some(self.maps, images), offset, self.size[self.ids(images)])
 
     def ids(self, images: np.ndarray) -> np.ndarray:
-        """(k,) int64: the global ids of all superpixels of some images, image by image in the order given."""
+        """(k,) int64: the global ids of all superpixels of the images at positions `images` (m,), in the order given."""
         return np.concatenate([[], *(np.arange(self.offset[i], self.offset[i + 1]) for i in images)]).astype(np.int64)
 
 
@@ -168,7 +171,10 @@ class Labels:
         return count[:-1] if self.undefined else count
 
     def reveal(self, ids: np.ndarray, answers: np.ndarray, step: int, clicks: int | None = None) -> Labels:
-        """A new value with the answers, rows of `present`, for `ids` bought in `step`; one click each unless `clicks` says otherwise."""
+        """A new value with the answers (k, C), rows of `present`, to `ids` (k,) bought in `step`: a click each, or `clicks`.
+
+        ValueError if an id is there twice or was asked before, or if step < 1.
+        """
         ids = np.asarray(ids, dtype=np.int64)
         if len(np.unique(ids)) != len(ids) or not self.unlabeled[ids].all():
             raise ValueError("a query names a superpixel twice or asks one that was asked before; ask distinct unlabeled ids")

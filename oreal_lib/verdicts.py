@@ -36,7 +36,10 @@ def t_p(d: pd.Series) -> float:
 
 
 def holm(p: Sequence[float]) -> np.ndarray:
-    """p-values adjusted by Holm so that all together err with at most 5 % where each is below 0.05; NaN stays and is not counted."""
+    """(n,) float64 p-values adjusted by Holm, so that all together err with at most 5 % where each is below 0.05.
+
+    NaN stays and is not counted.
+    """
     p = np.asarray(p, float)
     order = np.argsort(p)[: np.isfinite(p).sum()]  # NaN is sorted last
     adjusted = np.full(len(p), np.nan)

@@ -26,7 +26,10 @@ MARGIN = 2  # pixels of a cutout beyond what it is about
 
 
 def mean_and_max(configs: Sequence[RunConfig], strategy: str | None = None) -> tuple[RunConfig, RunConfig]:
-    """The first two active runs that differ only in asking with mean and with max; of one strategy, if it is named."""
+    """The first two active runs that differ only in asking with mean and with max; of one strategy, if it is named.
+
+    ValueError if there are none.
+    """
     active = [c for c in configs if c.supervision == "active" and strategy in (None, c.strategy)]
     for a in active:
         for b in active:
@@ -173,6 +176,7 @@ def pseudo_labeled(config: RunConfig, step: int, n: int = 3, runs_dir: Path | st
     (k, 2) int, row and column of each class's prototype, recomputed from the network of stage one; pseudo (h, w) uint8, the
     run's pseudo labels in the superpixel and where its answer spread to, elsewhere IGNORE (also where another answer
     prevailed); classes, name (of the image).
+    ValueError for a run of another stage, FileNotFoundError if it has no pseudo labels of that step.
     """
     if config.stage != 2:
         raise ValueError(f"stage is {config.stage}, but only a run of stage two has pseudo labels; write stage: 2")

@@ -1,4 +1,7 @@
-"""Weak labels: the annotator names every class in a superpixel, at a click each, and overlooks slivers along its border."""
+"""Weak labels: the annotator names every class in a superpixel, at a click each, and overlooks slivers along its border.
+
+After MulActSeg (Hwang et al. 2023), as OREAL Sec. 5 uses it.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +49,7 @@ def click_cost(present: np.ndarray, undefined: str = "drop") -> np.ndarray:
 
     present: (n, C + 1) bool of `classes_present`.
     undefined "drop" (as for VOC): it is no answer and costs nothing; a superpixel that is void all over is free.
-    undefined "keep" (as for Cityscapes): it is an answer like a class, and a click.
+    undefined "keep" (as for Cityscapes): it is an answer like a class, and a click. ValueError for another.
     """
     if undefined not in UNDEFINED_RULES:
         raise ValueError(f"undefined is {undefined!r}; choose one of {', '.join(UNDEFINED_RULES)}")
@@ -68,7 +71,7 @@ def affordable(query: Query, cost: np.ndarray, budget: int, cut: str = "class") 
     one class overdraws is taken from the next. (Cut in order, OREAL's last classes would get nothing.) The same as "order"
     where a query is not made class by class.
     Either way the last answer may overdraw the budget by less than its cost (MulActSeg); less is spent only where answers
-    are free.
+    are free. ValueError for another cut.
     """
     if cut not in CUTS:
         raise ValueError(f"click_cut is {cut!r}; choose one of {', '.join(CUTS)}")
@@ -85,7 +88,10 @@ def affordable(query: Query, cost: np.ndarray, budget: int, cut: str = "class") 
 
 def buy(ask: Callable[[Labels, int], Query], oracle: Oracle, labels: Labels, budget: int, step: int, cut: str = "class") -> Query:
     """What is asked in `step` until `budget` clicks are spent or nothing is left: `ask(labels, k)` chooses k superpixels, of
-    which the `affordable` ones are asked; while free answers leave clicks over, it chooses again, knowing the answers."""
+    which the `affordable` ones are asked; while free answers leave clicks over, it chooses again, knowing the answers.
+
+    ValueError if nothing is left to ask.
+    """
     parts = []
     while (left := budget - int(sum(oracle.cost[part.ids].sum() for part in parts))) > 0 and labels.unlabeled.any():
         query = ask(labels, min(left, int(labels.unlabeled.sum())))

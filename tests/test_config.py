@@ -2,10 +2,11 @@ import pytest
 import yaml
 
 from oreal_lib.config import RunConfig
+from oreal_lib.data import READERS
 from oreal_lib.parameter_file import ConfigError, parse_yaml, read_yaml
 from oreal_lib.paths import params_root
 
-DATA_SETS = ("toy", "camvid", "voc", "cityscapes", "endovis", "monarch", "folder")
+DATA_SETS = tuple(READERS)
 
 
 @pytest.mark.parametrize("name", DATA_SETS)

@@ -44,16 +44,3 @@ def test_every_data_set_has_its_card_and_its_parameters(name):
     cards = (home() / "docs" / "data_cards.md").read_text(encoding="utf-8")
     assert f"[`{name}`](#" in cards and f"oreal_lib.data check {name}" in cards and f"-f params/{name}.yaml" in cards
     assert RunConfig.from_yaml(name).dataset == name and f"`{name}`" in README
-
-
-def test_the_table_in_the_readme_is_the_measured_one():
-    """The README repeats a file that code wrote, but for its first line and its notes: copy it when it changes."""
-    table = (home() / "figures" / "table1_toy_table1.md").read_text(encoding="utf-8")
-    rows = [line for line in table.splitlines() if line.startswith("|")]
-    assert len(rows) == 2 + 9 and "\n".join(rows) in README
-
-
-def test_every_notebook_has_its_line_in_the_first_one():
-    start = (home() / "notebooks" / "00_start_here.ipynb").read_text(encoding="utf-8")
-    for path in (home() / "notebooks").glob("[12]*.ipynb"):
-        assert f"`{path.stem}`" in start, f"{path.stem} is not in the map of 00_start_here"

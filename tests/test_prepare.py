@@ -1,6 +1,9 @@
 import json
 import multiprocessing
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +13,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
+from tiny import TINY
 
 from oreal_lib.data import store as store_module
 from oreal_lib.data.prepare import StoreError, open_store, prepare
 from oreal_lib.data.source import Item, Source
 from oreal_lib.data.store import ARRAYS
 from oreal_lib.oracle import class_votes
+from oreal_lib.parameter_file import read_yaml
 from oreal_lib.superpixels import SuperpixelRecipe, superpixels
 from oreal_lib.types import Ragged
 from oreal_lib.weak_labels import classes_present
@@ -306,3 +312,14 @@ def test_wrong_arguments_are_refused(tmp_path):
     untrained = Source("tiny", ("a",), (Item("0", "0", "test"),), broken, {})
     with pytest.raises(ValueError, match="no training images"):
         make(tmp_path, untrained)
+
+
+def test_a_script_that_its_own_workers_would_run_again_stops_with_the_remedy(tmp_path):
+    """Without `if __name__ == "__main__":` each worker reads the script, and would wait for what its parent holds."""
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(read_yaml("toy") | TINY | {"workers": 2}))
+    run = f"loop.run(RunConfig.from_yaml({str(tmp_path / 'tiny.yaml')!r}))"
+    (tmp_path / "script.py").write_text(f"from oreal_lib import loop\nfrom oreal_lib.config import RunConfig\nlist({run})\n")
+    environment = os.environ | {"OREAL_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode != 0 and "put its code below `if __name__ == '__main__':`" in done.stderr

@@ -1,38 +1,19 @@
 """Every strategy against a slow, obvious numpy version written only here, and one contract for all of them."""
 
+from functools import partial
+
 import numpy as np
 import pytest
-import torch
 
-from oreal_lib.aggregate import Regions
 from oreal_lib.config import RunConfig
+from oreal_lib.contract import CLAUSES, IMAGES, C, K, bought, judge, pool
+from oreal_lib.scores import bvsb, probability
+from oreal_lib.select import top
 from oreal_lib.strategies import STRATEGIES, check
-from oreal_lib.types import Labels, Superpixels
+from oreal_lib.types import Labels
 
-C, IMAGES, H, W, K = 4, 5, 12, 10, 11
 DRAWN_BY_LOT = ("random", "stratified_random", "power_bvsb")
-
-
-def pool(seed, classes=None, images=None):
-    """Random smooth-ish predictions over random partitions; optionally with classes or images in another order."""
-    rng = np.random.default_rng(seed)
-    maps = np.stack([rng.permutation(np.arange(H * W) % K).reshape(H, W) for _ in range(IMAGES)]).astype(np.uint16)
-    logits = rng.normal(size=(IMAGES, C, H, W)) + np.arange(C)[:, None, None] * 0.3
-    for image, ids in zip(logits, maps, strict=True):  # each superpixel leans to a class, so that votes have no ties
-        image += 3 * rng.permutation(np.eye(C)[np.arange(K) % C])[ids].transpose(2, 0, 1)
-    p = torch.from_numpy(logits).softmax(dim=1).float()
-    classes, images = np.arange(C) if classes is None else classes, np.arange(IMAGES) if images is None else images
-    p, maps = p[images][:, classes], maps[images]
-    return p, maps, Regions(lambda: iter(p), Superpixels.from_maps(maps), C)
-
-
-def bought(n, seed, classes=None):
-    """Some labels, unevenly spread over the classes; one answer is void. Indexed by superpixel in the unshuffled order."""
-    rng = np.random.default_rng(seed)
-    ids = rng.permutation(n)[:15]
-    answers = np.eye(C, dtype=bool)[rng.choice(C, 15, p=[0.7, 0.15, 0.1, 0.05])]
-    answers[0] = False
-    return Labels.none(n, C).reveal(ids, answers[:, np.arange(C) if classes is None else classes], step=1)
+BY_IMAGE, BY_CLASS = "the order of the images changes nothing", "the numbering of the classes changes nothing"
 
 
 # --- the slow, obvious versions: (N,) or (N, C) scores from plain loops -------------------------------------------------
@@ -77,7 +58,7 @@ def slow_scores(name, p, maps, labels, budget, how):
 @pytest.mark.parametrize("name", ["bvsb", "revisiting_sp", "pixelbal", "cbal"])
 def test_strategy_takes_the_top_of_the_obvious_score(name, how, seed):
     p, maps, regions = pool(seed)
-    labels = bought(IMAGES * K, seed)
+    labels = bought(seed)
     slow = slow_scores(name, p, maps, labels, 9, how)
     ids = STRATEGIES[name](regions, labels, 9, how, np.random.default_rng(0)).ids
     candidates = [i for i in range(IMAGES * K) if labels.asked_in[i] == 0]
@@ -89,7 +70,7 @@ def test_strategy_takes_the_top_of_the_obvious_score(name, how, seed):
 @pytest.mark.parametrize("seed", range(4))
 def test_oreal_is_algorithm_1_step_by_step(how, seed):
     p, maps, regions = pool(seed)
-    labels = bought(IMAGES * K, seed)
+    labels = bought(seed)
     slow = slow_scores("oreal", p, maps, labels, 9, how)
     counts, debt = labels.class_counts().copy(), np.zeros(C, int)
     for _ in range(9):  # Eq. 3, one click at a time to the poorest
@@ -109,70 +90,66 @@ def test_oreal_is_algorithm_1_step_by_step(how, seed):
 # --- the contract --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=[(n, h) for n in STRATEGIES for h in ("mean", "max", "top_0.3", "quantile_0.9", "power_4")], ids="-".join)
-def ask(request):
-    name, how = request.param
-    options = {"class_order": "rarest_first"} if name == "oreal" else {}
-
-    def call(regions, labels, budget=9, seed=0):
-        return STRATEGIES[name](regions, labels, budget, how, np.random.default_rng(seed), **options)
-
-    call.name = name
-    return call
+def meant_for(name, clause):
+    """What is drawn by lot may depend on the order, as ties do."""
+    return not (clause == BY_IMAGE and name in DRAWN_BY_LOT) and not (clause == BY_CLASS and name == "stratified_random")
 
 
-def test_exactly_q_distinct_unlabeled_ids(ask):
-    _, _, regions = pool(0)
-    labels = bought(IMAGES * K, 0)
-    for budget in (1, 9, 40):  # 40 is everything that is left
-        query = ask(regions, labels, budget)
-        assert query.ids.dtype == np.int64 and len(set(query.ids.tolist())) == budget
-        assert labels.unlabeled[query.ids].all() and query.score.shape == (budget,) and np.isfinite(query.score).all()
+@pytest.mark.parametrize("how", ["mean", "max", "top_0.3", "quantile_0.9", "power_4"])
+@pytest.mark.parametrize("name, clause", [(n, c) for n in STRATEGIES for c in CLAUSES if meant_for(n, c)])
+def test_every_strategy_keeps_the_contract(name, clause, how):
+    """OREAL by rarest_first: by number it depends on the numbering, as the paper says it."""
+    strategy = partial(STRATEGIES[name], class_order="rarest_first") if name == "oreal" else STRATEGIES[name]
+    assert judge(strategy, how, [clause]) == []
 
 
-def test_more_than_is_left_is_refused(ask):
-    _, _, regions = pool(0)
-    with pytest.raises(ValueError, match="asked for 41 superpixels, but only 40 are unlabeled"):
-        ask(regions, bought(IMAGES * K, 0), 41)
+def broken(regions, labels, budget, how, rng, fault):
+    """BvSB with one fault."""
+    score = regions(bvsb, how)[:, 0].copy()
+    if fault == "labeled":
+        return top(score, budget, np.ones(len(score), bool), rng)
+    if fault == "short":
+        return top(score, min(budget, 5), labels.unlabeled, rng)
+    if fault == "silent":
+        return top(score, min(budget, labels.unlabeled.sum()), labels.unlabeled, rng)
+    if fault == "own chance":
+        return top(np.random.default_rng().random(len(score)), budget, labels.unlabeled, rng)
+    if fault == "global chance":
+        np.random.seed(0)  # noqa: NPY002
+        return top(np.random.random(len(score)), budget, labels.unlabeled, rng)  # noqa: NPY002
+    if fault == "writes":
+        labels.asked_in[0] += 1
+    if fault == "by file":
+        score += np.arange(len(score))
+    if fault == "by class":
+        score = regions(probability, how)[:, 0]
+    if fault == "ids":
+        return top(score, budget, labels.unlabeled, rng).ids
+    return top(score, budget, labels.unlabeled, rng)
 
 
-def test_same_seed_same_ids_and_inputs_unchanged(ask):
-    p, maps, regions = pool(1)
-    labels = bought(IMAGES * K, 1)
-    before = (p.clone(), maps.copy(), labels.present.copy(), labels.asked_in.copy())
-    first, second = ask(regions, labels, seed=3), ask(regions, labels, seed=3)
-    assert (first.ids == second.ids).all() and (first.score == second.score).all()
-    after = (p, maps, labels.present, labels.asked_in)
-    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
-
-
-def test_shuffled_images_change_nothing_but_ties(ask):
-    if ask.name in DRAWN_BY_LOT:
-        return  # nothing but ties, or noise
-    order = np.array([3, 0, 4, 1, 2])
-    moved = (order[:, None] * K + np.arange(K)).ravel()  # new position -> old global id
-    labels = bought(IMAGES * K, 2)
-    shuffled = Labels(labels.present[moved], labels.asked_in[moved], labels.clicks)
-    plain = ask(pool(2)[2], labels)
-    again = ask(pool(2, images=order)[2], shuffled)
-    assert sorted(moved[again.ids]) == sorted(plain.ids)
-
-
-def test_permuted_class_numbers_change_nothing(ask):
-    """OREAL by rarest_first; the counts differ, so that even its order of classes has no ties."""
-    if ask.name == "stratified_random":
-        return  # the lots are the same, but its last places go to one class or another
-    order = np.array([2, 0, 3, 1])
-    labels = bought(IMAGES * K, 3)
-    assert len(set(labels.class_counts())) == C
-    plain = ask(pool(3)[2], labels)
-    again = ask(pool(3, classes=order)[2], bought(IMAGES * K, 3, classes=order))
-    assert sorted(again.ids) == sorted(plain.ids)
+@pytest.mark.parametrize(
+    "fault, sentence",
+    [
+        ("labeled", "it names superpixels that are labeled already"),
+        ("short", "asked for 9 superpixels, it names 5"),
+        ("silent", "41 superpixels were wanted where 40 are unlabeled, and it says nothing"),
+        ("own chance", "it names other superpixels; take all chance from rng"),
+        ("global chance", "it draws from a global generator"),
+        ("writes", "it changes what it was given"),
+        ("by file", f"{BY_IMAGE}: with the images in another order it asks others"),
+        ("by class", f"{BY_CLASS}: with the classes numbered in another way it asks others"),
+        ("ids", "TypeError: it returns ndarray, but a strategy returns a Query"),
+    ],
+)
+def test_the_judge_says_what_a_strategy_breaks(fault, sentence):
+    assert any(sentence in said for said in judge(partial(broken, fault=fault)))
+    assert judge(partial(broken, fault="none")) == []
 
 
 def test_stratified_random_asks_as_many_of_each_predicted_class_as_there_are():
     p, maps, regions = pool(4)
-    labels = bought(IMAGES * K, 4)
+    labels = bought(4)
     voted = np.array([np.bincount(q.argmax(axis=0), minlength=C).argmax() for q in each_superpixel(p, maps)])
     left = np.bincount(voted[labels.unlabeled], minlength=C)
     drawn = [STRATEGIES["stratified_random"](regions, labels, 34, "mean", np.random.default_rng(s)).ids for s in range(30)]

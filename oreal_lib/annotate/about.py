@@ -22,7 +22,10 @@ UNSEEN = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"  # line ends, control c
 
 
 def work_folder(folder: Path | str, work: Path | str | None = None) -> Path:
-    """Where a session's files lie: beside the pictures, in `<folder>-labels`, unless `work` says where."""
+    """Where a session's files lie: beside the pictures, in `<folder>-labels`, unless `work` says where.
+
+    ValueError if the folder has no place beside it.
+    """
     folder = Path(folder).expanduser().resolve()
     if work is not None:
         return Path(work).expanduser().resolve()
@@ -61,7 +64,10 @@ def check_usable(config: RunConfig) -> None:
 
 
 def read_about(home: Path, classes, side: int | None, config: RunConfig, partition) -> dict:
-    """session.json: what must stay as it was when the first picture was cut; a new one where there is none."""
+    """session.json: what must stay as it was when the first picture was cut; a new one where there is none.
+
+    ValueError for a `side` outside 32..8192 pixels, no classes, a damaged file, or what differs from the session's beginning.
+    """
     file = home / "session.json"
     given = None if classes is None else _checked(classes)
     if side is not None and (type(side) is not int or not 32 <= side <= 8192):
@@ -120,6 +126,7 @@ def _checked(classes: Sequence[str]) -> tuple[str, ...]:
 
 
 def recipe_of(about: dict) -> SuperpixelRecipe:
+    """The recipe by which the session's pictures are cut; about: of `read_about`."""
     return SuperpixelRecipe(**about["superpixels"])
 
 

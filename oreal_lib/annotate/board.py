@@ -22,7 +22,10 @@ MOST_PIXELS = 8192 * 8192  # the largest `side` of a session
 
 @dataclass(frozen=True)
 class Change:
-    """What an act changed in one picture: the codes that superpixels now have; split: the partition changed, too."""
+    """What an act changed in one picture: the codes that superpixels now have; split: the partition changed, too.
+
+    superpixels: (k,) int64 local ids.  labels: (k,) uint8 their codes.
+    """
 
     picture: int
     superpixels: np.ndarray
@@ -76,9 +79,11 @@ class Board:
         return self._split[picture] if picture in self._split else self.pictures[picture].ids()
 
     def is_split(self, picture: int) -> bool:
+        """Whether the picture's partition differs from the one on disk."""
         return picture in self._split
 
     def skipped(self, round: int, picture: int, superpixel: int) -> bool:
+        """Whether a suggestion of that round was passed over."""
         return (round, self.pictures[picture].name, superpixel) in self._skipped
 
     def check(self, event: Event) -> None:
@@ -219,7 +224,7 @@ def pack(y: int, x: int, pieces: np.ndarray) -> str:
 
 
 def unpack(text: str) -> tuple[int, int, np.ndarray]:
-    """What `pack` was given; ValueError if the text is something else."""
+    """y, x and pieces (h, w) uint8, as `pack` was given them; ValueError if the text is something else."""
     try:
         *numbers, data = text.split(",", 4)
         y, x, h, w = map(int, numbers)

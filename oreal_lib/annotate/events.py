@@ -38,7 +38,7 @@ class Event:
     id: unique; an act that arrives twice is done once.  at: UTC time, ISO 8601.  seconds: since the act before it.
     image: name of a picture.  superpixels: local ids in it.  how: click, drag, key, accept, import, merge.
     round: whose question was answered, 0 = labeled without being asked.  pieces: of a split, see `session.pack`.
-    note: of "open", what opened it.
+    note: of "open", what opened it.  ValueError for another `what`.
     """
 
     what: str
@@ -220,6 +220,7 @@ class Log:
 
     @property
     def closed(self) -> bool:
+        """Whether nothing can be written any more: it was closed, or opened again elsewhere."""
         return self._file is None
 
     def append(self, event: Event) -> None:

@@ -19,7 +19,10 @@ FIRST = ("random", "kmeans")
 
 def first_query(board: Board, how: str, budget: int, rng: np.random.Generator) -> Query:
     """What is asked before there is a network: "random" (OREAL Sec. 4.3), or "kmeans": the superpixels nearest to the centers of
-    `budget` clusters of mean color and place, so that nothing common is missed (our choice; not in the paper)."""
+    `budget` clusters of mean color and place, so that nothing common is missed (our choice; not in the paper).
+
+    ValueError for another `how`.
+    """
     if how not in FIRST:
         raise ValueError(f"first is {how!r}, but must be one of {', '.join(FIRST)}; choose one of them")
     labels = board.as_labels()

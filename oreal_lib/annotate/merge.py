@@ -164,6 +164,16 @@ def _refine(merged: Board, i: int, boards: list[Board], at: str, into: str) -> l
             events.append(event)
 
 
+def agreed(codes: np.ndarray) -> np.ndarray:
+    """(k,) uint8: what all who labeled a superpixel call it, UNLABELED where they differ or nobody did.
+
+    codes: (annotators, k) uint8, a class, IGNORE for void, or UNLABELED.
+    """
+    known = codes != UNLABELED
+    low, high = np.where(known, codes, 255).min(axis=0), np.where(known, codes, 0).max(axis=0)
+    return np.where(known.any(axis=0) & (low == high), low, UNLABELED).astype(np.uint8)
+
+
 def _agree(merged: Board, i: int, boards: dict[str, Board], times: dict, take: str | None, into: str) -> tuple[list, list]:
     """Labels the superpixels of a picture; the events of that, and the conflicts."""
     name, ids = merged.pictures[i].name, merged.ids(i)
@@ -172,11 +182,10 @@ def _agree(merged: Board, i: int, boards: dict[str, Board], times: dict, take: s
     codes = np.stack([board.labels(i)[o] for board, o in zip(boards.values(), own, strict=True)])  # (annotators, superpixels)
     when = np.stack([times[who][i][o] for who, o in zip(boards, own, strict=True)])
     known = codes != UNLABELED
-    low, high = np.where(known, codes, 255).min(axis=0), np.where(known, codes, 0).max(axis=0)
-    label = np.where(known.any(axis=0) & (low == high), low, UNLABELED)
+    label = agreed(codes)
     words = {c: text for c, text in enumerate(merged.classes)} | {IGNORE: VOID, UNLABELED: ""}
     conflicts = []
-    for s in np.flatnonzero(known.any(axis=0) & (low != high)).tolist():
+    for s in np.flatnonzero(known.any(axis=0) & (label == UNLABELED)).tolist():
         label[s] = _settled(codes[:, s], when[:, s], known[:, s], list(boards), take)
         rows, columns = np.nonzero(ids == s)
         middle = int(((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2).argmin())

@@ -45,7 +45,7 @@ class Picture:
     store: Path
 
     def image(self) -> np.ndarray:
-        """(H, W, 3) uint8 RGB at working size, read when it is looked at."""
+        """(H, W, 3) uint8 RGB at working size, read when it is looked at; ValueError if the file is damaged."""
         file = self.store / f"{key(self.name)}.image.npy"
         try:
             return np.load(file, mmap_mode="r", allow_pickle=False)
@@ -77,7 +77,10 @@ def key(name: str) -> str:
 
 
 def find_pictures(folder: Path) -> tuple[dict[str, Path], list[str]]:
-    """Name -> file of the pictures in `folder/images`, or if there is no such folder in `folder`, and below; and the problems."""
+    """Name -> file of the pictures in `folder/images`, or if there is no such folder in `folder`, and below; and the problems.
+
+    FileNotFoundError if `folder` does not exist, ValueError if no picture in it can be read.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder {folder} does not exist; name the folder with your pictures")
@@ -108,6 +111,7 @@ def open_pictures(
 
     Those not in the store yet are read, brought to a longer side of at most `side` pixels, cut and written (passed over if not
     `cut`); killed, it goes on where it was. partition: a folder of label maps named like the pictures, instead of a recipe (`read_partition`).
+    ValueError if no picture can be used.
     """
     found, problems = find_pictures(folder)
     known = {name: _read_entry(store, name) for name in found}
@@ -242,7 +246,7 @@ def read_partition(file: Path, size: Size) -> np.ndarray:
 
 def from_masks(masks: np.ndarray) -> np.ndarray:
     """(h, w) int64 ids of masks (k, h, w) bool that may overlap: the smallest mask lies on top; connected pixels in no mask
-    become superpixels of their own."""
+    become superpixels of their own. ValueError for more masks than a picture can have superpixels."""
     if len(masks) > MOST:
         raise ValueError(f"{len(masks):,} masks were given, but one picture can have {MOST:,} superpixels; drop the smallest")
     order = np.argsort(-masks.sum(axis=(1, 2)), kind="stable")

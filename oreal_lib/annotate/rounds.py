@@ -45,7 +45,10 @@ def finished(home: Path) -> int:
 
 
 def read_query(home: Path, number: int) -> dict:
-    """query.json of a round: "query" [[picture name, superpixel], ...] best first, "score", "for_class" or None, "log"."""
+    """query.json of a round: "query" [[picture name, superpixel], ...] best first, "score", "for_class" or None, "log".
+
+    ValueError if the file is damaged.
+    """
     file = folder_of(home, number) / "query.json"
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
@@ -55,7 +58,7 @@ def read_query(home: Path, number: int) -> dict:
 
 def read_view(home: Path, number: int, picture: Picture) -> tuple[np.ndarray, np.ndarray] | None:
     """What the network of a round sees in a picture, each (H, W) uint8: class ids, and how unsure (BvSB, 255 = a tie). None if
-    it has not looked at it: the picture is newer than the round."""
+    it has not looked at it: the picture is newer than the round. ValueError if the file is damaged."""
     file = folder_of(home, number) / "views" / f"{key(picture.name)}.npz"
     if not file.exists():
         return None
@@ -148,6 +151,9 @@ def _held(folder: Path) -> bool:
 
 
 def predicted(view: np.ndarray, ids: np.ndarray, count: int, n_classes: int) -> np.ndarray:
-    """(count,) uint8: the class that most pixels of each superpixel are predicted as, lowest id on a tie."""
+    """(count,) uint8: the class that most pixels of each superpixel are predicted as, lowest id on a tie.
+
+    view: (H, W) uint8 class ids.  ids: (H, W) integers 0..count-1.
+    """
     votes = np.bincount(ids.ravel().astype(np.int64) * n_classes + view.ravel(), minlength=count * n_classes)
     return votes.reshape(count, n_classes).argmax(axis=1).astype(np.uint8)

@@ -271,7 +271,10 @@ class Session:
         )
 
     def train(self) -> Progress:
-        """Starts the next round in a process of its own and comes back at once; nothing happens if one is running."""
+        """Starts the next round in a process of its own and comes back at once; nothing happens if one is running.
+
+        ValueError if no superpixel has a class yet, or there is only one class.
+        """
         if (present := self.training()).state == "running":
             return present
         counts = self.board.counts()[:-1]

@@ -48,6 +48,7 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
     """Carries out the request of a round; killed, the same call goes on from its last checkpoint.
 
     open_board: the board after so many events of the log (None: all there are by now), and how many that was.
+    SystemExit(1) where it cannot go on, with the reason in the round's progress.
     """
     folder = folder_of(home, number)
     request = json.loads((folder / "request.json").read_text(encoding="utf-8"))

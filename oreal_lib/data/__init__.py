@@ -11,7 +11,16 @@ from oreal_lib.superpixels import SuperpixelRecipe
 from oreal_lib.types import Dataset
 from oreal_lib.weak_labels import TRIM
 
-from . import camvid, cityscapes, endovis, folder, monarch, prepare, toy, voc
+from . import (
+    camvid,
+    cityscapes,
+    endovis,
+    folder,
+    monarch,
+    prepare,
+    toy,
+    voc,
+)
 from .prepare import StoreError, open_store
 from .source import Item, Source
 from .split import draw_split
@@ -43,6 +52,7 @@ def open_source(
     """A data set by name as its reader finds it: options and folders are checked, no picture is opened yet.
 
     strict: ValueError with the first ten problems where something is wrong with the folders; else they are in the Source.
+    KeyError for an unknown data set, ValueError for an option it does not have.
     """
     if name not in READERS:
         raise KeyError(f"there is no data set {name!r}; choose one of {', '.join(READERS)}")

@@ -97,7 +97,10 @@ def check(source: Source, workers: int | None = None, report: Callable[[str], No
 
 
 def processes(workers: int | None, n: int) -> int:
-    """How many processes shall work on n items: as many as asked, None for one per core, never more than items."""
+    """How many processes shall work on n items: as many as asked, None for one per core, never more than items.
+
+    ValueError for fewer than 1.
+    """
     if workers is not None and (type(workers) is not int or workers < 1):
         raise ValueError(f"workers is {workers!r}, but at least one process must do the work; give 1 or more")
     return max(1, min(workers or os.cpu_count() or 1, n, 61))  # Windows cannot wait for more than 61 processes

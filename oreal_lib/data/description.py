@@ -69,7 +69,7 @@ class Description:
 
     @property
     def order(self) -> np.ndarray:
-        """(C,) class ids, most frequent first."""
+        """(C,) int64 class ids, most frequent first."""
         return np.argsort(-self.frequency, kind="stable")
 
 

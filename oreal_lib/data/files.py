@@ -101,6 +101,7 @@ def open_pair(
     """Image (h, w, 3) uint8 and mask (h, w) uint8 of an item, None for the mask it does not have; the rest as `read_mask`.
 
     `functools.partial(open_pair, n_classes=...)` is what the readers of folders hand out as `Source.open`.
+    ValueError if image and mask are not of one size.
     """
     image = read_image(item.image)
     if item.mask is None:

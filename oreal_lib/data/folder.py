@@ -47,7 +47,10 @@ def read(
 
 
 def read_as(name: str, title: str, root: str | Path | None, classes: list | dict | None, test_share: float, test_by: str) -> Source:
-    """What `read` returns, under another name; below OREAL_DATA it may lie in a folder of that name."""
+    """What `read` returns, under another name; below OREAL_DATA it may lie in a folder of that name.
+
+    ValueError for a test_share that is no share.
+    """
     one_of("test_by", test_by, ("image", "group"))
     if isinstance(test_share, bool) or not isinstance(test_share, int | float) or not 0 <= test_share < 1:
         raise ValueError(f"test_share is {test_share!r}, but must be a share of the images, 0 or more and below 1; change it")

@@ -58,6 +58,7 @@ def prepare(
     """
     if (height is None) != (width is None) or any(s is not None and (type(s) is not int or s < 1) for s in (height, width)):
         raise ValueError(f"the working size is height {height}, width {width}; give both as whole pixels >= 1, or neither")
+    refuse_unguarded()
     if workers is not None and (type(workers) is not int or workers < 1):
         raise ValueError(f"workers is {workers!r}, but at least one process must do the work; give 1 or more")
     if not any(item.split == "train" for item in source.items):
@@ -199,8 +200,21 @@ def _prepared(
     }
 
 
+def refuse_unguarded() -> None:
+    """RuntimeError in a worker process that is still starting: it reads the script that started it, and would wait forever for
+    what its parent holds."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself knows it
+        raise RuntimeError(
+            "a worker process reads the script that started it, and this script does everything again; "
+            "put its code below `if __name__ == '__main__':`"
+        )
+
+
 def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:
-    """work(item) of each item in order, from `workers` processes that run at most a few items ahead."""
+    """work(item) of each item in order, from `workers` processes that run at most a few items ahead.
+
+    RuntimeError if a process dies.
+    """
     if workers == 1:
         yield from map(work, items)
         return

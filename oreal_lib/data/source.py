@@ -14,6 +14,7 @@ class Item:
     """One picture: its name (unique in its source), its group (sequence, city, patient), its split, and its files.
 
     mask is None where nobody has labeled the picture; both are None where it is drawn, not read.
+    ValueError for a split that is none of SPLITS.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Source:
     and can be pickled (a `functools.partial` of a module-level function), because worker processes call it.
     `identity` is a JSON-able dictionary of all that decides the content: it is part of the key of the prepared store.
     `problems`: one line for each thing found wrong in the folders without opening a picture; with any, nothing is prepared.
+    ValueError if it has neither items nor problems, or two items of one name.
     """
 
     name: str

@@ -23,6 +23,7 @@ def draw_split(
     val_by "image": drawn evenly. "block": from each group a run of neighbors in name order, its share of them, so
     that near-identical frames face each other at block ends only. "sequence": whole groups, until the share is reached.
     val_images: a number in place of the share. train_images: keep only so many of the pool, drawn evenly.
+    ValueError for an unknown val_by, or if no image with a mask, or none for the pool, or fewer than train_images are left.
     """
     rng = np.random.default_rng([seed, 0])
     train, val = (np.sort(np.asarray(dataset.split[which], dtype=np.int64)) for which in ("train", "val"))

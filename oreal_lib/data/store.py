@@ -134,6 +134,7 @@ def content(source: Source, recipe: SuperpixelRecipe, height: int | None, width:
 
 
 def content_key(about: dict) -> str:
+    """The SHA-256 of what `content` lists, in hexadecimal digits."""
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
@@ -146,7 +147,7 @@ class NpyFile:
         self.file.write(bytes(HEADER))  # how many will come is not known yet
 
     def append(self, array: np.ndarray | None) -> None:
-        """All values of an array, in C order; None appends nothing."""
+        """All values of an array (n, ...), in C order; None appends nothing. TypeError if it is of another dtype than the file."""
         if array is not None:
             array = np.ascontiguousarray(array)
             if array.dtype != self.dtype:

@@ -40,6 +40,7 @@ def fractal(rng, shape, beta, low=0.0):
 
 
 def sigmoid(x):
+    """1 / (1 + e^-x) of each value of an array, in [0, 1]; x is limited to +-30, so that nothing overflows."""
     return 1 / (1 + np.exp(-np.clip(x, -30, 30)))
 
 

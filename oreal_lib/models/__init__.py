@@ -1,4 +1,4 @@
-"""Networks by name: each takes images as they are and gives logits of the same size."""
+"""Networks by name, those of OREAL Table 1 and a small one: each takes images as they are and gives logits of the same size."""
 
 from __future__ import annotations
 
@@ -82,7 +82,11 @@ def _segmenter(backbone: str, n_classes: int, imagenet: bool, classifier: str, t
 
 
 # family -> function(backbone, n_classes, imagenet, classifier, temperature) -> inner net. A model name is "family" or "family_backbone".
-FAMILIES = {"small_unet": _small_unet, "deeplabv3plus": _deeplabv3plus, "segmenter": _segmenter}
+FAMILIES = {
+    "small_unet": _small_unet,
+    "deeplabv3plus": _deeplabv3plus,
+    "segmenter": _segmenter,
+}
 
 
 def build_model(
@@ -103,8 +107,8 @@ def build_model(
     if family is None:
         near = difflib.get_close_matches(name, FAMILIES, n=1)
         raise ValueError(
-            f"unknown model {name!r}; choose small_unet, deeplabv3plus_<timm backbone>, such as deeplabv3plus_resnet50, "
-            "or segmenter_<tiny, small, base or a timm ViT>" + (f"; did you mean {near[0]}?" if near else "")
+            f"unknown model {name!r}; choose {', '.join(f + '_<backbone>' * (f != 'small_unet') for f in FAMILIES)}, such as "
+            "deeplabv3plus_resnet50 or segmenter_small" + (f"; did you mean {near[0]}?" if near else "")
         )
     if classifier not in CLASSIFIERS:
         raise ValueError(f"classifier is {classifier!r}; choose one of {', '.join(CLASSIFIERS)}")

@@ -44,6 +44,6 @@ def wanted_file(name: str) -> str:
 
 
 def color_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation (3 each) that the training images of this backbone were normalized with."""
+    """Mean and standard deviation (3 each, of RGB in 0..1) that the training images of this backbone were normalized with."""
     config = timm.get_pretrained_cfg(name)
     return tuple(config.mean), tuple(config.std)

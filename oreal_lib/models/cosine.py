@@ -23,7 +23,7 @@ class CosineClassifier(nn.Conv2d):
 
 
 def linear(channels: int, n_classes: int, temperature: float = 1.0) -> nn.Module:
-    """A 1 x 1 convolution with bias, which learns its own temperature."""
+    """A 1 x 1 convolution with bias, which learns its own temperature: the last layer of DeepLabV3+ (Chen et al. 2018)."""
     return nn.Conv2d(channels, n_classes, 1)
 
 

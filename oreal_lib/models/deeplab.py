@@ -43,7 +43,10 @@ class DeepLabV3Plus(nn.Module):
                     nn.init.kaiming_normal_(module.weight)
 
     def features(self, x: Tensor) -> Tensor:
-        """(B, 256, H/4, W/4): what the classifier sees of normalized images (B, 3, H, W)."""
+        """(B, 256, H/4, W/4) float: what the classifier sees of normalized images (B, 3, H, W).
+
+        ValueError for a training batch of one image.
+        """
         if len(x) < 2 and self.aspp.convs[-1][2].training:
             raise ValueError(
                 f"a training batch of {len(x)} image, but DeepLabV3+ averages it to 1 x 1 and its batch norm there "
@@ -55,7 +58,7 @@ class DeepLabV3Plus(nn.Module):
         return self.fuse(torch.cat([low, high], dim=1))
 
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`features` and (B, C, H/4, W/4) logits of normalized images (B, 3, H, W), H and W divisible by 16."""
+        """`features` and (B, C, H/4, W/4) float logits of normalized images (B, 3, H, W), H and W divisible by 16."""
         features = self.features(x)
         return features, self.classifier(features)
 

@@ -52,7 +52,7 @@ class Segmenter(nn.Module):
         nn.init.normal_(self.class_matrix, std=d**-0.5)
 
     def encode(self, x: Tensor) -> Tensor:
-        """(B, h * w, d) patch tokens, row by row, of normalized images (B, 3, h * patch, w * patch)."""
+        """(B, h * w, d) float patch tokens, row by row, of normalized images (B, 3, h * patch, w * patch)."""
         vit = self.backbone
         x = vit.patch_embed(x)  # (B, h, w, d)
         positions = resize_positions(vit.pos_embed, vit.patch_embed.grid_size, tuple(x.shape[1:3]))
@@ -71,8 +71,8 @@ class Segmenter(nn.Module):
             return patches, self.score_norm(patches @ classes.transpose(1, 2))
 
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, d, h, w) of length 1 over d, which is compared with the classes, and (B, C, h, w) logits of normalized images
-        (B, 3, H, W); H and W are divisible by the patch size (here 16) and h, w so many times smaller."""
+        """(B, d, h, w) of length 1 over d, which is compared with the classes, and (B, C, h, w) logits, both float32, of normalized
+        images (B, 3, H, W); H and W are divisible by the patch size (here 16) and h, w so many times smaller."""
         features, logits = self.decode(self.encode(x))
         return self._as_image(features, x), self._as_image(logits, x)
 

@@ -1,4 +1,7 @@
-"""The toy network: learns in seconds on one CPU core, and from scratch beats far larger ones in equal time."""
+"""The toy network: learns in seconds on one CPU core, and from scratch beats far larger ones in equal time.
+
+Our choice: a U-Net (Ronneberger et al. 2015).
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class SmallUNet(nn.Module):
         self.classifier = CLASSIFIERS[classifier](CHANNELS[0], n_classes, temperature)
 
     def features(self, x: Tensor) -> Tensor:
-        """(B, 16, H/2, W/2): what the classifier sees of normalized images (B, 3, H, W)."""
+        """(B, 16, H/2, W/2) float: what the classifier sees of normalized images (B, 3, H, W)."""
         x = self.stem(x)
         skips = []
         for stage in self.down:
@@ -48,7 +51,7 @@ class SmallUNet(nn.Module):
         return x
 
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`features` and (B, C, H/2, W/2) logits of normalized images (B, 3, H, W), H and W divisible by 32."""
+        """`features` and (B, C, H/2, W/2) float logits of normalized images (B, 3, H, W), H and W divisible by 32."""
         features = self.features(x)
         return features, self.classifier(features)
 

@@ -1,4 +1,7 @@
-"""Weights from a file of the user's own: every tensor finds its place, or an error says which did not."""
+"""Weights from a file of the user's own: every tensor finds its place, or an error says which did not.
+
+Names are those of timm, torchvision and our own networks; what a file may leave out is our choice.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ def weights_file(path: str | Path) -> Path:
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """The state dict (name -> tensor on the CPU) in a .safetensors file or in one that torch.save wrote.
+    """The state dict (name -> tensor on the CPU, as it was saved) in a .safetensors file or in one that torch.save wrote.
 
     Raises FileNotFoundError, or ValueError when the file cannot be read or holds anything but tensors by name.
     """
@@ -95,7 +98,7 @@ def _as_timm_features(state: dict[str, Tensor], backbone: nn.Module) -> dict[str
 
 
 def resize_positions(positions: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
-    """(1, 1 + new h * w, d) position embedding of (1, 1 + old h * w, d): class part kept, grid resized bilinearly.
+    """(1, 1 + new h * w, d) float position embedding of (1, 1 + old h * w, d): class part kept, grid resized bilinearly.
 
     As `resize_pos_embed` of rstrudel/segmenter, for class token first and patches row by row; the same grid is returned as is.
     """

@@ -6,10 +6,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from oreal_lib.annotate import race
+from oreal_lib import loop, race
+from oreal_lib.annotate import against
 from oreal_lib.annotate.serve import serve
 from oreal_lib.annotate.session import open_session
 from oreal_lib.setting import open_setting
+from oreal_lib.strategies import STRATEGIES
 
 QUIET = {"report": lambda text: None}
 
@@ -19,7 +21,7 @@ def begun(tiny_config, tiny, tmp_path):
     """Config, setting and session of the tiny pool: 6 pictures of 16 squares."""
     config = tiny_config()
     setting = open_setting(config, tiny)
-    pictures, partition = race.write_pool(setting, tmp_path)
+    pictures, partition = against.write_pool(setting, tmp_path)
     session = open_session(pictures, list(tiny.classes), partition=partition, side=32, **QUIET)
     yield config, setting, session
     session.close()
@@ -51,7 +53,7 @@ def test_clicks_come_in_the_order_of_their_last_label(begun):
     session.act("label", 2, [4], "void")
     session.act("label", 3, [5], first)
     session.act("label", 3, [5], "")  # taken back
-    ids, codes = race.clicked(session)
+    ids, codes = against.clicked(session)
     assert ids.tolist() == [3, 16 + 2, 32 + 4] and codes.tolist() == [0, 1, 255]
 
 
@@ -67,28 +69,47 @@ def test_who_clicks_what_a_strategy_asks_learns_what_it_learns(begun):
 
     theirs = race.run(setting, config, watched, (8, 20), **QUIET)
     answer(setting, session, asked)
-    assert race.run(setting, config, race.of_person(setting, *race.clicked(session)), (8, 20), **QUIET) == theirs
-    assert race.agrees(setting, session) == 1.0
+    assert race.run(setting, config, against.of_person(setting, *against.clicked(session)), (8, 20), **QUIET) == theirs
+    assert against.agrees(setting, session) == 1.0
+
+
+@pytest.mark.parametrize("strategy", ["random", "oreal"])
+def test_a_race_is_run_as_a_run_is(tiny_config, tiny, tmp_path, strategy):
+    """So a curve of a run may stand beside one of a race."""
+    config = tiny_config(strategy=strategy, aggregate="max")
+    steps = list(loop.run(config, tmp_path, tiny, **QUIET))
+    setting = open_setting(config, tiny)
+    assert race.run(setting, config, race.of_strategy(setting, config), (8, 16, 24), **QUIET) == [s.miou for s in steps]
+
+
+def test_a_strategy_of_ones_own_races_by_the_same_rules(begun):
+    config, setting, _ = begun
+    own = {name: (race.of_strategy(setting, config, STRATEGIES[name]), (8, 16)) for name in ("random", "oreal")}
+    ours = {
+        name: (race.of_strategy(setting, config.model_copy(update={"strategy": name})), (8, 16)) for name in ("random", "oreal")
+    }
+    frame = race.race(setting, config, own, **QUIET)
+    assert frame.equals(race.race(setting, config, ours, **QUIET)) and frame["clicks"].tolist() == [8, 16, 8, 16]
 
 
 def test_you_take_part_as_far_as_you_have_clicked(begun):
     config, setting, session = begun
     answer(setting, session, range(10))
-    frame = race.race(setting, config, session, (8, 20), others=("random",), **QUIET)
+    frame = race.race(setting, config, against.runners(setting, config, session, (8, 20), others=("random",)), **QUIET)
     assert frame.groupby("who")["clicks"].apply(list).to_dict() == {"random": [8, 20], "you": [8]}
-    assert race.agrees(setting, session) == 1.0
+    assert against.agrees(setting, session) == 1.0
     wrong = next(c for c in session.classes if c != session.classes[setting.oracle.answers[0].argmax()])
     session.act("label", 0, [0], wrong)
-    assert race.agrees(setting, session) == 0.9
+    assert against.agrees(setting, session) == 0.9
 
 
 def test_a_split_superpixel_is_no_superpixel_of_the_pool(begun):
     _, _, session = begun
     session.act("split", 0, [0])
     with pytest.raises(ValueError, match="undo the split"):
-        race.clicked(session)
+        against.clicked(session)
     session.act("undo")
-    assert len(race.clicked(session)[0]) == 0
+    assert len(against.clicked(session)[0]) == 0
 
 
 def test_the_page_without_a_notebook_is_for_this_computer_and_asks_for_a_token(tmp_path, begun, monkeypatch):

@@ -1,0 +1,183 @@
+"""Lesson 01: what a click buys, and the price of the dominant label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ..figures import color_mask, draw_image, draw_truth
+from ..label_cost import painted_confusion
+from ..metrics import miou
+from ..oracle import class_votes, dominant_label
+from ..superpixels import SuperpixelRecipe, predicted_count, superpixels
+from ..types import IGNORE
+from .exercise import Exercise
+
+WRONG = (255, 0, 200)  # no class has this color
+
+
+def share_right(votes: np.ndarray) -> float:
+    """Share of the pixels with a class, in [0, 1], that are painted in it if every superpixel is bought (void rule "vote").
+
+    votes: (N, C + 1) of `oracle.class_votes`.  NaN where no pixel has a class.
+    """
+    pixels = int(votes[:, :-1].sum())
+    return float(np.trace(painted_confusion(votes)) / pixels) if pixels else float("nan")
+
+
+def images_within_budget(budget: int, width: int, height: int, asked: int, levels: int) -> int:
+    """How many images of width x height pixels can be labeled completely, if SEEDS is asked for `asked` superpixels and each costs
+    one of `budget` clicks. ValueError as of `predicted_count`."""
+    return budget // predicted_count(width, height, asked, levels)
+
+
+def cut_cost(
+    images: np.ndarray, truth: np.ndarray, recipe: SuperpixelRecipe, counts: Sequence[int], n_classes: int
+) -> pd.DataFrame:
+    """What dominant labels are worth by the number of superpixels asked; one row for each of `counts`.
+
+    images: (n, H, W, 3) uint8.  truth: (n, H, W) uint8.  Columns: method, asked, clicks (superpixels an image, mean), right and
+    miou (of all images together, in [0, 1]).
+    """
+    rows = []
+    for count in counts:
+        votes = []
+        for image, mask in zip(images, truth, strict=True):
+            ids = superpixels(image, replace(recipe, count=count))
+            votes.append(class_votes(mask, ids, int(ids.max()) + 1, n_classes))
+        together = np.concatenate(votes)
+        quality = {"right": share_right(together), "miou": miou(painted_confusion(together))}
+        rows.append({"method": recipe.method, "asked": count, "clicks": len(together) / len(votes), **quality})
+    return pd.DataFrame(rows)
+
+
+def draw_cut_cost(table: pd.DataFrame, ax: Axes) -> Axes:
+    """Pixels that one label for each superpixel gets wrong, over clicks an image; one line for each method. table: of `cut_cost`."""
+    looks = {"grid": ("#777777", "s", "--"), "slic": ("#0077bb", "^", "-."), "seeds": ("#cc3311", "o", "-")}
+    for method, (color, marker, line) in looks.items():
+        mine = table[table["method"] == method]
+        if len(mine):
+            ax.plot(mine["clicks"], 100 * (1 - mine["right"]), color=color, marker=marker, ls=line, label=method)
+    ax.set_xlabel("superpixels an image (clicks to label all of it)")
+    ax.set_ylabel("pixels with the wrong label (%)")
+    ax.set_ylim(bottom=0)
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize="small", frameon=False)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def draw_lost(image: np.ndarray, ids: np.ndarray, truth: np.ndarray, classes: tuple[str, ...], axes: np.ndarray) -> np.ndarray:
+    """In a row of 4 axes: the image; every superpixel in its dominant label; what that gets wrong, in pink; the truth.
+
+    image: (H, W, 3) uint8.  ids: (H, W) of its superpixels.  truth: (H, W) uint8.
+    """
+    n = int(ids.max()) + 1
+    answers = dominant_label(class_votes(truth, ids, n, len(classes)))
+    painted = np.where(answers.any(axis=1), answers.argmax(axis=1), IGNORE)[ids].astype(np.uint8)
+    wrong = (painted != truth) & (truth != IGNORE)
+    marked = color_mask(painted, len(classes)) // 4 + 190
+    marked[wrong] = WRONG
+    draw_image(image, axes[0], "image")
+    draw_image(color_mask(painted, len(classes)), axes[1], f"{n} dominant labels: {n} clicks")
+    draw_image(marked, axes[2], f"wrong: {wrong.sum()} of {wrong.size} pixels")
+    draw_truth(truth, classes, axes[3], "truth")
+    return axes
+
+
+def _named(votes: np.ndarray, winner: np.ndarray, some: np.ndarray) -> np.ndarray:
+    return (winner[:, None] == np.arange(votes.shape[1] - 1)) & some[:, None]
+
+
+def _void_always_votes(votes: np.ndarray, void: str) -> np.ndarray:
+    return dominant_label(votes, "vote")
+
+
+def _void_never_votes(votes: np.ndarray, void: str) -> np.ndarray:
+    return dominant_label(votes, "exclude")
+
+
+def _last_on_a_tie(votes: np.ndarray, void: str) -> np.ndarray:
+    count = votes if void == "vote" else votes[:, :-1]
+    return _named(votes, count.shape[1] - 1 - count[:, ::-1].argmax(axis=1), count.max(axis=1) > 0)
+
+
+def _class_0_of_nothing(votes: np.ndarray, void: str) -> np.ndarray:
+    count = votes if void == "vote" else votes[:, :-1]
+    return _named(votes, count.argmax(axis=1), np.ones(len(votes), bool))
+
+
+def _every_winner(votes: np.ndarray, void: str) -> np.ndarray:
+    count = votes if void == "vote" else votes[:, :-1]
+    best = count.max(axis=1, keepdims=True)
+    return (votes[:, :-1] == best) & (best > 0)
+
+
+def _mean_over_superpixels(votes: np.ndarray) -> float:
+    return float((votes[:, :-1].max(axis=1) / votes.sum(axis=1)).mean())
+
+
+def _void_in_the_share(votes: np.ndarray) -> float:
+    return float(np.trace(painted_confusion(votes)) / votes.sum())
+
+
+def _void_is_right(votes: np.ndarray) -> float:
+    return float(votes.max(axis=1).sum() / votes.sum())
+
+
+def _winner_of_the_classes(votes: np.ndarray) -> float:
+    return float(votes[:, :-1].max(axis=1).sum() / votes[:, :-1].sum())
+
+
+_CLEAR = np.array([[3, 1, 0], [0, 9, 2]])
+_TIES = np.array([[2, 2, 0, 0], [0, 3, 3, 0], [1, 1, 0, 2], [2, 0, 0, 2]])
+_VOID = np.array([[1, 0, 3], [0, 0, 4], [2, 3, 2]])
+
+EXERCISES: dict[str, Exercise] = {
+    "dominant_label_of_votes": Exercise(
+        key=dominant_label,
+        cases=((_CLEAR, "vote"), (_VOID, "vote"), (_VOID, "exclude"), (_TIES, "vote"), (_TIES, "exclude")),
+        mistakes={
+            'void wins although the rule is "exclude": leave the last column out there': _void_always_votes,
+            'void never wins, but with the rule "vote" it is a candidate like any class': _void_never_votes,
+            "on a tie the last one wins; the rule is the lowest id, and argmax takes the first": _last_on_a_tie,
+            "a superpixel of nothing but void became class 0: argmax of zeros is 0, so ask whether any pixel voted": _class_0_of_nothing,
+            "a tie gave two classes; one click names one class, that with the lowest id": _every_winner,
+        },
+        see="oreal_lib/oracle.py",
+    ),
+    "share_right": Exercise(
+        key=share_right,
+        cases=(
+            (np.array([[3, 1, 0], [0, 3, 1], [2, 2, 0], [0, 1, 3]]),),
+            (np.array([[90, 10, 0], [0, 1, 0]]),),
+            (np.array([[4, 0, 0], [0, 0, 4]]),),
+        ),
+        mistakes={
+            "this is the mean over superpixels; a large one has more pixels to get right, so count pixels": _mean_over_superpixels,
+            "you divide by all pixels; void has no class that could be right, so divide by the pixels with a class": _void_in_the_share,
+            "void counts as right here; a pixel is right if its own class was painted": _void_is_right,
+            'a superpixel whose answer is void paints no class, so its pixels are lost (rule "vote")': _winner_of_the_classes,
+        },
+        see="oreal_lib/label_cost.py, painted_confusion",
+    ),
+    "images_within_budget": Exercise(
+        key=images_within_budget,
+        mistakes={
+            "you paid for what was asked; a click is paid for each superpixel that SEEDS makes (predicted_count)": (
+                lambda budget, width, height, asked, levels: budget // asked
+            ),
+            "the last of these images would not be finished: round down": (
+                lambda budget, width, height, asked, levels: -(-budget // predicted_count(width, height, asked, levels))
+            ),
+            "this is the number of superpixels in an image; the question is how many such images the clicks pay for": (
+                lambda budget, width, height, asked, levels: predicted_count(width, height, asked, levels)
+            ),
+        },
+        see="oreal_lib/superpixels.py, predicted_count",
+    ),
+}

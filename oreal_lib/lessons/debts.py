@@ -1,0 +1,201 @@
+"""Lesson 04: what each class is owed, and who pays it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from ..balance import class_debt, shortfall
+from ..figures import CLASS_COLORS
+from ..select import top_per_class
+from .exercise import Exercise
+
+HAVE, BUDGET = (2, 9, 4, 0, 30), 12
+
+
+def class_by_class(score: np.ndarray, debt: np.ndarray) -> np.ndarray:
+    """(Q,) int64 ids in the order asked: of scores (N, C) the debt (C,) of each class in turn, no superpixel twice."""
+    return top_per_class(np.asarray(score), np.asarray(debt), np.ones(len(score), bool), np.random.default_rng(0)).ids
+
+
+def water_level(counts: Sequence[int] = HAVE, budget: int = BUDGET) -> int:
+    """What the poorest class has after the debts (OREAL Eq. 3) of these counts (C,) and this budget were paid."""
+    return int((np.asarray(counts) + class_debt(counts, budget)).min())
+
+
+def _equal(counts: np.ndarray, budget: int) -> np.ndarray:
+    part, left = divmod(budget, len(counts))
+    return part + (np.arange(len(counts)) < left)
+
+
+def _inverse(counts: np.ndarray, budget: int) -> np.ndarray:
+    weight = 1 / (np.asarray(counts) + 1)
+    debt = np.floor(budget * weight / weight.sum()).astype(int)
+    debt[np.argsort(counts, kind="stable")[: budget - debt.sum()]] += 1
+    return debt
+
+
+def _inverse_as_it_is(counts: np.ndarray, budget: int) -> np.ndarray:
+    weight = 1 / np.maximum(counts, 1)
+    return np.round(budget * weight / weight.sum())
+
+
+def _to_the_last(counts: np.ndarray, budget: int) -> np.ndarray:
+    """Ties go to the highest id instead of the lowest."""
+    return class_debt(np.asarray(counts)[::-1], budget)[::-1]
+
+
+def _by_id_alone(counts: np.ndarray, budget: int) -> np.ndarray:
+    have = np.array(counts)
+    for _ in range(budget):
+        have[have.argmin()] += 1
+    return have - counts
+
+
+def _all_to_the_poorest(counts: np.ndarray, budget: int) -> np.ndarray:
+    return budget * (np.arange(len(counts)) == np.argmin(counts))
+
+
+def _down(counts: np.ndarray, budget: int) -> np.ndarray:
+    """The leftover clicks are lost."""
+    debt = class_debt(counts, budget)
+    level = (np.asarray(counts) + debt)[debt > 0].min() if budget else 0
+    return np.maximum(0, level - np.asarray(counts))
+
+
+def _twice(score: np.ndarray, debt: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.argsort(-score[:, c], kind="stable")[:n] for c, n in enumerate(debt)]).astype(int)
+
+
+def _dropped(score: np.ndarray, debt: np.ndarray) -> np.ndarray:
+    return np.array(list(dict.fromkeys(_twice(score, debt).tolist())))
+
+
+def _in_order(score: np.ndarray, debt: np.ndarray, order: np.ndarray) -> np.ndarray:
+    return top_per_class(np.asarray(score), np.asarray(debt), np.ones(len(score), bool), np.random.default_rng(0), order).ids
+
+
+def _one_list(score: np.ndarray, debt: np.ndarray) -> np.ndarray:
+    return np.argsort(-score.max(axis=1), kind="stable")[: debt.sum()]
+
+
+_TABLE = np.array(
+    [[0.61, 0.69, 0.10], [0.62, 0.68, 0.20], [0.30, 0.40, 0.65], [0.20, 0.50, 0.60], [0.10, 0.05, 0.66], [0.45, 0.15, 0.25]]
+)
+
+EXERCISES: dict[str, Exercise] = {
+    "class_debt": Exercise(
+        key=class_debt,
+        cases=(
+            (np.array([0, 5, 5, 100]), 12),
+            (np.array([10, 0, 4]), 3),
+            (np.array([4, 1, 1, 9]), 5),  # two equally poor classes, one click left over
+            (np.array([3, 3, 3]), 2),
+            (np.array([2, 7, 1]), 0),
+            (np.array([0, 0, 0, 0, 0]), 10),
+            (np.array([6]), 4),
+            (np.array([99, 24, 19, 1, 9, 1, 0, 1]), 154),  # the lessons' run after its random step
+        ),
+        mistakes={
+            "that divides the budget equally, whatever the classes have already": _equal,
+            "that divides the budget in proportion to 1 / (count + 1); Eq. 3 fills the poorest up to one level, and who stands above "
+            "the water gets nothing": _inverse,
+            "that divides the budget in proportion to 1 / count; Eq. 3 fills the poorest up to one level, and who stands above the "
+            "water gets nothing": _inverse_as_it_is,
+            "among equally poor classes the lowest id comes first; yours takes the highest (<= instead of <, or a sort from the end)": (
+                _to_the_last
+            ),
+            "as good for Eq. 3, but another rule for ties: of classes that stand level, the one that had least at the beginning comes "
+            "first, and only then the lower id": _by_id_alone,
+            "all of it goes to the class that was poorest at first; look again after each click": _all_to_the_poorest,
+            "the clicks that are left over below the next level are lost; the debts add up to the budget": _down,
+            "that is CBAL's shortfall, what a class lacks to an equal share; it need not add up to the budget": shortfall,
+        },
+        see="oreal_lib/balance.py",
+    ),
+    "class_by_class": Exercise(
+        key=class_by_class,
+        cases=(
+            (_TABLE, np.array([1, 2, 1])),
+            (_TABLE, np.array([2, 2, 0])),
+            (_TABLE, np.array([0, 1, 3])),
+            (_TABLE, np.array([2, 2, 2])),  # the whole pool
+        ),
+        mistakes={
+            "a superpixel is asked twice: it was best for two classes. Take out what an earlier class has taken": _twice,
+            "a superpixel that two classes want is taken once, but then the later class gets fewer than its debt; let it move on to "
+            "its next best": _dropped,
+            "the classes are served from the last to the first; Algorithm 1 goes through them in their order": lambda score, debt: (
+                _in_order(score, debt, np.arange(len(debt))[::-1])
+            ),
+            "that is one list for all classes, by the highest of a superpixel's scores; each class has a list of its own": _one_list,
+            "these are the surest of each class; a high entropy means 'ask me'": lambda score, debt: class_by_class(-score, debt),
+        },
+        see="oreal_lib/select.py",
+    ),
+    "water_level": Exercise(
+        key=water_level,
+        mistakes={
+            "that is an equal share of everything; but no water flows out of the classes that stand above the level": lambda: (
+                (sum(HAVE) + BUDGET) / len(HAVE)
+            ),
+            "that is an equal share rounded down; but no water flows out of the classes that stand above the level": lambda: (
+                (sum(HAVE) + BUDGET) // len(HAVE)
+            ),
+            "that pours all of it on the poorest class alone": lambda: min(HAVE) + BUDGET,
+            "that level leaves out the class with 30 only; the class with 9 stands above the water, too": lambda: (
+                (sum(HAVE) - max(HAVE) + BUDGET) / (len(HAVE) - 1)
+            ),
+        },
+        see="oreal_lib/balance.py",
+    ),
+}
+
+
+def came_as(for_class: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    """(C, C + 1) int: row = the class a superpixel was asked for, column = the answer, void last.
+
+    for_class: (Q,) int class ids.  answers: (Q, C) bool, at most one True a row, none for void.
+    """
+    n_classes = answers.shape[1]
+    answer = np.where(answers.any(axis=1), answers.argmax(axis=1), n_classes)
+    index = np.asarray(for_class, np.int64) * (n_classes + 1) + answer
+    return np.bincount(index, minlength=n_classes * (n_classes + 1)).reshape(n_classes, n_classes + 1)
+
+
+def draw_came_as(table: np.ndarray, names: Sequence[str], ax: Axes, text: str = "") -> Axes:
+    """The counts of `came_as` (C, C + 1) as a table of shades: what was asked for a class, and what came. Framed: debts paid."""
+    ax.imshow(np.sqrt(table), cmap="Blues", vmax=1.6 * np.sqrt(max(table.max(), 1)))
+    for (y, x), n in np.ndenumerate(table):
+        if n or x == y:
+            weight = {"weight": "bold", "bbox": {"fill": False, "ec": "#cc6677", "lw": 1.2, "pad": 2}} if x == y else {}
+            ax.text(x, y, str(n), ha="center", va="center", fontsize="small", **weight)
+    columns = [*names, "void"] if table[:, -1].any() else [*names]
+    ax.set_xlim(-0.5, len(columns) - 0.5)
+    ax.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
+    ax.set_yticks(range(len(names)), names)
+    ax.set_xlabel("what it is (the oracle's answer)")
+    ax.set_ylabel("asked for")
+    ax.set_title(text, fontsize="medium")
+    return ax
+
+
+def draw_counts(counts: Sequence[Sequence[int]], labels: Sequence[str], names: Sequence[str], axes: np.ndarray) -> np.ndarray:
+    """Labeled superpixels of each class (C,), in axes (n,), one of the Axes for each of n runs, on a logarithmic scale."""
+    most = max(map(max, counts))
+    for ax, have, label in zip(axes, counts, labels, strict=True):
+        at = np.arange(len(have))
+        ax.bar(at, have, color=[CLASS_COLORS[c % len(CLASS_COLORS)] for c in at])
+        for x, n in zip(at, have, strict=True):
+            ax.text(x, max(n, 0.7), str(n), ha="center", va="bottom", fontsize="small")
+        ax.set_yscale("log")
+        ax.set_ylim(0.7, 2.5 * most)
+        ax.yaxis.set_major_formatter("{x:g}")  # without mathematical fonts
+        ax.minorticks_off()
+        ax.set_xticks(at, names, rotation=30, ha="right")
+        ax.set_title(label, fontsize="medium")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("labeled superpixels (log)")
+    return axes

@@ -1,0 +1,52 @@
+"""Lesson 07: a strategy of one's own is a function; the contract judges it, a race shows what it is worth."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from oreal_lib.aggregate import Regions
+from oreal_lib.contract import bought, pool
+from oreal_lib.scores import entropy
+from oreal_lib.select import top
+from oreal_lib.types import Labels, Query
+
+from .exercise import Exercise
+
+
+def entropy_top(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
+    """The superpixels of highest entropy: the plainest of all strategies; not in the paper."""
+    return top(regions(entropy, how)[:, 0], budget, labels.unlabeled, rng)
+
+
+def _case(seed: int, budget: int, how: str) -> tuple:
+    return pool(seed)[2], bought(seed), budget, how, np.random.default_rng(seed)
+
+
+def _cases() -> tuple[tuple, ...]:
+    return _case(0, 9, "max"), _case(1, 5, "mean"), _case(2, 40, "max")
+
+
+def _labeled_too(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
+    return top(regions(entropy, how)[:, 0], budget, np.ones(len(labels.asked_in), bool), rng)
+
+
+def _always_max(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
+    return entropy_top(regions, labels, budget, "max", rng)
+
+
+def _surest(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
+    return top(-regions(entropy, how)[:, 0], budget, labels.unlabeled, rng)
+
+
+EXERCISES: dict[str, Exercise] = {
+    "entropy_top": Exercise(
+        key=entropy_top,
+        cases=_cases,
+        mistakes={
+            "it asks superpixels that are labeled already; choose among labels.unlabeled": _labeled_too,
+            "it aggregates by max whatever `how` says; hand `how` on to regions": _always_max,
+            "it asks the surest superpixels; higher means 'ask me'": _surest,
+        },
+        see="one line: select.top of regions(entropy, how)",
+    ),
+}

@@ -1,0 +1,45 @@
+"""Lesson 00: the loop on one page; what is asked, and what it costs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from oreal_lib.select import top
+
+from .exercise import Exercise
+
+SCORE = np.array([0.3, 0.9, 0.1, 0.8, 0.5])
+
+
+def ask_top(score: np.ndarray, unlabeled: np.ndarray, k: int) -> np.ndarray:
+    """(k,) int64: the unlabeled superpixels of the highest score (N,), best first; without ties no generator is needed."""
+    return top(score, k, unlabeled, np.random.default_rng(0)).ids
+
+
+def labeled_percent(clicks: int, n: int) -> float:
+    """Percent of n superpixels that were labeled by one click each."""
+    return 100 * clicks / n
+
+
+EXERCISES: dict[str, Exercise] = {
+    "ask_top": Exercise(
+        key=ask_top,
+        cases=(
+            (SCORE, np.array([True, True, True, True, True]), 2),
+            (SCORE, np.array([True, False, True, True, True]), 2),
+            (SCORE, np.array([True, False, True, False, True]), 3),
+        ),
+        mistakes={
+            "a superpixel that was labeled before must not be asked again": lambda s, u, k: np.argsort(-s)[:k],
+            "these are the lowest scores; higher means 'ask me'": lambda s, u, k: np.argsort(np.where(u, s, np.inf))[:k],
+            "best first, please: a query is in the order in which it was taken": lambda s, u, k: np.sort(ask_top(s, u, k)),
+            "these are places among the unlabeled ones, but ids count all superpixels": lambda s, u, k: np.argsort(-s[u])[:k],
+        },
+        see="oreal_lib/select.py",
+    ),
+    "labeled_percent": Exercise(
+        key=labeled_percent,
+        mistakes={"this is what is still unlabeled": lambda clicks, n: 100 - 100 * clicks / n},
+        see="labels.clicks, len(pool)",
+    ),
+}
