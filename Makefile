@@ -2,7 +2,7 @@
 # GNU make on Linux and macOS (3.81 is enough). On Windows: the pip commands in README.md.
 #
 #   PYTHON=/path/to/python3.12   the Python that .venv is made from (default: the newest that works)
-#   JOBS=1                       runs at a time in `make demo` (default: one per core)
+#   JOBS=1                       runs at a time in `make demo`, processes of `make test` (default: one per core)
 #   PYTEST_ARGS="-x -k oracle"   LAB_ARGS=--allow-root   LOCK_ARGS=--upgrade
 #
 # `make plan` and `make reproduce` take a grid of params/ and, where it is for several data sets, one of them:
@@ -52,7 +52,7 @@ named:
 test: setup ## style of code and notebooks, then the whole test suite
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest $(PYTEST_ARGS)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $(or $(JOBS),auto) --maxprocesses 4 --dist loadscope $(PYTEST_ARGS)
 
 # OREAL_SCREENSHOTS=DIR make test-browser   leaves there what was on the screen, and the film of the README
 test-browser: setup ## the tests that need a browser: the annotation widget in a page, and a whole session in JupyterLab

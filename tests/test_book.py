@@ -112,6 +112,12 @@ def test_the_tables_of_notebooks_are_those_measured_last():
     assert any(book.table(times, "") in cell.source for cell in first.cells)
 
 
+def test_no_lesson_took_three_minutes_when_it_was_measured_last():
+    times = json.loads((home() / "docs" / "notebooks.json").read_text(encoding="utf-8"))["notebooks"]
+    lessons = {name: about["seconds"] for name, about in times.items() if name.startswith("0")}
+    assert len(lessons) >= 8 and max(lessons.values()) < 180, lessons
+
+
 def test_a_tiny_book_is_executed_timed_and_written(tmp_path, monkeypatch, capsys):
     place = tmp_path / "home"
     for name in ("notebooks", "params", "docs", "figures"):

@@ -95,12 +95,13 @@ def difference(mine: Any, key: Any, tolerance: float = 1e-5) -> str | None:
         return "the sign is the wrong way round; higher always means 'ask me'"
     if factor := _factor(a, b, tolerance):
         return factor
-    shift = (a - b).ravel()
+    with np.errstate(invalid="ignore"):  # infinities on both sides
+        shift = (a - b).ravel()
     if a.size > 1 and np.ptp(shift) <= tolerance:
         return f"each value is {abs(shift[0]):.6g} too {'high' if shift[0] > 0 else 'low'}"
     if a.ndim == 1 and _near(np.sort(a), np.sort(b), tolerance):
         return "these are the right ones in another order"
-    place = _place(np.abs(a - b) > tolerance)
+    place = _place(~np.isclose(a, b, rtol=1e-5, atol=tolerance, equal_nan=True))
     return f"you have {a[place]:.6g}, but it is {b[place]:.6g}{_at(place)}"
 
 
