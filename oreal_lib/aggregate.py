@@ -57,10 +57,11 @@ def by_superpixel(score: torch.Tensor, ids: torch.Tensor, n: int, how: str) -> t
         index = ids.expand(len(flat), -1)
         out = flat.new_full((len(flat), n), -torch.inf).scatter_reduce(1, index, flat, "amax")
     elif kind == "top":
-        take = (size * value).ceil().clamp(min=1).long()  # ceil: top_1 is every pixel, top_<tiny> is the maximum
+        # ceil: top_1 is every pixel, top_<tiny> is the maximum; in float32, 25 pixels times 0.6 would be 16
+        take = (size.double() * value - 1e-9).ceil().clamp(min=1).long()
         out = torch.stack([_mean_of_top(row, ids, size, take) for row in flat])
     elif kind == "quantile":
-        rank = ((size - 1) * value).floor().clamp(min=0).long()
+        rank = ((size.double() - 1) * value + 1e-9).floor().clamp(min=0).long()
         out = torch.stack([_ordered(row, ids, size, rank) for row in flat])
     else:
         power = 1.0 if kind == "mean" else value

@@ -18,8 +18,8 @@ from .weak_labels import buy
 
 
 def ask(config: RunConfig, setting: Setting, labels: Labels, model: nn.Module, step: int, report: Report) -> Query:
-    """The query of a step: step 1 is random, whatever the strategy (OREAL Sec. 4.3); later steps ask what `model`, that of the
-    last step, is unsure of."""
+    """The query of a step: step 1 is random, whatever the strategy (our choice, as in the baselines' code); later steps ask what
+    `model`, that of the last step, is unsure of."""
     rng = np.random.default_rng([config.seed, step])
     images, outputs = some(setting.dataset.images, setting.pool), setting.oracle.answers.shape[1]
     regions = Regions(lambda: predict(model, images, config.eval_batch_size), setting.superpixels, outputs)

@@ -12,11 +12,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -38,43 +38,63 @@ def build(out: Path, jobs: int) -> list[str]:
     """Execute everything of `plan` in a home of its own, `out/.home`, so that no figure of the project is touched.
 
     Returns what failed, a sentence each. What was computed before in that home is found again; notebooks are always executed.
+    However it ends, no process that it started is left.
     """
     place = out / ".home"
+    shutil.rmtree(place / "executed", ignore_errors=True)  # the pages are made from notebooks of one build
     for name in ("notebooks", "params", "docs", "figures"):
         shutil.rmtree(place / name, ignore_errors=True)
         shutil.copytree(home() / name, place / name)
-    failed, began, steps = [], time.monotonic(), plan()
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting = []
-        for item in [*steps, {"grid": None}]:
-            if "notebook" in item:
-                waiting.append(pool.submit(_execute, item, place, began))
-                continue
-            failed += [said for said in (done.result() for done in waiting) if said]
-            waiting = []
-            if item["grid"]:
-                command = [sys.executable, "-m", "oreal_lib.batch", "run", item["grid"], "--jobs", str(jobs)]
-                if subprocess.run(command, env=_environment(place)).returncode:
-                    failed.append(f"the runs of {item['grid']} failed; see above")
+    failed, together, began = [], [], time.monotonic()
+    for item in [*plan(), {"grid": None}]:
+        if "notebook" in item:
+            together.append(item)
+            continue
+        failed += _execute(together, place, jobs, began)
+        together = []
+        if item["grid"] and _run(item["grid"], place, jobs):
+            failed.append(f"the runs of {item['grid']} failed; see above")
     return failed
 
 
-def _environment(place: Path) -> dict[str, str]:
-    return os.environ | {"OREAL_HOME": str(place), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-
-def _execute(item: Mapping, place: Path, began: float) -> str | None:
-    name = item["notebook"]
-    target = place / "executed" / f"{name}.ipynb"
-    log = target.with_suffix(".log")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    process = papermill(notebook(name), target, item.get("parameters", {}), 1, log, {"OREAL_HOME": str(place)})
+def _run(grid: str, place: Path, jobs: int) -> int:
+    """Compute the runs of a grid; the exit code."""
+    command = [sys.executable, "-m", "oreal_lib.batch", "run", grid, "--jobs", str(jobs)]
+    environment = os.environ | {"OREAL_HOME": str(place), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, start_new_session=os.name == "posix")  # as `stop` needs it
     try:
-        code = process.wait()
+        return process.wait()
     finally:
         stop([process])
-    print(f"[{time.monotonic() - began:5.0f} s] {name} {'FAILED' if code else 'done'}", flush=True)
-    return f"{name}: {last_words(log)} (all of it: {log})" if code else None
+
+
+def _execute(items: Sequence[Mapping], place: Path, jobs: int, began: float) -> list[str]:
+    """Execute notebooks, `jobs` at a time; what failed. Only one that reached its end gets its name: executed/NAME.ipynb."""
+    folder, queue, failed = place / "executed", list(items), []
+    folder.mkdir(parents=True, exist_ok=True)
+    processes: dict[str, subprocess.Popen] = {}
+    try:
+        while queue or processes:
+            while queue and len(processes) < jobs:
+                item = queue.pop(0)
+                name, given = item["notebook"], item.get("parameters", {})
+                target, log = folder / f"{name}.unfinished.ipynb", folder / f"{name}.log"
+                processes[name] = papermill(notebook(name), target, given, 1, log, {"OREAL_HOME": str(place)})
+            time.sleep(0.2)
+            for name, process in list(processes.items()):
+                code = process.poll()
+                if code is None:
+                    continue
+                del processes[name]
+                print(f"[{time.monotonic() - began:5.0f} s] {name} {'FAILED' if code else 'done'}", flush=True)
+                if code:
+                    log = folder / f"{name}.log"
+                    failed.append(f"{name}: {last_words(log)} (all of it: {log})")
+                else:
+                    os.replace(folder / f"{name}.unfinished.ipynb", folder / f"{name}.ipynb")
+    finally:
+        stop(list(processes.values()))
+    return failed
 
 
 def measured(executed: Path) -> dict:
@@ -149,28 +169,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=None, help="folder of the book (default: book/ of this project)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="notebooks at a time (default: one per core)")
     options = parser.parse_args(arguments)
-    out = (options.out or home() / "book").resolve()
-    times = home() / "docs" / "notebooks.json"
-    if options.what == "all":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops the notebooks too, as Ctrl-C does
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored: started with nohup
+        signal.signal(signal.SIGHUP, signal.default_int_handler)  # the terminal was closed
+    try:
+        _make(options.what, (options.out or home() / "book").resolve(), options.jobs)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "\nstopped; start the same command again: it finds the runs that are finished and executes every notebook", flush=True
+        )
+        return 130
+    return 0
+
+
+def _make(what: str, out: Path, jobs: int) -> None:
+    """All of the book, or the part of it that was asked for; ValueError with every fault there is."""
+    if jobs < 1:
+        raise ValueError(f"--jobs is {jobs}, but at least one notebook at a time must work; give 1 or more")
+    times, executed = home() / "docs" / "notebooks.json", out / ".home" / "executed"
+    if what == "all":
         out.mkdir(parents=True, exist_ok=True)
-        if failed := build(out, options.jobs):
-            print("error: these notebooks could not be executed:", *failed, sep="\n  ", file=sys.stderr)
-            return 1
-        atomic.write_json(times, measured(out / ".home" / "executed"))
-    if options.what in ("all", "tables"):
+        if failed := build(out, jobs):
+            raise ValueError("\n  ".join(["these notebooks could not be executed:", *failed]))
+        atomic.write_json(times, measured(executed))
+    if what in ("all", "tables"):
+        if not times.is_file():
+            raise ValueError(f"{times} is not there, but the tables say what it measured; run python -m oreal_lib.book first")
         write_tables(json.loads(times.read_text(encoding="utf-8")))
-    if options.what in ("all", "html"):
-        executed = out / ".home" / "executed"
+    if what in ("all", "html"):
         names = [item["notebook"] for item in plan() if "notebook" in item]
         if missing := [name for name in names if not (executed / f"{name}.ipynb").is_file()]:
-            print(f"error: {missing[0]} was not executed yet; run python -m oreal_lib.book without html first", file=sys.stderr)
-            return 1
-        problems = write_pages({f"notebooks/{name}.ipynb": executed / f"{name}.ipynb" for name in names}, out)
-        if problems:
-            print("error: the pages have faults:", *problems, sep="\n  ", file=sys.stderr)
-            return 1
+            raise ValueError(f"{missing[0]} was not executed to its end yet; run python -m oreal_lib.book without html first")
+        if problems := write_pages({f"notebooks/{name}.ipynb": executed / f"{name}.ipynb" for name in names}, out):
+            raise ValueError("\n  ".join(["the pages have faults:", *problems]))
         print(f"{out / 'index.html'}: {len(list(out.rglob('*.html')))} pages; open it in a browser, or copy the folder anywhere")
-    return 0
 
 
 if __name__ == "__main__":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from typing import Any
 
-from .contract import CLAUSES, judge
+from .contract import CLAUSES, NOT_BY_LOT, judge
 from .lessons import clicks, debts, mean_or_max, oracle, own_strategy, start, uncertainty, whole_run
 from .lessons.exercise import Exercise, unanswered, verdict
 
@@ -25,32 +26,49 @@ def answer(name: str, mine: Any, *given: Any) -> None:
     """
     known = exercises()
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
+        near = difflib.get_close_matches(str(name), known, 1)
         raise ValueError(
             f"no exercise is named {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}")
         )
     print(f"{name}: {verdict(known[name], mine, *given)[1]}")
 
 
-def strategy(name: str, mine: Any, how: str = "max") -> None:
-    """Print whether a strategy of yours keeps the contract of all strategies (`contract.CLAUSES`), and what it breaks.
+def strategy(name: str, mine: Any, by_lot: bool = False) -> None:
+    """Print whether a strategy of yours keeps the contract of all strategies (`contract.CLAUSES`), by mean and by max, and what it
+    breaks.
 
-    name: what it is called.  mine: a function `(regions, labels, budget, how, rng) -> Query`.
+    name: what it is called.  mine: a function `(regions, labels, budget, how, rng) -> Query`.  by_lot: it draws by lot, so it
+    need not ask the same when images or classes come in another order.
     """
-    broken = judge(mine, how)
-    if any("it returns ellipsis" in said or "it returns NoneType" in said for said in broken):
+    clauses = [clause for clause in CLAUSES if not (by_lot and clause in NOT_BY_LOT)]
+    broken = {how: judge(mine, how, clauses) for how in ("mean", "max")}
+    if len(broken["max"]) == len(clauses) and all("it returns ellipsis" in said or "NoneType" in said for said in broken["max"]):
         print(f"{name}: your turn: the function does not return anything yet")
-    elif broken:
-        print(f"{name} breaks the contract:", *broken, sep="\n  - ")
+        return
+    sentences = dict.fromkeys(broken["mean"] + broken["max"])
+    reasons = {said.partition(": ")[2] for said in sentences}
+    if len(reasons) == 1 and len(sentences) > 1:  # one typo breaks everything
+        sentences = [f"all of it: {reasons.pop()}"]
+    if sentences:
+        print(f"{name} breaks the contract:", *sentences, sep="\n  - ")
     else:
-        print(f"{name}: right, it keeps all {len(CLAUSES)} clauses of the contract")
+        print(f"{name}: right, it keeps all {len(clauses)} clauses of the contract; whether it is any good, the race says")
 
 
-def prediction(mine: Any, measured: Any) -> None:
-    """Print what was predicted beside what was measured; before a prediction nothing but the request for one."""
+def prediction(mine: Any, measured: Any, choices: Sequence[Any] | None = None) -> None:
+    """Print what was predicted beside what was measured; before a prediction nothing but the request for one.
+
+    choices: all that can be predicted, so that a typo is not taken for a prediction; upper and lower case are the same.
+    """
     if unanswered(mine):
         print("first write your prediction into the cell above and run it, then this one again")
-    elif mine == measured:
+    elif choices is not None and _plain(mine) not in map(_plain, choices):
+        print(f"you said {mine!r}; write one of {', '.join(map(repr, choices))}")
+    elif _plain(mine) == _plain(measured):
         print(f"you said {mine}, and so it is")
     else:
         print(f"you said {mine}, but it is {measured}: what did you not think of?")
+
+
+def _plain(value: Any) -> str:
+    return str(value).strip().casefold()

@@ -274,7 +274,7 @@ class RunConfig(BaseModel):
 
     @property
     def step_one(self) -> RunConfig | None:
-        """The run of one step that all strategies of a seed begin with: step 1 is random (OREAL Sec. 4.3). None if this is it, or
+        """The run of one step that all strategies of a seed begin with: step 1 is random (our choice). None if this is it, or
         asks nothing."""
         if self.supervision != "active" or (self.strategy == "random" and self.steps == 1):
             return None

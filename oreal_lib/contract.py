@@ -6,6 +6,7 @@ returns what is broken, or None.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -16,6 +17,7 @@ from .strategies import Strategy
 from .types import Labels, Query, Superpixels
 
 C, IMAGES, H, W, K = 4, 5, 12, 10, 11
+SEEDS = (0, 1, 2, 3, 6, 7)  # of pools whose class counts all differ, so that no order of classes is a tie
 Ask = Callable[[Regions, Labels, int, np.random.Generator], Query]
 
 
@@ -75,25 +77,27 @@ def query(ask: Ask, regions: Regions, labels: Labels, budget: int = 9, seed: int
 def _distinct_unlabeled(ask: Ask) -> str | None:
     regions, labels = pool(0)[2], bought(0)
     for budget in (1, 9, 40):  # 40 is everything that is left
-        ids, score, _ = query(ask, regions, labels, budget)
+        ids, score, for_class = query(ask, regions, labels, budget)
+        if not isinstance(ids, np.ndarray):
+            return f"the ids are a {type(ids).__name__}, but must be a numpy array"
         if len(ids) != budget:
             return f"asked for {budget} superpixels, it names {len(ids)}"
         if ids.dtype != np.int64 or len(set(ids.tolist())) != budget:
             return "a superpixel is named twice" if ids.dtype == np.int64 else f"the ids are {ids.dtype}, but must be int64"
         if not labels.unlabeled[ids].all():
             return "it names superpixels that are labeled already; choose among labels.unlabeled"
-        if score.shape != (budget,) or not np.isfinite(score).all():
-            return f"the scores must be {budget} finite numbers"
+        if np.shape(score) != (budget,) or not np.isfinite(score).all() or np.asarray(score).dtype != np.float32:
+            return "the scores must be finite float32 numbers, one for each superpixel"
+        if for_class is not None and np.shape(for_class) != (budget,):
+            return "for_class must name a class for each superpixel, or be None"
     return None
 
 
 def _refuses_more(ask: Ask) -> str | None:
     try:
         query(ask, pool(0)[2], bought(0), 41)
-    except ValueError as error:
-        return (
-            None if "asked for 41 superpixels, but only 40 are unlabeled" in str(error) else f"its error says only {str(error)!r}"
-        )
+    except ValueError:
+        return None
     return "41 superpixels were wanted where 40 are unlabeled, and it says nothing; select.check_budget does"
 
 
@@ -102,15 +106,19 @@ def _repeats(ask: Ask) -> str | None:
     before = np.random.get_state()  # noqa: NPY002  the old generator is watched, not used
     try:
         np.random.seed(987654321)  # noqa: NPY002  a place that no strategy leaves it at by seeding it anew
-        watched = np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist()  # noqa: NPY002
+        watched = _global_chance()
         first, second = query(ask, regions, labels, seed=3), query(ask, regions, labels, seed=3)
-        if watched != (np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist()):  # noqa: NPY002
+        if watched != _global_chance():
             return "it draws from a global generator; take all chance from rng"
     finally:
         np.random.set_state(before)  # noqa: NPY002
     if not (np.array_equal(first.ids, second.ids) and np.array_equal(first.score, second.score)):
         return "asked twice with the same generator, it names other superpixels; take all chance from rng"
     return None
+
+
+def _global_chance() -> tuple:
+    return np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist(), random.getstate()  # noqa: NPY002
 
 
 def _changes_nothing(ask: Ask) -> str | None:
@@ -125,20 +133,31 @@ def _changes_nothing(ask: Ask) -> str | None:
 def _order_of_images(ask: Ask) -> str | None:
     order = np.array([3, 0, 4, 1, 2])
     moved = (order[:, None] * K + np.arange(K)).ravel()  # new position -> old global id
-    labels = bought(2)
-    shuffled = Labels(labels.present[moved], labels.asked_in[moved], labels.clicks)
-    plain, again = query(ask, pool(2)[2], labels), query(ask, pool(2, images=order)[2], shuffled)
-    if sorted(moved[again.ids]) != sorted(plain.ids):
-        return "with the images in another order it asks others; no score may depend on where a file stands in a list"
+    for seed in SEEDS:
+        labels = bought(seed)
+        shuffled = Labels(labels.present[moved], labels.asked_in[moved], labels.clicks)
+        plain, again = query(ask, pool(seed)[2], labels), query(ask, pool(seed, images=order)[2], shuffled)
+        if sorted(moved[again.ids]) != sorted(plain.ids):
+            return "with the images in another order it asks others; a score may not depend on where a file stands in a list"
     return None
 
 
 def _numbers_of_classes(ask: Ask) -> str | None:
     order = np.array([2, 0, 3, 1])
-    plain = query(ask, pool(3)[2], bought(3))
-    again = query(ask, pool(3, classes=order)[2], bought(3, classes=order))
-    if sorted(again.ids) != sorted(plain.ids):
-        return "with the classes numbered in another way it asks others; no score may depend on a class's number"
+    for seed in SEEDS:
+        plain = query(ask, pool(seed)[2], bought(seed))
+        again = query(ask, pool(seed, classes=order)[2], bought(seed, classes=order))
+        if sorted(again.ids) != sorted(plain.ids):
+            return "with the classes numbered in another way it asks others; a query may not depend on a class's number"
+    return None
+
+
+def _ties_by_lot(ask: Ask) -> str | None:
+    p, _, regions = pool(5)
+    alike = Regions(lambda: iter(torch.full_like(p, 1 / C)), regions.superpixels, C)
+    first, second = query(ask, alike, bought(5), seed=0), query(ask, alike, bought(5), seed=1)
+    if sorted(first.ids) == sorted(second.ids):
+        return "where all superpixels are alike it always asks the same ones; let rng decide, as select.top does"
     return None
 
 
@@ -149,4 +168,6 @@ CLAUSES: dict[str, Callable[[Ask], str | None]] = {
     "what it is given stays as it was": _changes_nothing,
     "the order of the images changes nothing": _order_of_images,
     "the numbering of the classes changes nothing": _numbers_of_classes,
+    "ties fall by the generator": _ties_by_lot,
 }
+NOT_BY_LOT = ("the order of the images changes nothing", "the numbering of the classes changes nothing")

@@ -151,8 +151,8 @@ def difference(d: pd.Series, digits: int = 1) -> str:
 
 
 def networks(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> dict[RunFolder, RunConfig]:
-    """Folders with a stored network of step 1, one for each data set, model and seed (there all strategies share it, OREAL
-    Sec. 4.3), and the finished runs of `configs` they belong to. Empty where no network was kept."""
+    """Folders with a stored network of step 1, one for each data set, model and seed (there all strategies share it), and
+    the finished runs of `configs` they belong to. Empty where no network was kept."""
     root, found = Path(runs_dir or runs_root()), {}
     for config in configs:
         key = config.dataset, config.model, config.seed

@@ -26,7 +26,8 @@ Choose = Callable[[torch.nn.Module, Labels, int, int], Labels]  # network, label
 
 
 def of_strategy(setting: Setting, config: RunConfig, strategy: Strategy | None = None) -> Choose:
-    """What a strategy asks with the config's aggregation, answered by the oracle; step 1 is random (OREAL Sec. 4.3).
+    """What a strategy asks with the config's aggregation, answered by the oracle; step 1 is random (our choice, as in the
+    baselines' code).
 
     strategy: a function of yours, or None for the config's.
     """

@@ -114,3 +114,9 @@ def test_a_subset_of_images_is_renumbered():
     maps = np.array([[[0, 0, 1]], [[0, 1, 2]], [[0, 0, 0]]], np.uint16)
     part = Superpixels.from_maps(maps).subset(np.array([2, 1]))
     assert part.offset.tolist() == [0, 1, 4] and part.size.tolist() == [3, 1, 1, 1] and part.image.tolist() == [0, 1, 1, 1]
+
+
+def test_a_share_that_is_a_whole_number_of_pixels_is_not_rounded_up():
+    """25 pixels times 0.6 are 15, though float32 says 15.000001."""
+    score = torch.arange(25, dtype=torch.float32)
+    assert by_superpixel(score.view(1, 5, 5), torch.zeros(5, 5, dtype=torch.int64), 1, "top_0.6").item() == score[10:].mean()

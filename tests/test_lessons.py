@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 
 import nbformat
 import numpy as np
@@ -13,6 +15,8 @@ import torch
 from oreal_lib import check
 from oreal_lib.lessons.exercise import Exercise, difference, verdict
 from oreal_lib.paths import home
+from oreal_lib.select import top
+from oreal_lib.strategies import STRATEGIES
 
 # Lesson 06 writes a session, which only one process may hold; as stored, nbval holds that of seed 0 at the same time.
 GIVEN = {"06_be_the_oracle": ["-p", "seed", "1", "-y", "clicks: [20, 40]"]}
@@ -27,7 +31,16 @@ EXERCISES = check.exercises()
     "mine, key, sentence",
     [
         ([1.0, 2.0], np.array([1.0, 2.0]), None),
-        (torch.tensor([1.0, 2.0]), [1, 2], None),
+        (torch.tensor([1.0, 2.0]), [1.0, 2.0], None),
+        ([1, 2], np.array([1, 2]), None),
+        (np.array([1.0, 2.0]), np.array([1, 2]), "whole numbers are wanted, but these are float64"),
+        (np.array([1, 0]), np.array([True, False]), "True or False is wanted for each place"),
+        (np.True_, True, None),
+        ([2, 0, None], [2, 0, 1], "your list holds something that is not a number"),
+        ([np.nan, 1.0], [-np.inf, 1.0], "nan at [0]"),
+        ([-np.inf, np.inf], [-np.inf, 1.0], "inf at [1]"),
+        ([-1, -2], np.array([1, 2]), "you have -1, but it is 1 at [0]"),
+        (top(np.ones(3), 2, np.ones(3, bool), np.random.default_rng(0)), [0, 1], "your Query holds something"),
         (np.float32(0.5), 0.5, None),
         ("border", "border", None),
         ("inside", "border", "'inside', and that is not it"),
@@ -46,7 +59,7 @@ EXERCISES = check.exercises()
         (5, 4, "you have 5, but it is 4"),
         ("four", 4, "your answer is of type str, but a number is wanted"),
         (len, [1, 2], "your answer is a function, but of type list is wanted"),
-        ([[1, 2], [3]], [1, 2], "your answer is of type list"),
+        ([[1, 2], [3]], [1, 2], "rows of different length"),
     ],
 )
 def test_a_wrong_value_is_told_what_is_wrong_with_it(mine, key, sentence):
@@ -92,10 +105,55 @@ def test_a_function_is_compared_with_the_librarys_case_by_case(mine, right, sent
     assert found is right and sentence in said
 
 
+class Odd:
+    """A callable without a name, which stops with an error that cannot be printed."""
+
+    def __call__(self, x):
+        raise type("Mute", (Exception,), {"__str__": lambda self: 1 / 0})()
+
+
+@pytest.mark.parametrize(
+    "mine", [Odd(), partial(stops), lambda x: [torch.ones(1, requires_grad=True)], lambda x: {"a": 1}, lambda x: len]
+)
+def test_whatever_an_answer_does_is_a_finding_and_no_crash(mine):
+    right, said = verdict(double, mine)
+    assert right is False and said
+
+
+def test_a_function_that_returns_only_sometimes_is_told_where_it_does_not():
+    assert "case 2 of 2: the function does not return anything here" in verdict(double, lambda x: 2 * x if x.size > 1 else None)[1]
+
+
+def test_what_an_answer_does_to_its_arguments_does_not_reach_the_key():
+    right, said = verdict(replace(double, cases=lambda: [(np.array([1.0]),)]), lambda x: x.__imul__(2))
+    assert right is False and "changes its arguments" in said
+
+
 def test_a_value_is_compared_with_what_the_library_makes_of_the_same_things():
     area = Exercise(key=lambda a, b: a * b, mistakes={"that is the way around it": lambda a, b: 2 * (a + b)})
     assert verdict(area, 12, 3, 4)[0] and not verdict(area, 14, 3, 4)[0]
     assert "that is the way around it" in verdict(area, 14, 3, 4)[1] and "you have 13" in verdict(area, 13, 3, 4)[1]
+
+
+def test_a_typo_is_no_prediction(capsys):
+    check.prediction("Max", "max", ["mean", "max"])
+    check.prediction("the max", "max", ["mean", "max"])
+    check.prediction("4", 4)
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["you said Max, and so it is", "you said 'the max'; write one of 'mean', 'max'", "you said 4, and so it is"]
+
+
+def test_a_strategy_is_judged_by_mean_and_by_max_and_by_lot_if_it_says_so(capsys):
+    only_max = lambda regions, labels, k, how, rng: STRATEGIES["bvsb"](regions if how == "max" else None, labels, k, how, rng)  # noqa: E731
+    for name, mine, by_lot, sentence in [
+        ("a", STRATEGIES["bvsb"], False, "a: right, it keeps all 7 clauses"),
+        ("b", only_max, False, "b breaks the contract:\n  - all of it: it stops with TypeError"),
+        ("c", STRATEGIES["random"], False, "c breaks the contract:\n  - the order of the images"),
+        ("d", STRATEGIES["random"], True, "d: right, it keeps all 5 clauses"),
+        ("e", lambda *a: None, False, "e: your turn"),
+    ]:
+        check.strategy(name, mine, by_lot)
+        assert sentence in capsys.readouterr().out
 
 
 def test_a_prediction_is_compared_only_when_there_is_one(capsys):

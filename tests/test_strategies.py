@@ -1,5 +1,6 @@
 """Every strategy against a slow, obvious numpy version written only here, and one contract for all of them."""
 
+import random
 from functools import partial
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 from oreal_lib.config import RunConfig
 from oreal_lib.contract import CLAUSES, IMAGES, C, K, bought, judge, pool
 from oreal_lib.scores import bvsb, probability
-from oreal_lib.select import top
+from oreal_lib.select import check_budget, top
 from oreal_lib.strategies import STRATEGIES, check
-from oreal_lib.types import Labels
+from oreal_lib.types import Labels, Query
 
 DRAWN_BY_LOT = ("random", "stratified_random", "power_bvsb")
 BY_IMAGE, BY_CLASS = "the order of the images changes nothing", "the numbering of the classes changes nothing"
@@ -114,6 +115,15 @@ def broken(regions, labels, budget, how, rng, fault):
         return top(score, min(budget, labels.unlabeled.sum()), labels.unlabeled, rng)
     if fault == "own chance":
         return top(np.random.default_rng().random(len(score)), budget, labels.unlabeled, rng)
+    if fault == "pythons chance":
+        return top(np.array([random.random() for _ in score]), budget, labels.unlabeled, rng)
+    if fault == "first of equals":
+        ids = np.flatnonzero(labels.unlabeled)
+        check_budget(budget, labels.unlabeled)
+        best = ids[np.argsort(-score[ids], kind="stable")[:budget]]
+        return Query(best, score[best])
+    if fault == "double":
+        return top(score, budget, labels.unlabeled, rng)._replace(score=np.ones(budget))
     if fault == "global chance":
         np.random.seed(0)  # noqa: NPY002
         return top(np.random.random(len(score)), budget, labels.unlabeled, rng)  # noqa: NPY002
@@ -136,6 +146,9 @@ def broken(regions, labels, budget, how, rng, fault):
         ("silent", "41 superpixels were wanted where 40 are unlabeled, and it says nothing"),
         ("own chance", "it names other superpixels; take all chance from rng"),
         ("global chance", "it draws from a global generator"),
+        ("pythons chance", "it draws from a global generator"),
+        ("first of equals", "where all superpixels are alike it always asks the same ones"),
+        ("double", "the scores must be finite float32 numbers"),
         ("writes", "it changes what it was given"),
         ("by file", f"{BY_IMAGE}: with the images in another order it asks others"),
         ("by class", f"{BY_CLASS}: with the classes numbered in another way it asks others"),
@@ -145,6 +158,10 @@ def broken(regions, labels, budget, how, rng, fault):
 def test_the_judge_says_what_a_strategy_breaks(fault, sentence):
     assert any(sentence in said for said in judge(partial(broken, fault=fault)))
     assert judge(partial(broken, fault="none")) == []
+
+
+def test_oreal_by_number_depends_on_the_numbering_as_the_paper_says_it():
+    assert any(BY_CLASS in said for said in judge(STRATEGIES["oreal"]))
 
 
 def test_stratified_random_asks_as_many_of_each_predicted_class_as_there_are():

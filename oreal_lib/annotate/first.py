@@ -18,8 +18,8 @@ FIRST = ("random", "kmeans")
 
 
 def first_query(board: Board, how: str, budget: int, rng: np.random.Generator) -> Query:
-    """What is asked before there is a network: "random" (OREAL Sec. 4.3), or "kmeans": the superpixels nearest to the centers of
-    `budget` clusters of mean color and place, so that nothing common is missed (our choice; not in the paper).
+    """What is asked before there is a network: "random" (our choice, as in the baselines' code), or "kmeans": the superpixels
+    nearest to the centers of `budget` clusters of mean color and place, so that nothing common is missed (not in the paper).
 
     ValueError for another `how`.
     """

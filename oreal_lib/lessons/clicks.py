@@ -106,6 +106,17 @@ def _last_on_a_tie(votes: np.ndarray, void: str) -> np.ndarray:
     return _named(votes, count.shape[1] - 1 - count[:, ::-1].argmax(axis=1), count.max(axis=1) > 0)
 
 
+def _last_class_on_a_tie(votes: np.ndarray, void: str) -> np.ndarray:
+    """As `_last_on_a_tie`, but void loses its ties."""
+    count, heard = votes[:, :-1], dominant_label(votes, void).any(axis=1)
+    return _named(votes, count.shape[1] - 1 - count[:, ::-1].argmax(axis=1), heard)
+
+
+def _void_on_a_tie(votes: np.ndarray, void: str) -> np.ndarray:
+    tied = votes[:, -1] == votes[:, :-1].max(axis=1)
+    return dominant_label(votes, void) & ~(tied & (void == "vote"))[:, None]
+
+
 def _class_0_of_nothing(votes: np.ndarray, void: str) -> np.ndarray:
     count = votes if void == "vote" else votes[:, :-1]
     return _named(votes, count.argmax(axis=1), np.ones(len(votes), bool))
@@ -115,6 +126,11 @@ def _every_winner(votes: np.ndarray, void: str) -> np.ndarray:
     count = votes if void == "vote" else votes[:, :-1]
     best = count.max(axis=1, keepdims=True)
     return (votes[:, :-1] == best) & (best > 0)
+
+
+def _every_class_of_nothing(votes: np.ndarray, void: str) -> np.ndarray:
+    count = votes if void == "vote" else votes[:, :-1]
+    return votes[:, :-1] == count.max(axis=1, keepdims=True)
 
 
 def _mean_over_superpixels(votes: np.ndarray) -> float:
@@ -145,8 +161,13 @@ EXERCISES: dict[str, Exercise] = {
             'void wins although the rule is "exclude": leave the last column out there': _void_always_votes,
             'void never wins, but with the rule "vote" it is a candidate like any class': _void_never_votes,
             "on a tie the last one wins; the rule is the lowest id, and argmax takes the first": _last_on_a_tie,
+            "on a tie of classes the highest id wins; the rule is the lowest id, and argmax takes the first": _last_class_on_a_tie,
+            "void wins a tie here; between a class and void the class wins": _void_on_a_tie,
             "a superpixel of nothing but void became class 0: argmax of zeros is 0, so ask whether any pixel voted": _class_0_of_nothing,
             "a tie gave two classes; one click names one class, that with the lowest id": _every_winner,
+            "a superpixel of nothing but void got every class: zeros are equal to their maximum, 0, so ask whether any pixel voted": (
+                _every_class_of_nothing
+            ),
         },
         see="oreal_lib/oracle.py",
     ),
@@ -170,6 +191,11 @@ EXERCISES: dict[str, Exercise] = {
         mistakes={
             "you paid for what was asked; a click is paid for each superpixel that SEEDS makes (predicted_count)": (
                 lambda budget, width, height, asked, levels: budget // asked
+            ),
+            "only whole images count; and a click is paid for each superpixel that SEEDS makes (predicted_count), not for each you "
+            "asked for": lambda budget, width, height, asked, levels: budget / asked,
+            "only whole images count": (
+                lambda budget, width, height, asked, levels: budget / predicted_count(width, height, asked, levels)
             ),
             "the last of these images would not be finished: round down": (
                 lambda budget, width, height, asked, levels: -(-budget // predicted_count(width, height, asked, levels))

@@ -65,6 +65,15 @@ def _down(counts: np.ndarray, budget: int) -> np.ndarray:
     return np.maximum(0, level - np.asarray(counts))
 
 
+def _in_turns(score: np.ndarray, debt: np.ndarray) -> np.ndarray:
+    """One superpixel for each class that is still owed, then again."""
+    asked: list[int] = []
+    for lap in range(max(debt)):
+        for c in np.flatnonzero(np.asarray(debt) > lap):
+            asked.append(next(i for i in np.argsort(-score[:, c], kind="stable").tolist() if i not in asked))
+    return np.array(asked)
+
+
 def _twice(score: np.ndarray, debt: np.ndarray) -> np.ndarray:
     return np.concatenate([np.argsort(-score[:, c], kind="stable")[:n] for c, n in enumerate(debt)]).astype(int)
 
@@ -99,6 +108,12 @@ EXERCISES: dict[str, Exercise] = {
             (np.array([99, 24, 19, 1, 9, 1, 0, 1]), 154),  # the lessons' run after its random step
         ),
         mistakes={
+            "these are the labels afterwards; the debt is what was added": lambda counts, budget: (
+                counts + class_debt(counts, budget)
+            ),
+            "a debt is what is added, 0 or more: the labels afterwards minus those before, not the other way round": (
+                lambda counts, budget: -class_debt(counts, budget)
+            ),
             "that divides the budget equally, whatever the classes have already": _equal,
             "that divides the budget in proportion to 1 / (count + 1); Eq. 3 fills the poorest up to one level, and who stands above "
             "the water gets nothing": _inverse,
@@ -130,6 +145,7 @@ EXERCISES: dict[str, Exercise] = {
             "the classes are served from the last to the first; Algorithm 1 goes through them in their order": lambda score, debt: (
                 _in_order(score, debt, np.arange(len(debt))[::-1])
             ),
+            "the classes take turns here; in Algorithm 1 class 0 takes all it is owed before class 1 begins": _in_turns,
             "that is one list for all classes, by the highest of a superpixel's scores; each class has a list of its own": _one_list,
             "these are the surest of each class; a high entropy means 'ask me'": lambda score, debt: class_by_class(-score, debt),
         },

@@ -38,25 +38,42 @@ def verdict(exercise: Exercise, answer: Any, *given: Any) -> tuple[bool | None, 
     """
     if unanswered(answer):
         return None, "your turn: replace the ... or None above, and run the cell again"
-    if not exercise.cases:
-        wrong = _compare(exercise, answer, given, exercise.key(*given))
-        return wrong is None, _right(exercise, "") if wrong is None else wrong
+    try:
+        if not exercise.cases:
+            return _of_value(exercise, answer, given)
+        if not callable(answer):
+            return False, f"a function is wanted, but this is {_kind(answer)}"
+        return _of_function(exercise, answer)
+    except Exception as error:  # an answer can be anything; whatever it does is a finding, not a crash
+        return False, f"this cannot be compared: {type(error).__name__}: {_text(error)}"
+
+
+def _of_value(exercise: Exercise, answer: Any, given: tuple) -> tuple[bool, str]:
+    wrong = _compare(exercise, answer, lambda: copy.deepcopy(given))
+    return wrong is None, _right(exercise, "") if wrong is None else wrong
+
+
+def _of_function(exercise: Exercise, answer: Callable) -> tuple[bool | None, str]:
     cases = exercise.cases() if callable(exercise.cases) else exercise.cases
-    if not callable(answer):
-        return False, f"a function is wanted, but this is {_kind(answer)}"
-    for i, case in enumerate(cases, 1):
-        mine = copy.deepcopy(case)
+    for i in range(len(cases)):
+
+        def fresh(i: int = i) -> tuple:
+            """The case anew: what an answer did to its arguments must not reach the key."""
+            return exercise.cases()[i] if callable(exercise.cases) else copy.deepcopy(exercise.cases[i])
+
+        mine, where = fresh(), f"case {i + 1} of {len(cases)}: "
         try:
             result = answer(*mine)
-        except Exception as error:  # whatever a student's function raises is a finding, not a crash
-            line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.name == answer.__name__), "?")
-            return False, f"case {i} of {len(cases)}: line {line} stops with {type(error).__name__}: {error}{_shown(case)}"
+        except Exception as error:
+            return False, f"{where}{_stop(error, answer)}{_shown(cases[i])}"
         if unanswered(result):
-            return None, "your turn: the function does not return anything yet"
-        if any(not _same(a, b, 0) for a, b in zip(mine, case, strict=True) if isinstance(a, np.ndarray | torch.Tensor | list)):
+            if i == 0:
+                return None, "your turn: the function does not return anything yet"
+            return False, f"{where}the function does not return anything here{_shown(cases[i])}"
+        if any(not _same(a, b) for a, b in zip(mine, fresh(), strict=True) if isinstance(a, np.ndarray | torch.Tensor | list)):
             return False, "your function changes its arguments; whoever called it still needs them, so work on a copy"
-        if wrong := _compare(exercise, result, case, exercise.key(*copy.deepcopy(case))):
-            return False, f"case {i} of {len(cases)}: {wrong}{_shown(case)}"
+        if wrong := _compare(exercise, result, fresh):
+            return False, f"{where}{wrong}{_shown(cases[i])}"
     return True, _right(exercise, f" in {len(cases)} cases")
 
 
@@ -68,17 +85,34 @@ def unanswered(answer: Any) -> bool:
 def difference(mine: Any, key: Any, tolerance: float = 1e-5) -> str | None:
     """What is wrong with a value, in a sentence; None where it is the key.
 
-    Known in general: another kind or shape, rows for columns, NaN, the other sign, another unit or base of the logarithm,
-    a constant too much, another order; else the first place that differs.
+    Known in general: another kind or shape, rows for columns, NaN, and of real numbers the other sign, another unit or base of
+    the logarithm, a constant too much; of whole numbers another order; else the first place that differs.
     """
-    if isinstance(key, str | bool | dict | set):
-        return None if type(mine) is type(key) and mine == key else f"you have {mine!r}, and that is not it"
+    if isinstance(key, str | bool | np.bool_ | dict | set):
+        mine = bool(mine) if isinstance(mine, np.bool_) else mine
+        return None if isinstance(mine, type(key)) and mine == key else f"you have {mine!r}, and that is not it"
+    if isinstance(key, Query):
+        if not isinstance(mine, Query):
+            return f"a Query is wanted, such as select.top makes, but this is {_kind(mine)}"
+        if not np.isfinite(np.asarray(mine.score, float)).all() or len(mine.score) != len(mine.ids):
+            return "each superpixel of a query needs a finite score"
+        mine, key = mine.ids, key.ids
     try:
         a, b = _array(mine), _array(key)
     except (TypeError, ValueError):
-        return f"your answer is {_kind(mine)}, but {_kind(key)} is wanted"
+        a = np.array(None)
     if a.dtype.kind not in "biuf":
-        return f"your answer is {_kind(mine)}, but {_kind(key)} is wanted"
+        inside = (
+            isinstance(mine, list | tuple)
+            and f"your {type(mine).__name__} holds something that is not a number, or rows of different length"
+        )
+        return inside or f"your answer is {_kind(mine)}, but {_kind(key)} is wanted"
+    if b.ndim and b.dtype.kind == "b" != a.dtype.kind:
+        return "True or False is wanted for each place, but these are numbers"
+    if b.ndim and b.dtype.kind in "iu" and a.dtype.kind not in "iu":
+        return f"whole numbers are wanted, but these are {a.dtype}"
+    whole = b.dtype.kind != "f"
+    a, b = a.astype(np.float64), b.astype(np.float64)
     if a.shape == b.shape and _near(a, b, tolerance):
         return None
     if a.ndim == b.ndim > 1 and a.T.shape == b.shape and _near(a.T, b, tolerance):
@@ -87,10 +121,20 @@ def difference(mine: Any, key: Any, tolerance: float = 1e-5) -> str | None:
         if a.size == b.size and _near(a.reshape(b.shape), b, tolerance):
             return f"the numbers are right, but the shape is {a.shape}, and {b.shape} is wanted"
         return f"the shape is {a.shape}, but {b.shape} is wanted"
-    bad = ~np.isfinite(a) & np.isfinite(b)
+    bad = ~np.isfinite(a) & ~np.isclose(a, b, equal_nan=True)
     if bad.any():
         place = _place(bad)
         return f"{a[place]}{_at(place)}: a logarithm of 0, or a division by 0? There it is {b[place]:.6g}"
+    if not whole:
+        if said := _of_real_numbers(a, b, tolerance):
+            return said
+    elif a.ndim == 1 and _near(np.sort(a), np.sort(b), tolerance):
+        return "these are the right ones in another order"
+    place = _place(~np.isclose(a, b, rtol=1e-5, atol=tolerance, equal_nan=True))
+    return f"you have {a[place]:.6g}, but it is {b[place]:.6g}{_at(place)}"
+
+
+def _of_real_numbers(a: np.ndarray, b: np.ndarray, tolerance: float) -> str | None:
     if _near(-a, b, tolerance):
         return "the sign is the wrong way round; higher always means 'ask me'"
     if factor := _factor(a, b, tolerance):
@@ -99,20 +143,31 @@ def difference(mine: Any, key: Any, tolerance: float = 1e-5) -> str | None:
         shift = (a - b).ravel()
     if a.size > 1 and np.ptp(shift) <= tolerance:
         return f"each value is {abs(shift[0]):.6g} too {'high' if shift[0] > 0 else 'low'}"
-    if a.ndim == 1 and _near(np.sort(a), np.sort(b), tolerance):
-        return "these are the right ones in another order"
-    place = _place(~np.isclose(a, b, rtol=1e-5, atol=tolerance, equal_nan=True))
-    return f"you have {a[place]:.6g}, but it is {b[place]:.6g}{_at(place)}"
+    return None
 
 
-def _compare(exercise: Exercise, mine: Any, given: tuple, key: Any) -> str | None:
-    wrong = difference(mine, key, exercise.tolerance)
+def _compare(exercise: Exercise, mine: Any, fresh: Callable[[], tuple]) -> str | None:
+    wrong = difference(mine, exercise.key(*fresh()), exercise.tolerance)
     if wrong is None:
         return None
     for sentence, mistake in exercise.mistakes.items():
-        if difference(mine, mistake(*copy.deepcopy(given)), exercise.tolerance) is None:
+        if difference(mine, mistake(*fresh()), exercise.tolerance) is None:
             return sentence
     return wrong
+
+
+def _stop(error: Exception, answer: Callable) -> str:
+    """Where and why an answer stopped."""
+    name = getattr(answer, "__name__", None)
+    line = next((f.lineno for f in reversed(traceback.extract_tb(error.__traceback__)) if f.name == name), None)
+    return f"{'it' if line is None else f'line {line}'} stops with {type(error).__name__}: {_text(error)}"
+
+
+def _text(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # a message that cannot be made is no message
+        return "?"
 
 
 def _factor(a: np.ndarray, b: np.ndarray, tolerance: float) -> str | None:
@@ -134,21 +189,20 @@ def _factor(a: np.ndarray, b: np.ndarray, tolerance: float) -> str | None:
 
 
 def _array(value: Any) -> np.ndarray:
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().numpy()
-    if isinstance(value, Query):
-        value = value.ids
-    array = np.asarray(value)
-    return array.astype(np.float64) if array.dtype.kind in "biuf" else array
+    if isinstance(value, list | tuple):
+        value = [v.detach().cpu().numpy() if isinstance(v, torch.Tensor) else v for v in value]
+    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
 
 
 def _near(a: np.ndarray, b: np.ndarray, tolerance: float) -> bool:
     return bool(np.allclose(a, b, rtol=1e-5, atol=tolerance, equal_nan=True))
 
 
-def _same(a: Any, b: Any, tolerance: float) -> bool:
-    a, b = _array(a), _array(b)
-    return a.shape == b.shape and _near(a, b, tolerance)
+def _same(a: Any, b: Any) -> bool:
+    try:
+        return np.array_equal(_array(a), _array(b), equal_nan=_array(b).dtype.kind == "f")
+    except ValueError:  # a list that has become ragged
+        return False
 
 
 def _place(where: np.ndarray) -> tuple[int, ...]:
@@ -169,8 +223,14 @@ def _kind(value: Any) -> str:
 
 def _shown(case: tuple) -> str:
     """The arguments of a case, where they are small enough to be read."""
-    text = ", ".join(repr(_array(a).tolist() if isinstance(a, np.ndarray | torch.Tensor) else a) for a in case if not callable(a))
+    text = ", ".join(repr(_rounded(a) if isinstance(a, np.ndarray | torch.Tensor) else a) for a in case if not callable(a))
     return f"\n    with {text}" if len(text) <= 240 else ""
+
+
+def _rounded(a: np.ndarray | torch.Tensor) -> list:
+    """As it was written: a float32 0.9 is not 0.8999999761581421."""
+    array = _array(a)
+    return (np.round(array.astype(np.float64), 6) if array.dtype.kind == "f" else array).tolist()
 
 
 def _right(exercise: Exercise, where: str) -> str:

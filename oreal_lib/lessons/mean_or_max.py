@@ -44,6 +44,11 @@ def _sum(score: torch.Tensor, ids: torch.Tensor, n: int) -> torch.Tensor:
     return torch.zeros(n).index_add(0, ids.flatten(), score.flatten())
 
 
+def _of_highest(score: np.ndarray, take: float) -> float:
+    """The mean of the highest `take`, at least one."""
+    return float(np.mean(np.sort(score)[::-1][: max(1, int(take))]))
+
+
 _IDS = torch.tensor([[0, 0, 0, 1], [0, 0, 0, 1]])
 _UNSURE = torch.tensor([[0, 0, 0.9, 0.5], [0, 0, 0.0, 0.5]])
 
@@ -70,15 +75,33 @@ EXERCISES: dict[str, Exercise] = {
         cases=(
             (np.array([0.1, 0.9, 0.3, 0.5, 0.2, 0.4, 0.8, 0.0]), 0.25),
             (np.array([0.1, 0.9, 0.3, 0.5, 0.2, 0.4]), 0.25),  # 1.5 pixels: two
+            (np.array([0.1, 0.9, 0.3, 0.5, 0.2, 0.4, 0.8, 0.0]), 0.3),  # 2.4 pixels: three
+            (np.array([0.6, 0.1, 0.9, 0.6]), 0.5),  # two, though the second and the third are equal
+            (np.array([0.1, 0.9, 0.3, 0.5]), 0.3),  # 1.2 pixels: two
             (np.array([0.2, 0.9, 0.7]), 0.1),  # 0.3 pixels: one, the maximum
             (np.array([0.2, 0.9, 0.7]), 1.0),  # all: the mean
             (np.array([0.6, 0.6, 0.6, 0.6, 0.0]), 0.5),
         ),
         mistakes={
+            "you round the number of pixels to the nearest; top_<share> rounds up (np.ceil), 2.4 pixels are three": lambda s, share: (
+                _of_highest(s, round(len(s) * share))
+            ),
             "you round the number of pixels down; top_<share> rounds up, so that even a small share keeps one pixel": lambda s, share: (
-                float(np.mean(np.sort(s)[::-1][: max(1, int(len(s) * share))]))
+                _of_highest(s, len(s) * share)
+            ),
+            "you take all pixels from a quantile on; pixels that are equal to it make them too many. Count the pixels instead": (
+                lambda s, share: float(s[s >= np.quantile(s, 1 - share)].mean())
+            ),
+            "you take the pixels above a quantile; those that are equal to it are lost. Count the pixels instead": (
+                lambda s, share: float(s[s > np.quantile(s, 1 - share)].mean())
+            ),
+            "one pixel too many: where the share is a whole number of pixels, nothing is rounded (np.ceil)": lambda s, share: (
+                _of_highest(s, int(len(s) * share) + 1)
             ),
             "these are the surest pixels: sort the highest scores to the front": lambda s, share: -mean_of_top(-s, share),
+            "that is a quantile, one value between the pixels; take the mean of the pixels at the top": lambda s, share: float(
+                np.quantile(s, 1 - share)
+            ),
             "divide by the number of pixels you took, not by all": lambda s, share: (
                 mean_of_top(s, share) * np.ceil(len(s) * share) / len(s)
             ),

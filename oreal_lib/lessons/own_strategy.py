@@ -6,7 +6,7 @@ import numpy as np
 
 from oreal_lib.aggregate import Regions
 from oreal_lib.contract import bought, pool
-from oreal_lib.scores import entropy
+from oreal_lib.scores import bvsb, entropy, ovr_entropy
 from oreal_lib.select import top
 from oreal_lib.types import Labels, Query
 
@@ -34,6 +34,18 @@ def _always_max(regions: Regions, labels: Labels, budget: int, how: str, rng: np
     return entropy_top(regions, labels, budget, "max", rng)
 
 
+def _always_mean(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
+    return entropy_top(regions, labels, budget, "mean", rng)
+
+
+def _by_bvsb(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
+    return top(regions(bvsb, how)[:, 0], budget, labels.unlabeled, rng)
+
+
+def _by_class_0(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
+    return top(regions(ovr_entropy, how)[:, 0], budget, labels.unlabeled, rng)
+
+
 def _surest(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
     return top(-regions(entropy, how)[:, 0], budget, labels.unlabeled, rng)
 
@@ -45,6 +57,9 @@ EXERCISES: dict[str, Exercise] = {
         mistakes={
             "it asks superpixels that are labeled already; choose among labels.unlabeled": _labeled_too,
             "it aggregates by max whatever `how` says; hand `how` on to regions": _always_max,
+            "it aggregates by mean whatever `how` says; hand `how` on to regions": _always_mean,
+            "that is BvSB, which looks at the best two classes only; the entropy of all is wanted (scores.entropy)": _by_bvsb,
+            "that is the one-vs-rest entropy of class 0; the entropy of all classes is wanted (scores.entropy)": _by_class_0,
             "it asks the surest superpixels; higher means 'ask me'": _surest,
         },
         see="one line: select.top of regions(entropy, how)",

@@ -162,6 +162,10 @@ EXERCISES: dict[str, Exercise] = {
         mistakes={
             "for class c you took the pixel with the highest P; the network is sure of that one, and P near 0.5 is unsure": _highest_p,
             'these are the surest pixels; higher always means "ask me"': _surest,
+            "pixels are counted from 0": lambda p, c: who_is_asked(p, c) + 1,
+            "entropy and BvSB are exchanged: entropy looks at all classes of a pixel, BvSB at the best two": (
+                lambda p, c: who_is_asked(p, c)[[1, 0, 2]]
+            ),
         },
         see="oreal_lib/scores.py",
     ),

@@ -103,6 +103,10 @@ def _around(mean: float, half: float) -> np.ndarray:
     return np.array([mean - half, mean + half])
 
 
+def _unpaired(a: np.ndarray, b: np.ndarray, pooled: bool) -> np.ndarray:
+    return np.array(stats.ttest_ind(a, b, equal_var=pooled).confidence_interval(0.95))
+
+
 def _t(n: int) -> float:
     return float(stats.t.ppf(0.975, n - 1))
 
@@ -126,6 +130,8 @@ EXERCISES: dict[str, Exercise] = {
             "this is the mean precision, TP / (TP + FP): the pixels of the class that were missed (its row) belong below, too": (
                 lambda m: _mean(_ratio(np.diag(m).astype(float), m.sum(0)))
             ),
+            "these are the IoUs of the classes; their mean is wanted": _iou,
+            "a class that does not occur has 0 / 0, which is NaN; leave it out of the mean": lambda m: float(np.mean(_iou(m))),
             "row + column counts the right pixels twice; take the diagonal away once": (
                 lambda m: _mean(_ratio(np.diag(m).astype(float), m.sum(0) + m.sum(1)))
             ),
@@ -150,7 +156,7 @@ EXERCISES: dict[str, Exercise] = {
     "area_under_the_curve": Exercise(
         key=aualc,
         cases=(
-            ([100, 200, 300, 500], [0.2, 0.4, 0.5, 0.7], 0.75),
+            ([100, 200, 300, 500], [0.2, 0.5, 0.6, 0.7], 0.75),
             ([10, 20], [0.3, 0.5], 0.8),
             ([154, 308, 462, 616, 770, 924], [0.25, 0.4, 0.45, 0.5, 0.55, 0.6], 0.65),
             ([50, 100, 300], [0.5, 0.7, 0.8], 0.7),  # beats B: more than 100
@@ -158,6 +164,15 @@ EXERCISES: dict[str, Exercise] = {
         mistakes={
             "this is the mean of the ratios score / full: with uneven clicks a point counts for the clicks around it, and the two "
             "ends for half": lambda x, y, full: 100 * float(np.mean(y)) / full,
+            "you took every step as equally wide; each trapezoid is as wide as the clicks between its two ends (np.diff)": (
+                lambda x, y, full: 100 * _curve(range(len(y)), y) / ((len(y) - 1) * full)
+            ),
+            "your trapezoids are all 1 wide, but the frame is x_T - x_1 wide; a trapezoid is as wide as the clicks between its ends": (
+                lambda x, y, full: 100 * _curve(range(len(y)), y) / ((x[-1] - x[0]) * full)
+            ),
+            "heights and widths are exchanged: np.trapezoid(score, clicks) takes the heights first": (
+                lambda x, y, full: 100 * _curve(y, x) / ((x[-1] - x[0]) * full)
+            ),
             "you divide by all clicks, x_T: the area begins at x_1, so the frame is x_T - x_1 wide": (
                 lambda x, y, full: 100 * _curve(x, y) / (x[-1] * full)
             ),
@@ -189,6 +204,14 @@ EXERCISES: dict[str, Exercise] = {
             "seed": lambda a, b: _around(
                 np.mean(a) - np.mean(b), _t(len(a)) * np.sqrt((np.var(a, ddof=1) + np.var(b, ddof=1)) / len(a))
             ),
+            "this is the interval of two heaps (Welch's); a and b are paired, so take a - b first, seed by seed: what a seed does to both "
+            "runs goes away": lambda a, b: _unpaired(a, b, False),
+            "this is the interval of two heaps with one variance for both (Student's); a and b are paired, so take a - b first, seed "
+            "by seed: what a seed does to both runs goes away": lambda a, b: _unpaired(a, b, True),
+            "these are the mean and the half width; the two ends are wanted, mean - half and mean + half": (
+                lambda a, b: np.array([np.mean(a - b), np.ptp(paired_interval(a, b)) / 2])
+            ),
+            "the lower end comes first": lambda a, b: paired_interval(a, b)[::-1],
             "1.96 is for many seeds: with n differences take t of n - 1 degrees of freedom, 2.78 for five": (
                 lambda a, b: _around(np.mean(a - b), 1.96 * np.std(a - b, ddof=1) / np.sqrt(len(a)))
             ),
