@@ -64,7 +64,7 @@ label: setup ## label the pictures in FOLDER=/my/photos by clicks, as CLASSES="r
 	@[ "$$FOLDER" ] || { echo "error: FOLDER is empty; name the folder of your pictures, such as make label FOLDER=/my/photos CLASSES=\"road,sky\"" >&2; exit 2; }
 	@.venv/bin/python -m oreal_lib.annotate serve "$$FOLDER" $(if $(CLASSES),--classes "$$CLASSES") $(if $(WHO),--annotator "$$WHO") $(if $(PORT),--port "$$PORT")
 
-book: setup ## every lesson and report, executed and as web pages that need no network: book/index.html (BOOKMINUTES minutes on two cores)
+book: setup ## every lesson and report, executed and as web pages that need no network: book/index.html (10 minutes on two cores)
 	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.book $(if $(JOBS),--jobs $(JOBS))
 
 lab: setup ## JupyterLab on notebooks/, reachable from this computer only

@@ -105,6 +105,7 @@ def write_pages(notebooks: Mapping[str, Path], out: Path, first: str = "README.m
 def _body(name: str, path: Path) -> str:
     if path.suffix.lower() == ".ipynb":
         book = nbformat.read(path, as_version=4)
+        book.metadata.pop("widgets", None)  # their state would need scripts
         about = ""
         for cell in book.cells:
             if cell.cell_type == "markdown":  # what stands before a picture says what it shows

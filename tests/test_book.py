@@ -31,7 +31,8 @@ def project(tmp_path, monkeypatch):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(text if isinstance(text, bytes) else text.encode())
         (root / "notebooks").mkdir(exist_ok=True)
-        nbformat.write(new_notebook(cells=list(cells)), root / "notebooks" / "00.ipynb")
+        state = {"widgets": {"application/vnd.jupyter.widget-state+json": {"state": {}, "version_major": 2, "version_minor": 0}}}
+        nbformat.write(new_notebook(cells=list(cells), metadata=state), root / "notebooks" / "00.ipynb")
         monkeypatch.setenv("OREAL_HOME", str(root))
         out = tmp_path / "out"
         out.mkdir()

@@ -39,6 +39,11 @@ def test_every_link_leads_somewhere(page):
     assert links and not [link for link in links if not ((home() / page).parent / link).exists()]
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_nothing_is_left_to_be_filled_in(page):
+    assert not re.search(r"\{[A-Z]{3,}\}|\bXX", (home() / page).read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize("name", READERS)
 def test_every_data_set_has_its_card_and_its_parameters(name):
     cards = (home() / "docs" / "data_cards.md").read_text(encoding="utf-8")
