@@ -180,6 +180,13 @@ def _say(config: RunConfig, text: str, began: float) -> None:
     print(f"[{time.monotonic() - began:5.0f} s] {title(config.column) + weak:36s} seed {config.seed} {text}", flush=True)
 
 
+def end_politely() -> None:
+    """From now on a polite kill of this process, or a closed terminal, is a Ctrl-C: what it started is stopped, too."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored: started with nohup
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
 def stop(processes: list[subprocess.Popen]) -> None:
     """End processes and the notebook kernels they started (a kernel ends itself when it has lost its parent)."""
     running = [process for process in processes if process.poll() is None]
@@ -227,9 +234,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default=None, metavar="RUN_ID", help="of the grid, only this run")
     parser.add_argument("--only-report", default=None, metavar="NOTEBOOK", help="of the grid, only this report")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops the runs too, as Ctrl-C does
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored: started with nohup
-        signal.signal(signal.SIGHUP, signal.default_int_handler)  # the terminal was closed
+    end_politely()
     runs_dir = (options.runs_dir or runs_root()).resolve()
     try:
         changes = parse_changes(options.set)

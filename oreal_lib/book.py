@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ import nbformat
 import yaml
 
 from . import atomic, provenance
-from .batch import last_words, notebook, papermill, stop
+from .batch import end_politely, last_words, notebook, papermill, stop
 from .pages import write_pages
 from .paths import home
 from .predict import choose_device
@@ -169,9 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=None, help="folder of the book (default: book/ of this project)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="notebooks at a time (default: one per core)")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill stops the notebooks too, as Ctrl-C does
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored: started with nohup
-        signal.signal(signal.SIGHUP, signal.default_int_handler)  # the terminal was closed
+    end_politely()
     try:
         _make(options.what, (options.out or home() / "book").resolve(), options.jobs)
     except (ValueError, OSError) as error:
