@@ -39,8 +39,8 @@ def table(rows: list[dict]) -> str:
             "precision": lambda r: r["precision"],
             "plain images/s": lambda r: f"{r['plain']['images_per_s']['median']:.1f}",
             "ours images/s": lambda r: f"{r['ours']['images_per_s']['median']:.1f}",
-            "ratio": lambda r: _ratio(r["ratio"]),
-            "ratio of CPU time": lambda r: _ratio(r["ratio_of_cpu_time"]),
+            "ratio": lambda r: shown(r["ratio"]),
+            "ratio of CPU time": lambda r: shown(r["ratio_of_cpu_time"]),
             "plain: on data": lambda r: _percent(r["plain"]["on_data"]),
             "ours: waiting": lambda r: _percent(r["ours"]["on_data"]),
         },
@@ -55,7 +55,7 @@ def table(rows: list[dict]) -> str:
             "model": title,
             "plain images/s": lambda r: f"{r['evaluation']['plain']['median']:.1f}",
             "ours images/s": lambda r: f"{r['evaluation']['ours']['median']:.1f}",
-            "ratio": lambda r: _ratio(r["evaluation"]["ratio"]),
+            "ratio": lambda r: shown(r["evaluation"]["ratio"]),
             "pixels that differ": lambda r: f"{r['evaluation']['pixels_that_differ']:.1e}",
         },
         "data alone, images/s; memory at the highest, MiB": {
@@ -65,16 +65,16 @@ def table(rows: list[dict]) -> str:
             "process": lambda r: f"{r['process_peak_memory_mib']}",
         },
     }
-    return "\n".join(f"\n{name}\n{_lines(rows, columns)}" for name, columns in sections.items())
+    return "\n".join(f"\n{name}\n{lines(rows, columns)}" for name, columns in sections.items())
 
 
-def _lines(rows: list[dict], columns: dict[str, Callable[[dict], str]]) -> str:
+def lines(rows: list[dict], columns: dict[str, Callable[[dict], str]]) -> str:
     cells = [list(columns), *([show(row) for show in columns.values()] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in cells)
 
 
-def _ratio(s: dict | None) -> str:
+def shown(s: dict | None) -> str:
     return "-" if s is None else f"{s['median']:.2f} ({s['least']:.2f}-{s['most']:.2f})"
 
 

@@ -27,7 +27,7 @@ from .parameter_file import ConfigError
 from .paths import figures_root, home, runs_root
 from .predict import choose_device
 from .records import find, publish, unfinished
-from .run_folder import RunFolder
+from .run_folder import RunFolder, seconds_spent
 from .stage_two import check_networks
 from .strategies import check
 
@@ -223,6 +223,13 @@ def run_reports(grid: str, path: str, names: tuple[str, ...], runs_dir: Path, ch
     return failed
 
 
+def work_of(configs: Sequence[RunConfig], runs_dir: Path, reports: Sequence[Path]) -> str:
+    """One line: what the seconds of these runs and of the notebooks of reports were spent on."""
+    spent = seconds_spent((RunFolder(runs_dir / c.run_id) for c in configs), reports)
+    parts = [f"{what} {seconds:.0f} s ({100 * seconds / sum(spent.values()):.0f} %)" for what, seconds in spent.items() if seconds]
+    return f"work, of all processes together: {', '.join(parts)}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m oreal_lib.batch", description="Run a grid of active-learning runs.")
@@ -266,7 +273,9 @@ def main(arguments: list[str] | None = None) -> int:
                 print(folder.relative_to(figures_root().parent))
             return 0
         if options.what == "report":
-            return min(1, run_reports(grid.name, options.grid, names, runs_dir, changes))
+            failed = run_reports(grid.name, options.grid, names, runs_dir, changes)
+            print(work_of(configs, runs_dir, [runs_dir / "reports" / f"{grid.name}_{name}.ipynb" for name in names]))
+            return min(1, failed)
         return min(1, run_batch(configs if options.only else grid.configs, options.jobs, runs_dir))
     except (ValueError, OSError) as error:  # ValueError: a ConfigError, or a run's record that is damaged
         print(f"error: {error}", file=sys.stderr)

@@ -115,9 +115,11 @@ def load_tools(config: RunConfig) -> None:
 def load(pairs: Pairs, draws: list[Draw], size: tuple[int, int] | None = None) -> Batch:
     """The batch that the draws describe. size: (height, width) of what comes back; None: that of the images."""
     examples = [augment(pairs, draw, size) for draw in draws]
-    x, y, ids = (None if part[0] is None else torch.stack(part) for part in zip(*examples, strict=True))
+    x, y, ids = zip(*examples, strict=True)
+    y, ids = (None if part[0] is None else torch.stack(part) for part in (y, ids))
+    x = torch.stack([one.permute(1, 2, 0) for one in x]).permute(0, 3, 1, 2)  # channels last, as most of them lie already
     answers = None if pairs.answers is None else torch.from_numpy(pairs.answers[[draw.index for draw in draws]])
-    return Batch(x.contiguous(memory_format=torch.channels_last), y, ids, answers)
+    return Batch(x, y, ids, answers)
 
 
 def augment(
@@ -139,14 +141,14 @@ def augment(
             x, maps = x.flip(axis), [(m.flip(axis), fill) for m, fill in maps]
     if draw.scale is not None:
         x, maps = _rescale(x, maps, draw.scale, draw.place, size or tuple(x.shape[1:]))
-    x = x.float() / 255
+    x = x.float().div_(255)  # in place, as below: to get memory for every step takes longer than the step
     if draw.jitter is not None:
         from torchvision.transforms.v2 import functional as tv
 
         for change, factor in zip((tv.adjust_brightness, tv.adjust_contrast, tv.adjust_saturation), draw.jitter, strict=True):
             x = change(x, factor)
     if draw.shift or (draw.gain != 1).any():
-        x = (x - 0.5) * torch.from_numpy(draw.gain) + 0.5 + draw.shift
+        x = x.sub_(0.5).mul_(torch.from_numpy(draw.gain)).add_(0.5).add_(draw.shift)
     changed = iter(m for m, _ in maps)
     return x, *(None if part is None else next(changed) for part in (pairs.target, pairs.ids))
 

@@ -14,10 +14,27 @@ def confusion(predicted: torch.Tensor, truth: torch.Tensor, n_classes: int) -> t
 
     predicted, truth: integer class ids of one shape. Sum the matrices of many images; that is the whole data set's.
     Counted as Pascal VOC does, over all images at once and without void.
+    ValueError for a truth that is neither one of the C classes nor IGNORE.
     """
-    valid = truth != IGNORE
-    index = truth[valid].long() * n_classes + predicted[valid].long()
-    return torch.bincount(index, minlength=n_classes**2).view(n_classes, n_classes)
+    index = (truth.int() * n_classes).add_(predicted)  # void is counted, too, and dropped: faster than to leave it out
+    count = torch.bincount(index.flatten(), minlength=(IGNORE + 1) * n_classes).view(-1, n_classes)
+    if count[n_classes:IGNORE].any():
+        wrong = n_classes + int(count[n_classes:IGNORE].any(dim=1).nonzero()[0])
+        raise ValueError(
+            f"a mask holds class {wrong}, but there are {n_classes} classes, 0 to {n_classes - 1}, and {IGNORE} for void"
+        )
+    return count[:n_classes]
+
+
+def first_largest(scores: torch.Tensor) -> torch.Tensor:
+    """(...) uint8: which of the C values (C, ...) is the largest, the first of equals; C at most 255 (our choice).
+
+    Equal to torch's `argmax(dim=0)`, at a tenth of its time on a CPU, where argmax goes pixel by pixel.
+    scores: (C, ...) float32.
+    """
+    backwards = torch.arange(len(scores), 0, -1, dtype=torch.uint8, device=scores.device)
+    largest = (scores == scores.amax(dim=0)).view(torch.uint8)
+    return len(scores) - largest.mul_(backwards.view(-1, *[1] * (scores.ndim - 1))).amax(dim=0)
 
 
 def class_iou(matrix: np.ndarray) -> np.ndarray:

@@ -34,7 +34,9 @@ def of_strategy(setting: Setting, config: RunConfig, strategy: Strategy | None =
     images = some(setting.dataset.images, setting.pool)
 
     def choose(model: torch.nn.Module, labels: Labels, more: int, step: int) -> Labels:
-        regions = Regions(lambda: predict(model, images, config.eval_batch_size), setting.superpixels, len(setting.dataset.classes))
+        regions = Regions(
+            lambda: predict(model, images, config.eval_batch_size), setting.superpixels, setting.oracle.answers.shape[1]
+        )
         rng = np.random.default_rng([config.seed, step])
         if step == 1:
             query = STRATEGIES["random"](regions, labels, more, config.aggregate, rng)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +27,7 @@ WRITTEN = (
     "checkpoint.pt",
     "done.json",
 )
+DOING = {"train": "training", "test": "testing", "query": "asking", "pseudo": "pseudo labels"}  # what done.json's seconds are of
 MEANS = ("miou", "boundary_miou", "inside_miou", "val_miou")  # NaN where no class is defined, as in a test set without borders
 
 
@@ -149,6 +151,31 @@ class RunFolder:
 
     def _damaged(self, file: Path, error: Exception) -> ValueError:
         return ValueError(f"{file} is damaged ({error!r}); move the folder {self.path.name} away and start the run again")
+
+
+def seconds_spent(folders: Iterable[RunFolder], reports: Iterable[Path] = ()) -> dict[str, float]:
+    """Seconds of work on finished runs that were carried out through their notebooks, and on notebooks of reports, by what was done.
+
+    What is left of a run's notebook is "setting up and notebooks": starting Python twice, imports, data, figures, writing. Validation
+    is training. Work on several cores at a time counts for each. 0 for files that are not there; of a run that was stopped and
+    continued, only the last notebook is known, so that less may be left.
+    """
+    folders = list(folders)
+    spent = dict.fromkeys(DOING.values(), 0.0)
+    for seconds in ((folder.done or {}).get("seconds", {}) for folder in folders):
+        for name, value in seconds.items():
+            spent[DOING.get(name, name)] = spent.get(DOING.get(name, name), 0.0) + value
+    # over all: a run that others begin with was computed inside the notebook of one of them
+    whole = sum(_notebook_seconds(folder.path / "run.ipynb") for folder in folders)
+    left = max(0.0, whole - sum(spent.values()))
+    return spent | {"setting up and notebooks": left, "reports": sum(map(_notebook_seconds, reports))}
+
+
+def _notebook_seconds(notebook: Path) -> float:
+    """From the parameters, which are written before anything starts, to the last writing of the notebook."""
+    given = notebook.with_suffix(".parameters.yaml")
+    there = notebook.is_file() and given.is_file()
+    return max(0.0, notebook.stat().st_mtime - given.stat().st_mtime) if there else 0.0
 
 
 def step_to_json(step: StepResult) -> dict:

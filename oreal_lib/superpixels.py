@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from skimage.exposure import equalize_hist
+from skimage.exposure import cumulative_distribution
 from skimage.measure import label
 from skimage.segmentation import slic
 
@@ -195,16 +195,25 @@ def _hsv(image: np.ndarray, recipe: SuperpixelRecipe) -> np.ndarray:
     import cv2
 
     if recipe.equalize == "joint":
-        # Laid out flat: the same one histogram over R, G and B, without the warning skimage has for color images.
-        rgb = equalize_hist(image.reshape(len(image), -1)).reshape(image.shape).astype(np.float32)
+        rgb = equalized(image)
     else:
         rgb = image.astype(np.float32) / 255
     hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
     if recipe.equalize == "value":
-        hsv[..., 2] = equalize_hist(image.max(axis=2))
+        hsv[..., 2] = equalized(image.max(axis=2))
     if recipe.hue == "scaled":
         hsv[..., 0] /= 360
     return hsv
+
+
+def equalized(image: np.ndarray) -> np.ndarray:
+    """An image (H, W, ...) uint8 after histogram equalization: float32 in 0..1, one histogram over all its values.
+
+    Bit for bit `skimage.exposure.equalize_hist` in float32, which computes each pixel anew: here each of the 256 values once.
+    """
+    # Laid out flat: without the warning skimage has for color images.
+    share, values = cumulative_distribution(image.reshape(len(image), -1))
+    return np.take(np.interp(np.arange(256), values, share).astype(np.float32), image)
 
 
 def _grid(height: int, width: int, count: int) -> np.ndarray:

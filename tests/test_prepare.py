@@ -1,7 +1,9 @@
 import json
 import multiprocessing
 import os
+import pkgutil
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -16,10 +18,11 @@ import pytest
 import yaml
 from tiny import TINY
 
+from oreal_lib.data import cuts
 from oreal_lib.data import store as store_module
-from oreal_lib.data.prepare import StoreError, open_store, prepare
+from oreal_lib.data.prepare import StoreError, _room, open_store, prepare
 from oreal_lib.data.source import Item, Source
-from oreal_lib.data.store import ARRAYS
+from oreal_lib.data.store import ARRAYS, content
 from oreal_lib.oracle import class_votes
 from oreal_lib.parameter_file import read_yaml
 from oreal_lib.superpixels import SuperpixelRecipe, superpixels
@@ -186,6 +189,211 @@ def test_a_killed_attempt_leaves_nothing_that_disturbs_the_next(tmp_path):
     assert not nothing_left(tmp_path)
     assert len(open_store(make(tmp_path)).names) == 5
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == [make(tmp_path).name]
+
+
+NOISE, HALF = small(opened=partial(block, 24, 32)), {"height": 12, "width": 16}
+
+
+def files(root):
+    """Of the one store in a folder, every file with its bytes; no other folder is there."""
+    (store,) = (path for path in root.iterdir() if path.suffix != ".lock")
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in store.rglob("*")}
+
+
+def cut_now(monkeypatch):
+    """A list that grows by the first pixel of each picture that is cut in this process."""
+    seen, real = [], cuts.superpixels
+    monkeypatch.setattr(cuts, "superpixels", lambda image, recipe: seen.append(tuple(image[0, 0])) or real(image, recipe))
+    return seen
+
+
+def killed_at(root, where, call):
+    """Prepare, and be killed at the nth call of a function."""
+    owner, name = where.rsplit(".", 1)
+    real, calls = getattr(pkgutil.resolve_name(owner), name), []
+
+    def counted(*given, **named):
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows: SIGTERM kills as hard
+        return real(*given, **named)
+
+    setattr(pkgutil.resolve_name(owner), name, counted)
+    make(root, NOISE, **HALF)
+
+
+def test_a_kill_at_any_moment_costs_no_second_cut_and_no_byte(tmp_path, monkeypatch):
+    """One folder is killed again and again, each time later; after each kill a copy of it is finished."""
+    make(tmp_path / "undisturbed", NOISE, **HALF)
+    whole = files(tmp_path / "undisturbed")
+    killed, seen = tmp_path / "killed", cut_now(monkeypatch)
+    for where, call, left in [
+        ("oreal_lib.data.cuts.os.replace", 1, 3),  # the first map lies there under the name that does not count yet
+        ("oreal_lib.data.store.NpyFile.append", 11, 2),  # in the arrays of the second picture, which is of the test
+        ("oreal_lib.data.cuts._write", 2, 1),  # the maps of pictures 0 and 2 are there, that of 4 is lost
+        ("oreal_lib.data.prepare.write_json", 1, 0),
+        ("oreal_lib.data.cuts.forget", 1, 0),  # the store is there, only the maps are not gone yet
+    ]:
+        child = multiprocessing.get_context("spawn").Process(target=killed_at, args=(killed, where, call))
+        child.start()
+        child.join()
+        assert child.exitcode not in (0, 1), where
+        copy = tmp_path / f"{where}.{call}"
+        shutil.copytree(killed, copy)
+        seen.clear()
+        make(copy, NOISE, **HALF)
+        assert len(seen) == len(set(seen)) == left, where
+        assert files(copy) == whole, where
+
+
+def test_two_killed_processes_leave_what_each_has_cut(tmp_path):
+    source = small(n=15, opened=partial(slow_block, 24, 32))
+    make(tmp_path / "undisturbed", small(n=15, opened=partial(block, 24, 32)), **HALF)
+    killed, lines = tmp_path / "killed", []
+    slow = multiprocessing.get_context("spawn").Process(target=make, args=(killed, source), kwargs={"workers": 2, **HALF})
+    slow.start()
+    while len(list(killed.glob(".*unfinished/cut/[!.]*"))) < 4:
+        assert slow.is_alive()
+        time.sleep(0.02)
+    slow.kill()
+    slow.join()
+    make(killed, small(n=15, opened=partial(block, 24, 32)), report=lines.append, **HALF)
+    assert "of 9 training images were cut by an attempt that was stopped" in lines[1] and int(lines[1].split()[0]) >= 4
+    assert files(killed) == files(tmp_path / "undisturbed")
+
+
+def slow_block(height, width, item):
+    time.sleep(0.2)
+    return block(height, width, item)
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """A root in which an attempt was stopped by Ctrl-C at picture 4, after pictures 0 and 2 were cut; and the kept maps."""
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "stopped", small(opened=interrupted), **HALF)
+    (unfinished,) = (tmp_path / "stopped").glob(".*unfinished")
+    assert [path.name for path in unfinished.iterdir()] == ["cut"]  # the arrays, which are large, are gone
+    return tmp_path / "stopped", sorted((unfinished / "cut").iterdir())
+
+
+def interrupted(item):
+    if item.name == "4":
+        raise KeyboardInterrupt
+    return block(24, 32, item)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: None,
+        lambda path: flip_a_byte(path),
+        lambda path: path.write_bytes(path.read_bytes()[:50]),
+        lambda path: path.write_bytes(b""),
+    ],
+    ids=["whole", "changed", "torn", "empty"],
+)
+def test_only_a_whole_map_is_taken(stopped, harm, tmp_path, monkeypatch):
+    root, maps = stopped
+    seen = cut_now(monkeypatch)
+    before = maps[0].read_bytes()
+    harm(maps[0])
+    spoiled = maps[0].read_bytes() != before
+    make(root, NOISE, **HALF)
+    assert len(seen) == 1 + spoiled
+    make(tmp_path / "undisturbed", NOISE, **HALF)
+    assert files(root) == files(tmp_path / "undisturbed")
+
+
+def test_a_picture_that_changed_or_another_version_is_cut_again(stopped, monkeypatch, tmp_path):
+    root, _ = stopped
+    shutil.copytree(root, tmp_path / "copy")
+    seen = cut_now(monkeypatch)
+    make(root, small(opened=redrawn), **HALF)
+    assert len(seen) == 3
+    seen.clear()
+    monkeypatch.setattr("oreal_lib.data.prepare.versions", lambda: {"opencv": "another"})
+    make(tmp_path / "copy", NOISE, **HALF)
+    assert len(seen) == 3
+
+
+def redrawn(item):
+    image, mask = block(24, 32, item)
+    return 255 - image, mask
+
+
+@pytest.mark.parametrize("error, maps", [(RuntimeError, 2), (MemoryError, 2), (ValueError, 0), (OSError, 0)])
+def test_a_dead_worker_leaves_the_maps_and_an_error_of_the_data_or_the_disk_does_not(tmp_path, error, maps):
+    def failing(item):
+        if item.name == "4":
+            raise error("no more")
+        return block(24, 32, item)
+
+    with pytest.raises(error, match="no more"):
+        make(tmp_path, small(opened=failing))
+    assert len(list(tmp_path.glob(".*unfinished/cut/*"))) == maps and nothing_left(tmp_path) == (maps == 0)
+
+
+def test_a_map_that_cannot_be_kept_does_not_stop_the_work(tmp_path, monkeypatch):
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    make(tmp_path / "undisturbed")
+    monkeypatch.setattr(cuts, "_write", full)
+    make(tmp_path / "full")
+    assert files(tmp_path / "full") == files(tmp_path / "undisturbed")
+
+
+def test_the_whole_time_is_told_before_the_work(tmp_path, monkeypatch):
+    clock = iter(range(0, 100_000, 60))  # a minute per look
+    monkeypatch.setattr(cuts, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    lines = []
+    make(tmp_path, report=lines.append)  # three are cut, a minute each; all five are read and written, a minute each
+    assert lines[1] == "  about 2 minutes per image, 3 images with 1 process: about 8 minutes"
+    monkeypatch.undo()
+    make(tmp_path / "quick", report=lines.append)
+    assert sum("per image" in line for line in lines) == 1  # who waits for less than ten seconds is told nothing
+
+
+def test_what_is_left_is_told_from_what_is_left_to_cut(stopped, monkeypatch):
+    clock = iter(range(0, 100_000, 60))
+    monkeypatch.setattr(cuts, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr("oreal_lib.data.prepare.time", SimpleNamespace(monotonic=iter(range(0, 1000, 6)).__next__))
+    lines = []
+    make(stopped[0], NOISE, report=lines.append, **HALF)
+    assert lines[1:-1] == [
+        "  2 of 3 training images were cut by an attempt that was stopped",
+        "  about 60 s per image, 1 more images with 1 process: about 5 minutes",
+        "  2 of 5 images",  # pictures 0 to 2 tell nothing about the others
+        "  3 of 5 images",
+        "  4 of 5 images, about 6 s left",
+    ]
+
+
+@pytest.mark.parametrize(
+    "seconds, words", [(0.118, "0.12 s"), (4.93, "4.9 s"), (119, "119 s"), (200, "3 minutes"), (7600, "2.1 hours")]
+)
+def test_times_in_words(seconds, words):
+    assert cuts.spoken(seconds) == words
+
+
+def test_the_room_of_the_kept_maps_is_counted():
+    about = content(small(), GRID, 12, 16, 3)  # 5 pictures, 3 of them cut, at 24x32 pixels
+    assert _room(about, (24, 32), 0) == (5 * 4 + 3 * 2) * 12 * 16 + 3 * 12 * 3 * 5 + 2**20 + 5 * 24 * 32 + 3 * 24 * 32
+    assert _room(about, (24, 32), 2) == _room(about, (24, 32), 0) - 2 * 24 * 32
+    working = content(small(), replace(GRID, at="working"), 12, 16, 3)
+    assert _room(about, (24, 32), 0) - _room(working, (24, 32), 0) == 3 * (24 * 32 - 12 * 16)
+
+
+@pytest.mark.parametrize("count, levels", [(20, 2), (200, 2), (600, 2)])
+def test_a_kept_map_takes_no_more_than_the_room_counted(tmp_path, count, levels):
+    image, _ = block(120, 160, Item("1", "g", "train"))  # noise: no border is smooth
+    cutter = cuts.Cutter(tmp_path, SuperpixelRecipe(count=count, levels=levels), {})
+    ids, seconds = cutter(image)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size <= cuts.ROOM * 120 * 160
+    again, then = cutter(image)
+    assert again.dtype == np.uint16 and np.array_equal(ids, again) and then == seconds > 0
 
 
 def flip_a_byte(path):

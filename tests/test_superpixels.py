@@ -4,7 +4,7 @@ import pytest
 from skimage.exposure import equalize_hist
 from skimage.measure import label
 
-from oreal_lib.superpixels import SuperpixelRecipe, dense, keep_largest_pieces, predicted_count, superpixels
+from oreal_lib.superpixels import SuperpixelRecipe, dense, equalized, keep_largest_pieces, predicted_count, superpixels
 
 TABLE = {
     (2048, 1024): {256: 210, 512: 512, 1024: 882, 2048: 2048, 4096: 2048, 8192: 8192},
@@ -76,6 +76,31 @@ def test_the_default_is_the_official_recipe():
 @pytest.mark.parametrize("equalize", ["joint", "value", "none"])
 def test_a_picture_of_one_color_is_cut_without_a_warning(equalize):
     assert superpixels(np.full((40, 40, 3), 90, np.uint8), SuperpixelRecipe(count=16, levels=2, equalize=equalize)).max() > 0
+
+
+RNG = np.random.default_rng(2)
+PICTURES = {
+    "noise": RNG.integers(0, 256, (37, 53, 3), np.uint8),
+    "a few values of the middle": RNG.choice(np.uint8([90, 91, 150]), (40, 30, 3)),
+    "two values": RNG.choice(np.uint8([0, 255]), (40, 30, 3)),
+    "one value": np.full((20, 30, 3), 77, np.uint8),
+    "black": np.zeros((20, 30, 3), np.uint8),
+    "one pixel": np.uint8([[[3, 200, 3]]]),
+    "grey": RNG.integers(0, 9, (20, 30), np.uint8) ** 2,
+    "not in one piece": RNG.integers(0, 256, (40, 60, 3), np.uint8)[::2, ::-3],
+}
+
+
+@pytest.mark.filterwarnings("ignore:This might be a color image")
+@pytest.mark.parametrize("name", PICTURES)
+def test_the_table_of_equalization_has_the_bits_of_skimage(name):
+    there = equalize_hist(PICTURES[name]).astype(np.float32)
+    here = equalized(PICTURES[name])
+    assert here.dtype == np.float32 and here.shape == there.shape and here.tobytes() == there.tobytes()
+
+
+def test_equalization_by_hand():
+    assert equalized(np.uint8([[10, 10, 20, 30]])).tolist() == [[0.5, 0.5, 0.75, 1.0]]  # the share of values up to each
 
 
 def test_grid_cuts_rectangles():

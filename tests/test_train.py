@@ -85,6 +85,11 @@ def test_the_average_is_the_recursion_written_out(warmup):
     assert not torch.allclose(got["1.running_mean"], model[1].running_mean)  # averaged, not copied
 
 
+def test_an_average_refuses_another_model():
+    with pytest.raises(ValueError, match="the average of another model"):
+        averaged(net(), 0.9, True).update_parameters(net())
+
+
 # when training stops, and what it returns
 
 

@@ -24,7 +24,7 @@ from oreal_lib.aggregate import Regions
 from oreal_lib.batches import Pairs
 from oreal_lib.config import RunConfig
 from oreal_lib.data.resize import bounded, nearest, resized
-from oreal_lib.predict import choose_device, logits
+from oreal_lib.predict import choose_device, logits, softmax_by_class
 from oreal_lib.scores import bvsb
 from oreal_lib.setting import network
 from oreal_lib.strategies import STRATEGIES
@@ -181,7 +181,7 @@ def look(model: nn.Module, image: np.ndarray, side: int, size: tuple[int, int]) 
     (z,) = logits(model, small[None])
     if z.shape[1:] != tuple(size):
         z = F.interpolate(z[None], tuple(size), mode="bilinear", align_corners=False)[0]
-    return z.softmax(dim=0)
+    return softmax_by_class(z)
 
 
 def load_network(config: RunConfig, n_classes: int, weights: Path, device: str = "auto") -> nn.Module:

@@ -1,20 +1,16 @@
 """A raw data set turned once into a few arrays on disk (`store`), which every run then only slices.
 
-The images are worked on in parallel. A store is whole or not there, whatever happens in between.
+The images are worked on in parallel. A store is whole or not there, whatever happens in between; what was cut before a kill
+(`cuts`) is not cut again.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
@@ -24,13 +20,15 @@ import numpy as np
 from oreal_lib.atomic import write_json
 from oreal_lib.oracle import class_votes
 from oreal_lib.provenance import versions
-from oreal_lib.superpixels import SuperpixelRecipe, dense, superpixels
+from oreal_lib.superpixels import SuperpixelRecipe, dense
 from oreal_lib.types import IGNORE
 from oreal_lib.weak_labels import TRIM, classes_present
 
+from . import cuts
+from .processes import parallel, refuse_unguarded
 from .resize import Size, nearest, resized
 from .source import Item, Source
-from .store import ARRAYS, COLUMNS, NpyFile, StoreError, content, content_key, open_store
+from .store import ARRAYS, COLUMNS, NpyFile, StoreError, content, content_key, open_store, writing
 
 __all__ = ["StoreError", "open_store", "prepare"]
 
@@ -67,9 +65,10 @@ def prepare(
     root, name = Path(store_root), f"{source.name}-{content_key(about)[:12]}"
     store, unfinished = root / name, root / f".{name}.unfinished"
     if store.is_dir():
+        cuts.forget(store)  # of one who was killed just before he did it
         return store
     lock = filelock.FileLock(root / f".{name}.lock")
-    with _writing(root):
+    with writing(root):
         root.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
@@ -79,53 +78,80 @@ def prepare(
     try:
         if store.is_dir():
             return store
-        shutil.rmtree(unfinished, ignore_errors=True)  # of a killed attempt: we hold the lock, nobody works on it
-        try:
-            _write(source, recipe, about, mixed, unfinished, workers or os.cpu_count() or 1, report)
-            with _writing(store):
+        # We hold the lock: nobody works on what a killed attempt left.
+        cuts.clear(unfinished)
+        native = source.open(source.items[0])[0].shape[:2]  # of the first; the others are most often alike
+        needed = _room(about, native, cuts.kept(unfinished))
+        with writing(unfinished, needed):
+            if (free := shutil.disk_usage(root).free) < needed:
+                raise OSError(f"only {free:,} bytes are free")
+        with cuts.kept_if_stopped(unfinished):
+            _write(source, recipe, about, None if mixed else native, needed, unfinished, workers or os.cpu_count() or 1, report)
+            with writing(store):
                 os.replace(unfinished, store)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)  # not there any more if all went well
+        cuts.forget(store)
     finally:
         lock.release()
     return store
 
 
+def _room(about: dict, native: Size, kept: int) -> int:
+    """Bytes that the arrays and the maps kept meanwhile need, at most, beside `kept` maps that are there."""
+    n, n_train = len(about["items"]), sum(split == "train" for _, _, split in about["items"])
+    recipe, size = about["recipe"], tuple(about["size"]) if about["size"][0] else native
+    pixels, native_pixels = size[0] * size[1], native[0] * native[1]
+    arrays = (n * 4 + n_train * 2) * pixels + n_train * recipe["count"] * (len(about["classes"]) + 1) * 5 + 2**20
+    maps = max(0, n_train - kept) * (native_pixels if recipe["at"] == "native" else pixels) * cuts.ROOM
+    return arrays + n * native_pixels * (size != native) + maps
+
+
 def _write(
-    source: Source, recipe: SuperpixelRecipe, about: dict, mixed: bool, folder: Path, workers: int, report: Callable
+    source: Source,
+    recipe: SuperpixelRecipe,
+    about: dict,
+    only: Size | None,
+    needed: int,
+    folder: Path,
+    workers: int,
+    report: Callable,
 ) -> None:
-    """Fill `folder` with the arrays and, last, the manifest."""
-    n, n_train = len(source.items), sum(item.split == "train" for item in source.items)
-    n_classes = len(source.classes)
-    native = source.open(source.items[0])[0].shape[:2]  # of the first; the others are most often alike
+    """Fill `folder` with the arrays and, last, the manifest. only: the native size that all pictures must have, if they must."""
+    n, n_classes = len(source.items), len(source.classes)
+    train = [i for i, item in enumerate(source.items) if item.split == "train"]
     size = tuple(about["size"]) if about["size"][0] else None
-    height, width = size or native
-    needed = (n * 4 + n_train * 2) * height * width + n_train * recipe.count * (n_classes + 1) * 5 + 2**20
-    needed += n * native[0] * native[1] * (size not in (None, native))
     workers = min(workers, n, 61)  # Windows cannot wait for more than 61 processes
     with ExitStack() as stack:
-        with _writing(folder, needed):
-            if (free := shutil.disk_usage(folder.parent).free) < needed:
-                raise OSError(f"only {free:,} bytes are free")
-            folder.mkdir()
+        with writing(folder, needed):
+            (folder / cuts.FOLDER).mkdir(parents=True, exist_ok=True)
             outputs = {name: stack.enter_context(NpyFile(folder / f"{name}.npy", dtype)) for name, dtype in ARRAYS.items()}
-        where = f"at {width}x{height}" if size else "at native size"
+        where = f"at {size[1]}x{size[0]}" if size else "at native size"
         report(f"preparing {source.name}: {n} images {where}, {recipe.method} superpixels, workers: {workers}")
+        there = min(cuts.kept(folder), len(train))
+        if there:
+            report(f"  {there:,} of {len(train):,} training images were cut by an attempt that was stopped")
+        cutter = cuts.Cutter(folder / cuts.FOLDER, recipe, versions())
+        work = partial(_prepared, source.open, n_classes, cutter, about["trim"], size, None if size else only)
+        cutting, rest = cuts.measure(work, source.items[train[0]])
+        total = (cutting * (to_cut := len(train) - there) + rest * n) / workers
+        if to_cut and total > 10:
+            left, processes = f"{to_cut:,} {'more ' * bool(there)}images", f"{workers} process{'es' * (workers > 1)}"
+            report(f"  about {cuts.spoken(cutting + rest)} per image, {left} with {processes}: about {cuts.spoken(total)}")
         start = first = said = time.monotonic()
         pictures = []
-        work = partial(_prepared, source.open, n_classes, recipe, about["trim"], size, None if size or mixed else native)
+        quick = train[there - 1] + 1 if there else 1  # so many are no measure of what is left: the processes start, or need not cut
         for done, arrays in enumerate(stack.enter_context(closing(parallel(work, source.items, workers))), start=1):
             pictures.append(arrays["pictures"])
-            with _writing(folder, needed):
+            with writing(folder, needed):
                 for name, output in outputs.items():
                     output.append(arrays[name])
             now = time.monotonic()
-            first = now if done == 1 else first  # the processes' start-up is no measure of what is left
+            first = now if done <= quick else first
             if now - said >= 5 and 1 < done < n:
                 said = now
-                report(f"  {done} of {n} images, about {(now - first) / (done - 1) * (n - done):.0f} s left")
+                left = f", about {cuts.spoken((now - first) / (done - quick) * (n - done))} left" if done > quick else ""
+                report(f"  {done} of {n} images{left}")
         columns = {"votes": n_classes + 1, "present": n_classes + 1, "pictures": len(COLUMNS)}
-        with _writing(folder, needed):
+        with writing(folder, needed):
             files = {name: output.finish(columns.get(name)) for name, output in outputs.items()}
     picture = dict(zip(COLUMNS, np.array(pictures).T, strict=True))
     if (picture["native_height"] == picture["height"]).all() and (picture["native_width"] == picture["width"]).all():
@@ -137,23 +163,11 @@ def _write(
     report(f"prepared {source.name}: {n} images in {time.monotonic() - start:.0f} s{lost}")
 
 
-@contextmanager
-def _writing(where: Path, needed: int | None = None) -> Iterator[None]:
-    """Inside, an OSError becomes one sentence with the place and the bytes needed."""
-    try:
-        yield
-    except OSError as error:
-        room = f" ({needed:,} bytes are needed)" if needed else ""
-        raise OSError(
-            f"the prepared data cannot be written to {where}{room}: {error.strerror or error}; "
-            "free some space, or choose another store_root (it lies below OREAL_HOME unless given)"
-        ) from error
-
-
 def _prepared(
-    open_item: Callable, n_classes: int, recipe: SuperpixelRecipe, trim: int, size: Size | None, only: Size | None, item: Item
-) -> dict[str, np.ndarray | None]:
-    """What the store keeps of one picture, by array. size: working size, None for its own. only: the size it must have."""
+    open_item: Callable, n_classes: int, cutter: cuts.Cutter, trim: int, size: Size | None, only: Size | None, item: Item
+) -> dict[str, np.ndarray | float | None]:
+    """What the store keeps of one picture, by array, and the seconds it took to cut. size: working size, None for its own.
+    only: the size it must have."""
     try:
         image, mask = open_item(item)
     except ValueError as error:
@@ -173,10 +187,10 @@ def _prepared(
             f"{item.name} is {native[1]}x{native[0]} pixels, but the first image is {only[1]}x{only[0]}; "
             "give a working height and width, to which all are resized, or take random crops (resize: crop)"
         )
-    native_mask, ids, votes, present, cut = mask, None, None, None, 0
-    train = item.split == "train"
-    if train and recipe.at == "native":
-        ids = superpixels(image, recipe)
+    native_mask, ids, votes, present, cut, seconds = mask, None, None, None, 0, 0.0
+    train, at = item.split == "train", cutter.recipe.at
+    if train and at == "native":
+        ids, seconds = cutter(image)
         cut = int(ids.max()) + 1
         votes, present = class_votes(mask, ids, cut, n_classes), classes_present(mask, ids, cut, n_classes, trim)
     if size not in (None, native):
@@ -185,8 +199,8 @@ def _prepared(
             ids = nearest(ids, size)
             left = np.unique(ids)
             votes, present, ids = votes[left], present[left], dense(ids)
-    if train and recipe.at == "working":
-        ids = superpixels(image, recipe)
+    if train and at == "working":
+        ids, seconds = cutter(image)
         cut = int(ids.max()) + 1
         votes, present = class_votes(mask, ids, cut, n_classes), classes_present(mask, ids, cut, n_classes, trim)
     return {
@@ -197,50 +211,5 @@ def _prepared(
         "votes": None if votes is None else votes.astype(np.uint32),
         "present": present,
         "pictures": np.array([*native, *mask.shape, labeled, cut, cut - (0 if votes is None else len(votes))], np.int32),
+        "seconds": seconds,
     }
-
-
-def refuse_unguarded() -> None:
-    """RuntimeError in a worker process that is still starting: it reads the script that started it, and would wait forever for
-    what its parent holds."""
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself knows it
-        raise RuntimeError(
-            "a worker process reads the script that started it, and this script does everything again; "
-            "put its code below `if __name__ == '__main__':`"
-        )
-
-
-def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:
-    """work(item) of each item in order, from `workers` processes that run at most a few items ahead.
-
-    RuntimeError if a process dies.
-    """
-    if workers == 1:
-        yield from map(work, items)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-        waiting: deque = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > 3 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise RuntimeError(
-                "a worker process died: out of memory, or the calling script lacks `if __name__ == '__main__':` "
-                "around its code; mend that, or prepare with workers=1"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """One OpenCV thread per process; and a worker whose parent was killed leaves, too, instead of waiting forever."""
-    import cv2
-
-    cv2.setNumThreads(1)
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

@@ -12,6 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -136,6 +138,19 @@ def content(source: Source, recipe: SuperpixelRecipe, height: int | None, width:
 def content_key(about: dict) -> str:
     """The SHA-256 of what `content` lists, in hexadecimal digits."""
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def writing(where: Path, needed: int | None = None) -> Iterator[None]:
+    """Inside, an OSError becomes one sentence with the place and the bytes needed."""
+    try:
+        yield
+    except OSError as error:
+        room = f" ({needed:,} bytes are needed)" if needed else ""
+        raise OSError(
+            f"the prepared data cannot be written to {where}{room}: {error.strerror or error}; "
+            "free some space, or choose another store_root (it lies below OREAL_HOME unless given)"
+        ) from error
 
 
 class NpyFile:

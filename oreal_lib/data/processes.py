@@ -1,0 +1,57 @@
+"""Work on many pictures at once, in processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+
+def refuse_unguarded() -> None:
+    """RuntimeError in a worker process that is still starting: it reads the script that started it, and would wait forever for
+    what its parent holds."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself knows it
+        raise RuntimeError(
+            "a worker process reads the script that started it, and this script does everything again; "
+            "put its code below `if __name__ == '__main__':`"
+        )
+
+
+def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:
+    """work(item) of each item in order, from `workers` processes that run at most a few items ahead.
+
+    RuntimeError if a process dies.
+    """
+    if workers == 1:
+        yield from map(work, items)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        waiting: deque = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(work, item))
+                if len(waiting) > 3 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "a worker process died: out of memory, or the calling script lacks `if __name__ == '__main__':` "
+                "around its code; mend that, or prepare with workers=1"
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """One OpenCV thread per process; and a worker whose parent was killed leaves, too, instead of waiting forever."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
