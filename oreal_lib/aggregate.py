@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
 
+from .scores import TILE
 from .types import Superpixels
 
 PixelScore = Callable[[torch.Tensor], torch.Tensor]
@@ -53,23 +55,59 @@ def by_superpixel(score: torch.Tensor, ids: torch.Tensor, n: int, how: str) -> t
         votes = [torch.bincount(ids * n_classes + row, minlength=n * n_classes) for row in flat]
         return torch.stack([v.view(n, n_classes).argmax(dim=1) for v in votes], dim=1)
     size = torch.bincount(ids, minlength=n)
-    if kind == "max":
-        index = ids.expand(len(flat), -1)
-        out = flat.new_full((len(flat), n), -torch.inf).scatter_reduce(1, index, flat, "amax")
-    elif kind == "top":
+    if kind == "top":
         # ceil: top_1 is every pixel, top_<tiny> is the maximum; in float32, 25 pixels times 0.6 would be 16
         take = (size.double() * value - 1e-9).ceil().clamp(min=1).long()
         out = torch.stack([_mean_of_top(row, ids, size, take) for row in flat])
     elif kind == "quantile":
         rank = ((size.double() - 1) * value + 1e-9).floor().clamp(min=0).long()
         out = torch.stack([_ordered(row, ids, size, rank) for row in flat])
+    elif kind == "max":
+        out = _largest(flat, ids, n, -torch.inf)
     else:
-        power = 1.0 if kind == "mean" else value
-        # float64: a sum of thousands of float32 must not depend on the order of the pixels in any digit that ranks
-        total = flat.new_zeros((len(flat), n), dtype=torch.float64)
-        total.index_add_(1, ids, flat.double() ** power)
-        out = ((total / size) ** (1 / power)).float()
+        power = value or 1.0
+        out = (_sum_of_powers(flat, ids, n, power) / size).pow_(1 / power).float()
     return torch.where(size > 0, out, -torch.inf).T.contiguous()
+
+
+def separable(how: str) -> bool:
+    """Whether `by_label` knows this aggregation: mean, max and power_<p>."""
+    return parse_how(how)[0] in ("mean", "max", "power")
+
+
+def by_label(score: torch.Tensor, labels: torch.Tensor, ids: torch.Tensor, n: int, n_labels: int, how: str) -> torch.Tensor:
+    """(n, L) float32: what each label adds to its superpixel, so that labels can be weighed when all images have been seen.
+
+    Column l is `by_superpixel` of the score with 0 in place of every pixel of another label; in rows without a pixel, -inf.
+    score: (1, H, W) float32 >= 0.  labels, ids: (1, H, W) and (H, W) int64 in 0..L-1 and 0..n-1.
+    ValueError for an aggregation that is not `separable`. Our way to ask PixelBal's question in one pass.
+    """
+    kind, value = parse_how(how)
+    if not separable(how):
+        raise ValueError(f"aggregate is {how!r}, but only mean, max and power_<p> can be taken apart by label")
+    flat, ids = score.flatten(1), ids.flatten()
+    cell, size = ids * n_labels + labels.flatten(), torch.bincount(ids, minlength=n)[:, None]
+    if kind == "max":
+        out = _largest(flat, cell, n * n_labels, 0.0).view(n, n_labels)
+    else:
+        power = value or 1.0
+        out = (_sum_of_powers(flat, cell, n * n_labels, power).view(n, n_labels) / size).pow_(1 / power).float()
+    return torch.where(size > 0, out, -torch.inf)
+
+
+def _largest(flat: torch.Tensor, place: torch.Tensor, n: int, least: float) -> torch.Tensor:
+    """(K, n) the largest of the scores (K, H*W) at each place (H*W,), `least` where there are none."""
+    return flat.new_full((len(flat), n), least).scatter_reduce_(1, place.expand(len(flat), -1), flat, "amax")
+
+
+def _sum_of_powers(flat: torch.Tensor, place: torch.Tensor, n: int, power: float) -> torch.Tensor:
+    """(K, n) float64, the sum of the scores' powers at each place (H*W,)."""
+    # float64: a sum of thousands of float32 must not depend on the order of the pixels in any digit that ranks
+    total = flat.new_zeros((len(flat), n), dtype=torch.float64)
+    for start in range(0, flat.shape[1], TILE):  # what is made float64 stays in the cache
+        part = flat[:, start : start + TILE].double()
+        total.index_add_(1, place[start : start + TILE], part if power == 1 else part.pow_(power))
+    return total
 
 
 def _sorted(row: torch.Tensor, ids: torch.Tensor, size: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -110,27 +148,79 @@ class Regions:
         """(N, K) float32 (int64 for "vote"): one pixel score, aggregated over every superpixel of the pool."""
         return self.together((pixel_score, how))[0]
 
-    def together(self, *questions: tuple[PixelScore, str]) -> list[np.ndarray]:
-        """Several (pixel score, aggregation) pairs from one inference pass; one (N, K) array each, float32, int64 for "vote".
+    def together(self, *questions: tuple) -> list[np.ndarray]:
+        """The answers to several questions from one inference pass, one array each.
 
+        A question is (pixel score, aggregation): (N, K) float32, int64 for "vote". Or it has a third part, a pixel score that gives
+        each pixel a class, such as `scores.predicted_class`: (N, C) float32 of `by_label`.
         ValueError if the model predicts more or fewer images than the pool has, FloatingPointError if it predicts NaN or infinity.
         """
-        for _, how in questions:
+        for _, how, *_ in questions:
             parse_how(how)
-        parts: list[list[np.ndarray]] = [[] for _ in questions]
-        counts = np.diff(self.superpixels.offset)
+        offset = self.superpixels.offset
+        tables: list[np.ndarray | None] = [None] * len(questions)
         images = 0
         for image, p in enumerate(self.predict()):
-            if not torch.isfinite(p).all():
-                bad = [c for c in range(len(p)) if not torch.isfinite(p[c]).all()]
-                raise FloatingPointError(
-                    f"the model predicts NaN or infinity for pool image {image}, class {bad[0]}: "
-                    "the training has diverged; lower learning_rate and run again"
-                )
-            ids = torch.from_numpy(np.asarray(self.superpixels.maps[image], dtype=np.int64)).to(p.device)
-            for part, (pixel_score, how) in zip(parts, questions, strict=True):
-                part.append(by_superpixel(pixel_score(p[None])[0], ids, int(counts[image]), how).cpu().numpy())
             images += 1
-        if images != len(counts):
-            raise ValueError(f"the model predicted {images} images, but the pool has {len(counts)}")
-        return [np.concatenate(part) for part in parts]
+            if images >= len(offset):
+                continue  # more than the pool has: only counted
+            _refuse_not_finite(p, image)
+            mine = slice(int(offset[image]), int(offset[image + 1]))
+            ids = torch.from_numpy(np.asarray(self.superpixels.maps[image], dtype=np.int64)).to(p.device)
+            for i, question in enumerate(questions):
+                rows = self._answer(question, p, ids, mine.stop - mine.start).cpu().numpy()
+                if tables[i] is None:  # filled in place: two copies of a table would not fit where one does
+                    tables[i] = np.empty((int(offset[-1]), rows.shape[1]), rows.dtype)
+                tables[i][mine] = rows
+        if images != len(offset) - 1:
+            raise ValueError(f"the model predicted {images} images, but the pool has {len(offset) - 1}")
+        return tables
+
+    def _answer(self, question: tuple, p: torch.Tensor, ids: torch.Tensor, n: int) -> torch.Tensor:
+        """A question about one image of n superpixels."""
+        pixel_score, how, *label = question
+        score = pixel_score(p[None])[0]
+        if not label:
+            return by_superpixel(score, ids, n, how)
+        return by_label(score, label[0](p[None])[0], ids, n, self.n_classes, how)
+
+
+def _refuse_not_finite(p: torch.Tensor, image: int) -> None:
+    if torch.isfinite(p.sum()):  # twenty times as fast as to look at each, and finite only if all are
+        return
+    bad = [c for c in range(len(p)) if not torch.isfinite(p[c]).all()]
+    if bad:
+        raise FloatingPointError(
+            f"the model predicts NaN or infinity for pool image {image}, class {bad[0]}: "
+            "the training has diverged; lower learning_rate and run again"
+        )
+
+
+@dataclass(frozen=True)
+class Remembering(Regions):
+    """Regions that answer a question they were asked before without another look at the pool.
+
+    hows: aggregations; the first question about a pixel score with one of them is answered for all of these in the same pass.
+    """
+
+    hows: tuple[str, ...] = ()
+    known: dict = field(default_factory=dict)
+
+    def together(self, *questions: tuple) -> list[np.ndarray]:
+        """As of `Regions`, one array each, (N, K) float32, int64 for "vote"; only what was never asked costs a pass."""
+        wanted = {}
+        for score, how, *label in questions:
+            if (how, *map(_key, (score, *label))) not in self.known:
+                hows = self.hows if how in self.hows and len(questions) == 1 else (how,)
+                alike = [h for h in hows if not label or separable(h)]
+                wanted |= {(h, *map(_key, (score, *label))): (score, h, *label) for h in alike}
+        if wanted:
+            self.known.update(zip(wanted, super().together(*wanted.values()), strict=True))
+        return [self.known[how, *map(_key, (score, *label))] for score, how, *label in questions]
+
+
+def _key(score: PixelScore) -> object:
+    """Equal for pixel scores that are the same function of a pixel, also where a strategy made one of numbers."""
+    if isinstance(score, partial):
+        return score.func, tuple((k, np.asarray(v).tobytes()) for k, v in sorted(score.keywords.items()))
+    return score

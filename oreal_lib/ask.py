@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from torch import nn
 
-from .aggregate import Regions
+from .aggregate import Regions, Remembering
 from .config import RunConfig
 from .predict import predict
 from .scores import predicted_class
@@ -38,6 +38,8 @@ def put(
 
     if config.labeling == "dominant":
         return once(labels, setting.query_size)
+    if not isinstance(regions, Remembering):  # asks in rounds; the network stays the same
+        regions = Remembering(regions.predict, regions.superpixels, regions.n_classes)
     if config.keeps_undefined and config.strategy != "random":
         labels = without_undefined(labels, regions, setting.query_size)
     query = buy(once, setting.oracle, labels, setting.query_size, step, config.click_cut)

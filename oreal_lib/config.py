@@ -254,9 +254,15 @@ class RunConfig(BaseModel):
         Values equal to a field's default are left out, so that a field added later leaves the ids of older runs as they are.
         """
         values = self.model_dump(exclude={*MACHINE_FIELDS, *self._unused()}, exclude_defaults=True)
-        text = json.dumps([PROTOCOL, values], sort_keys=True)
+        text = json.dumps([self.protocol, values], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:6]
         return f"{self.dataset}-{self.model}-{self.column.replace(' ', '-')}-{self.labeling}{'2' * (self.stage == 2)}-s{self.seed}-{digest}"
+
+    @property
+    def protocol(self) -> int:
+        """PROTOCOL, or 2 for OREAL by max or a quantile: by protocol 1 it ranked entropies that float32 rounds into ties."""
+        exact = self.supervision == "active" and self.strategy == "oreal" and self.aggregate.startswith(("max", "quantile"))
+        return max(PROTOCOL, 2) if exact else PROTOCOL
 
     def _unused(self) -> tuple[str, ...]:
         """Fields that decide nothing here, whatever their value."""

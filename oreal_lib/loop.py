@@ -16,7 +16,7 @@ import torch
 from . import atomic, provenance
 from .ask import ask
 from .batches import Pairs
-from .config import PROTOCOL, RunConfig
+from .config import RunConfig
 from .data.prepare import refuse_unguarded
 from .gpu import device_of_run
 from .inputs import Inputs, check_inputs, read_inputs
@@ -86,7 +86,7 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
         check_networks(RunFolder(folder.path.parent / config.stage_one.run_id))  # before anything is computed
         _finish_first(config.stage_one, folder, dataset, inputs, report)
     setting = open_setting(config, dataset, report)
-    about = {"protocol": PROTOCOL, "run_id": config.run_id, **config.values()} | ({"inputs": inputs} if inputs else {})
+    about = {"protocol": config.protocol, "run_id": config.run_id, **config.values()} | ({"inputs": inputs} if inputs else {})
     atomic.write_json(folder.path / "config.json", about)
     folder.tidy(len(finished), config.keep_weights)
     if not finished and config.step_one is not None:

@@ -7,22 +7,21 @@ generator; so two questions differ only in what the strategies are. Runs are onl
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
-from .aggregate import PixelScore, Regions, parse_how
+from .aggregate import PixelScore, Regions, Remembering, parse_how, separable
 from .ask import put
 from .config import WITHOUT_SCORES, RunConfig
 from .metrics import border_superpixels
 from .paths import runs_root
 from .predict import choose_device, predict
 from .run_folder import RunFolder
-from .scores import bvsb, entropy, ovr_entropy, predicted_class, probability
+from .scores import bvsb, entropy, ovr_doubt, ovr_entropy, predicted_class, probability
 from .setting import Setting, network, open_setting
 from .strategies import STRATEGIES, choice
 from .types import Labels, Query, some
@@ -178,7 +177,11 @@ def question(
     torch.set_num_threads(config.threads)  # bits on CPU depend on it
     try:
         regions.together(
-            (probability, "mean"), (predicted_class, "vote"), *((score, how) for score in SCORES.values() for how in hows)
+            (probability, "mean"),
+            (predicted_class, "vote"),
+            *((score, how) for score in SCORES.values() for how in hows),
+            *((ovr_doubt, how) for how in hows if parse_how(how)[0] in ("max", "quantile")),
+            *((bvsb, how, predicted_class) for how in hows if separable(how)),
         )
         listed = {}
         for name in STRATEGIES:
@@ -190,33 +193,6 @@ def question(
     scores = {(name, how): regions(score, how).astype(np.float16) for name, score in SCORES.items() for how in hows}
     asked = queries[step].ids if step in queries else None
     return Question(step, labels, model, asked, tuple(hows), listed, scores)
-
-
-@dataclass(frozen=True)
-class Remembering(Regions):
-    """Regions that look at the pool once per pixel score: the first question about one is answered for all of `hows`, and kept."""
-
-    hows: tuple[str, ...]
-    known: dict = field(default_factory=dict)
-
-    def together(self, *questions: tuple[PixelScore, str]) -> list[np.ndarray]:
-        """As of `Regions`, one (N, K) array each, float32, int64 for "vote"; only what was never asked costs a pass."""
-        wanted = {}
-        for score, how in questions:
-            if (_key(score), how) not in self.known:
-                wanted |= {
-                    (_key(score), h): (score, h) for h in (self.hows if how in self.hows and len(questions) == 1 else (how,))
-                }
-        if wanted:
-            self.known.update(zip(wanted, super().together(*wanted.values()), strict=True))
-        return [self.known[_key(score), how] for score, how in questions]
-
-
-def _key(score: PixelScore) -> object:
-    """Equal for pixel scores that are the same function of a pixel, also where a strategy made one of numbers."""
-    if isinstance(score, partial):
-        return score.func, tuple((k, np.asarray(v).tobytes()) for k, v in sorted(score.keywords.items()))
-    return score
 
 
 def _list(run: Run, labels: Labels, regions: Regions, name: str, how: str, step: int) -> Listed:

@@ -14,9 +14,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from .aggregate import Regions
+from .aggregate import Regions, parse_how, separable
 from .balance import class_debt, shortfall
-from .scores import bvsb, bvsb_margin, entropy, ovr_entropy, predicted_class, probability, weighted_bvsb
+from .scores import (
+    bvsb,
+    bvsb_margin,
+    entropy,
+    ovr_doubt,
+    ovr_entropy,
+    ovr_entropy_of,
+    predicted_class,
+    probability,
+    weighted_bvsb,
+)
 from .select import check_budget, top, top_per_class
 from .types import Labels, Query, Superpixels
 
@@ -59,9 +69,24 @@ def pixelbal(regions: Regions, labels: Labels, budget: int, how: str, rng: np.ra
     p_c: mean probability of class c over all pixels of the pool. nu: 6 on Cityscapes, 12 on VOC.
     """
     size = regions.superpixels.size
-    prior = (size / size.sum()) @ regions(probability, "mean").astype(np.float64)  # superpixels tile every image
-    weight = torch.from_numpy((nu * prior + 1) ** -2)
-    return top(regions(partial(weighted_bvsb, weight=weight), how)[:, 0], budget, labels.unlabeled, rng)
+    if not separable(how):  # the weights must be known before the pixels of a superpixel are put in order: two passes
+        weight = _pixelbal_weight(size, regions(probability, "mean"), nu)
+        score = regions(partial(weighted_bvsb, weight=torch.from_numpy(weight)), how)[:, 0]
+        return top(score, budget, labels.unlabeled, rng)
+    ratio, p = regions.together((bvsb, how, predicted_class), (probability, "mean"))
+    weighted = ratio * _pixelbal_weight(size, p, nu).astype(np.float32)
+    kind, power = parse_how(how)
+    if kind == "max":
+        score = weighted.max(axis=1)
+    else:
+        score = (weighted.astype(np.float64) ** (power or 1)).sum(axis=1) ** (1 / (power or 1))
+    return top(score.astype(np.float32), budget, labels.unlabeled, rng)
+
+
+def _pixelbal_weight(size: np.ndarray, p: np.ndarray, nu: float) -> np.ndarray:
+    """(C,) float64, from pixels per superpixel (N,) and mean probabilities (N, C); superpixels tile every image."""
+    prior = (size / size.sum()) @ p.astype(np.float64)
+    return (nu * prior + 1) ** -2
 
 
 def cbal(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator, lam: float = 1.0) -> Query:
@@ -93,7 +118,11 @@ def oreal(
     debt = class_debt(counts, budget, max_share)
     orders = {"index": np.arange(len(counts)), "rarest_first": np.argsort(counts, kind="stable")}
     order = choice("class_order", class_order, orders)
-    return top_per_class(regions(ovr_entropy, how), debt, labels.unlabeled, rng, order)
+    if parse_how(how)[0] not in ("max", "quantile"):
+        return top_per_class(regions(ovr_entropy, how), debt, labels.unlabeled, rng, order)
+    # one pixel decides: which one, its doubt tells, without a logarithm per pixel and without ties where entropies are rounded
+    query = top_per_class(regions(ovr_doubt, how), debt, labels.unlabeled, rng, order)
+    return query._replace(score=ovr_entropy_of(torch.from_numpy(query.score)).numpy())
 
 
 def stratified_random(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:

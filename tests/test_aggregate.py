@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from oreal_lib.aggregate import Regions, by_superpixel, parse_how
-from oreal_lib.scores import predicted_class, probability
+from oreal_lib.aggregate import Regions, Remembering, by_label, by_superpixel, parse_how
+from oreal_lib.scores import bvsb, predicted_class, probability
 from oreal_lib.types import Superpixels
 
 IDS = torch.tensor([[0, 0, 0, 1], [0, 0, 0, 1]])
@@ -120,3 +120,40 @@ def test_a_share_that_is_a_whole_number_of_pixels_is_not_rounded_up():
     """25 pixels times 0.6 are 15, though float32 says 15.000001."""
     score = torch.arange(25, dtype=torch.float32)
     assert by_superpixel(score.view(1, 5, 5), torch.zeros(5, 5, dtype=torch.int64), 1, "top_0.6").item() == score[10:].mean()
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "power_3"])
+def test_what_each_label_adds_is_the_aggregation_with_zero_elsewhere(how):
+    rng = np.random.default_rng(3)
+    score, labels = torch.from_numpy(rng.random((1, 9, 8), np.float32)), torch.from_numpy(rng.integers(0, 4, (1, 9, 8)))
+    ids = torch.from_numpy(rng.permutation(np.arange(72) % 5).reshape(9, 8))
+    expected = [by_superpixel(torch.where(labels == c, score, 0.0), ids, 6, how)[:, 0] for c in range(4)]
+    torch.testing.assert_close(by_label(score, labels, ids, 6, 4, how), torch.stack(expected, dim=1), rtol=1e-6, atol=0)
+
+
+def test_an_order_of_pixels_cannot_be_taken_apart_by_label():
+    with pytest.raises(ValueError, match=r"aggregate is 'top_0\.5', but only mean, max and power"):
+        by_label(UNSURE, torch.zeros(1, 2, 4, dtype=torch.int64), IDS, 2, 1, "top_0.5")
+
+
+def test_a_question_asked_before_costs_no_second_look():
+    passes, p = [], torch.rand(3, 2, 4, generator=torch.Generator().manual_seed(2)).softmax(dim=0)
+
+    def predict():
+        passes.append(1)
+        yield p
+
+    plain = pool([p])
+    regions = Remembering(predict, plain.superpixels, 3)
+    for _ in range(2):
+        for question in [(bvsb, "max"), (bvsb, "mean"), (bvsb, "max", predicted_class), (predicted_class, "vote")]:
+            assert np.array_equal(regions.together(question)[0], plain.together(question)[0])
+    assert len(passes) == 4
+
+
+@pytest.mark.parametrize("images", [1, 3])
+def test_a_model_that_predicts_too_few_or_too_many_images_is_refused(images):
+    p = torch.full((2, 2, 4), 0.5)
+    two = pool([p, p]).superpixels
+    with pytest.raises(ValueError, match=f"predicted {images} images, but the pool has 2"):
+        Regions(lambda: iter([p] * images), two, 2)(probability, "mean")

@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from oreal_lib import select
 from oreal_lib.balance import class_debt, shortfall
 from oreal_lib.select import top, top_per_class
 
@@ -89,3 +90,50 @@ def test_per_class_moves_on_to_the_next_best():
 def test_a_query_larger_than_what_is_left_is_refused(k):
     with pytest.raises(ValueError, match="only 3 are unlabeled; lower query_size"):
         top(np.zeros(3), k, np.ones(3, bool), np.random.default_rng(0))
+
+
+def sorted_whole(score, debt, among, rng, order):
+    """Algorithm 1 with a full sort of every column: what `top_per_class` must equal, ties and all."""
+    ids, taken, parts = rng.permutation(np.flatnonzero(among)), np.zeros(len(among), bool), []
+    for c in order:
+        ids = ids[~taken[ids]]
+        parts.append(ids[np.argsort(-score[ids, c], kind="stable")[: debt[c]]])
+        taken[parts[-1]] = True
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 1 << 16])  # of the table read at a time
+def test_reading_the_table_in_blocks_gives_what_sorting_it_whole_gives(rows, monkeypatch):
+    monkeypatch.setattr(select, "ROWS", rows)
+    rng = np.random.default_rng(rows)
+    for _ in range(300):
+        n, c = int(rng.integers(1, 60)), int(rng.integers(1, 6))
+        score = rng.integers(0, rng.integers(1, 30), (n, c)).astype(np.float32)  # with ties, of which many
+        score[rng.random((n, c)) < 0.2] = -np.inf
+        among = rng.random(n) < rng.random()
+        if not among.any():
+            continue
+        k, order, seed = int(rng.integers(1, among.sum() + 1)), rng.permutation(c), int(rng.integers(2**31))
+        debt = rng.multinomial(k, rng.dirichlet(np.ones(c) / 2))
+        query = top_per_class(score, debt, among, np.random.default_rng(seed), order)
+        assert query.ids.tolist() == sorted_whole(score, debt, among, np.random.default_rng(seed), order).tolist()
+        assert query.ids.dtype == np.int64 and (query.score == score[query.ids, query.for_class]).all()
+        query = top(score[:, 0], k, among, np.random.default_rng(seed))
+        assert query.ids.tolist() == sorted_whole(score, [k], among, np.random.default_rng(seed), [0]).tolist()
+
+
+def test_a_table_of_scores_may_be_a_memory_map(tmp_path):
+    score = np.random.default_rng(0).random((500, 3), np.float32)
+    np.save(tmp_path / "scores.npy", score)
+    table, among, debt = np.load(tmp_path / "scores.npy", mmap_mode="r"), np.ones(500, bool), np.array([5, 0, 7])
+    found, expected = (top_per_class(s, debt, among, np.random.default_rng(0)) for s in (table, score))
+    assert found.ids.tolist() == expected.ids.tolist()
+
+
+def test_a_score_that_is_nan_is_named_not_ranked():
+    score = np.zeros((4, 2), np.float32)
+    score[2, 1] = np.nan
+    with pytest.raises(FloatingPointError, match="superpixel 2, column 1, is NaN"):
+        top_per_class(score, np.array([1, 1]), np.ones(4, bool), np.random.default_rng(0))
+    labeled = np.array([True, True, False, True])  # what may not be asked need not have a score
+    assert len(top_per_class(score, np.array([1, 1]), labeled, np.random.default_rng(0)).ids) == 2

@@ -11,8 +11,8 @@ import oreal_lib
 
 ROWS = [
     "types paths atomic provenance names",
-    "parameter_file scores aggregate balance select metrics oracle superpixels losses pseudo",
-    "weak_labels label_cost",
+    "parameter_file scores balance select metrics oracle superpixels losses pseudo",
+    "aggregate weak_labels label_cost",
     "config data models",
     "strategies batches run_folder grid",
     "predict inputs setting records",

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from oreal_lib import loop, scores
-from oreal_lib.aggregate import Regions
+from oreal_lib.aggregate import Regions, Remembering
 from oreal_lib.data import open_store
 from oreal_lib.explore_data import curves, differing, probabilities, view
 from oreal_lib.run_folder import RunFolder
-from oreal_lib.selection import DEPTH, LADDERS, Remembering, ladder, open_run, question
+from oreal_lib.selection import DEPTH, LADDERS, ladder, open_run, question
 from oreal_lib.types import Superpixels
 
 WEAK = {"labeling": "weak", "undefined": "keep", "label_trim": 1, "query_size": 12}

@@ -5,10 +5,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
+from oreal_lib.aggregate import Regions, separable
 from oreal_lib.config import RunConfig
 from oreal_lib.contract import CLAUSES, IMAGES, C, K, bought, judge, pool
-from oreal_lib.scores import bvsb, probability
+from oreal_lib.scores import bvsb, ovr_entropy, probability, weighted_bvsb
 from oreal_lib.select import check_budget, top
 from oreal_lib.strategies import STRATEGIES, check
 from oreal_lib.types import Labels, Query
@@ -224,3 +226,41 @@ def test_an_option_that_cannot_work_is_refused_before_any_step(name, options, se
 def test_options_that_work_pass():
     for name, options in [("oreal", {"max_share": 0.1, "class_order": "rarest_first"}), ("pixelbal", {"nu": 6}), ("bvsb", {})]:
         check(name, "mean", options)
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "power_4", "top_0.3", "quantile_0.9"])
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_strategy_looks_at_the_pool_once(name, how):
+    """PixelBal by an order of pixels looks twice: its weights must be known before pixels are put in order."""
+    p, _, regions = pool(4)
+    passes = []
+
+    def predict():
+        passes.append(1)
+        return iter(p)
+
+    seen = Regions(predict, regions.superpixels, C)
+    query = STRATEGIES[name](seen, bought(4), 9, how, np.random.default_rng(0))
+    assert len(passes) == {"random": 0, "pixelbal": 1 if separable(how) else 2}.get(name, 1)
+    assert query.ids.tolist() == STRATEGIES[name](regions, bought(4), 9, how, np.random.default_rng(0)).ids.tolist()
+
+
+@pytest.mark.parametrize("how", ["mean", "max", "power_4"])
+def test_pixelbal_in_one_pass_is_pixelbal_in_two(how):
+    """Bit for bit by max; sums are put together in another order."""
+    for seed in range(4):
+        _, _, regions = pool(seed)
+        labels, size = bought(seed), regions.superpixels.size
+        weight = torch.from_numpy((12 * (size / size.sum()) @ regions(probability, "mean").astype(float) + 1) ** -2)
+        score = regions(partial(weighted_bvsb, weight=weight), how)[:, 0]
+        query = STRATEGIES["pixelbal"](regions, labels, 9, how, np.random.default_rng(0))
+        expected = top(score, 9, labels.unlabeled, np.random.default_rng(0))
+        assert query.ids.tolist() == expected.ids.tolist()
+        np.testing.assert_allclose(query.score, expected.score, rtol=0 if how == "max" else 1e-6)
+
+
+@pytest.mark.parametrize("how", ["max", "quantile_0.9"])
+def test_the_score_of_oreal_is_the_entropy_whatever_it_ranks_by(how):
+    _, _, regions = pool(2)
+    query = STRATEGIES["oreal"](regions, bought(2), 9, how, np.random.default_rng(0))
+    np.testing.assert_allclose(query.score, regions(ovr_entropy, how)[query.ids, query.for_class], rtol=1e-6)
