@@ -28,7 +28,7 @@ from .scores import (
     probability,
     weighted_bvsb,
 )
-from .select import check_budget, top, top_per_class
+from .select import ROWS, check_budget, top, top_per_class
 from .types import Labels, Query, Superpixels
 
 Strategy = Callable[..., Query]
@@ -112,7 +112,8 @@ def cbal(
     p = p[:, : len(lacking)]
     if choice("mode", mode, {"independent": False, "batch": True}):
         return joint_top(uncertainty[:, 0], p, lacking, budget, labels.unlabeled, rng, lam)
-    return top(uncertainty[:, 0] + 2 * lam * p[:, lacking >= 1].sum(axis=1), budget, labels.unlabeled, rng)
+    blocks = (p[start : start + ROWS, lacking >= 1].sum(axis=1) for start in range(0, len(p), ROWS))  # in the cache, one by one
+    return top(uncertainty[:, 0] + 2 * lam * np.concatenate([*blocks]), budget, labels.unlabeled, rng)
 
 
 def oreal(
