@@ -203,7 +203,7 @@ def table(rows: Sequence[dict]) -> str:
     def total(phase: str) -> float:
         return sum(share(row, place) for row in rows for place in places if place[0] == phase)
 
-    ordered = sorted(places, key=lambda place: (-total(place[0]), place[0], -sum(share(row, place) for row in rows)))
+    ordered = sorted(places, key=lambda place: (-total(place[0]), place[0], -sum(share(row, place) for row in rows), place))
     cells = [[*place, *(f"{100 * share(row, place):.1f} %" for row in rows)] for place in ordered]
     cells += [["all", "seconds", *(f"{row['seconds']:.1f}" for row in rows)]]
     for name, key in (("forward and backward in training", "training_network"), ("all network time", "network")):
