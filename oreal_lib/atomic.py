@@ -8,6 +8,8 @@ import json
 import os
 from pathlib import Path
 
+GONE = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH)
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write beside, flush to disk, rename. OSError with the remedy when the disk is full or read-only."""
@@ -20,6 +22,7 @@ def write_bytes(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
+        flush_folder(path.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             beside.unlink()
@@ -30,11 +33,27 @@ def write_bytes(path: Path, data: bytes) -> None:
             errno.EDQUOT: "the disk quota is used up: free some space",
             errno.EROFS: "the disk is read-only: choose another folder",
             errno.EACCES: "writing is not allowed there: choose another folder",
+            errno.EPERM: "writing is not allowed there: choose another folder",
+            **dict.fromkeys(GONE, "the drive does not answer: connect it"),
         }.get(error.errno, f"{error.strerror}: mend it")
         message = (
             f"could not write {len(data)} bytes to {path}: {reason} and start the same command again; what is finished is kept"
         )
         raise OSError(error.errno, message) from error
+
+
+def flush_folder(folder: Path) -> None:
+    """Names that were given or taken in a folder are on the disk from here on, too, where the system can do that."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):  # network drives that cannot
+            raise
+    finally:
+        os.close(handle)
 
 
 def write_json(path: Path, value: object) -> None:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-import filelock
 import numpy as np
 import torch
 
-from . import atomic, provenance
+from . import provenance
 from .ask import ask
 from .batches import Pairs
 from .config import RunConfig
@@ -21,6 +20,7 @@ from .data.prepare import refuse_unguarded
 from .gpu import device_of_run
 from .inputs import Inputs, check_inputs, read_inputs
 from .label_cost import label_cost
+from .lock import Lock
 from .metrics import class_iou, miou
 from .models import check_model
 from .paths import runs_root
@@ -43,25 +43,18 @@ def run(
     RuntimeError where a script without `if __name__ == "__main__":` is read by its own worker processes.
     """
     refuse_unguarded()
-    folder = RunFolder(Path(runs_dir or runs_root()) / config.run_id)
-    with _lock(folder, report):
-        yield from _run(config, folder, dataset, report)
+    path = Path(runs_dir or runs_root()) / config.run_id
+    with _locked(path, report) as lock:
+        yield from _run(config, RunFolder(path, lock.check), dataset, report)
 
 
-def _lock(folder: RunFolder, report: Report) -> AbstractContextManager:
-    """The lock of a run's folder, taken; waits, and says so, while another process has it. The system frees it when that ends,
-    be it by a kill."""
-    folder.path.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder.path / "run.lock")
+def _locked(path: Path, report: Report) -> Lock:
+    """The lock of a run's folder, taken; waits, and says for whom, while another process has it."""
     try:
-        return lock.acquire(timeout=0)
-    except filelock.Timeout:
-        report(f"run {folder.path.name} is being computed elsewhere; waiting until that ends")
-    try:
-        return lock.acquire()
-    except RuntimeError as error:  # filelock: waiting for ourselves would never end
+        return Lock(path / "run.lock").wait(f"run {path.name} is being computed", report)
+    except RuntimeError as error:
         raise RuntimeError(
-            f"run {folder.path.name} is being computed in this process already; finish that loop, or restart the kernel"
+            f"run {path.name} is being computed in this process already; finish that loop, or restart the kernel"
         ) from error
 
 
@@ -87,7 +80,7 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
         _finish_first(config.stage_one, folder, dataset, inputs, report)
     setting = open_setting(config, dataset, report)
     about = {"protocol": config.protocol, "run_id": config.run_id, **config.values()} | ({"inputs": inputs} if inputs else {})
-    atomic.write_json(folder.path / "config.json", about)
+    folder.save_json("config.json", about)
     folder.tidy(len(finished), config.keep_weights)
     if not finished and config.step_one is not None:
         finished.append(_copy_step_one(_finish_first(config.step_one, folder, dataset, inputs, report), folder))
@@ -105,13 +98,14 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
             folder.tidy(step, config.keep_weights)
             yield result
     (folder.path / "checkpoint.pt").unlink(missing_ok=True)  # of a last step that was killed right after it was saved
-    atomic.write_json(folder.path / "done.json", _about_run(config, setting, finished, device))
+    folder.save_json("done.json", _about_run(config, setting, finished, device))
 
 
 def _about_run(config: RunConfig, setting: Setting, finished: list[StepResult], device: torch.device) -> dict:
     """What done.json says."""
     return {
         "run_id": config.run_id,
+        "steps": len(finished),
         "versions": provenance.versions(),
         "device": provenance.device_name(device),
         "commit": provenance.commit(),
@@ -134,15 +128,16 @@ def _finish_first(
     config: RunConfig, folder: RunFolder, dataset: Dataset | None, inputs: Inputs | None, report: Report
 ) -> RunFolder:
     """The folder of another run, carried out to its end if that was not done: what the run in `folder` begins with."""
-    first = RunFolder(folder.path.parent / config.run_id)
-    if first.done is None:
+    path = folder.path.parent / config.run_id
+    if RunFolder(path).done is None:
         report(f"[{folder.path.name}] begins with run {config.run_id}, which comes first")
-    with _lock(first, report):
+    with _locked(path, report) as lock:
+        first = RunFolder(path, lock.check)
         check_inputs(first, inputs or {}, report)
         if first.done is None:
             for _ in _run(config, first, dataset, report):
                 pass
-    return first
+    return RunFolder(path)
 
 
 def _copy_step_one(first: RunFolder, folder: RunFolder) -> StepResult:

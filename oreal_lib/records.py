@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from . import atomic
 from .config import RunConfig
 from .grid import in_order
 from .paths import figures_root, runs_root
 from .run_folder import RunFolder
 
-RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part of a run folder that a table needs
+RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part of a run folder that a table needs; the last says it is whole
 
 
 def find(config: RunConfig, runs_dir: Path | str | None = None) -> RunFolder | None:
@@ -37,11 +37,11 @@ def publish(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) ->
     written = []
     for config in configs:
         source = RunFolder(Path(runs_dir or runs_root()) / config.run_id)
-        if source.done is None:
+        if source.done is None or not source.steps():  # they are read, so that nothing damaged is published
             continue
         target = figures_root() / "runs" / config.run_id
         target.mkdir(parents=True, exist_ok=True)
         for name in RECORD:
-            shutil.copyfile(source.path / name, target / name)
+            atomic.write_bytes(target / name, (source.path / name).read_bytes())
         written.append(target)
     return written

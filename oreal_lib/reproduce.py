@@ -15,10 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-import filelock
-
 from .batch import last_words, notebook, refuse
 from .grid import Grid, in_order, parse_changes, read_grid
+from .lock import Held, Lock
 from .parameter_file import ConfigError
 from .paths import figures_root, home, runs_root
 from .plan import failed, plan, runs_of, text
@@ -122,16 +121,12 @@ def main(arguments: list[str] | None = None) -> int:
             notebook(name)
         # on a cluster the nodes have the GPUs, and this machine need not have one
         refuse([c.model_copy(update={"device": "auto"}) if options.profile else c for c in grid.all_runs], runs_dir)
-        lock = filelock.FileLock(runs_dir / "reports" / f"{grid.name}.lock")
-        Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
-        with lock.acquire(timeout=0):
+        with Lock(runs_dir / "reports" / f"{grid.name}.lock").acquire():
             print(text(plan(runs_of(grid, runs_dir), [runs_dir, figures_root() / "runs"]), options.jobs), flush=True)
             code = run_snakemake(snakemake_options(options.grid, options.set, runs_dir, options.jobs, options.profile, more))
             missing, said = summary(grid, runs_dir)
-    except filelock.Timeout:
-        print(
-            f"error: another process reproduces {grid.name} in {runs_dir} already; wait for it, or stop it first", file=sys.stderr
-        )
+    except Held as held:
+        print(f"error: {grid.name} is reproduced in {runs_dir} by {held} already; wait for it, or stop it first", file=sys.stderr)
         return 2
     except (ValueError, OSError) as error:  # ValueError: a ConfigError, or a run's record that is damaged
         print(f"error: {error}", file=sys.stderr)

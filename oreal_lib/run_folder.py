@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 
-from . import atomic
+from . import atomic, sealed
 from .types import Pictures, Query, Ragged, StepResult
 
 WRITTEN = (
@@ -35,27 +31,31 @@ MEANS = ("miou", "boundary_miou", "inside_miou", "val_miou")  # NaN where no cla
 class RunFolder:
     """`runs/<run_id>/`: config.json, steps.jsonl, queries.npz, weights_step<t>.safetensors, in stage two pseudo_step<t>.npz,
     done.json, and while it runs checkpoint.pt. Every file is replaced whole, so a kill at any instant leaves the last good
-    state."""
+    state, and carries a checksum, so a damaged one is named and never taken for a result.
+
+    may_write: called before each write; what it raises (a lock that was lost) keeps the file as it is."""
 
     path: Path
+    may_write: Callable[[], None] = lambda: None
 
     def steps(self) -> list[StepResult]:
         """The finished steps, in order; ValueError if the file is damaged."""
-        file = self.path / "steps.jsonl"
-        if not file.exists():
+        file, done = self.path / "steps.jsonl", self.done
+        if not file.exists() and done is None:
             return []
         try:
-            steps = [step_from_json(line) for line in file.read_text(encoding="utf-8").splitlines()]
+            steps = [step_from_json(line) for line in (file.read_bytes() if file.exists() else b"").splitlines()]
             if [s.step for s in steps] != list(range(1, len(steps) + 1)):
                 raise ValueError(f"its lines are of the steps {[s.step for s in steps]}")
+            if done is not None and done.get("steps") != len(steps):
+                raise ValueError(f"it has {len(steps)} steps, but done.json says {done.get('steps')}")
         except (ValueError, TypeError) as error:
             raise self._damaged(file, error) from error
         return steps
 
     def save_steps(self, steps: list[StepResult]) -> None:
         """Write steps.jsonl anew, in one piece."""
-        lines = [json.dumps(step_to_json(s), allow_nan=False) + "\n" for s in steps]
-        atomic.write_bytes(self.path / "steps.jsonl", "".join(lines).encode())
+        self._write("steps.jsonl", "".join(sealed.dumps(step_to_json(s)) + "\n" for s in steps).encode())
 
     def queries(self, finished: int = 0) -> dict[int, Query]:
         """Step -> what it asked, with acquisition scores; ValueError if a step up to `finished` is not among them."""
@@ -78,7 +78,7 @@ class RunFolder:
         arrays = {f"{name}_{t}": v for t, q in queries.items() for name, v in q._asdict().items() if v is not None}
         buffer = BytesIO()
         np.savez_compressed(buffer, **arrays)
-        atomic.write_bytes(self.path / "queries.npz", buffer.getvalue())
+        self._write("queries.npz", buffer.getvalue())
 
     def weights(self, step: int) -> dict[str, torch.Tensor]:
         """The model's state after `step`, on the CPU; FileNotFoundError if it was not kept (see keep_weights), ValueError if the
@@ -90,14 +90,13 @@ class RunFolder:
                 f"If an unfinished run misses it, move the folder {self.path.name} away and start the run again"
             )
         try:
-            return load_tensors(file.read_bytes())
-        except SafetensorError as error:
+            return sealed.load_tensors_of(file.read_bytes())
+        except ValueError as error:
             raise self._damaged(file, error) from error
 
     def save_weights(self, step: int, state: dict[str, torch.Tensor]) -> None:
         """Keep the model's state (name -> tensor) after `step`."""
-        data = save_tensors({k: v.detach().cpu().contiguous() for k, v in state.items()})
-        atomic.write_bytes(self.path / f"weights_step{step}.safetensors", data)
+        self._write(f"weights_step{step}.safetensors", sealed.dump_tensors(state))
 
     def pseudo(self, step: int) -> Pictures | None:
         """The pseudo labels (n_images, H, W) uint8 of `step` for the images of the pool, or None where there are none yet.
@@ -117,7 +116,7 @@ class RunFolder:
         """Keep the pseudo labels (n_images, H, W) uint8 of `step`."""
         buffer = BytesIO()
         np.savez_compressed(buffer, **{str(i): labels for i, labels in enumerate(maps)})
-        atomic.write_bytes(self.path / f"pseudo_step{step}.npz", buffer.getvalue())
+        self._write(f"pseudo_step{step}.npz", buffer.getvalue())
 
     @property
     def done(self) -> dict | None:
@@ -131,12 +130,15 @@ class RunFolder:
 
     def _json(self, name: str) -> dict | None:
         file = self.path / name
-        if not file.exists():
-            return None
-        try:
-            return dict(json.loads(file.read_text(encoding="utf-8")))
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{file} is damaged ({error}); delete it and start the run again: no step is repeated") from error
+        return sealed.read_json(file, "delete it and start the run again: no step is repeated") if file.exists() else None
+
+    def save_json(self, name: str, values: dict) -> None:
+        """Write config.json or done.json."""
+        self._write(name, (sealed.dumps(values, indent=1) + "\n").encode())
+
+    def _write(self, name: str, data: bytes) -> None:
+        self.may_write()
+        atomic.write_bytes(self.path / name, data)
 
     def tidy(self, finished: int, keep_weights: str) -> None:
         """Delete the weights and pseudo labels that are not to be kept after `finished` steps, and what killed processes left half written.
@@ -184,10 +186,8 @@ def step_to_json(step: StepResult) -> dict:
     return values | {k: None for k in MEANS if math.isnan(values[k])}
 
 
-def step_from_json(line: str) -> StepResult:
+def step_from_json(line: bytes) -> StepResult:
     """The StepResult of one line of steps.jsonl; ValueError or TypeError if it is not one."""
-    values = json.loads(line)
-    if not isinstance(values, dict):
-        raise TypeError(f"a line is {line.strip()[:40]!r}, not a step")
+    values = sealed.loads(line)
     undefined = {k: math.nan for k in MEANS if values.get(k, 0) is None}
     return StepResult(**{k: tuple(v) if isinstance(v, list) else v for k, v in (values | undefined).items()})

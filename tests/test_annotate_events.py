@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from oreal_lib import sealed
 from oreal_lib.annotate.events import WHATS, Event, Log, from_line, parse, read, to_line
 
 LABEL = Event(
@@ -68,10 +69,7 @@ def test_what_is_no_event_is_refused(line):
 
 
 def test_a_field_of_a_later_version_is_named_with_the_remedy():
-    values = {"what": "undo", "id": "u", "mood": "good"}
-    from oreal_lib.annotate import events
-
-    line = json.dumps(values | {"check": events._check(values)}).encode()
+    line = sealed.dumps({"what": "undo", "id": "u", "mood": "good"}).encode()
     with pytest.raises(ValueError, match="'mood', which this version does not know; update"):
         from_line(line)
 

@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from oreal_lib import sealed
 from oreal_lib.aggregate import Regions
 from oreal_lib.annotate import first, rounds, training
 from oreal_lib.annotate.about import read_board
@@ -172,8 +173,8 @@ def test_the_same_log_and_seed_give_the_same_weights_and_query_bit_for_bit(sessi
     first = answers(carry_out(session, home))
     assert answers(carry_out(session, other)) == first
     request = rounds.folder_of(third, 2) / "request.json"
-    values = json.loads(request.read_text())
-    request.write_text(json.dumps(values | {"config": values["config"] | {"seed": 1}}))
+    values = rounds.read_request(third, 2)
+    sealed.write_json(request, values | {"config": values["config"] | {"seed": 1}})
     assert answers(carry_out(session, third))[0] != first[0]
     assert session.training().state == "done" and session.refresh() and len(session.query()) == 4
 

@@ -1,4 +1,4 @@
-import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,11 +18,9 @@ def frame(tmp_path):
     for column, scores in (("full_masks", (0.6, 0.8, 0.9)), ("full_dominant", (0.5, 0.6))):
         for seed, miou in enumerate(scores):
             configs.append(finished(tmp_path, [miou], supervision=column, seed=seed))
-            file = RunFolder(tmp_path / configs[-1].run_id).path
-            done = json.loads((file / "done.json").read_text()) | {"classes": ["tissue", "tool", "needle"], "labels": LABELS}
-            (file / "done.json").write_text(json.dumps(done))
-            steps = json.loads((file / "steps.jsonl").read_text()) | {"class_iou": [miou, 0.1, None]}
-            (file / "steps.jsonl").write_text(json.dumps(steps))
+            folder = RunFolder(tmp_path / configs[-1].run_id)
+            folder.save_json("done.json", folder.done | {"classes": ["tissue", "tool", "needle"], "labels": LABELS})
+            folder.save_steps([replace(step, class_iou=(miou, 0.1, None)) for step in folder.steps()])
     return results.load(configs, tmp_path)
 
 

@@ -1,4 +1,3 @@
-import json
 import os
 from dataclasses import replace
 
@@ -9,7 +8,7 @@ import torch
 from PIL import Image
 from trees import folder_tree
 
-from oreal_lib import loop, provenance
+from oreal_lib import loop, provenance, sealed
 from oreal_lib.config import RunConfig
 from oreal_lib.loop import run
 from oreal_lib.oracle import Oracle, class_votes
@@ -249,6 +248,7 @@ def test_weights_are_kept_as_asked(go, keep, left):
     assert sorted(folder.path.glob("weights_*")) == [folder.path / f"weights_step{t}.safetensors" for t in left]
     names = {p.name for p in folder.path.iterdir() if not p.name.startswith("weights_")}
     assert names - {"run.lock"} == {"config.json", "steps.jsonl", "queries.npz", "done.json"}
+    assert folder.done["steps"] == 3
 
 
 def test_the_weights_of_a_step_give_its_number(go, tiny, tiny_config):
@@ -265,7 +265,7 @@ def test_the_weights_of_a_step_give_its_number(go, tiny, tiny_config):
 
 def test_done_says_where_the_numbers_come_from(go, tiny_config):
     steps, folder = go()
-    done, config = folder.done, json.loads((folder.path / "config.json").read_text())
+    done, config = folder.done, folder.config
     assert set(done["versions"]) >= {"python", "torch", "numpy"} and done["versions"]["torch"] == torch.__version__.split("+")[0]
     assert "1 thread" in done["device"] and done["commit"] == provenance.commit() and done["finished"].endswith("Z")
     assert done["pool"] == {"images": 6, "superpixels": 96, "vanished": 0, "query_size": 8} and done["run_id"] == folder.path.name
@@ -292,8 +292,8 @@ def test_without_a_dataset_the_configs_own_is_loaded(go, tiny, monkeypatch, tmp_
 
 def test_an_undefined_iou_is_null_on_disk(go):
     step = replace(go(steps=1)[0][0], boundary_miou=float("nan"), class_iou=(0.5, None))
-    line = json.dumps(step_to_json(step), allow_nan=False)
-    assert '"boundary_miou": null' in line and str(step_from_json(line)) == str(step)
+    line = sealed.dumps(step_to_json(step))
+    assert '"boundary_miou":null' in line and str(step_from_json(line)) == str(step)
 
 
 def test_outside_of_its_own_repository_the_commit_is_unknown(monkeypatch, tmp_path):

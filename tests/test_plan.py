@@ -35,11 +35,11 @@ BVSB, OREAL, FULL = (
 
 def folder_of(root, config, steps=(), done=False, weights=0, log=None):
     folder = RunFolder(root / config.run_id)
-    atomic.write_json(folder.path / "config.json", config.values())
+    folder.save_json("config.json", config.values())
     if steps:
         folder.save_steps([replace(s, step=t + 1) for t, s in enumerate(steps)])
     if done:
-        atomic.write_json(folder.path / "done.json", {"device": "an abacus"})
+        folder.save_json("done.json", {"device": "an abacus", "steps": len(steps)})
     if weights:
         atomic.write_bytes(folder.path / "weights_step3.safetensors", bytes(weights))
     if log is not None:

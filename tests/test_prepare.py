@@ -52,7 +52,7 @@ def make(root, source=None, recipe=GRID, report=lambda line: None, workers=1, **
 
 
 def nothing_left(root):
-    return [path.name for path in root.iterdir() if path.suffix != ".lock"] == []
+    return [path.name for path in root.iterdir() if path.suffix not in (".lock", ".holder")] == []
 
 
 def test_a_store_opens_as_the_data_set_it_was_made_from(tmp_path):
@@ -188,7 +188,7 @@ def test_a_killed_attempt_leaves_nothing_that_disturbs_the_next(tmp_path):
     slow.join()
     assert not nothing_left(tmp_path)
     assert len(open_store(make(tmp_path)).names) == 5
-    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == [make(tmp_path).name]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix not in (".lock", ".holder")] == [make(tmp_path).name]
 
 
 NOISE, HALF = small(opened=partial(block, 24, 32)), {"height": 12, "width": 16}
@@ -196,7 +196,7 @@ NOISE, HALF = small(opened=partial(block, 24, 32)), {"height": 12, "width": 16}
 
 def files(root):
     """Of the one store in a folder, every file with its bytes; no other folder is there."""
-    (store,) = (path for path in root.iterdir() if path.suffix != ".lock")
+    (store,) = (path for path in root.iterdir() if path.suffix not in (".lock", ".holder"))
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in store.rglob("*")}
 
 

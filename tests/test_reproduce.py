@@ -10,17 +10,17 @@ import subprocess
 import sys
 import time
 
-import filelock
 import psutil
 import pytest
 import yaml
 
-from oreal_lib import atomic
 from oreal_lib.config import RunConfig
 from oreal_lib.grid import Grid, in_order
+from oreal_lib.lock import Lock
 from oreal_lib.loop import run
 from oreal_lib.paths import home
 from oreal_lib.reproduce import main, run_snakemake, snakemake_options, summary
+from oreal_lib.run_folder import RunFolder
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="the workflow's shell lines are POSIX")
 CAMVID = ["two", "--set", "dataset=camvid", "--set", "data_options={}", "--set", "data_root=/no/such"]
@@ -85,9 +85,9 @@ def test_ctrl_c_is_no_failure(monkeypatch):
 def test_two_at_one_grid_are_refused_and_the_first_goes_on(place, capsys):
     lock = place / "runs" / "reports" / "two.lock"
     lock.parent.mkdir(parents=True)
-    with filelock.FileLock(lock):
+    with Lock(lock).acquire():
         assert main(["two"]) == 2
-    assert "another process reproduces two" in capsys.readouterr().err
+    assert f"two is reproduced in {place / 'runs'} by process {os.getpid()} on " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -126,5 +126,5 @@ def test_the_last_lines_say_what_failed_and_what_waited_for_it(tmp_path):
     assert missing == 3 and f"FAILED {first}: OSError: the disk is full (all of it: {tmp_path / first / 'run.log'})" in said
     assert f"not run {bvsb.run_id}: it begins with {first}, which is not finished" in said and "3 runs are not finished" in said
     for run_id in in_order([random, bvsb]):
-        atomic.write_json(tmp_path / run_id / "done.json", {})
+        RunFolder(tmp_path / run_id).save_json("done.json", {})
     assert summary(grid, tmp_path) == (0, "all 2 runs are finished")

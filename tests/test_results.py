@@ -38,8 +38,8 @@ def finished(root, curve, pixels=0.02, **changes):
         for t, m in enumerate(curve, start=1)
     ]
     folder.save_steps(steps)
-    (folder.path / "config.json").write_text(json.dumps(config.values()))
-    (folder.path / "done.json").write_text(json.dumps({"device": "abacus", "commit": "c0ffee"}))
+    folder.save_json("config.json", config.values())
+    folder.save_json("done.json", {"device": "abacus", "commit": "c0ffee", "steps": len(steps)})
     return config
 
 

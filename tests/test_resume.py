@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 
-from oreal_lib import atomic, loop, train
+from oreal_lib import atomic, loop, sealed, train
 from oreal_lib.config import RunConfig
 from oreal_lib.data import open_store
 from oreal_lib.loop import run
@@ -75,10 +75,12 @@ def kill_at_every_point(runs_dir):
 
     def delete(path, **kwargs):
         ours = Path(path).is_relative_to(runs_dir) and Path(path).exists() and not Path(path).name.endswith((".tmp", ".lock"))
-        if ours and reached(runs_dir, "not yet deleted", path):
+        lot = Path(path).name.startswith("run.holder")  # that of a dead one is put aside under a name drawn by lot
+        named = Path(path).with_name("run.holder") if lot else path
+        if ours and reached(runs_dir, "not yet deleted", named):
             die()
         unlink_(path, **kwargs)
-        if ours and reached(runs_dir, "deleted", path):
+        if ours and reached(runs_dir, "deleted", named):
             die()
 
     class HalfWritten:
@@ -199,7 +201,7 @@ def test_a_run_that_another_process_computes_is_waited_for_until_that_dies(tiny_
 
     def report(text):
         said.append(text)
-        if "is being computed elsewhere; waiting until that ends" in text:
+        if "is being computed by another process; waiting until that ends" in text:
             assert not (tmp_path / config.run_id / "config.json").exists()
             other.kill()
 
@@ -329,9 +331,9 @@ def first_line_only(file):
     file.write_text(file.read_text().splitlines()[1] + "\n")
 
 
-def flip(file):
+def flip(file, place=60):  # of queries.npz, inside the first compressed array
     data = bytearray(file.read_bytes())
-    data[60] ^= 255  # inside the first compressed array
+    data[place] ^= 255
     file.write_bytes(data)
 
 
@@ -348,8 +350,11 @@ def flip(file):
         ("weights_step2.safetensors", cut, ""),
         ("weights_step2.safetensors", lambda file: file.write_bytes(b""), ""),
         ("steps.jsonl", cut, ""),
-        ("steps.jsonl", lambda file: file.write_text("[1, 2]\n"), "'[1, 2]', not a step"),
-        ("steps.jsonl", lambda file: file.write_text('{"step": 1}\n'), "missing"),
+        ("steps.jsonl", lambda file: file.write_text("[1, 2]\n"), "'[1, 2]', not a record"),
+        ("steps.jsonl", lambda file: file.write_text('{"step": 1}\n'), "no checksum"),
+        ("steps.jsonl", lambda file: file.write_text(sealed.dumps({"step": 1}) + "\n"), "missing"),
+        ("steps.jsonl", lambda file: file.write_text(file.read_text().replace('"clicks":8,', '"clicks":9,')), "checksum is wrong"),
+        ("weights_step2.safetensors", lambda file: flip(file, -1), "checksum is wrong"),
         ("steps.jsonl", lambda file: file.write_bytes(b"\xff\xfe\n"), ""),
         ("steps.jsonl", first_line_only, "its lines are of the steps [2]"),
     ],

@@ -1,4 +1,3 @@
-import json
 import os
 
 import pytest
@@ -18,7 +17,7 @@ def notebook(path, seconds):
 
 def finished(path, **seconds):
     path.mkdir()
-    (path / "done.json").write_text(json.dumps({"seconds": seconds}))
+    RunFolder(path).save_json("done.json", {"seconds": seconds})
     return RunFolder(path)
 
 

@@ -116,9 +116,7 @@ def test_a_running_run_offers_what_it_has_and_later_more(data, tiny_config, tmp_
 )
 def test_a_run_without_questions_is_refused(changes, text, tiny_config, tmp_path):
     config = tiny_config(**changes)
-    folder = tmp_path / config.run_id
-    folder.mkdir()
-    (folder / "config.json").write_text(config.model_dump_json(), encoding="utf-8")
+    RunFolder(tmp_path / config.run_id).save_json("config.json", config.values())
     with pytest.raises(ValueError, match=text):
         open_run(config, tmp_path)
 

@@ -9,7 +9,7 @@ from test_resume import KILLED, assert_same, kill_at_every_point, process, start
 from torch import nn
 from torch.nn import functional as F
 
-from oreal_lib import atomic, loop
+from oreal_lib import loop
 from oreal_lib.ask import without_undefined
 from oreal_lib.batch import refuse
 from oreal_lib.models import NormalizeAndPad, build_model
@@ -217,7 +217,7 @@ def stop_after(step, save, folder, steps):
 
 def test_a_stage_one_of_other_data_is_refused(go, tiny_config):
     _, first, _ = go(keep_weights="all")
-    atomic.write_json(first.path / "config.json", first.config | {"inputs": {"data": "content:these"}})
+    first.save_json("config.json", first.config | {"inputs": {"data": "content:these"}})
     config = tiny_config(**WEAK, stage=2)
     second = RunFolder(first.path.parent / config.run_id)
     with pytest.raises(ValueError, match="was made from other data than those given now"):

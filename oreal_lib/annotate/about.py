@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from oreal_lib import provenance
+from oreal_lib import provenance, sealed
 from oreal_lib.config import RunConfig
 from oreal_lib.superpixels import SuperpixelRecipe
 
@@ -18,6 +17,8 @@ from .pictures import open_pictures
 
 WORDS = r"\w[\w.-]*(?<!\.)"  # of an annotator, who gets a folder of that name; Windows drops a dot at its end
 TAKEN = ("pictures", "export", "con", "prn", "aux", "nul")  # our own folders, and names that cannot be folders on Windows
+BEFORE = ("session", "classes", "side", "superpixels", "partition", "versions", "folder")  # keys, before there were checksums
+REMEDY = "put back a copy of it, or name another folder (work=)"
 UNSEEN = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"  # line ends, control characters, half characters
 
 
@@ -83,12 +84,12 @@ def read_about(home: Path, classes, side: int | None, config: RunConfig, partiti
             "partition": None if partition is None else str(Path(partition).expanduser().resolve()),
             "versions": provenance.versions(),
         }
+    about = read_json(home)
     try:
-        about = dict(json.loads(file.read_text(encoding="utf-8")))
         old = tuple(about["classes"])
         recipe_of(about), about["session"], about["side"], about["partition"]  # all there?
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{file} is damaged ({error}); put back a copy of it, or name another folder (work=)") from error
+        raise ValueError(f"{file} is damaged ({error!r}); {REMEDY}") from error
     if given is not None:
         if given[: len(old)] != old:
             raise ValueError(
@@ -107,6 +108,11 @@ def read_about(home: Path, classes, side: int | None, config: RunConfig, partiti
                 f"{name} is {now_given!r}, but the session was begun with {was!r}; leave it out, or begin another session (work=)"
             )
     return about
+
+
+def read_json(home: Path) -> dict:
+    """What session.json says; ValueError if it is damaged."""
+    return sealed.read_json(home / "session.json", REMEDY, BEFORE)
 
 
 def _checked(classes: Sequence[str]) -> tuple[str, ...]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from oreal_lib import atomic
+from oreal_lib import atomic, sealed
 from oreal_lib.config import RunConfig
 from oreal_lib.data.files import read_image
 from oreal_lib.data.resize import bounded, nearest, resized
@@ -18,6 +17,8 @@ from oreal_lib.scores import bvsb
 from .output import begin, class_files, end, png
 from .pictures import find_pictures
 from .training import load_network, look
+
+BEFORE = "classes colors round side working_side annotator versions config".split()  # keys of model.json, before it had a checksum
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def _about(model: Path) -> tuple[dict, RunConfig]:
     if not file.is_file():
         raise ValueError(f"{model} holds no model.json; name the folder model/ of an export made after a training")
     try:
-        about = dict(json.loads(file.read_text(encoding="utf-8")))
+        about = sealed.loads(file.read_bytes(), BEFORE)
         if missing := {"classes", "working_side", "config"} - set(about):
             raise ValueError(f"{min(missing)} is missing")
         return about, RunConfig.make(about["config"])

@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import errno
 import itertools
-import json
 import os
 import signal
-import socket
 import threading
 import time
-import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-import filelock
-
-from oreal_lib import atomic
+from oreal_lib import atomic, sealed
+from oreal_lib.lock import Held, Holder, Lock
 
 WHATS = ("open", "label", "skip", "split", "undo", "redo")
 VOID = "void"  # the answer "no class, or I cannot tell"
@@ -70,33 +66,18 @@ def now(ago: float = 0.0) -> str:
 def to_line(event: Event) -> bytes:
     """One line of a log: JSON without the fields that are as usual, a checksum of it as the last field."""
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(event).items() if v != DEFAULTS[k]}
-    return (_dump(values | {"check": _check(values)}) + "\n").encode()
+    return (sealed.dumps(values) + "\n").encode()
 
 
 def from_line(line: bytes) -> Event:
     """The event of a line; ValueError if the line is not one that `to_line` wrote."""
-    try:
-        values = json.loads(line)
-        found = values.pop("check")
-        whole = found == _check(values)
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise ValueError(f"it is no event ({error!r})") from error
-    if not whole:
-        raise ValueError("its checksum is wrong: it was changed")
+    values = sealed.loads(line)
     if unknown := set(values) - set(DEFAULTS):
         raise ValueError(f"it holds {min(unknown)!r}, which this version does not know; update the library")
     wrong = [name for name, value in values.items() if not isinstance(value, KINDS.get(name, str))]
     if wrong or any(type(s) is not int for s in values.get("superpixels", ())):
         raise ValueError(f"its {(wrong or ['superpixels'])[0]} is of another type")
     return Event(**values | {"superpixels": tuple(values.get("superpixels", ()))})
-
-
-def _dump(values: dict) -> str:
-    return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-
-
-def _check(values: dict) -> str:
-    return f"{zlib.crc32(_dump(values).encode()):08x}"
 
 
 def parse(data: bytes, name: str) -> tuple[list[Event], list[tuple[int, str]], int]:
@@ -148,47 +129,39 @@ class Log:
         self.path = Path(path).resolve()
         if (older := _OPEN.get(self.path)) is not None:
             older.close()
-        self._lock = filelock.FileLock(f"{self.path}.lock")
-        self._holder = self.path.with_name(f"{self.path.name}.holder")
+        self._lock = Lock(Path(f"{self.path}.lock"), page)
         self._file = None
         self._turn = threading.RLock()  # a cell that opens the log again must not close it under an act of the widget's thread
         try:
             with _writing(self.path):
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                self._lock.acquire(timeout=0)
-        except filelock.Timeout:
-            if not (page and self._end_page()):
-                raise ValueError(f"{self.path} is open already{self._who()}; close it there (shut down that kernel)") from None
+                self._lock.acquire()
+        except Held as held:
+            if not (page and self._end_page(held.holder)):
+                off = "" if held.left is None else f", or if that machine is off, open it again in {held.left:.0f} s"
+                raise ValueError(f"{self.path} is open already in {held}; close it there (shut down that kernel){off}") from None
         try:
             self.events, self.problems = self._recover(repair)
-            holder = {"process": os.getpid(), "machine": socket.gethostname(), "since": now(), "page": page}
-            atomic.write_json(self._holder, holder)
             with _writing(self.path):
                 self._file = open(self.path, "ab", buffering=0)
+                atomic.flush_folder(self.path.parent)
         except BaseException:
             self.close()
             raise
         self._ids = {event.id for event in self.events}
         _OPEN[self.path] = self
 
-    def _end_page(self) -> bool:
+    def _end_page(self, holder: Holder | None) -> bool:
         """Whether the log could be had by ending the process of the page that held it."""
-        try:
-            by = json.loads(self._holder.read_text(encoding="utf-8"))
-            if not by["page"] or by["machine"] != socket.gethostname():
-                return False
-            os.kill(by["process"], signal.SIGTERM)  # it holds the lock, so it lives and is the one that wrote this
-            self._lock.acquire(timeout=15)
-            return True
-        except (OSError, ValueError, KeyError, TypeError):  # a Timeout is an OSError
+        if holder is None or not holder.page or not holder.is_here:
             return False
-
-    def _who(self) -> str:
-        try:
-            by = json.loads(self._holder.read_text(encoding="utf-8"))
-            return f" in process {by['process']} on {by['machine']} since {by['since']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return " in another process"
+        with suppress(OSError):
+            os.kill(holder.process, signal.SIGTERM)  # it holds the lock, so it lives and is the one that wrote this
+        limit = time.monotonic() + 15
+        while time.monotonic() < limit:
+            with suppress(Held):
+                self._lock.acquire()
+                return True
+        return False
 
     def _recover(self, repair: bool) -> tuple[list[Event], list[str]]:
         data = self.path.read_bytes() if self.path.exists() else b""
@@ -233,6 +206,7 @@ class Log:
             raise OSError(
                 errno.EBADF, f"{self.path} was closed, or opened again elsewhere, so this act waits; use the session opened last"
             )
+        self._lock.check()
         line, here = to_line(event), os.fstat(self._file.fileno())
         if not self._is_there(here):
             raise OSError(
@@ -273,7 +247,6 @@ class Log:
             if self._file is not None:
                 self._file.close()
                 self._file = None
-                self._holder.unlink(missing_ok=True)
             self._lock.release()
 
 
@@ -282,8 +255,6 @@ def _writing(path: Path) -> Iterator[None]:
     """Inside, an OSError tells the file and the remedy."""
     try:
         yield
-    except filelock.Timeout:  # is an OSError, but says that another has it
-        raise
     except OSError as error:
         raise OSError(
             error.errno,

@@ -11,17 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from oreal_lib import atomic
+from oreal_lib import atomic, sealed
 from oreal_lib.data.files import read_image
 from oreal_lib.data.resize import bounded, nearest, resized
 from oreal_lib.figures import class_palette
 from oreal_lib.types import IGNORE
 
 from . import rounds
+from .about import read_json
 from .board import UNLABELED
 from .coco import Coco
 from .events import Event
-from .output import begin, class_files, dumped, end, png
+from .output import begin, class_files, end, png
 from .overlay import SIDE, blend, with_legend
 from .pictures import Picture
 from .reading import Reading, reading
@@ -149,19 +150,22 @@ def _model(read: Reading, problems: list[str]) -> tuple[int, dict[str, bytes]]:
         return 0, {}
     folder = rounds.folder_of(read.home, last)
     try:
-        request, done = (json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("request", "done"))
+        request, done = (sealed.read_json(folder / f"{name}.json", "train again", rounds.BEFORE) for name in ("request", "done"))
         classes = done.get("classes") or request.get("classes") or _classes_then(read, request["log"])
         about = {
             "classes": classes,
             "colors": class_palette(len(classes)).tolist(),
             "round": last,
             "side": request["config"]["height"],
-            "working_side": json.loads((read.home.parent / "session.json").read_text(encoding="utf-8"))["side"],
+            "working_side": read_json(read.home.parent)["side"],
             "annotator": read.annotator,
             "versions": done["versions"],
             "config": request["config"],
         }
-        return last, {"model/model.json": dumped(about), "model/weights.safetensors": (folder / "weights.safetensors").read_bytes()}
+        return last, {
+            "model/model.json": (sealed.dumps(about, indent=1) + "\n").encode(),
+            "model/weights.safetensors": (folder / "weights.safetensors").read_bytes(),
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
         problems.append(f"the network of round {last} is left out: {folder} is damaged ({error!r}); train again")
         return last, {}

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from oreal_lib import atomic, provenance
+from oreal_lib import atomic, provenance, sealed
 from oreal_lib.types import IGNORE
 
-from .about import TAKEN, WORDS, read_board, work_folder
+from .about import TAKEN, WORDS, read_board, read_json, work_folder
 from .board import MOST_CLASSES, UNLABELED, Board, pack
 from .events import VOID, Event, now, to_line
 from .export import table
@@ -95,8 +95,7 @@ def merge(
     }
     opened = Event("open", _id(into, "open", now()), now(), note=json.dumps(note))
     if classes != first.classes:
-        about = json.loads((home / "session.json").read_text(encoding="utf-8"))
-        atomic.write_json(home / "session.json", about | {"classes": list(classes)})
+        sealed.write_json(home / "session.json", read_json(home) | {"classes": list(classes)})
     atomic.write_bytes(log.with_name("conflicts.csv"), _csv(conflicts, names))
     atomic.write_bytes(log, b"".join(to_line(event) for event in [opened, *events]))  # last: from here on the log is there
     return Merged(log, int(merged.counts().sum()), tuple(conflicts), sum(board.lost for board in boards.values()))

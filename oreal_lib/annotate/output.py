@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from oreal_lib import atomic
+from oreal_lib import sealed
 from oreal_lib.figures import class_palette
 from oreal_lib.types import IGNORE
 
@@ -40,7 +40,7 @@ def begin(out: Path, files: Iterable[str], pictures: Path, by: str) -> None:
             raise ValueError(f"{name!r} would be written outside of {out}; rename that picture")
         if name not in own and (out / name).exists():
             raise ValueError(f"{out / name} is there already, and no export wrote it; move it away, or name another folder (out)")
-    atomic.write_json(out / LIST, {"by": by, "whole": False, "files": sorted({*own, *files})})
+    sealed.write_json(out / LIST, {"by": by, "whole": False, "files": sorted({*own, *files})})
 
 
 def end(out: Path, files: Iterable[str], by: str) -> None:
@@ -52,7 +52,7 @@ def end(out: Path, files: Iterable[str], by: str) -> None:
             file.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # its folder holds something else
                 file.parent.rmdir()
-    atomic.write_json(out / LIST, {"by": by, "whole": True, "files": sorted(files)})
+    sealed.write_json(out / LIST, {"by": by, "whole": True, "files": sorted(files)})
 
 
 def _listed(out: Path) -> tuple[str, set[str]]:
@@ -61,7 +61,7 @@ def _listed(out: Path) -> tuple[str, set[str]]:
     if not file.is_file():
         return "", set()
     try:
-        known = json.loads(file.read_text(encoding="utf-8"))
+        known = sealed.loads(file.read_bytes(), before=("by", "whole", "files"))
         return str(known["by"]), {str(name) for name in known["files"]}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 from skimage.measure import label
 
-from oreal_lib import atomic
+from oreal_lib import atomic, sealed
 from oreal_lib.data.files import read_bytes, read_image
 from oreal_lib.data.folders import listing
 from oreal_lib.data.prepare import parallel
@@ -34,7 +34,7 @@ Report = Callable[[str], None]
 @dataclass(frozen=True)
 class Picture:
     """One picture: its name (path in the folder without suffix), file, native and working size (height, width), superpixels
-    as cut, checksum of their map, and the folder its working copy lies in."""
+    as cut, checksums of their map and of the image (None where an older version has cut it), and the folder its working copy lies in."""
 
     name: str
     file: Path
@@ -42,15 +42,19 @@ class Picture:
     size: Size
     count: int
     check: int
+    image_check: int | None
     store: Path
 
     def image(self) -> np.ndarray:
         """(H, W, 3) uint8 RGB at working size, read when it is looked at; ValueError if the file is damaged."""
         file = self.store / f"{key(self.name)}.image.npy"
         try:
-            return np.load(file, mmap_mode="r", allow_pickle=False)
+            image = np.load(file, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise ValueError(_damaged(file, error)) from error
+        if image.shape != (*self.size, 3) or self.image_check not in (None, zlib.crc32(image)):
+            raise ValueError(_damaged(file, "its checksum is wrong"))
+        return image
 
     def ids(self) -> np.ndarray:
         """(H, W) uint16 superpixel ids 0..count-1 at working size. ValueError if the file is not what was written."""
@@ -134,7 +138,9 @@ def open_pictures(
             problems.append(change)
             continue
         pictures.append(
-            Picture(name, file, tuple(entry["native"]), tuple(entry["size"]), entry["count"], entry["check"], Path(store))
+            Picture(
+                name, file, tuple(entry["native"]), tuple(entry["size"]), entry["count"], entry["ids"], entry["image"], Path(store)
+            )
         )
     if not pictures:
         raise ValueError(f"no picture in {folder} can be used: {'; '.join(problems[:3])}; mend or replace them")
@@ -145,9 +151,14 @@ def _read_entry(store: Path, name: str) -> dict | None:
     file = store / f"{key(name)}.json"
     if not file.exists():
         return None
+    data = file.read_bytes()
     try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        return sealed.loads(data)
+    except ValueError as error:
+        with suppress(ValueError, TypeError, KeyError):  # before these files had a checksum, "check" was that of the map
+            old = dict(json.loads(data))
+            if type(check := old.pop("check")) is int:
+                return old | {"ids": check, "image": None}
         raise ValueError(_damaged(file, error)) from error
 
 
@@ -160,7 +171,7 @@ def _changed(file: Path, entry: dict, store: Path) -> str | None:
             return None
         if hashlib.sha256(read_bytes(file)).hexdigest() == entry["content"]:
             with suppress(OSError):  # of a copied folder, each file is hashed once
-                atomic.write_json(store / f"{key(entry['name'])}.json", entry | {"stat": known})
+                sealed.write_json(store / f"{key(entry['name'])}.json", entry | {"stat": known})
             return None
     except OSError as error:
         return str(error)
@@ -189,7 +200,8 @@ def _cut(
         "native": list(native),
         "size": list(size),
         "count": int(ids.max()) + 1,
-        "check": zlib.crc32(ids),
+        "ids": zlib.crc32(ids),
+        "image": zlib.crc32(np.ascontiguousarray(image)),
         "stat": [stat.st_size, stat.st_mtime_ns],
         "content": hashlib.sha256(data).hexdigest(),
         "superpixels": asdict(recipe) if not maps else maps[name].name,
@@ -198,7 +210,7 @@ def _cut(
         buffer = BytesIO()
         np.save(buffer, array, allow_pickle=False)
         atomic.write_bytes(store / f"{key(name)}.{part}.npy", buffer.getvalue())
-    atomic.write_json(store / f"{key(name)}.json", entry)  # last: from here on the picture is in the store
+    sealed.write_json(store / f"{key(name)}.json", entry)  # last: from here on the picture is in the store
     return entry, None
 
 

@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
-import filelock
 import numpy as np
 
-from oreal_lib import atomic
+from oreal_lib import sealed
+from oreal_lib.lock import Held, holder
 from oreal_lib.types import Query
 
 from .board import Board
 from .pictures import Picture, key
+
+BEFORE = "query score for_class log config classes round labeled first epochs agreement_with_clicks seconds device versions".split()
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,7 @@ def read_query(home: Path, number: int) -> dict:
     ValueError if the file is damaged.
     """
     file = folder_of(home, number) / "query.json"
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{file} is damaged ({error}); move the folder {file.parent} away and train again") from error
+    return sealed.read_json(file, f"move the folder {file.parent} away and train again", BEFORE)
 
 
 def read_view(home: Path, number: int, picture: Picture) -> tuple[np.ndarray, np.ndarray] | None:
@@ -80,14 +79,14 @@ def write_query(home: Path, number: int, board: Board, query: Query | None, log:
         "for_class": None if query is None or query.for_class is None else [board.classes[c] for c in query.for_class],
         "log": log,
     }
-    atomic.write_json(folder_of(home, number) / "query.json", values)
+    sealed.write_json(folder_of(home, number) / "query.json", values)
 
 
 def read_request(home: Path, number: int) -> dict:
     """request.json of a round, {} if there is none that can be read."""
     try:
-        return dict(json.loads((folder_of(home, number) / "request.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return sealed.read_json(folder_of(home, number) / "request.json", "train again", BEFORE)
+    except (OSError, ValueError):
         return {}
 
 
@@ -101,7 +100,7 @@ def start(home: Path, number: int, command: list[str], request: dict) -> subproc
     same = read_request(home, number) == request
     for name in ("stop", "progress.json", *([] if same else ["checkpoint.pt"])):
         (folder / name).unlink(missing_ok=True)
-    atomic.write_json(folder / "request.json", request)
+    sealed.write_json(folder / "request.json", request)
     with open(folder / "train.log", "ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "oreal_lib.annotate", *command],
@@ -141,13 +140,10 @@ def stop(home: Path, number: int) -> None:
 
 
 def _held(folder: Path) -> bool:
-    lock = filelock.FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
+        return holder(folder / ".lock") is not None
+    except Held:
         return True
-    lock.release()
-    return False
 
 
 def predicted(view: np.ndarray, ids: np.ndarray, count: int, n_classes: int) -> np.ndarray:

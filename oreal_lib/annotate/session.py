@@ -14,16 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from oreal_lib import atomic, provenance
+from oreal_lib import provenance, sealed
 from oreal_lib.aggregate import parse_how
 from oreal_lib.balance import class_debt
 from oreal_lib.config import RunConfig
+from oreal_lib.lock import Lock
 from oreal_lib.strategies import STRATEGIES, choice
 from oreal_lib.strategies import check as check_strategy
 from oreal_lib.types import IGNORE
 
 from . import rounds
-from .about import check_annotator, check_place, check_usable, read_about, recipe_of, work_folder
+from .about import check_annotator, check_place, check_usable, read_about, read_json, recipe_of, work_folder
 from .board import UNLABELED, Board, Change, pack
 from .events import Event, Log, now
 from .first import FIRST, first_query
@@ -68,14 +69,16 @@ def open_session(
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder {folder} does not exist; name the folder with your pictures")
     check_place(folder, home)
-    about = read_about(home, classes, side, config, partition)
-    about["folder"] = str(folder)  # for the process that trains; it may have moved since the last time
-    pictures, problems = open_pictures(
-        folder, home / "pictures", recipe_of(about), about["side"], about["partition"], config.workers, report
-    )
-    for problem in problems:
-        report(f"left out: {problem}")
-    atomic.write_json(home / "session.json", about)
+    read_about(home, classes, side, config, partition)  # before anything is written
+    with Lock(home / ".lock").wait("the session is being opened", report):
+        about = read_about(home, classes, side, config, partition)  # another annotator may have begun it meanwhile
+        about["folder"] = str(folder)  # for the process that trains; it may have moved since the last time
+        pictures, problems = open_pictures(
+            folder, home / "pictures", recipe_of(about), about["side"], about["partition"], config.workers, report
+        )
+        for problem in problems:
+            report(f"left out: {problem}")
+        sealed.write_json(home / "session.json", about)
     log = Log(home / annotator / "clicks.jsonl", repair, page)
     try:
         session = Session(home, annotator, tuple(about["classes"]), pictures, log, config, about["session"])
@@ -266,7 +269,7 @@ class Session:
         rng = np.random.default_rng([self.config.seed, 1])
         query = first_query(self.board, first, self.config.query_size, rng)
         rounds.write_query(self.home, 1, self.board, query, len(self.log.events))
-        atomic.write_json(
+        sealed.write_json(
             rounds.folder_of(self.home, 1) / "done.json", {"round": 1, "first": first, "versions": provenance.versions()}
         )
 
@@ -307,7 +310,7 @@ class Session:
         return self.training()
 
     def _folder(self) -> str:
-        return json.loads((self.work / "session.json").read_text(encoding="utf-8"))["folder"]
+        return read_json(self.work)["folder"]
 
     def training(self) -> Progress:
         """Where the next round stands; "done" once, when it has been finished since the last `refresh`."""

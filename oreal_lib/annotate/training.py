@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -11,19 +10,17 @@ from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 
-import filelock
 import numpy as np
 import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
 from torch import nn
 from torch.nn import functional as F
 
-from oreal_lib import atomic, provenance
+from oreal_lib import atomic, provenance, sealed
 from oreal_lib.aggregate import Regions
 from oreal_lib.batches import Pairs
 from oreal_lib.config import RunConfig
 from oreal_lib.data.resize import bounded, nearest, resized
+from oreal_lib.lock import Lock
 from oreal_lib.predict import choose_device, logits, softmax_by_class
 from oreal_lib.scores import bvsb
 from oreal_lib.setting import network
@@ -33,7 +30,7 @@ from oreal_lib.types import Query, Ragged
 
 from .board import Board
 from .pictures import Picture, key
-from .rounds import Progress, folder_of, write_query
+from .rounds import BEFORE, Progress, folder_of, write_query
 
 LEAST_STEPS = 150  # of training, however few pictures there are; our choice
 VALIDATED = 8  # pictures that decide which epoch agrees best with the clicks; more cost time and change little
@@ -51,14 +48,14 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
     SystemExit(1) where it cannot go on, with the reason in the round's progress.
     """
     folder = folder_of(home, number)
-    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+    request = sealed.read_json(folder / "request.json", "train again from the session", BEFORE)
     config = RunConfig.make(request["config"])
 
     def say(state: str, share: float, text: str, left: float | None = None) -> None:
         with suppress(OSError):  # it is a message, and Windows refuses while someone reads the last one
             atomic.write_json(folder / "progress.json", asdict(Progress(state, round(share, 4), text, left)))
 
-    with filelock.FileLock(folder / ".lock"):
+    with Lock(folder / ".lock").wait(f"round {number} is being computed", report):
         if (folder / "done.json").exists():
             return
         try:
@@ -83,7 +80,7 @@ def _train_round(home, number, config, request, open_board, say, report) -> None
     model.to(device, memory_format=torch.channels_last)
     before = folder_of(home, number - 1) / "weights.safetensors"
     if config.warm_start and before.exists():
-        state = load_tensors(before.read_bytes())
+        state = read_weights(before)
         if {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in model.state_dict().items()}:
             model.load_state_dict(state)  # else the model or the classes are other ones: it begins anew
     train = pairs(board, config.height)
@@ -112,7 +109,7 @@ def _train_round(home, number, config, request, open_board, say, report) -> None
         report=report,
         each_epoch=each_epoch,
     )
-    atomic.write_bytes(folder / "weights.safetensors", save_tensors({k: v.cpu().contiguous() for k, v in fitted.state.items()}))
+    atomic.write_bytes(folder / "weights.safetensors", sealed.dump_tensors(fitted.state))
     for i, (picture, p) in enumerate(zip(board.pictures, probabilities(model, board.pictures, config.height), strict=True), 1):
         if (folder / "stop").exists():
             raise Stopped
@@ -125,7 +122,7 @@ def _train_round(home, number, config, request, open_board, say, report) -> None
     trained_on = board.as_labels().clicks
     board, log = open_board(None)  # what was clicked meanwhile is not asked again
     write_query(home, number, board, ask(config, board, model, number), log)
-    atomic.write_json(
+    sealed.write_json(
         folder / "done.json",
         {
             "round": number,
@@ -188,7 +185,17 @@ def load_network(config: RunConfig, n_classes: int, weights: Path, device: str =
     """The trained network of a round, ready to look at pictures. ValueError if the file is damaged or of another network."""
     model = network(config, n_classes)
     try:
-        model.load_state_dict(load_tensors(Path(weights).read_bytes()))
-    except Exception as error:  # safetensors and torch have errors of their own
+        model.load_state_dict(read_weights(weights))
+    except RuntimeError as error:  # torch: names or shapes are other ones
         raise ValueError(f"{weights} cannot be loaded ({error}); take the weights and the model.json of one round") from error
     return model.to(choose_device(device)).eval()
+
+
+def read_weights(file: Path) -> dict[str, torch.Tensor]:
+    """The weights of a round or an export, on the CPU; ValueError if the file is damaged."""
+    try:
+        return sealed.load_tensors_of(Path(file).read_bytes(), before=True)
+    except ValueError as error:
+        raise ValueError(
+            f"{file} is damaged ({error}); take the weights and the model.json of one round, or train again"
+        ) from error

@@ -14,10 +14,10 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
-import filelock
 import numpy as np
 
-from oreal_lib.atomic import write_json
+from oreal_lib.atomic import flush_folder, write_json
+from oreal_lib.lock import Lock
 from oreal_lib.oracle import class_votes
 from oreal_lib.provenance import versions
 from oreal_lib.superpixels import SuperpixelRecipe, dense
@@ -67,14 +67,8 @@ def prepare(
     if store.is_dir():
         cuts.forget(store)  # of one who was killed just before he did it
         return store
-    lock = filelock.FileLock(root / f".{name}.lock")
     with writing(root):
-        root.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            report(f"another process prepares {source.name}; waiting for it")
-            lock.acquire()
+        lock = Lock(root / f".{name}.lock").wait(f"{source.name} is being prepared", report)
     try:
         if store.is_dir():
             return store
@@ -88,7 +82,9 @@ def prepare(
         with cuts.kept_if_stopped(unfinished):
             _write(source, recipe, about, None if mixed else native, needed, unfinished, workers or os.cpu_count() or 1, report)
             with writing(store):
+                lock.check()
                 os.replace(unfinished, store)
+                flush_folder(root)
         cuts.forget(store)
     finally:
         lock.release()

@@ -1,0 +1,231 @@
+"""Who may write in a folder: one process at a time, on this machine or on another one that shares the disk, and who that is.
+
+Two things together. The system's own lock on a file: it is freed with the process that has it, however that ends. And beside it
+a file that says who holds it, which is created by nobody else's leave and touched every few seconds: it names the holder to
+others, and it holds where the system's lock is not shared between machines, as on many network drives.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import filelock
+
+BEAT = 10.0  # seconds from one sign of life to the next
+DEAD = 60.0  # seconds without one, after which a holder on another machine counts as dead
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}  # a file system that has no locks
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds a lock. boot: of its machine, since the name alone may be that of many.  token: of this holding.
+    thread: of the process.  page: whether it is a page of `make label`.  since: UTC time, ISO 8601."""
+
+    process: int
+    machine: str
+    since: str
+    boot: str
+    token: str
+    thread: int
+    page: bool = False
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is, or was, a process of this machine since that was started."""
+        return (self.machine, self.boot) == (socket.gethostname(), _boot())
+
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.machine} since {self.since}"
+
+
+class Held(Exception):
+    """A lock is held by another process. holder: None where it cannot be read.  left: seconds after which it counts as dead unless
+    there is a sign of life; None where the system knows that it lives."""
+
+    def __init__(self, holder: Holder | None, left: float | None = None) -> None:
+        super().__init__(str(holder or "another process"))
+        self.holder, self.left = holder, left
+
+
+class Lock:
+    """The lock `<name>.lock` of a folder, beside it `<name>.holder` while it is held. A `with` releases it at its end."""
+
+    def __init__(self, path: Path, page: bool = False) -> None:
+        """path: of the lock's file, which ends in `.lock`. Nothing is taken yet."""
+        self.path = Path(path)
+        self.file = self.path.with_name(self.path.name.removesuffix(".lock") + ".holder")
+        self._native = filelock.FileLock(self.path, thread_local=False)  # a widget's thread may close what a cell has opened
+        self._page, self._mine = page, None
+        self._ended = threading.Event()
+
+    def acquire(self) -> Lock:
+        """Takes the lock at once. `Held` if another process has it; OSError where nothing can be written.
+
+        What a dead process left is taken over: at once if it ran on this machine, and DEAD seconds after its last sign of life if
+        on another.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._native.acquire(timeout=0.3, poll_interval=0.05)  # not 0: somebody may only be looking (`holder`)
+        except filelock.Timeout:
+            raise Held(_read(self.file)) from None
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+        try:
+            self._mine = self._claim()
+            for left in self.path.parent.glob(f"{self.file.name}.*"):  # of one who was killed in `_remove`
+                left.unlink(missing_ok=True)
+        except BaseException:
+            self.release()
+            raise
+        self._ended.clear()
+        threading.Thread(target=self._live, args=(self._ended,), daemon=True).start()
+        return self
+
+    def wait(self, what: str, report: Callable[[str], None], pause: float = 0.2) -> Lock:
+        """Takes the lock as soon as it is free. report: is told "<what> by <holder>; waiting", once for each holder there is before.
+
+        RuntimeError if it is this very thread that holds it.
+        """
+        told: set[Holder | None] = set()
+        while True:
+            try:
+                return self.acquire()
+            except Held as held:
+                who = held.holder
+            if who is not None and who.is_here and (who.process, who.thread) == (os.getpid(), threading.get_ident()):
+                raise RuntimeError(f"{self.path} is held by this thread already, which would wait for itself")
+            if who not in told and (who is not None or not told):
+                told.add(who)
+                report(f"{what} by {who or 'another process'}; waiting until that ends")
+            time.sleep(pause)
+
+    def check(self) -> None:
+        """OSError if the lock is not ours any more: nothing may be written then.
+
+        Another machine takes it over when none of our signs of life came through, as while a laptop sleeps; and it is gone when
+        its folder was moved, deleted, or its drive pulled out.
+        """
+        now = _read(self.file)
+        if self._mine is None or now == self._mine:
+            return
+        who = f"{now} has taken over" if now else "it was moved or deleted, or its drive is not there"
+        raise OSError(
+            errno.ESTALE, f"{self.path.parent} is not ours to write in any more: {who}; start again when that is mended or ended"
+        )
+
+    def release(self) -> None:
+        """Another may have it from here on; nothing happens if it is not held."""
+        self._ended.set()
+        if self._mine is not None and _read(self.file) == self._mine:
+            with contextlib.suppress(OSError):
+                self.file.unlink()
+        self._mine = None
+        self._native.release()
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def _claim(self) -> Holder:
+        """Creates the holder's file, in place of one that a dead process left."""
+        since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        mine = Holder(os.getpid(), socket.gethostname(), since, _boot(), secrets.token_hex(8), threading.get_ident(), self._page)
+        while True:
+            with contextlib.suppress(FileExistsError):
+                handle = os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+                try:
+                    os.write(handle, json.dumps(asdict(mine)).encode())
+                finally:
+                    os.close(handle)
+                return mine
+            other, age = _read(self.file), self._age()
+            if age is None:
+                continue  # it was released just now
+            dead = other is not None and other.is_here and (self._native.is_locked or not _lives(other.process))
+            if not dead and age < DEAD:
+                raise Held(other, DEAD - age)
+            self._remove(other)
+
+    def _age(self) -> float | None:
+        """Seconds since the holder's last sign of life, both times by the clock of the machine that has the disk; None without one."""
+        try:
+            with open(self.file, "rb") as opened:  # opening asks a network drive anew
+                beat = os.fstat(opened.fileno()).st_mtime
+        except FileNotFoundError:
+            return None
+        with contextlib.suppress(OSError):  # it is another user's: only slower to be taken for dead
+            os.utime(self.path)
+        return os.stat(self.path).st_mtime - beat
+
+    def _remove(self, dead: Holder | None) -> None:
+        """Removes the file of a dead holder; one that another process created there meanwhile is put back."""
+        aside = self.file.with_name(f"{self.file.name}.{secrets.token_hex(4)}")
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.file, aside)
+            if _read(aside) != dead and not self.file.exists():
+                os.rename(aside, self.file)
+            else:
+                aside.unlink()
+
+    def _live(self, ended: threading.Event) -> None:
+        mine = self._mine
+        while not ended.wait(BEAT):
+            if _read(self.file) == mine:
+                with contextlib.suppress(OSError):
+                    os.utime(self.file)
+
+
+def holder(path: Path) -> Holder | None:
+    """Who holds a lock now, for a look; None if nobody does. `Held` without a name where it is held and does not say by whom."""
+    lock = Lock(path)
+    if not lock.path.exists():
+        return None
+    try:
+        lock.acquire()
+    except Held as held:
+        if held.holder is None:
+            raise
+        return held.holder
+    lock.release()
+    return None
+
+
+def _read(file: Path) -> Holder | None:
+    try:
+        return Holder(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _lives(process: int) -> bool:
+    if os.name == "nt":
+        return True  # there, asking would end it
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
