@@ -85,8 +85,6 @@ class Lock:
                 raise
         try:
             self._mine = self._claim()
-            for left in self.path.parent.glob(f"{self.file.name}.*"):  # of one who was killed in `_remove`
-                left.unlink(missing_ok=True)
         except BaseException:
             self.release()
             raise
@@ -153,18 +151,21 @@ class Lock:
                 finally:
                     os.close(handle)
                 return mine
-            other, age = _read(self.file), self._age()
+            other, age = _read(self.file), self._age(self.file)
             if age is None:
                 continue  # it was released just now
-            dead = other is not None and other.is_here and (self._native.is_locked or not _lives(other.process))
-            if not dead and age < DEAD:
+            dead_here = other is not None and other.is_here and (self._native.is_locked or not _lives(other.process))
+            if age < DEAD and not dead_here:
                 raise Held(other, DEAD - age)
-            self._remove(other)
+            if age < DEAD:  # others do not know yet that it is dead, so that nobody but us removes it
+                self.file.unlink(missing_ok=True)
+            else:
+                self._remove(other)
 
-    def _age(self) -> float | None:
-        """Seconds since the holder's last sign of life, both times by the clock of the machine that has the disk; None without one."""
+    def _age(self, file: Path) -> float | None:
+        """Seconds since a file was touched, by the clock of the machine that has the disk; None if it is not there."""
         try:
-            with open(self.file, "rb") as opened:  # opening asks a network drive anew
+            with open(file, "rb") as opened:  # opening asks a network drive anew
                 beat = os.fstat(opened.fileno()).st_mtime
         except FileNotFoundError:
             return None
@@ -173,14 +174,20 @@ class Lock:
         return os.stat(self.path).st_mtime - beat
 
     def _remove(self, dead: Holder | None) -> None:
-        """Removes the file of a dead holder; one that another process created there meanwhile is put back."""
-        aside = self.file.with_name(f"{self.file.name}.{secrets.token_hex(4)}")
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(self.file, aside)
-            if _read(aside) != dead and not self.file.exists():
-                os.rename(aside, self.file)
-            else:
-                aside.unlink()
+        """Removes the file of a dead holder, unless another machine has done so, and has it now."""
+        guard = self.file.with_name(f"{self.file.name}.guard")  # held for a moment by the one that removes
+        try:
+            os.close(os.open(guard, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        except FileExistsError:
+            if (self._age(guard) or 0) > DEAD:
+                guard.unlink(missing_ok=True)  # killed in that moment
+            time.sleep(0.01)
+            return
+        try:
+            if _read(self.file) == dead and (self._age(self.file) or 0) >= DEAD:
+                self.file.unlink(missing_ok=True)
+        finally:
+            guard.unlink(missing_ok=True)
 
     def _live(self, ended: threading.Event) -> None:
         mine = self._mine

@@ -1,4 +1,3 @@
-import json
 import multiprocessing
 import os
 import pkgutil
@@ -18,6 +17,7 @@ import pytest
 import yaml
 from tiny import TINY
 
+from oreal_lib import sealed
 from oreal_lib.data import cuts
 from oreal_lib.data import store as store_module
 from oreal_lib.data.prepare import StoreError, _room, open_store, prepare
@@ -231,7 +231,7 @@ def test_a_kill_at_any_moment_costs_no_second_cut_and_no_byte(tmp_path, monkeypa
         ("oreal_lib.data.cuts.os.replace", 1, 3),  # the first map lies there under the name that does not count yet
         ("oreal_lib.data.store.NpyFile.append", 11, 2),  # in the arrays of the second picture, which is of the test
         ("oreal_lib.data.cuts._write", 2, 1),  # the maps of pictures 0 and 2 are there, that of 4 is lost
-        ("oreal_lib.data.prepare.write_json", 1, 0),
+        ("oreal_lib.data.prepare.sealed.write_json", 1, 0),
         ("oreal_lib.data.cuts.forget", 1, 0),  # the store is there, only the maps are not gone yet
     ]:
         child = multiprocessing.get_context("spawn").Process(target=killed_at, args=(killed, where, call))
@@ -404,9 +404,9 @@ def flip_a_byte(path):
 
 def in_manifest(path, **changes):
     file = path / "manifest.json"
-    manifest = json.loads(file.read_text())
+    manifest = sealed.read_json(file, "")
     manifest["about"] |= changes
-    file.write_text(json.dumps(manifest))
+    sealed.write_json(file, manifest)
 
 
 @pytest.mark.parametrize(

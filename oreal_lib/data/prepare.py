@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from oreal_lib.atomic import flush_folder, write_json
+from oreal_lib import sealed
+from oreal_lib.atomic import flush_folder
 from oreal_lib.lock import Lock
 from oreal_lib.oracle import class_votes
 from oreal_lib.provenance import versions
@@ -153,7 +154,9 @@ def _write(
     if (picture["native_height"] == picture["height"]).all() and (picture["native_width"] == picture["width"]).all():
         del files["native_truth"]  # the same as truth
         (folder / "native_truth.npy").unlink()
-    write_json(folder / "manifest.json", {"key": content_key(about), "about": about, "files": files, "libraries": versions()})
+    sealed.write_json(
+        folder / "manifest.json", {"key": content_key(about), "about": about, "files": files, "libraries": versions()}
+    )
     cut, vanished = int(picture["cut"].sum()), int(picture["vanished"].sum())
     lost = f"; {vanished:,} of {cut:,} superpixels have no pixel at working size and are never asked" if vanished else ""
     report(f"prepared {source.name}: {n} images in {time.monotonic() - start:.0f} s{lost}")

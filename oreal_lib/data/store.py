@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from oreal_lib import sealed
 from oreal_lib.superpixels import SuperpixelRecipe
 from oreal_lib.types import Dataset, Pictures, Ragged, Superpixels
 
@@ -102,7 +103,7 @@ def _manifest(path: Path) -> dict:
     if not file.is_file():
         raise StoreError(f"{file} is missing, so {path} is no prepared store; {_remedy(path)}")
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = sealed.loads(file.read_bytes(), before=("key", "about", "files", "libraries"))
         key, about, found = manifest["key"], manifest["about"], manifest["about"]["format"]
         optional = {"native_truth"}
         complete = set(manifest["files"]) | optional == set(ARRAYS)
