@@ -3,7 +3,7 @@
 #
 #   PYTHON=/path/to/python3.12   the Python that .venv is made from (default: the newest that works)
 #   JOBS=1                       runs at a time in `make demo`, processes of `make test` (default: one per core)
-#   PYTEST_ARGS="-x -k oracle"   LAB_ARGS=--allow-root   LOCK_ARGS=--upgrade
+#   PYTEST_ARGS="-x -k oracle"   LAB_ARGS=--allow-root   LOCK_ARGS=--upgrade   AUDIT_ARGS="-s osv"
 #
 # `make plan` and `make reproduce` take a grid of params/ and, where it is for several data sets, one of them:
 #   make reproduce WHAT=table1 DATA=voc ROOT=/data/VOC          ROOT: the folder of the data
@@ -13,13 +13,13 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo plan reproduce test test-browser lab label book lock setup named
+.PHONY: help demo plan reproduce test test-browser lab label book lock licences audit setup named
 
 UV := 0.13.9
 BEGAN := $(shell date +%s)
 
 # Whatever is typed stays as it was typed: no $ in it means anything to make, and a recipe takes it from the environment ("$$ROOT"),
-# never as text of its shell line. SNAKEMAKE_ARGS, PYTEST_ARGS, LAB_ARGS and LOCK_ARGS are pieces of a shell line on purpose.
+# never as text of its shell line. SNAKEMAKE_ARGS, PYTEST_ARGS, LAB_ARGS, LOCK_ARGS and AUDIT_ARGS are pieces of a shell line on purpose.
 TYPED := WHAT DATA ROOT SET RUNS PROFILE JOBS FOLDER CLASSES WHO PORT PYTHON OREAL_HOME
 $(foreach name,$(TYPED),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 given = $(if $(value $(1)),$(2))
@@ -78,14 +78,41 @@ book: setup ## every lesson and report, executed and as web pages that need no n
 lab: setup ## JupyterLab on notebooks/, reachable from this computer only
 	@.venv/bin/python -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $(LAB_ARGS)
 
-lock: setup ## write requirements.lock from pyproject.toml (LOCK_ARGS=--upgrade for newer versions)
-	@[ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet "uv==$(UV)"
-	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --all-extras \
-		--python-version 3.11 $(LOCK_ARGS) -o requirements.lock pyproject.toml
-	@echo "requirements.lock: $$(grep -c '^[a-z]' requirements.lock) pins; the next target installs them"
+COMPILE = .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 $(LOCK_ARGS)
+GET_UV = [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet "uv==$(UV)"
+
+lock: setup ## write requirements.lock and workflow/audit.lock from pyproject.toml (LOCK_ARGS=--upgrade for newer versions)
+	@$(GET_UV)
+	@$(COMPILE) --all-extras -o requirements.lock pyproject.toml
+	@$(COMPILE) --group audit -o workflow/audit.lock
+	@echo "requirements.lock: $$(grep -c '^[a-z]' requirements.lock) pins; the next target installs them, make licences writes their page"
+
+licences: setup ## write docs/licences.md: what requirements.lock installs, and under which licence
+	@$(GET_UV)
+	@.venv/bin/python -m workflow.licences
+
+audit: setup ## ask for known vulnerabilities of what requirements.lock pins (Error 1: there are some; Error 2: could not be asked)
+	@sh -c "$$AUDIT"
 
 setup: ## only make .venv
 	@sh -c "$$SETUP"
+
+# pip-audit needs pip as a package, so it has an environment of its own; .installed is written last, as in .venv below.
+define AUDIT
+set -eu
+wanted="$$(cksum <workflow/audit.lock) $$(.venv/bin/python -V) in $$(pwd -P)"
+if [ "$$wanted" != "$$(cat .venv-audit/.installed 2>/dev/null)" ]; then
+    rm -rf .venv-audit
+    if ! { .venv/bin/python -m venv .venv-audit &&
+        .venv-audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r workflow/audit.lock; }; then
+        echo "error: pip-audit could not be installed from workflow/audit.lock, so nothing was asked; try again with a network" >&2
+        exit 2
+    fi
+    echo "$$wanted" >.venv-audit/.installed
+fi
+exec .venv-audit/bin/python -m workflow.audit $(AUDIT_ARGS)
+endef
+export AUDIT
 
 define CHROMIUM
 for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null 2>&1 && exit 0; done
