@@ -15,6 +15,7 @@ from oreal_lib.data.files import read_image
 from oreal_lib.data.resize import bounded, nearest, resized
 from oreal_lib.scores import bvsb
 
+from .about import check_classes, check_side, check_usable
 from .output import begin, class_files, end, png
 from .pictures import find_pictures
 from .training import load_network, look
@@ -41,7 +42,7 @@ def predict_folder(
     """
     model, out = Path(model).expanduser(), Path(out).expanduser()
     about, config = _about(model)
-    classes, side = tuple(about["classes"]), int(about["working_side"])
+    classes, side = tuple(about["classes"]), about["working_side"]
     folder = Path(pictures).expanduser()
     found, problems = find_pictures(folder)
     net = load_network(config, len(classes), model / "weights.safetensors", device)
@@ -86,6 +87,12 @@ def _about(model: Path) -> tuple[dict, RunConfig]:
         about = dict(json.loads(file.read_text(encoding="utf-8")))
         if missing := {"classes", "working_side", "config"} - set(about):
             raise ValueError(f"{min(missing)} is missing")
-        return about, RunConfig.make(about["config"])
+        check_classes(about["classes"])
+        check_side(about["working_side"])
+        config = RunConfig.make(about["config"])
+        check_usable(config)
+        if config.height is None:
+            raise ValueError("the config's height is null, which the longer side of a picture is brought to")
+        return about, config
     except (ValueError, TypeError) as error:
         raise ValueError(f"{file} cannot be used ({error}); export the session again") from error

@@ -38,6 +38,8 @@ def begin(out: Path, files: Iterable[str], pictures: Path, by: str) -> None:
     for name in files:
         if ".." in Path(name).parts or Path(name).is_absolute():
             raise ValueError(f"{name!r} would be written outside of {out}; rename that picture")
+        if (inside := _folder(out, name)) is not None:
+            raise ValueError(f"{inside} is a link that leads out of {out}; remove it, or name another folder (out)")
         if name not in own and (out / name).exists():
             raise ValueError(f"{out / name} is there already, and no export wrote it; move it away, or name another folder (out)")
     atomic.write_json(out / LIST, {"by": by, "whole": False, "files": sorted({*own, *files})})
@@ -48,11 +50,19 @@ def end(out: Path, files: Iterable[str], by: str) -> None:
     files = set(files)
     for name in _listed(out)[1] - files:
         file = out / name
-        if file.resolve().is_relative_to(out.resolve()):
+        if ".." in Path(name).parts or Path(name).is_absolute() or _folder(out, name) is not None:
+            continue  # a list that somebody else wrote
+        with contextlib.suppress(IsADirectoryError, PermissionError):  # the latter on macOS
             file.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # its folder holds something else
                 file.parent.rmdir()
     atomic.write_json(out / LIST, {"by": by, "whole": True, "files": sorted(files)})
+
+
+def _folder(out: Path, name: str) -> Path | None:
+    """The folder of a file in `out` that lies, by some link, elsewhere; None where all is as it looks."""
+    folder = (out / name).parent
+    return None if folder.resolve().is_relative_to(out.resolve()) else folder
 
 
 def _listed(out: Path) -> tuple[str, set[str]]:

@@ -22,6 +22,7 @@ import numpy as np
 from oreal_lib.superpixels import SuperpixelRecipe
 from oreal_lib.types import Dataset, Pictures, Ragged, Superpixels
 
+from .files import read_npy
 from .source import SPLITS, Source
 
 FORMAT = 3  # raise it with any change of the layout or of what is computed
@@ -83,7 +84,10 @@ def _opened(path: Path, name: str, written: dict) -> np.ndarray:
     with open(file, "rb") as opened:
         if hashlib.file_digest(opened, "sha256").hexdigest() != written["sha256"]:
             raise StoreError(f"{file} was changed after it was written (its checksum differs); {_remedy(path)}")
-    return np.load(file, mmap_mode="r", allow_pickle=False)
+    try:
+        return read_npy(file)
+    except ValueError as error:
+        raise StoreError(f"{error}; {_remedy(path)}") from error
 
 
 def _pictures(flat: np.ndarray, sizes: np.ndarray, *channels: int) -> Pictures:
