@@ -12,8 +12,9 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from oreal_lib import atomic
+from oreal_lib.arrays import read_npy
 from oreal_lib.config import RunConfig
-from oreal_lib.data.files import read_image, read_npy
+from oreal_lib.data.files import read_image
 from oreal_lib.figures import class_palette, color_mask, draw_image, draw_selection
 from oreal_lib.race import Choose, of_strategy
 from oreal_lib.setting import Setting

@@ -21,7 +21,8 @@ from PIL import Image
 from skimage.measure import label
 
 from oreal_lib import atomic
-from oreal_lib.data.files import read_bytes, read_image, read_npy
+from oreal_lib.arrays import read_npy
+from oreal_lib.data.files import read_bytes, read_image
 from oreal_lib.data.folders import listing
 from oreal_lib.data.prepare import parallel
 from oreal_lib.data.resize import Size, bounded, nearest, resized

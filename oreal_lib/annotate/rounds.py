@@ -10,13 +10,13 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import filelock
 import numpy as np
 
 from oreal_lib import atomic
+from oreal_lib.arrays import read_npz
 from oreal_lib.types import Query
 
 from .board import Board
@@ -63,9 +63,9 @@ def read_view(home: Path, number: int, picture: Picture) -> tuple[np.ndarray, np
     if not file.exists():
         return None
     try:
-        with np.load(BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
-            return arrays["predicted"], arrays["unsure"]
-    except Exception as error:  # out of a damaged zip file comes any kind of error
+        arrays = read_npz(file.read_bytes())
+        return arrays["predicted"], arrays["unsure"]
+    except (ValueError, KeyError) as error:
         raise ValueError(f"{file} is damaged ({error!r}); move the folder {file.parent.parent} away and train again") from error
 
 

@@ -15,7 +15,7 @@ def unpack(archive: Path | str, folder: Path | str) -> None:
     """
     archive, folder = Path(archive), Path(folder)
     try:
-        with tarfile.open(archive) as opened:
+        with tarfile.open(archive, "r:") as opened:
             members = opened.getmembers()
             for member in members:
                 if why := _unfit(member):
@@ -27,7 +27,9 @@ def unpack(archive: Path | str, folder: Path | str) -> None:
             for member in members:
                 _write(opened, member, folder)
     except (tarfile.TarError, EOFError) as error:
-        raise ValueError(f"{archive} is no whole .tar archive ({error}); delete it and get it again") from error
+        raise ValueError(
+            f"{archive} is no whole .tar archive ({' '.join(str(error).split())}); delete it and get it again"
+        ) from error
 
 
 def _unfit(member: tarfile.TarInfo) -> str:

@@ -25,18 +25,6 @@ def read_bytes(path: str | Path) -> bytes:
         raise OSError(f"{path} cannot be read ({error.strerror}); mend its link or its rights, or copy it again") from error
 
 
-def read_npy(path: str | Path) -> np.ndarray:
-    """The array of a .npy file, read-only and read when it is looked at (a memory map).
-
-    ValueError if it is no such array of numbers: a zip or a pickle of that name is not opened, and a header that promises more
-    than the file holds takes no memory. OSError if it cannot be read.
-    """
-    try:
-        return np.lib.format.open_memmap(path, mode="r")
-    except (ValueError, EOFError, SyntaxError, TypeError, OverflowError) as error:  # numpy uses all of them for a broken header
-        raise ValueError(f"{path} is no array of numbers ({error}); save it again with numpy.save") from error
-
-
 def read_image(path: str | Path) -> np.ndarray:
     """The picture (h, w, 3) uint8 RGB, the way up its EXIF orientation says.
 

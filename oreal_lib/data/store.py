@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
+from oreal_lib.arrays import read_npy
 from oreal_lib.superpixels import SuperpixelRecipe
 from oreal_lib.types import Dataset, Pictures, Ragged, Superpixels
 
-from .files import read_npy
 from .source import SPLITS, Source
 
 FORMAT = 3  # raise it with any change of the layout or of what is computed
