@@ -131,7 +131,7 @@ def _status(given: argparse.Namespace) -> int:
 
 def _left_out(problems: Iterable[str]) -> int:
     for problem in problems:
-        print(f"left out: {problem}", file=sys.stderr)
+        print("left out:", " ".join(problem.split()), file=sys.stderr)
     return int(bool(problems))
 
 
