@@ -81,8 +81,10 @@ def test_where_nobody_answers_one_question_is_enough(asked):
 
 
 def test_an_answer_about_another_version_is_none():
-    tool = (sys.executable, "-c", 'print(\'{"dependencies": [{"name": "a", "version": "2", "vulns": []}]}\')')
-    assert audit(read_lock(HOME / "requirements.lock")[:1], tool=tool)[0] == 2
+    pin = read_lock(HOME / "requirements.lock")[0]
+    for version, code in (("0.0.0", 2), (pin.version, 0)):
+        said = json.dumps({"dependencies": [{"name": pin.name, "version": version, "vulns": []}]})
+        assert audit([pin], tool=(sys.executable, "-c", f"print({said!r})"))[0] == code
 
 
 @pytest.mark.parametrize("code", ["print('no json')", "print('[]')", "pass", "print('{\"dependencies\": null}')", "1/0"])

@@ -1,16 +1,20 @@
 """What people type reaches the program whole and runs nothing: through make, through Snakemake's shell lines, through papermill."""
 
+import ast
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import pytest
 import yaml
 
 from oreal_lib import batch
+from oreal_lib.annotate.serve import serve
 from oreal_lib.batch import papermill
 from oreal_lib.grid import parse_options
 from oreal_lib.reproduce import main, run_snakemake, snakemake_options
@@ -189,3 +193,18 @@ def test_papermill_gets_names_as_they_are(tmp_path, monkeypatch, name):
     assert words == [str(source), str(target), "-f", given, "-k", "python3", "--no-progress-bar"]
     assert yaml.safe_load(Path(given).read_text(encoding="utf-8")) == parameters
     assert not list(tmp_path.rglob("ran"))
+
+
+@pytest.mark.parametrize("name", [*ODD, '"""', "\\'); import os; os.mkdir('ran') #"])
+def test_the_page_without_a_notebook_gets_names_as_they_are(tmp_path, monkeypatch, name):
+    called = []
+    ended = SimpleNamespace(wait=lambda: 0)
+    monkeypatch.setattr("oreal_lib.annotate.serve.signal.signal", lambda *_: None)
+    monkeypatch.setattr("oreal_lib.annotate.serve.subprocess.Popen", lambda command: called.append(command) or ended)
+    session = SimpleNamespace(close=lambda: None, annotator="me", work=tmp_path / name, home=tmp_path)
+    assert serve(session, Path(name), None, False) == 0
+    (cell,) = nbformat.read(tmp_path / "label.ipynb", 4).cells
+    loaded, shown = ast.parse(cell.source).body  # two statements, whatever is in the name
+    assert ast.unparse(loaded) == "from oreal_lib.annotate.widget import page" and shown.value.func.id == "page"
+    assert [ast.literal_eval(word) for word in shown.value.args] == [str(Path(name)), "me", str(tmp_path / name)]
+    assert isinstance(called[0], list) and called[0][3] == str(tmp_path / "label.ipynb")
