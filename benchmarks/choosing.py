@@ -65,7 +65,7 @@ class Tables:
     """What a strategy may ask of a pool whose answers lie in files."""
 
     def __init__(self, folder: Path, n: int, query: int, per_image: int):
-        opened = {path.stem: np.load(path, mmap_mode="r")[:n] for path in folder.glob("*.npy")}
+        opened = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False)[:n] for path in folder.glob("*.npy")}
         self.unsure, self.p, self.close = opened["unsure"], opened["p"], opened["close"]
         self.labels = Labels(opened["present"], opened["asked_in"])
         self.query, self.per_image = query, per_image

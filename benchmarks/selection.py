@@ -45,7 +45,7 @@ def call(what: str, folder: Path, plan: Plan) -> str:
 def choose(side: str, name: str, folder: Path, plan: Plan) -> dict[str, Any]:
     """Seconds, MiB and the ids (Q,) that were chosen."""
     found = json.loads(call(f"{side} {name}", folder, plan)) if plan.apart else work(side, name, folder, plan)
-    return found | {"ids": np.load(folder / "ids" / f"{side} {name}.npy")}
+    return found | {"ids": np.load(folder / "ids" / f"{side} {name}.npy", allow_pickle=False)}
 
 
 def measure(name: str, folder: Path, plan: Plan) -> dict[str, Any]:

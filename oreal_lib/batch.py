@@ -20,7 +20,7 @@ import yaml
 
 from . import atomic
 from .config import RunConfig
-from .grid import in_order, parse_changes, read_grid
+from .grid import in_order, parse_options, read_grid
 from .inputs import Inputs, check_inputs, read_inputs
 from .names import title
 from .parameter_file import ConfigError
@@ -34,11 +34,10 @@ from .strategies import check
 
 def notebook(name: str) -> Path:
     """The path of a notebook of this project by its stem; a ConfigError that lists them all if there is none."""
-    path = home() / "notebooks" / f"{name}.ipynb"
-    if not path.is_file():
-        known = sorted(p.stem for p in path.parent.glob("*.ipynb"))
+    known = {path.stem: path for path in sorted((home() / "notebooks").glob("*.ipynb"))}
+    if name not in known:  # so "../x" or "/x" is none, whoever wrote the grid file
         raise ConfigError(f"no notebook {name!r}; there are: {', '.join(known)}")
-    return path
+    return known[name]
 
 
 def papermill(
@@ -238,13 +237,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time (default: one per core)")
     parser.add_argument("--runs-dir", type=Path, default=None)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of every run")
+    parser.add_argument("--root", default=None, metavar="DIR", help="the folder of the data, as --set data_root=DIR")
     parser.add_argument("--only", default=None, metavar="RUN_ID", help="of the grid, only this run")
     parser.add_argument("--only-report", default=None, metavar="NOTEBOOK", help="of the grid, only this report")
     options = parser.parse_args(arguments)
     end_politely()
     runs_dir = (options.runs_dir or runs_root()).resolve()
     try:
-        changes = parse_changes(options.set)
+        changes = parse_options(options.set, options.root)[1]
         grid = read_grid(options.grid, **changes)
         configs = tuple(c for c in grid.all_runs if options.only in (None, c.run_id))
         if not configs:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
+import yaml
+
 from .config import RunConfig
 from .parameter_file import ConfigError, parse_yaml, read_yaml
 
@@ -157,3 +159,13 @@ def parse_changes(texts: list[str]) -> dict[str, Any]:
             raise ConfigError(f"--set gives {key} twice, {changes[key]!r} and {value!r}; keep one")
         changes[key] = parse_yaml(value, f"--set {text!r}")
     return changes
+
+
+def parse_options(texts: list[str], root: str | None = None) -> tuple[list[str], dict[str, Any]]:
+    """What `--set KEY=VALUE` (several) and `--root DIR` ask for: as texts of `--set` alone, and as `parse_changes` reads them.
+
+    root: a folder's name, whatever is in it: as a text of `--set` it is quoted, or YAML would take "2012" for a number and end
+    "a #b" at the a.
+    """
+    quoted = [] if root is None else ["data_root=" + yaml.safe_dump(root, default_style='"', width=float("inf")).strip()]
+    return [*texts, *quoted], parse_changes([*texts, *quoted])

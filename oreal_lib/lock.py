@@ -214,9 +214,10 @@ def holder(path: Path) -> Holder | None:
 
 def _read(file: Path) -> Holder | None:
     try:
-        return Holder(**json.loads(file.read_text(encoding="utf-8")))
+        holder = Holder(**json.loads(file.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+    return holder if type(holder.process) is int and holder.process > 1 else None  # signals to others would reach many
 
 
 def _lives(process: int) -> bool:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from .batch import last_words, steps_left
 from .config import RunConfig
-from .grid import Grid, parse_changes, read_grid
+from .grid import Grid, parse_options, read_grid
 from .parameter_file import ConfigError
 from .paths import figures_root, runs_root
 from .records import unfinished
@@ -237,12 +237,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=None, help="runs at a time")
     parser.add_argument("--runs-dir", type=Path, default=None)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of every run")
+    parser.add_argument("--root", default=None, metavar="DIR", help="the folder of the data, as --set data_root=DIR")
     options = parser.parse_args(arguments)
     runs_dir = (options.runs_dir or runs_root()).resolve()
     try:
         if options.jobs is not None and options.jobs < 1:
             raise ConfigError(f"--jobs is {options.jobs}, but at least one run at a time must work; give 1 or more")
-        grid = read_grid(options.grid, **parse_changes(options.set))
+        grid = read_grid(options.grid, **parse_options(options.set, options.root)[1])
         there = next(p for p in (runs_dir, *runs_dir.parents) if p.exists())
         made = plan(runs_of(grid, runs_dir), [runs_dir, figures_root() / "runs"])
         print(f"{grid.name}: runs in {runs_dir}\n\n{text(made, options.jobs, shutil.disk_usage(there).free)}")

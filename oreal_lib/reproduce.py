@@ -7,6 +7,7 @@ python -m oreal_lib.reproduce table1@voc --profile slurm --set data_root=/data/V
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from .batch import last_words, notebook, refuse
-from .grid import Grid, in_order, parse_changes, read_grid
+from .grid import Grid, in_order, parse_options, read_grid
 from .lock import Held, Lock
 from .parameter_file import ConfigError
 from .paths import figures_root, home, runs_root
@@ -39,8 +40,20 @@ def snakemake_options(
         ours = home() / "workflow" / "profiles" / profile
         where = ["--profile", str(ours if ours.is_dir() else profile)] + (["--jobs", str(jobs)] if jobs else [])
     settings = {"grid": grid, "runs_dir": str(runs_dir), "set": list(changes)}
-    config = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    return ["--snakefile", str(home() / "workflow" / "Snakefile"), *where, *RULES.split(), "--config", *config, *more]
+    # Snakemake guesses the type of a value and strips its quotes, and hands it to a cluster inside a shell's double quotes, where
+    # $(...) runs: what people typed goes in letters and digits only.
+    asked = base64.urlsafe_b64encode(json.dumps(settings).encode()).decode()
+    return ["--snakefile", str(home() / "workflow" / "Snakefile"), *where, *RULES.split(), "--config", f"asked={asked}", *more]
+
+
+def check_plain(runs_dir: Path, name: str) -> None:
+    """ConfigError for what Snakemake would take for a wildcard in the name of a file: braces in a folder of runs or a grid."""
+    for what, said in (("the folder of the runs", str(runs_dir)), ("the name of the grid", name)):
+        if "{" in said or "}" in said:
+            raise ConfigError(
+                f"{what} is {said!r}, but Snakemake takes what stands in braces for a wildcard; choose one without {{ and }}, or use "
+                "`python -m oreal_lib.batch run` and `report`"
+            )
 
 
 def run_snakemake(options: list[str]) -> int:
@@ -107,23 +120,26 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--profile", default=None, help="slurm, or another profile of Snakemake; without one, this machine")
     parser.add_argument("--runs-dir", type=Path, default=None)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of every run")
+    parser.add_argument("--root", default=None, metavar="DIR", help="the folder of the data, as --set data_root=DIR")
     options, more = parser.parse_known_args(arguments)
     runs_dir = (options.runs_dir or runs_root()).resolve()
     try:
-        grid = read_grid(options.grid, **parse_changes(options.set))
+        changes, values = parse_options(options.set, options.root)
+        grid = read_grid(options.grid, **values)
         if options.jobs is not None and options.jobs < 1:
             raise ConfigError(f"--jobs is {options.jobs}, but at least one run at a time must work; give 1 or more")
         if options.profile is None and sys.platform == "win32":
             raise ConfigError(
                 "Snakemake's shell lines need Linux or macOS; use `python -m oreal_lib.batch run` and `report` instead"
             )
+        check_plain(runs_dir, grid.name)
         for name in grid.reports:
             notebook(name)
         # on a cluster the nodes have the GPUs, and this machine need not have one
         refuse([c.model_copy(update={"device": "auto"}) if options.profile else c for c in grid.all_runs], runs_dir)
         with Lock(runs_dir / "reports" / f"{grid.name}.lock").acquire():
             print(text(plan(runs_of(grid, runs_dir), [runs_dir, figures_root() / "runs"]), options.jobs), flush=True)
-            code = run_snakemake(snakemake_options(options.grid, options.set, runs_dir, options.jobs, options.profile, more))
+            code = run_snakemake(snakemake_options(options.grid, changes, runs_dir, options.jobs, options.profile, more))
             missing, said = summary(grid, runs_dir)
     except Held as held:
         print(f"error: {grid.name} is reproduced in {runs_dir} by {held} already; wait for it, or stop it first", file=sys.stderr)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from . import atomic, sealed
+from .arrays import read_npz
 from .types import Pictures, Query, Ragged, StepResult
 
 WRITTEN = (
@@ -62,15 +63,13 @@ class RunFolder:
         file = self.path / "queries.npz"
         if not file.exists() and not finished:
             return {}
-        data = BytesIO(file.read_bytes() if file.exists() else b"")
         try:
-            with np.load(data, allow_pickle=False) as opened:
-                arrays = dict(opened)
+            arrays = read_npz(file.read_bytes() if file.exists() else b"")
             found = sorted(int(name.removeprefix("ids_")) for name in arrays if name.startswith("ids_"))
             if missing := set(range(1, finished + 1)).difference(found):
                 raise ValueError(f"the query of step {min(missing)} is not in it")
             return {t: Query(arrays[f"ids_{t}"], arrays[f"score_{t}"], arrays.get(f"for_class_{t}")) for t in found}
-        except Exception as error:  # out of a damaged zip file comes any kind of error
+        except (ValueError, KeyError) as error:
             raise self._damaged(file, error) from error
 
     def save_queries(self, queries: dict[int, Query]) -> None:
@@ -107,9 +106,9 @@ class RunFolder:
         if not file.exists():
             return None
         try:
-            with np.load(BytesIO(file.read_bytes()), allow_pickle=False) as opened:
-                return Ragged(tuple(opened[str(i)] for i in range(len(opened.files))))
-        except Exception as error:  # out of a damaged zip file comes any kind of error
+            arrays = read_npz(file.read_bytes())
+            return Ragged(tuple(arrays[str(i)] for i in range(len(arrays))))
+        except (ValueError, KeyError) as error:
             raise ValueError(f"{file} is damaged ({error!r}); delete it and start the run again: it is made anew") from error
 
     def save_pseudo(self, step: int, maps: Pictures) -> None:

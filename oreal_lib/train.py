@@ -259,6 +259,8 @@ def _load_checkpoint(path: Path, key: tuple[int, ...], report: Report) -> dict |
             if (damaged := records.testzip()) is not None:
                 raise zipfile.BadZipFile(damaged)
         saved = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(saved, dict) or "key" not in saved:
+            raise ValueError("it holds no training")
     except Exception as error:  # out of a damaged pickle comes any kind of error
         report(f"{path.name} cannot be read ({type(error).__name__}); training this step from its beginning instead")
         return None

@@ -10,7 +10,7 @@ import pytest
 import oreal_lib
 
 ROWS = [
-    "types paths atomic provenance names lock",
+    "types paths atomic arrays provenance names lock",
     "sealed",
     "parameter_file scores balance select metrics oracle superpixels losses pseudo",
     "aggregate weak_labels label_cost joint",

@@ -5,8 +5,7 @@ import os
 import pickle
 import re
 import shutil
-import sys
-import types
+import tarfile
 from collections import Counter
 from pathlib import Path
 from urllib.error import URLError
@@ -251,11 +250,21 @@ def test_a_failed_download_is_one_sentence(tmp_path, monkeypatch, raised, kind, 
     def fails(*_, **__):
         raise raised
 
-    monkeypatch.setitem(sys.modules, "torchvision.datasets", types.SimpleNamespace(VOCSegmentation=fails))
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", fails)
     with pytest.raises(kind, match=message):
         voc.download(tmp_path)
-    monkeypatch.setattr(sys.modules["torchvision.datasets"], "VOCSegmentation", lambda root, **_: voc_tree(root))
-    assert len(voc.read(voc.download(tmp_path)).items) == 6
+
+
+def test_a_download_is_checked_unpacked_and_readable(tmp_path, monkeypatch):
+    def fetched(url, root, filename, md5):
+        assert url.endswith(filename) and re.fullmatch("[0-9a-f]{32}", md5)
+        voc_tree(tmp_path / "theirs")
+        with tarfile.open(Path(root) / filename, "w") as archive:
+            archive.add(tmp_path / "theirs" / "VOCdevkit", "VOCdevkit")
+
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", fetched)
+    assert len(voc.read(voc.download(tmp_path / "mine")).items) == 6
 
 
 # ---- Cityscapes

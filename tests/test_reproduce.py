@@ -1,5 +1,6 @@
 """One command for a whole grid. Processes are really killed here, with everything that they started."""
 
+import base64
 import contextlib
 import json
 import os
@@ -109,7 +110,9 @@ def test_a_wrong_command_starts_nothing_and_says_why_in_one_line(place, capsys, 
 def test_a_profile_of_ours_is_found_by_its_name_and_others_are_snakemakes(place):
     told = snakemake_options("two", ["data_root=/a b"], place, 3, "slurm", ["--set-resources", "run:gpu=2"])
     assert told[told.index("--profile") + 1] == str(place / "workflow" / "profiles" / "slurm") and told[-1] == "run:gpu=2"
-    assert {'grid="two"', 'set=["data_root=/a b"]'} < set(told) and "--cores" not in told and "3" in told
+    asked = json.loads(base64.urlsafe_b64decode(told[told.index("--config") + 1].removeprefix("asked=")))
+    assert asked == {"grid": "two", "runs_dir": str(place), "set": ["data_root=/a b"]}
+    assert "--cores" not in told and "3" in told
     told = snakemake_options("two", [], place, None, "my_cluster")
     assert told[told.index("--profile") + 1] == "my_cluster" and "--jobs" not in told
     told = snakemake_options("two", [], place, 2, None)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from . import training
-from .about import read_board, work_folder
+from .about import check_annotator, read_board, work_folder
 from .apply import predict_folder
 from .bring import SHARE, bring_masks
 from .export import export
@@ -84,6 +84,7 @@ def _serve(given: argparse.Namespace) -> int:
 
 def _train(given: argparse.Namespace) -> int:
     home = work_folder(given.folder, given.work)
+    check_annotator(given.annotator)
     training.train_round(home / given.annotator, given.round, partial(read_board, given.folder, home, given.annotator))
     return 0
 
@@ -130,7 +131,7 @@ def _status(given: argparse.Namespace) -> int:
 
 def _left_out(problems: Iterable[str]) -> int:
     for problem in problems:
-        print(f"left out: {problem}", file=sys.stderr)
+        print("left out:", " ".join(problem.split()), file=sys.stderr)
     return int(bool(problems))
 
 

@@ -19,6 +19,8 @@ WORDS = r"\w[\w.-]*(?<!\.)"  # of an annotator, who gets a folder of that name; 
 TAKEN = ("pictures", "export", "con", "prn", "aux", "nul")  # our own folders, and names that cannot be folders on Windows
 BEFORE = ("session", "classes", "side", "superpixels", "partition", "versions", "folder")  # keys, before there were checksums
 REMEDY = "put back a copy of it, or name another folder (work=)"
+DEVICES = tuple(f"{name}{i}" for name in ("com", "lpt") for i in range(10))  # no folders on Windows, either
+LONGEST = 100  # bytes of an annotator's name; the files of some systems have names of at most 143
 UNSEEN = "[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"  # line ends, control characters, half characters
 
 
@@ -35,12 +37,13 @@ def work_folder(folder: Path | str, work: Path | str | None = None) -> Path:
     return folder.with_name(f"{folder.name}-labels")
 
 
-def check_annotator(annotator: str) -> None:
-    """ValueError for a name that cannot be a folder's."""
-    if not isinstance(annotator, str) or not re.fullmatch(WORDS, annotator) or annotator.split(".")[0].lower() in TAKEN:
+def check_annotator(annotator: str, what: str = "annotator") -> None:
+    """ValueError for a name that cannot be a folder's; what: it is the name of."""
+    fits = isinstance(annotator, str) and re.fullmatch(WORDS, annotator) and len(annotator.encode()) <= LONGEST
+    if not fits or annotator.split(".")[0].lower() in (*TAKEN, *DEVICES):
         raise ValueError(
-            f"annotator is {annotator!r}, but is the name of a folder: a letter or digit, then letters, digits, _ . and - only, "
-            f"none of {', '.join(TAKEN)}, and no dot at its end; change it"
+            f"{what} is {annotator!r}, but is the name of a folder: a letter or digit, then letters, digits, _ . and - only, at most "
+            f"{LONGEST} bytes, none of {', '.join(TAKEN)}, com1 or lpt1, and no dot at its end; change it"
         )
 
 
@@ -70,9 +73,9 @@ def read_about(home: Path, classes, side: int | None, config: RunConfig, partiti
     ValueError for a `side` outside 32..8192 pixels, no classes, a damaged file, or what differs from the session's beginning.
     """
     file = home / "session.json"
-    given = None if classes is None else _checked(classes)
-    if side is not None and (type(side) is not int or not 32 <= side <= 8192):
-        raise ValueError(f"side is {side!r}, but must be a whole number of pixels from 32 to 8192; 1024 suits most screens")
+    given = None if classes is None else check_classes(classes)
+    if side is not None:
+        check_side(side)
     if not file.exists():
         if given is None:
             raise ValueError("the classes are not named; give classes, such as classes=['background', 'tool']")
@@ -86,8 +89,12 @@ def read_about(home: Path, classes, side: int | None, config: RunConfig, partiti
         }
     about = read_json(home)
     try:
-        old = tuple(about["classes"])
-        recipe_of(about), about["session"], about["side"], about["partition"]  # all there?
+        old = check_classes(about["classes"])
+        check_side(about["side"])
+        recipe_of(about)
+        for name, kinds in (("session", str), ("partition", str | None)):
+            if not isinstance(about[name], kinds):
+                raise ValueError(f"{name} is {about[name]!r}")
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{file} is damaged ({error!r}); {REMEDY}") from error
     if given is not None:
@@ -115,9 +122,18 @@ def read_json(home: Path) -> dict:
     return sealed.read_json(home / "session.json", REMEDY, BEFORE)
 
 
-def _checked(classes: Sequence[str]) -> tuple[str, ...]:
+def check_side(side: int) -> None:
+    """ValueError for a longer side, in pixels, that no picture is brought to."""
+    if type(side) is not int or not 32 <= side <= 8192:
+        raise ValueError(f"side is {side!r}, but must be a whole number of pixels from 32 to 8192; 1024 suits most screens")
+
+
+def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    """The names of classes; ValueError for what cannot be some."""
     if isinstance(classes, str):
         raise ValueError(f"classes is the text {classes!r}, but must be a list of names, such as [{classes!r}]")
+    if not isinstance(classes, list | tuple):
+        raise ValueError(f"classes is {classes!r}, but must be a list of names, such as ['background', 'tool']")
     classes = tuple(classes)
     for name in classes:
         if not isinstance(name, str) or not name.strip() or name != name.strip() or re.search(UNSEEN, name):

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from PIL import Image
 
 from oreal_lib import atomic
+from oreal_lib.arrays import read_npy
 from oreal_lib.config import RunConfig
 from oreal_lib.data.files import read_image
 from oreal_lib.figures import class_palette, color_mask, draw_image, draw_selection
@@ -34,7 +35,7 @@ def write_pool(setting: Setting, folder: Path) -> tuple[Path, Path]:
     for i, image in enumerate(some(setting.dataset.images, setting.pool)):
         for place, write, read, array in (
             (pictures / f"{i:03d}.png", _png, read_image, image),
-            (partition / f"{i:03d}.npy", _npy, np.load, setting.superpixels.maps[i]),
+            (partition / f"{i:03d}.npy", _npy, read_npy, setting.superpixels.maps[i]),
         ):
             if not place.exists():
                 atomic.write_bytes(place, write(np.asarray(array)))

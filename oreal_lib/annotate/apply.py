@@ -14,6 +14,7 @@ from oreal_lib.data.files import read_image
 from oreal_lib.data.resize import bounded, nearest, resized
 from oreal_lib.scores import bvsb
 
+from .about import check_classes, check_side, check_usable
 from .output import begin, class_files, end, png
 from .pictures import find_pictures
 from .training import load_network, look
@@ -42,7 +43,7 @@ def predict_folder(
     """
     model, out = Path(model).expanduser(), Path(out).expanduser()
     about, config = _about(model)
-    classes, side = tuple(about["classes"]), int(about["working_side"])
+    classes, side = tuple(about["classes"]), about["working_side"]
     folder = Path(pictures).expanduser()
     found, problems = find_pictures(folder)
     net = load_network(config, len(classes), model / "weights.safetensors", device)
@@ -87,6 +88,12 @@ def _about(model: Path) -> tuple[dict, RunConfig]:
         about = sealed.loads(file.read_bytes(), BEFORE)
         if missing := {"classes", "working_side", "config"} - set(about):
             raise ValueError(f"{min(missing)} is missing")
-        return about, RunConfig.make(about["config"])
+        check_classes(about["classes"])
+        check_side(about["working_side"])
+        config = RunConfig.make(about["config"])
+        check_usable(config)
+        if config.height is None:
+            raise ValueError("the config's height is null, which the longer side of a picture is brought to")
+        return about, config
     except (ValueError, TypeError) as error:
         raise ValueError(f"{file} cannot be used ({error}); export the session again") from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from oreal_lib import atomic, provenance, sealed
 from oreal_lib.types import IGNORE
 
-from .about import TAKEN, WORDS, read_board, read_json, work_folder
+from .about import check_annotator, read_board, read_json, work_folder
 from .board import MOST_CLASSES, UNLABELED, Board, pack
 from .events import VOID, Event, now, to_line
 from .export import table
@@ -68,8 +67,7 @@ def merge(
     if isinstance(annotators, str) or len(annotators) < 2:
         raise ValueError(f"the annotators are {annotators!r}, but a merge needs two or more; name them")
     logs = {name: read_log(folder, name, work)[1] for name in names}
-    if not re.fullmatch(WORDS, into) or into.split(".")[0].lower() in TAKEN:
-        raise ValueError(f"into is {into!r}, but is the name of a folder: a letter or digit, then also _ . and -; change it")
+    check_annotator(into, "into")
     log = home / into / "clicks.jsonl"
     if log.exists():
         raise ValueError(f"{into} has a log already ({log}); choose another name, or move the folder {log.parent} away")

@@ -38,6 +38,8 @@ def begin(out: Path, files: Iterable[str], pictures: Path, by: str) -> None:
     for name in files:
         if ".." in Path(name).parts or Path(name).is_absolute():
             raise ValueError(f"{name!r} would be written outside of {out}; rename that picture")
+        if (inside := _leads_out(out, name)) is not None:
+            raise ValueError(f"{inside} is a link that leads out of {out}; remove it, or name another folder (out)")
         if name not in own and (out / name).exists():
             raise ValueError(f"{out / name} is there already, and no export wrote it; move it away, or name another folder (out)")
     sealed.write_json(out / LIST, {"by": by, "whole": False, "files": sorted({*own, *files})})
@@ -48,11 +50,25 @@ def end(out: Path, files: Iterable[str], by: str) -> None:
     files = set(files)
     for name in _listed(out)[1] - files:
         file = out / name
-        if file.resolve().is_relative_to(out.resolve()):
-            file.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # its folder holds something else
-                file.parent.rmdir()
+        if not _is_ours(out, name):  # a list that somebody else wrote
+            continue
+        file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder holds something else
+            file.parent.rmdir()
     sealed.write_json(out / LIST, {"by": by, "whole": True, "files": sorted(files)})
+
+
+def _is_ours(out: Path, name: str) -> bool:
+    """Whether this can be a file that an export wrote into `out`: no folder, and nowhere else, by its name or by a link."""
+    if ".." in Path(name).parts or Path(name).is_absolute() or "\0" in name:
+        return False
+    return _leads_out(out, name) is None and not (out / name).is_dir()
+
+
+def _leads_out(out: Path, name: str) -> Path | None:
+    """The folder of a file in `out` that lies, by some link, elsewhere; None where all is as it looks."""
+    folder = (out / name).parent
+    return None if folder.resolve().is_relative_to(out.resolve()) else folder
 
 
 def _listed(out: Path) -> tuple[str, set[str]]:

@@ -21,6 +21,7 @@ from PIL import Image
 from skimage.measure import label
 
 from oreal_lib import atomic, sealed
+from oreal_lib.arrays import read_npy
 from oreal_lib.data.files import read_bytes, read_image
 from oreal_lib.data.folders import listing
 from oreal_lib.data.prepare import parallel
@@ -49,8 +50,8 @@ class Picture:
         """(H, W, 3) uint8 RGB at working size, read when it is looked at; ValueError if the file is damaged."""
         file = self.store / f"{key(self.name)}.image.npy"
         try:
-            image = np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            image = read_npy(file)
+        except (OSError, ValueError) as error:
             raise ValueError(_damaged(file, error)) from error
         if image.shape != (*self.size, 3) or self.image_check not in (None, zlib.crc32(image)):
             raise ValueError(_damaged(file, "its checksum is wrong"))
@@ -60,8 +61,8 @@ class Picture:
         """(H, W) uint16 superpixel ids 0..count-1 at working size. ValueError if the file is not what was written."""
         file = self.store / f"{key(self.name)}.ids.npy"
         try:
-            ids = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            ids = np.array(read_npy(file))
+        except (OSError, ValueError) as error:
             raise ValueError(_damaged(file, error)) from error
         if zlib.crc32(ids) != self.check:
             raise ValueError(_damaged(file, "its checksum is wrong"))
@@ -90,9 +91,6 @@ def find_pictures(folder: Path) -> tuple[dict[str, Path], list[str]]:
         raise FileNotFoundError(f"the folder {folder} does not exist; name the folder with your pictures")
     problems: list[str] = []
     found = listing(folder, "images" if (folder / "images").is_dir() else "", problems, deep=True)
-    for name in [name for name in found if name.encode("utf-8", "ignore").decode() != name]:
-        del found[name]
-        problems.append(f"{name!r} is no name in UTF-8; give that file another one")
     if not found:
         strange = "; ".join(p for p in problems if "holds no pictures" not in p)
         raise ValueError(
@@ -231,10 +229,7 @@ def read_partition(file: Path, size: Size) -> np.ndarray:
     integers, or (k, h, w) bool masks, which may overlap (`from_masks`).  ValueError if it is of another size or kind.
     """
     if file.suffix == ".npy":
-        try:
-            ids = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"{file} is no array of numbers ({error}); save it again with numpy.save") from error
+        ids = np.array(read_npy(file))
         ids = from_masks(ids) if ids.ndim == 3 and ids.dtype == bool else ids
     else:
         try:

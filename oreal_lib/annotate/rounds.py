@@ -10,12 +10,12 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 
 from oreal_lib import sealed
+from oreal_lib.arrays import read_npz
 from oreal_lib.lock import Held, holder
 from oreal_lib.types import Query
 
@@ -62,9 +62,9 @@ def read_view(home: Path, number: int, picture: Picture) -> tuple[np.ndarray, np
     if not file.exists():
         return None
     try:
-        with np.load(BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
-            return arrays["predicted"], arrays["unsure"]
-    except Exception as error:  # out of a damaged zip file comes any kind of error
+        arrays = read_npz(file.read_bytes())
+        return arrays["predicted"], arrays["unsure"]
+    except (ValueError, KeyError) as error:
         raise ValueError(f"{file} is damaged ({error!r}); move the folder {file.parent.parent} away and train again") from error
 
 

@@ -118,9 +118,9 @@ def _look(open_item: Callable, n_classes: int, item: Item) -> _Look:
         if values is not None and (wrong := [v for v in np.flatnonzero(values) if n_classes <= v != IGNORE]):
             raise ValueError(f"its mask holds {wrong[0]} ({values[wrong[0]]} pixels), but classes are 0..{n_classes - 1}")
     except Exception as error:  # a check that stops at the first surprise would hide the others
-        text = " ".join(str(error).split()) or "no reason given"
+        text, name = (" ".join(words.split()) for words in (str(error) or "no reason given", item.name))  # names may hold line ends
         text = text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
-        return _Look(None, None, text if item.name in text else f"{item.name}: {text}")
+        return _Look(None, None, text if name in text else f"{name}: {text}")
     return _Look((image.shape[1], image.shape[0]), values, None)
 
 
@@ -181,7 +181,7 @@ def summary(findings: Findings, most: int = 10) -> str:
         lines += [*_table(head, rows), ""]
     lines += [f"remark: {remark}" for remark in findings.remarks]
     most = max(0, most)
-    lines += [f"problem: {problem}" for problem in findings.problems[:most]]
+    lines += [f"problem: {' '.join(problem.split())}" for problem in findings.problems[:most]]
     if (more := len(findings.problems) - most) > 0:
         lines.append(f"and {more} more (--problems {len(findings.problems)} shows all)")
     lines.append(f"{len(findings.problems)} problem{'s' * (len(findings.problems) != 1)}")

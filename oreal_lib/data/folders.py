@@ -73,7 +73,9 @@ def listing(root: Path, sub: str, problems: list[str], *, deep: bool = False) ->
             if path.name.startswith(".") or suffix not in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES):
                 continue
             name = tidy(path.relative_to(top).with_suffix("").as_posix())
-            if suffix in UNREAD_SUFFIXES:
+            if shown.encode("utf-8", "ignore").decode() != shown:
+                problems.append(f"{shown!r} is no name in UTF-8; give that file another one")
+            elif suffix in UNREAD_SUFFIXES:
                 problems.append(f"{shown} is of a format that is not read; save it as PNG, or move it elsewhere")
             elif not path.is_file():
                 problems.append(f"{shown} cannot be read, it is a folder or a broken link; copy it again")

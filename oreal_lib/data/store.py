@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from oreal_lib import sealed
+from oreal_lib.arrays import read_npy
 from oreal_lib.superpixels import SuperpixelRecipe
 from oreal_lib.types import Dataset, Pictures, Ragged, Superpixels
 
@@ -84,7 +85,10 @@ def _opened(path: Path, name: str, written: dict) -> np.ndarray:
     with open(file, "rb") as opened:
         if hashlib.file_digest(opened, "sha256").hexdigest() != written["sha256"]:
             raise StoreError(f"{file} was changed after it was written (its checksum differs); {_remedy(path)}")
-    return np.load(file, mmap_mode="r", allow_pickle=False)
+    try:
+        return read_npy(file)
+    except ValueError as error:
+        raise StoreError(f"{error}; {_remedy(path)}") from error
 
 
 def _pictures(flat: np.ndarray, sizes: np.ndarray, *channels: int) -> Pictures:

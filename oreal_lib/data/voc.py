@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path, PureWindowsPath
 
+from .archive import unpack
 from .files import open_pair
 from .folders import find_root, fingerprint, listing, one_of, read_list
 from .source import Item, Source
@@ -81,18 +82,21 @@ def read(root: str | Path | None = None, *, train: str = "train") -> Source:
 
 
 def download(root: str | Path) -> Path:
-    """Fetch VOC 2012 (2 GB) with torchvision and unpack it below `root`, which comes back and is what `read` wants.
+    """Fetch VOC 2012 (2 GB) with torchvision, which knows its checksum, and unpack it below `root`, which comes back and is what
+    `read` wants.
 
-    Raises ConnectionError where it cannot be had, OSError where it cannot be written.
+    Raises ConnectionError where it cannot be had, OSError where it cannot be written, ValueError as `archive.unpack`.
     """
     from urllib.error import URLError
 
-    from torchvision.datasets import VOCSegmentation
+    from torchvision.datasets.utils import download_url
+    from torchvision.datasets.voc import DATASET_YEAR_DICT
 
-    root = Path(root).expanduser()
+    root, about = Path(root).expanduser(), DATASET_YEAR_DICT["2012"]
     by_hand = f"or unpack VOCtrainval_11-May-2012.tar from the PASCAL VOC page into {root} by hand"
     try:
-        VOCSegmentation(str(root), year="2012", image_set="train", download=True)
+        download_url(about["url"], str(root), about["filename"], about["md5"])
+        unpack(root / about["filename"], root)
     except (URLError, ConnectionError, TimeoutError, RuntimeError, EOFError) as error:
         raise ConnectionError(f"VOC 2012 could not be downloaded ({error}); try again with a network, {by_hand}") from error
     except OSError as error:

@@ -1,0 +1,42 @@
+"""Files of arrays, opened as arrays and as nothing else: whoever wrote them, reading runs no code."""
+
+from __future__ import annotations
+
+import tokenize
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+
+def read_npy(path: Path | str) -> np.ndarray:
+    """The array of a .npy file, (n, ...) of any shape and numbers of any kind or bool, read-only and read when it is looked at (a memory map).
+
+    ValueError if it is no such array of numbers: a zip or a pickle of that name is not opened, and a header that promises more than
+    the file holds takes no memory. OSError if it cannot be read.
+    """
+    try:
+        return np.lib.format.open_memmap(path, mode="r")
+    except (
+        ValueError,
+        EOFError,
+        SyntaxError,
+        TypeError,
+        OverflowError,
+        tokenize.TokenError,
+    ) as error:  # numpy uses all of them for a broken header
+        raise ValueError(f"{path} is no array of numbers ({error}); save it again with numpy.save") from error
+
+
+def read_npz(data: bytes) -> dict[str, np.ndarray]:
+    """Name -> array, (n, ...) of any shape and numbers of any kind or bool, of a .npz file's content. ValueError if it is damaged, or holds anything but arrays of numbers."""
+    try:
+        with np.load(BytesIO(data), allow_pickle=False) as opened:
+            arrays = dict(opened)
+    except Exception as error:  # out of a damaged zip file comes any kind of error
+        raise ValueError(repr(error)) from error
+    if odd := [
+        name for name, array in arrays.items() if not isinstance(array, np.ndarray)
+    ]:  # numpy hands out other members as bytes
+        raise ValueError(f"it holds {odd[0]!r}, which is no array")
+    return arrays
