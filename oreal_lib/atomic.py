@@ -30,18 +30,20 @@ def write_bytes(path: Path, data: bytes) -> None:
             beside.unlink()
         if not isinstance(error, OSError):
             raise
-        reason = {
-            errno.ENOSPC: "the disk is full: free some space",
-            errno.EDQUOT: "the disk quota is used up: free some space",
-            errno.EROFS: "the disk is read-only: choose another folder",
-            errno.EACCES: "writing is not allowed there: choose another folder",
-            errno.EPERM: "writing is not allowed there: choose another folder",
-            **dict.fromkeys(GONE, "the drive does not answer: connect it"),
-        }.get(error.errno, f"{error.strerror}: mend it")
-        message = (
-            f"could not write {len(data)} bytes to {path}: {reason} and start the same command again; what is finished is kept"
-        )
+        message = f"could not write {len(data)} bytes to {path}: {remedy(error)} and start the same command again; what is finished is kept"
         raise OSError(error.errno, message) from error
+
+
+def remedy(error: OSError) -> str:
+    """What is wrong with a disk that could not be written, and what a person can do: "the disk is full: free some space"."""
+    return {
+        errno.ENOSPC: "the disk is full: free some space",
+        errno.EDQUOT: "the disk quota is used up: free some space",
+        errno.EROFS: "the disk is read-only: choose another folder",
+        errno.EACCES: "writing is not allowed there: choose another folder",
+        errno.EPERM: "writing is not allowed there: choose another folder",
+        **dict.fromkeys(GONE, "the drive does not answer: connect it"),
+    }.get(error.errno, f"{error.strerror}: mend it")
 
 
 def flush_folder(folder: Path) -> None:

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import filelock
 
+from .atomic import remedy
+
 BEAT = 10.0  # seconds from one sign of life to the next
 DEAD = 60.0  # seconds without one, after which a holder on another machine counts as dead
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}  # a file system that has no locks
@@ -75,14 +77,16 @@ class Lock:
         What a dead process left is taken over: at once if it ran on this machine, and DEAD seconds after its last sign of life if
         on another.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self._native.acquire(timeout=0.3, poll_interval=0.05)  # not 0: somebody may only be looking (`holder`)
         except filelock.Timeout:
             raise Held(_read(self.file)) from None
         except OSError as error:
             if error.errno not in NO_LOCKS:
-                raise
+                raise OSError(
+                    error.errno, f"{self.path.parent} cannot be written: {remedy(error)} and start the same command again"
+                ) from error
         try:
             self._mine = self._claim()
         except BaseException:

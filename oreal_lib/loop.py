@@ -89,6 +89,7 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
     free = nullcontext(choose_device(config.device))  # when there is nothing to compute
     with device_of_run(config.device, config.gpu_share, report) if left else free as device:  # no longer: others may wait for it
         for step in left:
+            folder.may_write()  # a folder that is gone is told as such, not as files that are missing in it
             result = _step(
                 config, setting, folder, step, device, lambda text, t=step: report(f"[{config.run_id}] step {t}: {text}")
             )

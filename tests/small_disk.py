@@ -18,7 +18,7 @@ from oreal_lib.config import RunConfig
 from oreal_lib.data import open_store
 from oreal_lib.loop import run
 
-STEP = 120  # KiB that a full disk gets more, each time
+STEPS = {"run": 1500, "session": 16}  # KiB that a full disk has at first, and gets more each time
 DISK = "disk"  # where it is mounted
 CONFIG = kills.run_config(0, 1)
 
@@ -30,8 +30,8 @@ def mount(*arguments: object) -> None:
 class Disk:
     """A disk in a folder, and what can happen to it."""
 
-    def __init__(self, place: Path, fault: str) -> None:
-        self.path, self.fault, self.size, self.hit = place / DISK, fault, STEP, False
+    def __init__(self, place: Path, fault: str, step: int) -> None:
+        self.path, self.fault, self.step, self.size, self.hit = place / DISK, fault, step, step, False
         self.path.mkdir()
         self.real = place / "real"
         self.real.mkdir()
@@ -43,18 +43,22 @@ class Disk:
         if self.hit:
             return
         self.hit = True
-        if self.fault == "read-only":
-            mount("-o", "remount,bind,ro", self.path)
+        if (
+            self.fault == "read-only"
+        ):  # mounted anew, since nobody can make a disk read-only on which a lock is open, as an error does
+            subprocess.run(["umount", "-l", self.path], check=True)
+            mount("-o", "bind,ro", self.real, self.path)
         elif self.fault == "pulled out":
             subprocess.run(["umount", "-l", self.path], check=True)
 
     def mend(self) -> None:
         """What a person does about it."""
         if self.fault == "full":
-            self.size += STEP
+            self.size += self.step
             mount("-o", f"remount,size={self.size}k", self.real)
         elif self.fault == "read-only":
-            mount("-o", "remount,bind,rw", self.path)
+            subprocess.run(["umount", "-l", self.path], check=True)
+            mount("--bind", self.real, self.path)
         elif not os.path.ismount(self.path):
             mount("--bind", self.real, self.path)
 
@@ -83,8 +87,13 @@ def a_session(disk: Disk, refused: list[str]) -> dict:
                 session = session or open_session(
                     photos, kills.CLASSES, work=disk.path / "labels", report=lambda text: None, **kills.SESSION
                 )
-                if n == 50:
+                if n == 50 and not disk.hit:
+                    if disk.fault == "read-only":  # of a log that is open the file stays writable
+                        session.close()
+                        session = None
                     disk.strike()
+                    if session is None:
+                        continue
                 session.act(what, picture, some, to, act_id=name)
                 break
             except ValueError:
@@ -103,8 +112,8 @@ def a_session(disk: Disk, refused: list[str]) -> dict:
 
 def main(work: str, fault: str, place: Path, store: str) -> None:
     refused: list[str] = []
-    whole = Disk(place, "none")
-    disk = Disk((place / "faulty"), fault)
+    whole = Disk(place, "none", 0)
+    disk = Disk((place / "faulty"), fault, STEPS[work])
     if work == "run":
         wanted, found = a_run(whole, store, []), a_run(disk, store, refused)
     else:

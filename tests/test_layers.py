@@ -10,8 +10,8 @@ import pytest
 import oreal_lib
 
 ROWS = [
-    "types paths atomic arrays provenance names lock",
-    "sealed",
+    "types paths atomic arrays provenance names",
+    "sealed lock",
     "parameter_file scores balance select metrics oracle superpixels losses pseudo",
     "aggregate weak_labels label_cost joint",
     "config data models",
