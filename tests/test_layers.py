@@ -10,11 +10,11 @@ import pytest
 import oreal_lib
 
 ROWS = [
-    "types paths atomic provenance names",
+    "types paths atomic provenance names progress stop",
     "parameter_file scores balance select metrics oracle superpixels losses pseudo",
     "aggregate weak_labels label_cost joint",
     "config data models",
-    "strategies batches run_folder grid",
+    "strategies batches run_folder grid checkpoint",
     "predict inputs setting records",
     "train stage_two ask gpu contract",
     "loop selection",
