@@ -25,6 +25,7 @@ from .metrics import class_iou, miou
 from .models import check_model
 from .paths import runs_root
 from .predict import choose_device, evaluate
+from .progress import Progress
 from .run_folder import RunFolder
 from .setting import Report, Setting, border_share, network, open_setting
 from .stage_two import check_networks, pseudo_labeled, query_of_stage_one
@@ -192,11 +193,11 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
     query_seconds, clock = time.monotonic() - clock, time.monotonic()
 
     if first is not None:
-        train, quality = pseudo_labeled(config, setting, folder, labels, model, first.weights(step), step)
+        train, quality = pseudo_labeled(config, setting, folder, labels, model, first.weights(step), step, report)
     elif config.supervision == "full_masks":
         train = Pairs(some(setting.dataset.images, setting.pool), some(setting.dataset.truth, setting.pool))
     else:
-        train = setting.bought(labels)
+        train = setting.bought(labels, report)
     pseudo_seconds = {"pseudo": time.monotonic() - clock} if first is not None else {}
 
     if previous is not None and config.warm_start:
@@ -217,13 +218,15 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         report=report,
     )
     clock = time.monotonic()
+    test = setting.pairs(setting.dataset.split["test"])
     whole, band = evaluate(
         model,
-        setting.pairs(setting.dataset.split["test"]),
+        test,
         config.eval_batch_size,
         config.boundary_width,
         config.border_gap,
         config.keeps_undefined,
+        Progress("testing: {done} of {total} images", report, len(test)).at,
     )
     folder.save_weights(step, fitted.state)
     iou = [None if np.isnan(v) else round(float(v), 6) for v in class_iou(whole)]
@@ -245,7 +248,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         inside_miou=miou(whole - band),
         val_miou=fitted.val_miou,
         class_counts=tuple(int(c) for c in labels.class_counts()),
-        border_share=None if query is None else border_share(setting, query.ids, config.border_gap),
+        border_share=None if query is None else border_share(setting, query.ids, config.border_gap, report),
         epochs=fitted.epochs,
         seconds={"query": query_seconds, "train": fitted.seconds, "test": time.monotonic() - clock} | pseudo_seconds,
         speed=speed,

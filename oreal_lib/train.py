@@ -19,10 +19,9 @@ from .config import RunConfig
 from .losses import cross_entropy, weak_loss
 from .metrics import miou
 from .predict import device_of, evaluate
-from .progress import Progress
+from .progress import Progress, Report
 
 State = dict[str, torch.Tensor]
-Report = Callable[[str], None]
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 

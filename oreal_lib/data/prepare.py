@@ -29,7 +29,7 @@ from . import cuts
 from .processes import parallel, refuse_unguarded
 from .resize import Size, nearest, resized
 from .source import Item, Source
-from .store import ARRAYS, COLUMNS, NpyFile, StoreError, content, content_key, open_store, writing
+from .store import ARRAYS, COLUMNS, HEADER, Hashing, NpyFile, StoreError, content, content_key, open_store, writing
 
 __all__ = ["StoreError", "open_store", "prepare"]
 
@@ -149,7 +149,9 @@ def _write(
             progress.at(done)
         columns = {"votes": n_classes + 1, "present": n_classes + 1, "pictures": len(COLUMNS)}
         with writing(folder, needed):
-            files = {name: output.finish(columns.get(name)) for name, output in outputs.items()}
+            written = sum(HEADER + output.count * output.dtype.itemsize for output in outputs.values())
+            hashing = Hashing("  checksums", report, written)
+            files = {name: output.finish(columns.get(name), hashing) for name, output in outputs.items()}
     picture = dict(zip(COLUMNS, np.array(pictures).T, strict=True))
     if (picture["native_height"] == picture["height"]).all() and (picture["native_width"] == picture["width"]).all():
         del files["native_truth"]  # the same as truth
