@@ -38,7 +38,7 @@ def run(
 ) -> Iterator[StepResult]:
     """Carry out one run, yielding each step's result, the finished ones of an earlier attempt first.
 
-    Killed at any instant and started again, it continues; on CPU it ends with the same queries and metrics. What it begins with
+    Killed at any instant and started again, it continues (stopped by Ctrl-C, it says so); on CPU it ends with the same queries and metrics. What it begins with
     (`RunConfig.needs`) is carried out first, in folders beside its own. A run that another process computes is waited for.
     dataset: to use instead of loading the one the config names.  report: called with one line of text at a time.
     RuntimeError where a script without `if __name__ == "__main__":` is read by its own worker processes.
@@ -46,7 +46,18 @@ def run(
     refuse_unguarded()
     folder = RunFolder(Path(runs_dir or runs_root()) / config.run_id)
     with _lock(folder, report):
-        yield from _run(config, folder, dataset, report)
+        try:
+            yield from _run(config, folder, dataset, report)
+        except KeyboardInterrupt:
+            report(_kept(config, folder))
+            raise
+
+
+def _kept(config: RunConfig, folder: RunFolder) -> str:
+    """What a stopped run says."""
+    done, steps = len(folder.steps()), config.steps if config.supervision == "active" else 1
+    inside = "; inside the next, from its last finished epoch" if (folder.path / "checkpoint.pt").exists() else ""
+    return f"[{config.run_id}] stopped: {done} of {steps} steps are finished and kept; run the same again and it goes on from there{inside}"
 
 
 def _lock(folder: RunFolder, report: Report) -> AbstractContextManager:

@@ -17,13 +17,15 @@ from typing import Any
 
 import pandas as pd
 
-from .batch import last_words, steps_left
+from .batch import steps_left
 from .config import RunConfig
 from .grid import Grid, parse_changes, read_grid
+from .news import last_words
 from .parameter_file import ConfigError
 from .paths import figures_root, runs_root
 from .records import unfinished
 from .run_folder import RunFolder
+from .stop import unless_stopped
 
 ERROR = re.compile(r"^[\w.]*(Error|Exception|Interrupt|Timeout|Killed|Died)\w*(:|$)")
 KINDS = {"active": "active", "full_dominant": "full supervision B", "full_masks": "full supervision A"}
@@ -238,6 +240,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runs-dir", type=Path, default=None)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of every run")
     options = parser.parse_args(arguments)
+    return unless_stopped(lambda: _show(options), "nothing was begun, so nothing is lost; start the same command again")
+
+
+def _show(options: argparse.Namespace) -> int:
+    """Prints the plan; the exit code."""
     runs_dir = (options.runs_dir or runs_root()).resolve()
     try:
         if options.jobs is not None and options.jobs < 1:

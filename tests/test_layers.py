@@ -15,7 +15,7 @@ ROWS = [
     "aggregate weak_labels label_cost joint",
     "config data models",
     "strategies batches run_folder grid checkpoint",
-    "predict inputs setting records",
+    "predict inputs setting records news",
     "train stage_two ask gpu contract",
     "loop selection",
     "results",
