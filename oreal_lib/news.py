@@ -11,22 +11,30 @@ from .config import RunConfig
 from .names import title
 
 PATIENCE = 60.0  # seconds without a word, after which it is said where the running runs stand
-PAPERMILL = r"(Executing|Ending) Cell|(Input|Output) Notebook|Executing notebook|\[IPKernelApp\]"  # lines of its own in a log
+PAPERMILL = (
+    r"(Executing|Ending) Cell|(Input|Output) Notebook|Executing notebook|Passed unknown parameter|\[IPKernelApp\]"  # its own lines
+)
+COLOR = r"\x1b\[[0-9;]*m"  # of a stack trace
 
 
 def last_words(log: Path) -> str:
     """The last line a failed process wrote: for papermill, the error and its message."""
     if not log.is_file():
         return "its log is gone: was the folder deleted? Start the same command again"
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    lines = _lines(log)
     return lines[-1].strip() if lines else "it wrote nothing"
+
+
+def _lines(log: Path) -> list[str]:
+    """What a log says, without colors and empty lines."""
+    text = re.sub(COLOR, "", log.read_text(encoding="utf-8", errors="replace"))
+    return [line for line in text.splitlines() if line.strip()]
 
 
 def standing(folder: Path) -> str:
     """The last thing that a run said, without its name; "starting" before it has said anything."""
     log = folder / "run.log"
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-    own = [line for line in lines if line.strip() and not re.match(PAPERMILL, line)]
+    own = [line for line in (_lines(log) if log.is_file() else []) if not re.match(PAPERMILL, line)]
     return own[-1].removeprefix(f"[{folder.name}]").strip() if own else "starting"
 
 

@@ -27,7 +27,7 @@ from .records import unfinished
 from .run_folder import RunFolder
 from .stop import unless_stopped
 
-ERROR = re.compile(r"^[\w.]*(Error|Exception|Interrupt|Timeout|Killed|Died)\w*(:|$)")
+ERROR = re.compile(r"^[\w.]*(Error|Exception|Timeout|Killed|Died)\w*(:|$)")
 KINDS = {"active": "active", "full_dominant": "full supervision B", "full_masks": "full supervision A"}
 SIZES = ("height", "width", "train_images", "batch_size")  # they decide, beside network and epochs, how long a step takes
 STATES = ("finished", "record", "unfinished", "failed", "missing")
@@ -175,7 +175,7 @@ def _state(config: RunConfig, roots: Sequence[Path]) -> tuple[str, int]:
 
 
 def failed(folder: Path) -> bool:
-    """Whether the last thing that an unfinished run said is an error."""
+    """Whether the last thing that an unfinished run said is an error. KeyboardInterrupt is none: somebody stopped it."""
     log = folder / "run.log"
     return log.is_file() and not (folder / "done.json").is_file() and ERROR.match(last_words(log)) is not None
 

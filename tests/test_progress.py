@@ -303,6 +303,7 @@ def test_after_a_minute_without_a_word_it_is_time_to_say_where_the_runs_stand():
 
 
 LOG = """Input Notebook:  /x/10_active_learning_run.ipynb
+Passed unknown parameter: dataset
 Executing notebook with kernel: python3
 Executing Cell 5---------------------------------------
 [run-1] step 2: epoch 3 of at most 50: 4 of 9 batches, at most about 4 minutes left
@@ -315,7 +316,7 @@ def test_where_a_run_stands_is_the_last_thing_it_said(tmp_path):
     folder = tmp_path / "run-1"
     assert standing(folder) == "starting"
     folder.mkdir()
-    (folder / "run.log").write_text("".join(LOG.splitlines(keepends=True)[:3]))
+    (folder / "run.log").write_text("".join(LOG.splitlines(keepends=True)[:4]))
     assert standing(folder) == "starting"
     (folder / "run.log").write_text(LOG)
     assert standing(folder) == "step 2: epoch 3 of at most 50: 4 of 9 batches, at most about 4 minutes left"
