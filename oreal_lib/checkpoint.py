@@ -13,13 +13,21 @@ import torch
 from . import atomic
 
 
-def on_cpu(value: Any) -> Any:
-    """A copy of dictionaries and lists with copies of their tensors, in the memory of the CPU: a GPU may have no room for it."""
+def on_cpu(value: Any, into: Any = None) -> Any:
+    """A copy of dictionaries and lists with copies of their tensors, in the memory of the CPU: a GPU may have no room for it.
+
+    into: an earlier copy, whose memory is used again: to get new takes longer than to copy.
+    """
     if isinstance(value, torch.Tensor):
-        return value.detach().to("cpu", copy=True)
+        fits = isinstance(into, torch.Tensor) and (into.shape, into.dtype) == (value.shape, value.dtype)
+        return into.copy_(value.detach()) if fits else value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        return {k: on_cpu(v) for k, v in value.items()}
-    return [on_cpu(v) for v in value] if isinstance(value, list) else value
+        known = into if isinstance(into, dict) else {}
+        return {k: on_cpu(v, known.get(k)) for k, v in value.items()}
+    if isinstance(value, list):
+        known = into if isinstance(into, list) and len(into) == len(value) else [None] * len(value)
+        return [on_cpu(v, k) for v, k in zip(value, known, strict=True)]
+    return value
 
 
 def save_checkpoint(path: Path, state: dict) -> None:

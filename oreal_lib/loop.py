@@ -117,10 +117,10 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
             folder.tidy(step, config.keep_weights)
             yield result
     (folder.path / "checkpoint.pt").unlink(missing_ok=True)  # of a last step that was killed right after it was saved
-    atomic.write_json(folder.path / "done.json", _about_run(config, setting, finished, device))
+    atomic.write_json(folder.path / "done.json", _about_run(config, setting, finished, device, report))
 
 
-def _about_run(config: RunConfig, setting: Setting, finished: list[StepResult], device: torch.device) -> dict:
+def _about_run(config: RunConfig, setting: Setting, finished: list[StepResult], device: torch.device, report: Report) -> dict:
     """What done.json says."""
     return {
         "run_id": config.run_id,
@@ -136,7 +136,7 @@ def _about_run(config: RunConfig, setting: Setting, finished: list[StepResult], 
             "query_size": setting.query_size,
         },
         "classes": list(setting.dataset.classes),
-        "labels": label_cost(setting.votes, config.void),
+        "labels": label_cost(setting.votes, config.void, report),
         **({"stage_one": config.stage_one.run_id} if config.stage == 2 else {}),
         "seconds": {k: round(sum(s.seconds[k] for s in finished), 3) for k in finished[0].seconds},
     }

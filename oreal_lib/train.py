@@ -136,7 +136,7 @@ def fit(
     images, at_work, validating, waiting = 0, 0.0, 0.0, 0.0
     told = Progress("", report, max_epochs, before=epoch, quick=epoch + 1 / iterations, left="at most about {} left")
     began = written = time.monotonic()
-    unsaved = None  # what the last finished epoch left, where the checkpoint is older
+    unsaved = copied = None  # what the last finished epoch left, where the checkpoint is older
     try:
         while epoch < max_epochs and not (epoch >= min_epochs and epoch - best_epoch >= config.patience):
             epoch += 1
@@ -155,11 +155,12 @@ def fit(
             if checkpoint is not None:
                 now = time.monotonic()
                 state = _state(key, model, average, optimizer, epoch, best_epoch, best_miou, best_state, seconds + now - began)
+                unsaved = state  # as it is; the next epoch will change it
                 if now - written >= config.checkpoint_seconds:
                     save_checkpoint(checkpoint, state)
                     unsaved, written = None, time.monotonic()
                 else:
-                    unsaved = on_cpu(state)
+                    unsaved = copied = on_cpu(state, copied)
             if each_epoch is not None:
                 each_epoch(epoch)
     except KeyboardInterrupt:

@@ -1,8 +1,8 @@
 """Whoever waits is told how far the work is. By a clock of ours: what takes milliseconds here takes minutes in the tests.
 
 All that can take more than five seconds is in WORK, with the lines it says. What is not there takes less, or cannot be divided:
-fingerprints of data (at most 256 MiB are read), the numbers of label costs and of report notebooks (tables of runs), `plan`, and
-`kmeans2` and CBAL's choice, which are one call each. A download has the bar of torchvision; waiting for a lock or a GPU says so.
+fingerprints of data (at most 256 MiB are read), report notebooks (tables of runs) and `plan`, and `kmeans2` and CBAL's choice, which
+are one call each. A download has the bar of torchvision; waiting for a lock or a GPU says so.
 """
 
 import re
@@ -24,6 +24,7 @@ from oreal_lib.data import open_source, open_store
 from oreal_lib.data import prepare as preparing
 from oreal_lib.data.check import check
 from oreal_lib.data.description import describe
+from oreal_lib.label_cost import label_cost
 from oreal_lib.models import build_model
 from oreal_lib.news import Quiet, standing
 from oreal_lib.progress import LONGEST, Progress, spoken, told
@@ -151,6 +152,11 @@ def stage_two(say, tiny_config, tiny, tmp_path, **_):
     list(loop.run(tiny_config(labeling="weak", classifier="cosine", stage=2, steps=1), tmp_path, tiny, say))
 
 
+def a_cost(say, monkeypatch, **_):
+    monkeypatch.setattr("oreal_lib.label_cost.BLOCK", 2)
+    label_cost(np.ones((6, 3), int), "vote", say)
+
+
 def a_race(say, tiny_config, tiny, **_):
     setting, config = open_setting(tiny_config(), tiny), tiny_config()
     race.race(setting, config, {"me": (race.of_strategy(setting, config), [8])}, say)
@@ -233,6 +239,7 @@ WORK = {  # what takes long -> what it says
         r"\[\S+\] step 2: looking for borders in what was asked: 2 of \d images" + LEFT,
     ],
     stage_two: ["pseudo labels: 5 of 6 images" + LEFT, "comparing the pseudo labels: 2 of 6 images" + LEFT],
+    a_cost: ["what labels cost: 2 of 3 blocks of superpixels" + LEFT],
     a_race: ["epoch 1 of at most 2: 1 of 2 batches", "testing: 3 of 4 images" + LEFT],
     browsing: ["looking for borders: 2 of 6 images" + LEFT, "step 2: looking at the pool: 2 of 6 images" + LEFT, "choosing: 9 of"],
     correlating: ["run: 2 of 3 images" + LEFT, "run: ranks of 2 of 3 images" + LEFT],
