@@ -34,7 +34,7 @@ from oreal_lib.batches import Pairs, batches, load_tools
 from oreal_lib.config import RunConfig
 from oreal_lib.data.prepare import open_store, prepare
 from oreal_lib.data.source import Item, Source
-from oreal_lib.data.store import ARRAYS, COLUMNS, NpyFile, content, content_key
+from oreal_lib.data.store import ARRAYS, COLUMNS, Hashing, NpyFile, content, content_key
 from oreal_lib.superpixels import SuperpixelRecipe, superpixels
 from oreal_lib.types import some
 
@@ -96,7 +96,8 @@ def write_store(folder: Path, images: int, height: int, width: int) -> Path:
         outputs["present"].append(np.ones((n, len(CLASSES) + 1), bool))
         outputs["pictures"].append(np.array([height, width, height, width, 1, n, 0], np.int32))
     columns = {"votes": len(CLASSES) + 1, "present": len(CLASSES) + 1, "pictures": len(COLUMNS)}
-    files = {name: output.finish(columns.get(name)) for name, output in outputs.items()}
+    hashing = Hashing("checksums", print, 0)
+    files = {name: output.finish(columns.get(name), hashing) for name, output in outputs.items()}
     for output in outputs.values():
         output.file.close()
     atomic.write_json(store / "manifest.json", {"key": content_key(about), "about": about, "files": files, "libraries": {}})

@@ -75,7 +75,7 @@ WRAPPED: tuple[tuple[Any, str, str | None, str], ...] = (
     (ask.Regions, "together", None, "scores"),
     (strategies, "top", None, "selection"),
     (strategies, "top_per_class", None, "selection"),
-    (train, "_save_checkpoint", None, "files"),
+    (train, "save_checkpoint", None, "files"),
     (atomic, "write_bytes", None, "files"),
     *((RunFolder, name, None, "files") for name in ("save_steps", "save_queries", "save_weights", "weights", "queries", "tidy")),
 )

@@ -27,12 +27,13 @@ from skimage.exposure import equalize_hist
 from training_report import spread
 
 from oreal_lib import atomic, provenance
-from oreal_lib.data.cuts import Cutter, spoken
+from oreal_lib.data.cuts import Cutter
 from oreal_lib.data.prepare import _prepared
 from oreal_lib.data.processes import parallel
 from oreal_lib.data.source import Item
 from oreal_lib.data.toy import CLASSES, draw_scene
 from oreal_lib.oracle import class_votes
+from oreal_lib.progress import spoken
 from oreal_lib.superpixels import SuperpixelRecipe, dense, equalized, superpixels
 from oreal_lib.weak_labels import TRIM, classes_present
 

@@ -85,7 +85,7 @@ def our_way(initial: nn.Module, pairs: Pairs, config: RunConfig, device: torch.d
     def steps(iterations: int, key: tuple[int, ...]) -> float:
         with noted(losses, first_batch):
             return train._train_epoch(
-                model, forward, average, optimizer, pairs, everything, iterations, config, config.max_epochs, key
+                model, forward, average, optimizer, pairs, everything, iterations, config, config.max_epochs, None, key
             )
 
     return Way(model, average, optimizer, lambda: machine(device, config.threads, tf32=True), steps, losses, first_batch)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+import torch
 from torch import nn
 
 from .aggregate import Regions, Remembering
 from .config import RunConfig
 from .predict import predict
+from .progress import told
 from .scores import predicted_class
 from .setting import Report, Setting
 from .strategies import STRATEGIES
@@ -22,7 +25,12 @@ def ask(config: RunConfig, setting: Setting, labels: Labels, model: nn.Module, s
     `model`, that of the last step, is unsure of."""
     rng = np.random.default_rng([config.seed, step])
     images, outputs = some(setting.dataset.images, setting.pool), setting.oracle.answers.shape[1]
-    regions = Regions(lambda: predict(model, images, config.eval_batch_size), setting.superpixels, outputs)
+
+    def look() -> Iterator[torch.Tensor]:
+        seen = predict(model, images, config.eval_batch_size)
+        return told(seen, "looking at the pool: {done} of {total} images", report, len(images))
+
+    regions = Regions(look, setting.superpixels, outputs)
     if step == 1:
         config = config.model_copy(update={"strategy": "random", "aggregate": "mean", "strategy_options": {}})
     return put(config, setting, labels, regions, step, rng, report)

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ from . import atomic
 from .config import RunConfig
 from .grid import in_order, parse_options, read_grid
 from .inputs import Inputs, check_inputs, read_inputs
-from .names import title
+from .news import Quiet, last_words, name_of, standing
 from .parameter_file import ConfigError
 from .paths import figures_root, home, runs_root
 from .predict import choose_device
+from .progress import spoken
 from .records import find, publish, unfinished
 from .run_folder import RunFolder, seconds_spent
 from .stage_two import check_networks
+from .stop import unless_stopped
 from .strategies import check
 
 
@@ -43,11 +46,12 @@ def notebook(name: str) -> Path:
 def papermill(
     source: Path, target: Path, parameters: dict[str, Any], threads: int, log: Path, variables: Mapping[str, str] | None = None
 ) -> subprocess.Popen:
-    """Start papermill on a notebook in a process of its own; its output goes to `log`. variables: of its environment."""
+    """Start papermill on a notebook in a process of its own; its output goes to `log`, and what the notebook prints. variables: of its environment."""
     target.parent.mkdir(parents=True, exist_ok=True)
     given = target.with_suffix(".parameters.yaml")
     atomic.write_bytes(given, yaml.safe_dump(parameters, sort_keys=False, allow_unicode=True).encode())
-    command = [sys.executable, "-m", "papermill", str(source), str(target), "-f", str(given), "-k", "python3", "--no-progress-bar"]
+    command = [sys.executable, "-m", "papermill", str(source), str(target), "-f", str(given), "-k", "python3"]
+    command += ["--no-progress-bar", "--log-output"]  # what the notebook prints is in the log as soon as it is said
     number = str(threads)
     environment = os.environ | {"OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
     environment |= variables or {}
@@ -67,14 +71,6 @@ def start_run(config: RunConfig, runs_dir: Path) -> subprocess.Popen:
     return papermill(source, folder / "run.ipynb", parameters, config.threads, folder / "run.log")
 
 
-def last_words(log: Path) -> str:
-    """The last line a failed process wrote: for papermill, the error and its message."""
-    if not log.is_file():
-        return "its log is gone: was the folder deleted? Start the same command again"
-    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "it wrote nothing"
-
-
 def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
     """Run what is not finished, `jobs` at a time, and say each step as it comes; the number of runs that failed.
 
@@ -84,6 +80,7 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
     finished = sum(c.run_id not in by_id for c in configs)
     refuse(list(({c.run_id: c for c in configs} | by_id).values()), runs_dir)
     said = {run_id: len(RunFolder(runs_dir / run_id).steps()) for run_id in by_id}
+    quiet = Quiet()
     total = sum(steps_left(c, said[i]) for i, c in by_id.items())
     print(f"{len(configs)} runs, {finished} finished already, {total} steps to go, {jobs} at a time", flush=True)
     work = {run_id: _work(c) for run_id, c in by_id.items()}
@@ -98,6 +95,7 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
                 try:
                     processes[run_id] = start_run(by_id[run_id], runs_dir)
                     _say(by_id[run_id], "started", began)
+                    quiet.heard()
                 except OSError as error:
                     failed += 1
                     print(f"FAILED {run_id}: {error}; mend that, or choose another --runs-dir", flush=True)
@@ -111,7 +109,8 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
                     done += work[run_id]
                     left = (time.monotonic() - began) / done * (to_do - done)
                     text = f"step {step.step}: mIoU {100 * step.miou:.1f} % ({step.epochs} epochs)"
-                    _say(by_id[run_id], f"{text}; about {left:.0f} s left for all", began)
+                    _say(by_id[run_id], f"{text}; about {spoken(left)} left for all", began)
+                    quiet.heard()
                 if code is not None:
                     del processes[run_id]
                     if code != 0:
@@ -122,6 +121,9 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
                             queue.remove(other)
                             failed += 1
                             print(f"NOT RUN {other}: it begins with {run_id}, which failed", flush=True)
+            if quiet.too_long():
+                for run_id in processes:
+                    _say(by_id[run_id], standing(runs_dir / run_id), began)
     finally:
         stop(list(processes.values()))
     return failed
@@ -175,30 +177,29 @@ def _work(config: RunConfig) -> float:
 
 
 def _say(config: RunConfig, text: str, began: float) -> None:
-    weak = f", {config.labeling} labels, stage {config.stage}" if config.labeling == "weak" or config.stage == 2 else ""
-    print(f"[{time.monotonic() - began:5.0f} s] {title(config.column) + weak:36s} seed {config.seed} {text}", flush=True)
-
-
-def end_politely() -> None:
-    """From now on a polite kill of this process, or a closed terminal, is a Ctrl-C: what it started is stopped, too."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored: started with nohup
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
+    print(f"[{time.monotonic() - began:5.0f} s] {name_of(config)} {text}", flush=True)
 
 
 def stop(processes: list[subprocess.Popen]) -> None:
-    """End processes and the notebook kernels they started (a kernel ends itself when it has lost its parent)."""
+    """End processes and the notebook kernels they started (a kernel ends itself when it has lost its parent).
+
+    First by Ctrl-C, which papermill hands on: a run then keeps its last finished epoch. One more Ctrl-C meanwhile, and it is done
+    less politely.
+    """
     running = [process for process in processes if process.poll() is None]
+    for number, patience in ((signal.SIGINT, 10), (signal.SIGTERM, 30)):
+        for process in running:
+            if os.name == "posix":
+                os.killpg(process.pid, number)
+            else:
+                process.terminate()
+        end = time.monotonic() + patience
+        with suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            for process in running:
+                process.wait(timeout=max(0.0, end - time.monotonic()))
+        running = [process for process in running if process.poll() is None]
     for process in running:
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGTERM)
-        else:
-            process.terminate()
-    for process in running:
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        process.kill()
 
 
 def run_reports(grid: str, path: str, names: tuple[str, ...], runs_dir: Path, changes: dict[str, Any]) -> int:
@@ -241,7 +242,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default=None, metavar="RUN_ID", help="of the grid, only this run")
     parser.add_argument("--only-report", default=None, metavar="NOTEBOOK", help="of the grid, only this report")
     options = parser.parse_args(arguments)
-    end_politely()
+    return unless_stopped(lambda: _do(options), "start the same command again and it continues where it was")
+
+
+def _do(options: argparse.Namespace) -> int:
+    """What the command line wants; the exit code."""
     runs_dir = (options.runs_dir or runs_root()).resolve()
     try:
         changes = parse_options(options.set, options.root)[1]
@@ -280,9 +285,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:  # ValueError: a ConfigError, or a run's record that is damaged
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\nstopped; start the same command again and it continues where it was", flush=True)
-        return 130
 
 
 if __name__ == "__main__":

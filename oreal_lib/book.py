@@ -22,10 +22,12 @@ import nbformat
 import yaml
 
 from . import atomic, provenance
-from .batch import end_politely, last_words, notebook, papermill, stop
+from .batch import notebook, papermill, stop
+from .news import last_words
 from .pages import write_pages
 from .paths import home
 from .predict import choose_device
+from .stop import unless_stopped
 
 
 def plan() -> list[dict]:
@@ -168,18 +170,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=None, help="folder of the book (default: book/ of this project)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="notebooks at a time (default: one per core)")
     options = parser.parse_args(arguments)
-    end_politely()
-    try:
-        _make(options.what, (options.out or home() / "book").resolve(), options.jobs)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(
-            "\nstopped; start the same command again: it finds the runs that are finished and executes every notebook", flush=True
-        )
-        return 130
-    return 0
+
+    def work() -> int:
+        try:
+            _make(options.what, (options.out or home() / "book").resolve(), options.jobs)
+        except (ValueError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        return 0
+
+    return unless_stopped(work, "start the same command again: it finds the runs that are finished and executes every notebook")
 
 
 def _make(what: str, out: Path, jobs: int) -> None:

@@ -92,7 +92,10 @@ class SelectionBrowser(Explorer):
 
     def _open(self) -> None:
         run, runs_dir = self._where
-        self.run, c = (run if isinstance(run, Run) else open_run(run, runs_dir)), self.controls
+        self.run, c = (
+            (run if isinstance(run, Run) else open_run(run, runs_dir, lambda text: self.say(f"{text} ..."))),
+            self.controls,
+        )
         own = self.run.config
         c["image"].max = len(self.run.setting.pool) - 1
         c["of_class"].options = [(name, i) for i, name in enumerate(self.run.setting.dataset.classes)]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .oracle import dominant_label
+from .progress import Report, told
+
+BLOCK = 1 << 16  # superpixels looked at together: what is made of them stays small
 
 
 def painted_confusion(votes: np.ndarray, void: str = "vote") -> np.ndarray:
@@ -22,23 +25,36 @@ def undersegmentation_error(votes: np.ndarray) -> np.ndarray:
     Sum over superpixels of min(pixels of the class inside, other pixels inside) / pixels of the class (the corrected error
     of Neubert and Protzel 2012, the segments being the classes of an image). votes: (N, C + 1); void pixels do not count.
     """
+    return _share(*_leaked(votes))
+
+
+def _leaked(votes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of each class (C,) int64: pixels that leak, and all pixels."""
     inside = np.asarray(votes, dtype=np.int64)[:, :-1]
     leak = np.minimum(inside, inside.sum(axis=1, keepdims=True) - inside).sum(axis=0)
-    pixels = inside.sum(axis=0)
-    return np.divide(leak, pixels, out=np.full(len(pixels), np.nan), where=pixels > 0)
+    return leak, inside.sum(axis=0)
 
 
-def label_cost(votes: np.ndarray, void: str) -> dict[str, list]:
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, float64; NaN where there is no whole."""
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+
+
+def label_cost(votes: np.ndarray, void: str, report: Report = print) -> dict[str, list]:
     """What dominant labels would be worth if every superpixel of the pool were bought, by class; None where there is no pixel.
 
     pixels: of the class.  right: share of them painted in it.  iou: of painted against true, pixels of superpixels that are
     answered void being missed.  leak: undersegmentation error.  Superpixels that have vanished at working size are not in it.
     votes: (N, C + 1) of `oracle.class_votes`.  void: as in `oracle.dominant_label`.  Shares are 0..1.
     """
-    matrix, pixels = painted_confusion(votes, void), votes[:, :-1].sum(axis=0, dtype=np.int64)
+    blocks = range(0, max(1, len(votes)), BLOCK)
+    matrix, leak, pixels = 0, 0, 0
+    for start in told(blocks, "what labels cost: {done} of {total} blocks of superpixels", report):
+        block = votes[start : start + BLOCK]
+        leaks, there = _leaked(block)
+        matrix, leak, pixels = matrix + painted_confusion(block, void), leak + leaks, pixels + there
     hit = np.diag(matrix)
     union = pixels + matrix.sum(axis=0) - hit
-    right, iou = (np.divide(hit, n, out=np.full(len(n), np.nan), where=n > 0) for n in (pixels, union))
-    shares = {"right": right, "iou": iou, "leak": undersegmentation_error(votes)}
+    shares = {"right": _share(hit, pixels), "iou": _share(hit, union), "leak": _share(leak, pixels)}
     listed = {name: [None if np.isnan(v) else round(float(v), 6) for v in values] for name, values in shares.items()}
     return {"pixels": pixels.tolist(), **listed}

@@ -25,6 +25,7 @@ from .metrics import class_iou, miou
 from .models import check_model
 from .paths import runs_root
 from .predict import choose_device, evaluate
+from .progress import Progress
 from .run_folder import RunFolder
 from .setting import Report, Setting, border_share, network, open_setting
 from .stage_two import check_networks, pseudo_labeled, query_of_stage_one
@@ -37,7 +38,7 @@ def run(
 ) -> Iterator[StepResult]:
     """Carry out one run, yielding each step's result, the finished ones of an earlier attempt first.
 
-    Killed at any instant and started again, it continues; on CPU it ends with the same queries and metrics. What it begins with
+    Killed at any instant and started again, it continues (stopped by Ctrl-C, it says so); on CPU it ends with the same queries and metrics. What it begins with
     (`RunConfig.needs`) is carried out first, in folders beside its own. A run that another process computes is waited for.
     dataset: to use instead of loading the one the config names.  report: called with one line of text at a time.
     RuntimeError where a script without `if __name__ == "__main__":` is read by its own worker processes.
@@ -45,7 +46,19 @@ def run(
     refuse_unguarded()
     path = Path(runs_dir or runs_root()) / config.run_id
     with _locked(path, report) as lock:
-        yield from _run(config, RunFolder(path, lock.check), dataset, report)
+        folder = RunFolder(path, lock.check)
+        try:
+            yield from _run(config, folder, dataset, report)
+        except KeyboardInterrupt:
+            report(_kept(config, folder))
+            raise
+
+
+def _kept(config: RunConfig, folder: RunFolder) -> str:
+    """What a stopped run says."""
+    done, steps = len(folder.steps()), config.steps if config.supervision == "active" else 1
+    inside = "; inside the next, from its last finished epoch" if (folder.path / "checkpoint.pt").exists() else ""
+    return f"[{config.run_id}] stopped: {done} of {steps} steps are finished and kept; run the same again and it goes on from there{inside}"
 
 
 def _locked(path: Path, report: Report) -> Lock:
@@ -99,10 +112,10 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None, report: 
             folder.tidy(step, config.keep_weights)
             yield result
     (folder.path / "checkpoint.pt").unlink(missing_ok=True)  # of a last step that was killed right after it was saved
-    folder.save_json("done.json", _about_run(config, setting, finished, device))
+    folder.save_json("done.json", _about_run(config, setting, finished, device, report))
 
 
-def _about_run(config: RunConfig, setting: Setting, finished: list[StepResult], device: torch.device) -> dict:
+def _about_run(config: RunConfig, setting: Setting, finished: list[StepResult], device: torch.device, report: Report) -> dict:
     """What done.json says."""
     return {
         "run_id": config.run_id,
@@ -119,7 +132,7 @@ def _about_run(config: RunConfig, setting: Setting, finished: list[StepResult], 
             "query_size": setting.query_size,
         },
         "classes": list(setting.dataset.classes),
-        "labels": label_cost(setting.votes, config.void),
+        "labels": label_cost(setting.votes, config.void, report),
         **({"stage_one": config.stage_one.run_id} if config.stage == 2 else {}),
         "seconds": {k: round(sum(s.seconds[k] for s in finished), 3) for k in finished[0].seconds},
     }
@@ -188,11 +201,11 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
     query_seconds, clock = time.monotonic() - clock, time.monotonic()
 
     if first is not None:
-        train, quality = pseudo_labeled(config, setting, folder, labels, model, first.weights(step), step)
+        train, quality = pseudo_labeled(config, setting, folder, labels, model, first.weights(step), step, report)
     elif config.supervision == "full_masks":
         train = Pairs(some(setting.dataset.images, setting.pool), some(setting.dataset.truth, setting.pool))
     else:
-        train = setting.bought(labels)
+        train = setting.bought(labels, report)
     pseudo_seconds = {"pseudo": time.monotonic() - clock} if first is not None else {}
 
     if previous is not None and config.warm_start:
@@ -213,13 +226,15 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         report=report,
     )
     clock = time.monotonic()
+    test = setting.pairs(setting.dataset.split["test"])
     whole, band = evaluate(
         model,
-        setting.pairs(setting.dataset.split["test"]),
+        test,
         config.eval_batch_size,
         config.boundary_width,
         config.border_gap,
         config.keeps_undefined,
+        Progress("testing: {done} of {total} images", report, len(test)).at,
     )
     folder.save_weights(step, fitted.state)
     iou = [None if np.isnan(v) else round(float(v), 6) for v in class_iou(whole)]
@@ -241,7 +256,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         inside_miou=miou(whole - band),
         val_miou=fitted.val_miou,
         class_counts=tuple(int(c) for c in labels.class_counts()),
-        border_share=None if query is None else border_share(setting, query.ids, config.border_gap),
+        border_share=None if query is None else border_share(setting, query.ids, config.border_gap, report),
         epochs=fitted.epochs,
         seconds={"query": query_seconds, "train": fitted.seconds, "test": time.monotonic() - clock} | pseudo_seconds,
         speed=speed,

@@ -19,6 +19,7 @@ from .metrics import query_deviation
 from .names import title
 from .paths import runs_root
 from .predict import choose_device, predict
+from .progress import Report, told
 from .results import cell, interval, paired
 from .results import networks as separate
 from .results import per_run as of_results
@@ -166,7 +167,9 @@ def networks(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -
     return dict(found.values())
 
 
-def correlations(stored: dict[RunFolder, RunConfig], hows: Sequence[str] = AGGREGATIONS, n_images: int = 80) -> pd.DataFrame:
+def correlations(
+    stored: dict[RunFolder, RunConfig], hows: Sequence[str] = AGGREGATIONS, n_images: int = 80, report: Report = print
+) -> pd.DataFrame:
     """Spearman's rank correlations over the superpixels of an image of the acquisition, as network of step 1 gives it, with their
     size, and with the acquisition by max.
 
@@ -176,16 +179,19 @@ def correlations(stored: dict[RunFolder, RunConfig], hows: Sequence[str] = AGGRE
     """
     parts = []
     for folder, config in stored.items():
-        setting = open_setting(config, report=lambda text: None)
+        setting = open_setting(config, report=report)
         places = np.unique(np.linspace(0, len(setting.pool) - 1, min(n_images, len(setting.pool))).round().astype(int))
         model = network(config, len(setting.dataset.classes))
         model.load_state_dict(folder.weights(1))
         model.to(choose_device(config.device))
         images, superpixels = some(setting.dataset.images, setting.pool[places]), setting.superpixels.subset(places)
-        regions = Regions(lambda: predict(model, images, config.eval_batch_size), superpixels, len(setting.dataset.classes))  # noqa: B023
+        seen = told(
+            predict(model, images, config.eval_batch_size), f"{folder.path.name}: {{done}} of {{total}} images", report, len(images)
+        )
+        regions = Regions(lambda seen=seen: seen, superpixels, len(setting.dataset.classes))  # one pass: all is asked together
         questions = [(score, how) for score in SCORES for how in hows]
         answers = dict(zip(questions, regions.together(*((SCORES[score], how) for score, how in questions)), strict=True))
-        for i, place in enumerate(places):
+        for i, place in enumerate(told(places, f"{folder.path.name}: ranks of {{done}} of {{total}} images", report)):
             mine = slice(superpixels.offset[i], superpixels.offset[i + 1])
             table = of_image({question: answer[mine] for question, answer in answers.items()}, superpixels.size[mine])
             parts.append(table.assign(run_id=config.run_id, seed=config.seed, image=place))

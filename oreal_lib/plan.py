@@ -17,15 +17,17 @@ from typing import Any
 
 import pandas as pd
 
-from .batch import last_words, steps_left
+from .batch import steps_left
 from .config import RunConfig
 from .grid import Grid, parse_options, read_grid
+from .news import last_words
 from .parameter_file import ConfigError
 from .paths import figures_root, runs_root
 from .records import unfinished
 from .run_folder import RunFolder
+from .stop import unless_stopped
 
-ERROR = re.compile(r"^[\w.]*(Error|Exception|Interrupt|Timeout|Killed|Died)\w*(:|$)")
+ERROR = re.compile(r"^[\w.]*(Error|Exception|Timeout|Killed|Died)\w*(:|$)")
 KINDS = {"active": "active", "full_dominant": "full supervision B", "full_masks": "full supervision A"}
 SIZES = ("height", "width", "train_images", "batch_size")  # they decide, beside network and epochs, how long a step takes
 STATES = ("finished", "record", "unfinished", "failed", "missing")
@@ -173,7 +175,7 @@ def _state(config: RunConfig, roots: Sequence[Path]) -> tuple[str, int]:
 
 
 def failed(folder: Path) -> bool:
-    """Whether the last thing that an unfinished run said is an error."""
+    """Whether the last thing that an unfinished run said is an error. KeyboardInterrupt is none: somebody stopped it."""
     log = folder / "run.log"
     return log.is_file() and not (folder / "done.json").is_file() and ERROR.match(last_words(log)) is not None
 
@@ -239,6 +241,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of every run")
     parser.add_argument("--root", default=None, metavar="DIR", help="the folder of the data, as --set data_root=DIR")
     options = parser.parse_args(arguments)
+    return unless_stopped(lambda: _show(options), "nothing was begun, so nothing is lost; start the same command again")
+
+
+def _show(options: argparse.Namespace) -> int:
+    """Prints the plan; the exit code."""
     runs_dir = (options.runs_dir or runs_root()).resolve()
     try:
         if options.jobs is not None and options.jobs < 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -91,16 +91,23 @@ def softmax_by_class(z: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, pairs: Pairs, batch_size: int = 8, border: int | None = None, gap: int = 0, undefined: bool = False
+    model: nn.Module,
+    pairs: Pairs,
+    batch_size: int = 8,
+    border: int | None = None,
+    gap: int = 0,
+    undefined: bool = False,
+    each_image: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Confusion matrices (C, C) int64 of the whole set: of all pixels, and of the band of `border` pixels around true class borders
     (`gap`: see `metrics.class_border`). undefined: the model's last output is none of the classes and is left out.
+    each_image: called with how many images are done, after each.
 
     Where a target has another size than its image (its native one), the logits are brought to it bilinearly (our choice).
     FloatingPointError where the model predicts NaN: argmax would take it for class 0, and a diverged model get a score.
     """
     whole, band = 0, 0
-    for z, truth in zip(logits(model, pairs.images, batch_size), pairs.target, strict=True):
+    for done, (z, truth) in enumerate(zip(logits(model, pairs.images, batch_size), pairs.target, strict=True), start=1):
         if not torch.isfinite(z.sum()) and not torch.isfinite(z).all():  # the sum is fast, and finite only if all are
             raise FloatingPointError("the model predicts NaN: the training has diverged; lower learning_rate and run again")
         z = z[:-1] if undefined else z
@@ -111,4 +118,6 @@ def evaluate(
         if border is not None:
             near = np.where(class_border(truth, border, gap), truth, IGNORE).astype(np.uint8)
             band += confusion(predicted, torch.from_numpy(near).to(z.device), len(z))
+        if each_image is not None:
+            each_image(done)
     return whole.cpu().numpy(), None if border is None else band.cpu().numpy()

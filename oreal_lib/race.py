@@ -16,12 +16,12 @@ from .figures import STRATEGY_COLORS
 from .metrics import miou
 from .names import title
 from .predict import choose_device, evaluate, predict
+from .progress import Progress, Report
 from .setting import Setting, network
 from .strategies import STRATEGIES, Strategy
 from .train import fit
 from .types import Labels, some
 
-Report = Callable[[str], None]
 Choose = Callable[[torch.nn.Module, Labels, int, int], Labels]  # network, labels so far, how many more, step -> labels
 
 
@@ -58,8 +58,10 @@ def run(setting: Setting, config: RunConfig, choose: Choose, clicks: Sequence[in
     labels, found = setting.no_labels, []
     for step, (before, after) in enumerate(pairwise([0, *clicks]), 1):
         labels = choose(model, labels, after - before, step)
-        fit(model, setting.bought(labels), setting.pairs(setting.val), config, key=(config.seed, step), report=report)
-        found.append(miou(evaluate(model, setting.pairs(setting.dataset.split["test"]), config.eval_batch_size)[0]))
+        fit(model, setting.bought(labels, report), setting.pairs(setting.val), config, key=(config.seed, step), report=report)
+        test = setting.pairs(setting.dataset.split["test"])
+        progress = Progress("testing: {done} of {total} images", report, len(test))
+        found.append(miou(evaluate(model, test, config.eval_batch_size, each_image=progress.at)[0]))
     return found
 
 

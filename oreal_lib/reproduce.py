@@ -12,17 +12,23 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
-from .batch import last_words, notebook, refuse
+from .batch import notebook, refuse
+from .config import RunConfig
 from .grid import Grid, in_order, parse_options, read_grid
 from .lock import Held, Lock
+from .news import PATIENCE, last_words, name_of, standing
 from .parameter_file import ConfigError
 from .paths import figures_root, home, runs_root
 from .plan import failed, plan, runs_of, text
 from .records import unfinished
+from .run_folder import RunFolder
+from .stop import unless_stopped
 
 # A killed start leaves nothing to clean up: the lock of `main` takes the place of Snakemake's own, and the system frees it; done.json
 # is whole or not there, so it counts whoever wrote it. What decides a run is in its name, so nothing but a missing file starts it.
@@ -82,6 +88,43 @@ def run_snakemake(options: list[str]) -> int:
     return code
 
 
+class News:
+    """What runs in a folder say that they had not said at the last look. `said`: run id -> the last that is known of it."""
+
+    def __init__(self, configs: Sequence[RunConfig], runs_dir: Path) -> None:
+        self.configs, self.runs_dir = configs, runs_dir
+        self.said = {c.run_id: standing(runs_dir / c.run_id) for c in configs}
+
+    def __call__(self) -> list[str]:
+        """A line for each run that has said something since the last call, and has neither finished nor failed."""
+        lines = []
+        for config in self.configs:
+            folder, before = self.runs_dir / config.run_id, self.said[config.run_id]
+            self.said[config.run_id] = now = standing(folder)
+            if now != before and RunFolder(folder).done is None and not failed(folder):
+                lines.append(f"  {name_of(config)} {now}")
+        return lines
+
+
+@contextmanager
+def now_and_then(say: Callable[[], None], seconds: float = PATIENCE) -> Iterator[None]:
+    """Inside, `say` is called every so many seconds, by another thread."""
+    ended = threading.Event()
+
+    def go() -> None:
+        while not ended.wait(seconds):
+            with suppress(OSError, ValueError):  # a file that another process is about to replace, or damaged: its run says so
+                say()
+
+    thread = threading.Thread(target=go, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 def summary(grid: Grid, runs_dir: Path) -> tuple[int, str]:
     """How many runs failed or are not there, and what to read now: the log of each that failed, and the tables."""
     missing = unfinished(grid.configs, runs_dir)
@@ -122,6 +165,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of every run")
     parser.add_argument("--root", default=None, metavar="DIR", help="the folder of the data, as --set data_root=DIR")
     options, more = parser.parse_known_args(arguments)
+    return unless_stopped(lambda: _reproduce(options, more), "start the same command again and it continues where it was")
+
+
+def _reproduce(options: argparse.Namespace, more: Sequence[str]) -> int:
+    """The runs, the tables and figures; the exit code."""
     runs_dir = (options.runs_dir or runs_root()).resolve()
     try:
         changes, values = parse_options(options.set, options.root)
@@ -139,7 +187,9 @@ def main(arguments: list[str] | None = None) -> int:
         refuse([c.model_copy(update={"device": "auto"}) if options.profile else c for c in grid.all_runs], runs_dir)
         with Lock(runs_dir / "reports" / f"{grid.name}.lock").acquire():
             print(text(plan(runs_of(grid, runs_dir), [runs_dir, figures_root() / "runs"]), options.jobs), flush=True)
-            code = run_snakemake(snakemake_options(options.grid, changes, runs_dir, options.jobs, options.profile, more))
+            news = News(grid.all_runs, runs_dir)
+            with now_and_then(lambda: [print(line, flush=True) for line in news()]):
+                code = run_snakemake(snakemake_options(options.grid, changes, runs_dir, options.jobs, options.profile, more))
             missing, said = summary(grid, runs_dir)
     except Held as held:
         print(f"error: {grid.name} is reproduced in {runs_dir} by {held} already; wait for it, or stop it first", file=sys.stderr)
@@ -147,9 +197,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (ValueError, OSError) as error:  # ValueError: a ConfigError, or a run's record that is damaged
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\nstopped; start the same command again and it continues where it was", flush=True)
-        return 130
     print(said, flush=True)
     if code and not missing:
         print(f"but a report was not made; its log is in {runs_dir / 'reports'}", flush=True)

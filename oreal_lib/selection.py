@@ -6,7 +6,7 @@ generator; so two questions differ only in what the strategies are. Runs are onl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from .config import WITHOUT_SCORES, RunConfig
 from .metrics import border_superpixels
 from .paths import runs_root
 from .predict import choose_device, predict
+from .progress import Report, told
 from .run_folder import RunFolder
 from .scores import bvsb, entropy, ovr_doubt, ovr_entropy, predicted_class, probability
 from .setting import Setting, network, open_setting
@@ -104,7 +105,7 @@ class Question:
     scores: dict[tuple[str, str], np.ndarray]
 
 
-def open_run(run: RunConfig | Path | str, runs_dir: Path | str | None = None) -> Run:
+def open_run(run: RunConfig | Path | str, runs_dir: Path | str | None = None, report: Report = print) -> Run:
     """A run by its config, its id or its folder, with its data opened; nothing is computed or written.
 
     FileNotFoundError where it has not begun, ValueError where it asks nothing (full supervision, stage two).
@@ -122,11 +123,12 @@ def open_run(run: RunConfig | Path | str, runs_dir: Path | str | None = None) ->
         raise ValueError(f"supervision of {path.name} is {config.supervision!r}, which asks nothing; give a run of a strategy")
     if config.stage == 2:
         raise ValueError(f"{path.name} is of stage 2, whose queries are those of stage 1; give {config.stage_one.run_id}")
-    setting = open_setting(config, report=lambda text: None)
+    setting = open_setting(config, report=report)
     counts = np.diff(setting.superpixels.offset)
+    pairs = list(zip(setting.pool, counts, strict=True))
     touched = [
         border_superpixels(np.asarray(setting.dataset.truth[where]), setting.superpixels.maps[i], int(n), config.border_gap)
-        for i, (where, n) in enumerate(zip(setting.pool, counts, strict=True))
+        for i, (where, n) in enumerate(told(pairs, "looking for borders: {done} of {total} images", report))
     ]
     return Run(config, folder, setting, np.concatenate(touched))
 
@@ -143,7 +145,7 @@ def ladder(how: str, kind: str | None = None) -> tuple[str, ...]:
 
 
 def question(
-    run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: str | None = None, report: Callable[[str], None] = print
+    run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: str | None = None, report: Report = print
 ) -> Question:
     """What each of STRATEGIES would ask in `step` by each aggregation, and the superpixels' scores, in two passes over the pool.
 
@@ -167,8 +169,13 @@ def question(
     model.to(choose_device(device or config.device), memory_format=torch.channels_last)  # as in the run: to the last bit
     report(f"step {step}: looking at {len(setting.pool)} images, {len(hows)} aggregations")
     images = some(setting.dataset.images, setting.pool)
+
+    def look() -> Iterator[torch.Tensor]:
+        seen = predict(model, images, config.eval_batch_size)
+        return told(seen, f"step {step}: looking at the pool: {{done}} of {{total}} images", report, len(images))
+
     regions = Remembering(
-        lambda: predict(model, images, config.eval_batch_size),
+        look,
         setting.superpixels,
         setting.oracle.answers.shape[1],
         tuple(hows),
@@ -184,10 +191,10 @@ def question(
             *((bvsb, how, predicted_class) for how in hows if separable(how)),
         )
         listed = {}
-        for name in STRATEGIES:
-            for how in hows:
-                same = name in WITHOUT_SCORES and how != hows[0]
-                listed[name, how] = listed[name, hows[0]] if same else _list(run, labels, regions, name, how, step)
+        wanted = [(name, how) for name in STRATEGIES for how in hows]
+        for name, how in told(wanted, f"step {step}: choosing: {{done}} of {{total}} queries", report):
+            same = name in WITHOUT_SCORES and how != hows[0]
+            listed[name, how] = listed[name, hows[0]] if same else _list(run, labels, regions, name, how, step)
     finally:
         torch.set_num_threads(threads)
     scores = {(name, how): regions(score, how).astype(np.float16) for name, score in SCORES.items() for how in hows}

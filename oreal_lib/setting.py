@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +14,11 @@ from .data.split import draw_split
 from .metrics import border_superpixels
 from .models import build_model
 from .oracle import Oracle
+from .progress import Report, told
 from .strategies import check
 from .superpixels import SuperpixelRecipe
 from .types import IGNORE, Dataset, Labels, Ragged, Superpixels, some
 from .weak_labels import weak_oracle
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,11 @@ class Setting:
         masks = self.dataset.native_truth if self.evaluate_at == "native" else self.dataset.truth
         return Pairs(some(self.dataset.images, which), some(masks, which))
 
-    def bought(self, labels: Labels) -> Pairs:
+    def bought(self, labels: Labels, report: Report = print) -> Pairs:
         """The images of the pool with what was bought: painted superpixels, or the sets of classes in them."""
         images = some(self.dataset.images, self.pool)
         if self.labeling == "dominant":
-            return Pairs(images, self.oracle.paint(labels, self.superpixels))
+            return Pairs(images, self.oracle.paint(labels, self.superpixels, report))
         offset = self.superpixels.offset
         answers = np.zeros((len(self.pool), int(np.diff(offset).max()), labels.present.shape[1]), bool)
         answers[self.superpixels.image, np.arange(len(self.superpixels)) - offset[self.superpixels.image]] = labels.present
@@ -121,7 +119,7 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
                 f"pool takes {clicks}; lower steps or query_size (query_share), or use more images"
             )
     else:
-        oracle = Oracle.dominant(votes, some(dataset.truth, pool), config.void)
+        oracle = Oracle.dominant(votes, some(dataset.truth, pool), config.void, report)
     return Setting(
         dataset,
         pool,
@@ -136,14 +134,14 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
     )
 
 
-def border_share(setting: Setting, ids: np.ndarray, gap: int = 0) -> float:
+def border_share(setting: Setting, ids: np.ndarray, gap: int = 0, report: Report = print) -> float:
     """Share, 0..1, of the superpixels `ids` (k,) that touch a true class border: what OREAL says max does (Sec. 3.2).
 
     gap: of void between two classes that hides no border, in pixels of the working size.
     """
     image = setting.superpixels.image[ids]
     hits = 0
-    for i in np.unique(image):
+    for i in told(np.unique(image), "looking for borders in what was asked: {done} of {total} images", report):
         n = int(np.diff(setting.superpixels.offset)[i])
         truth = np.asarray(setting.dataset.truth[setting.pool[i]])
         touched = border_superpixels(truth, setting.superpixels.maps[i], n, gap)

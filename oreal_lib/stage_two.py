@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from .batches import Pairs
 from .config import RunConfig
 from .predict import device_of, to_input
+from .progress import Report, told
 from .pseudo import pooled, pseudo_labels, quality
 from .run_folder import RunFolder
 from .setting import Setting
@@ -88,6 +89,7 @@ def pseudo_labeled(
     model: nn.Module,
     weights: dict[str, torch.Tensor],
     step: int,
+    report: Report = print,
 ) -> tuple[Pairs, dict[str, float | None]]:
     """The images of the pool with the pseudo labels that the network of stage one makes of what was bought, and how right
     they are (shares 0..1 of `quality_of`). `model` is left with the weights it came with; those given are stage one's."""
@@ -95,20 +97,21 @@ def pseudo_labeled(
     if maps is None:
         initial = {k: v.clone() for k, v in model.state_dict().items()}
         model.load_state_dict(weights)
-        maps = Ragged(tuple(pseudo_labels_of(model, setting, labels, config)))
+        made = pseudo_labels_of(model, setting, labels, config)
+        maps = Ragged(tuple(told(made, "pseudo labels: {done} of {total} images", report, len(setting.pool))))
         model.load_state_dict(initial)
         folder.save_pseudo(step, maps)
-    quality = quality_of(maps, setting, labels)
+    quality = quality_of(maps, setting, labels, report)
     return Pairs(some(setting.dataset.images, setting.pool), maps), quality
 
 
-def quality_of(pseudo: Pictures, setting: Setting, labels: Labels) -> dict[str, float | None]:
+def quality_of(pseudo: Pictures, setting: Setting, labels: Labels, report: Report = print) -> dict[str, float | None]:
     """`pseudo.quality` of the pool's pseudo labels (n_images, H, W) as a whole, at working size: shares 0..1 and counts of pixels.
 
     None where it is undefined.
     """
     images = []
-    for i, ids in enumerate(setting.superpixels.maps):
+    for i, ids in enumerate(told(setting.superpixels.maps, "comparing the pseudo labels: {done} of {total} images", report)):
         named = _of_image(setting, labels.present, i).sum(axis=1)
         images.append(quality(np.asarray(pseudo[i]), np.asarray(setting.dataset.truth[setting.pool[i]]), ids, named))
     return {name: None if np.isnan(value) else value for name, value in pooled(images).items()}

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +13,15 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from . import atomic
 from .batches import Batch, Pairs, batches, load_tools
+from .checkpoint import load_checkpoint, on_cpu, save_checkpoint
 from .config import RunConfig
 from .losses import cross_entropy, weak_loss
 from .metrics import miou
 from .predict import device_of, evaluate
+from .progress import Progress, Report
 
 State = dict[str, torch.Tensor]
-Report = Callable[[str], None]
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -114,6 +112,8 @@ def fit(
     key: numbers that fix the randomness; every epoch draws from (key, epoch), so a restart repeats nothing and skips nothing.
     checkpoint: a file written every `config.checkpoint_seconds` and continued from if it is there; None for no such file.
     each_epoch: called with the number of each finished epoch; what it raises ends the training there.
+    KeyboardInterrupt, by Ctrl-C or from `each_epoch`, saves what the last finished epoch left and goes on to the caller.
+    A training that takes long says where it stands, inside its epochs, too; an early stop makes the time left an upper bound.
     The steps run in bfloat16 where config.precision says so; validation is always in float32.
     """
     max_epochs = config.max_epochs if max_epochs is None else max_epochs
@@ -124,7 +124,7 @@ def fit(
     iterations = -(-len(train) // config.batch_size)
     forward, optimizer, average = equip(model, config)
     epoch, best_epoch, best_miou, seconds, best_state = 0, 0, -1.0, 0.0, _copy(average.module.state_dict())
-    saved = None if checkpoint is None else _load_checkpoint(checkpoint, key, report)
+    saved = None if checkpoint is None else load_checkpoint(checkpoint, key, report)
     if saved is not None:
         model.load_state_dict(saved["model"])
         average.load_state_dict(saved["average"])
@@ -133,29 +133,40 @@ def fit(
         best_state = saved["best_state"]
         report(f"continuing after epoch {epoch}")
     load_tools(config)
-    images, at_work, waiting = 0, 0.0, 0.0
-    began = written = spoke = time.monotonic()
-    while epoch < max_epochs and not (epoch >= min_epochs and epoch - best_epoch >= config.patience):
-        epoch += 1
-        mark = time.perf_counter()
-        waiting += _train_epoch(model, forward, average, optimizer, train, trainable, iterations, config, max_epochs, (*key, epoch))
-        images, at_work = images + iterations * config.batch_size, at_work + time.perf_counter() - mark
-        now_miou = _val_miou(average.module, val, config)
-        if now_miou > best_miou:
-            best_miou, best_epoch, best_state = now_miou, epoch, _copy(average.module.state_dict())
-        now = time.monotonic()
-        if now - spoke >= 20:  # a long training speaks; a short one leaves the log readable
-            report(
-                f"epoch {epoch} of at most {max_epochs}: validation mIoU {now_miou:.3f}, best {best_miou:.3f} (epoch {best_epoch})"
+    images, at_work, validating, waiting = 0, 0.0, 0.0, 0.0
+    told = Progress("", report, max_epochs, before=epoch, quick=epoch + 1 / iterations, left="at most about {} left")
+    began = written = time.monotonic()
+    unsaved = copied = None  # what the last finished epoch left, where the checkpoint is older
+    try:
+        while epoch < max_epochs and not (epoch >= min_epochs and epoch - best_epoch >= config.patience):
+            epoch += 1
+            mark, share = time.perf_counter(), at_work / (at_work + validating) if validating else 1.0
+            where = _Inside(told, epoch, max_epochs, share, best_miou, best_epoch)
+            waiting += _train_epoch(
+                model, forward, average, optimizer, train, trainable, iterations, config, max_epochs, where.training, (*key, epoch)
             )
-            spoke = now
-        if checkpoint is not None and now - written >= config.checkpoint_seconds:
-            _save_checkpoint(
-                checkpoint, key, model, average, optimizer, epoch, best_epoch, best_miou, best_state, seconds + now - began
-            )
-            written = time.monotonic()
-        if each_epoch is not None:
-            each_epoch(epoch)
+            images, at_work = images + iterations * config.batch_size, at_work + time.perf_counter() - mark
+            mark = time.perf_counter()
+            now_miou = _val_miou(average.module, val, config, where.validating)
+            validating += time.perf_counter() - mark
+            if now_miou > best_miou:
+                best_miou, best_epoch, best_state = now_miou, epoch, _copy(average.module.state_dict())
+            told.at(epoch, f"{where}: validation mIoU {now_miou:.3f}, best {best_miou:.3f} (epoch {best_epoch})")
+            if checkpoint is not None:
+                now = time.monotonic()
+                state = _state(key, model, average, optimizer, epoch, best_epoch, best_miou, best_state, seconds + now - began)
+                unsaved = state  # as it is; the next epoch will change it
+                if now - written >= config.checkpoint_seconds:
+                    save_checkpoint(checkpoint, state)
+                    unsaved, written = None, time.monotonic()
+                else:
+                    unsaved = copied = on_cpu(state, copied)
+            if each_epoch is not None:
+                each_epoch(epoch)
+    except KeyboardInterrupt:
+        if unsaved is not None:
+            save_checkpoint(checkpoint, unsaved)
+        raise
     model.load_state_dict(best_state)
     speed = {"images_per_s": round(images / at_work, 2), "waiting": round(waiting / at_work, 4)} if images else {}
     return Fitted(best_state, epoch, best_miou, seconds + time.monotonic() - began, speed)
@@ -171,9 +182,11 @@ def _train_epoch(
     iterations: int,
     config: RunConfig,
     max_epochs: int,
+    each_batch: Callable[[int, int], None] | None,
     key: tuple[int, ...],
 ) -> float:
-    """One epoch; returns the seconds spent on waiting for batches. forward: the model, or what torch.compile made of it."""
+    """One epoch; returns the seconds spent on waiting for batches. forward: the model, or what torch.compile made of it.
+    each_batch: called with how many batches are done, and of how many."""
     device = device_of(model)
     half = half_precision(config.precision, device)
     waiting, mark = 0.0, time.perf_counter()
@@ -192,6 +205,8 @@ def _train_epoch(
             loss.backward()
             optimizer.step()
             average.update_parameters(model)
+            if each_batch is not None:
+                each_batch(i + 1, iterations)
             mark = time.perf_counter()
     if not torch.isfinite(loss):
         raise FloatingPointError(
@@ -223,45 +238,57 @@ def half_precision(precision: str, device: torch.device) -> bool:
     return precision == "bfloat16"
 
 
-def _val_miou(model: nn.Module, val: Pairs, config: RunConfig) -> float:
-    return miou(evaluate(model, val, config.eval_batch_size, undefined=config.keeps_undefined)[0])
+@dataclass(frozen=True)
+class _Inside:
+    """Where an epoch stands. share: of its time that is training, 0..1, the rest being validation."""
+
+    told: Progress
+    epoch: int
+    max_epochs: int
+    share: float
+    best_miou: float
+    best_epoch: int
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch} of at most {self.max_epochs}"
+
+    def training(self, done: int, of: int) -> None:
+        self._at(self.share * done / of, f"{done} of {of} batches")
+
+    def validating(self, done: int, of: int) -> None:
+        self._at(self.share + (1 - self.share) * done / of, f"{done} of {of} validation images")
+
+    def _at(self, part: float, text: str) -> None:
+        best = f", best validation mIoU {self.best_miou:.3f} (epoch {self.best_epoch})" if self.best_epoch else ""
+        self.told.at(self.epoch - 1 + part, f"{self}: {text}{best}")
+
+
+def _val_miou(model: nn.Module, val: Pairs, config: RunConfig, each: Callable[[int, int], None] | None = None) -> float:
+    n = len(val)
+    seen = evaluate(
+        model,
+        val,
+        config.eval_batch_size,
+        undefined=config.keeps_undefined,
+        each_image=None if each is None else lambda done: each(done, n),
+    )
+    return miou(seen[0])
 
 
 def _copy(state: State) -> State:
     return {k: v.detach().clone() for k, v in state.items()}
 
 
-def _save_checkpoint(path, key, model, average, optimizer, epoch, best_epoch, best_miou, best_state, seconds) -> None:
-    buffer = BytesIO()
-    torch.save(
-        {
-            "key": list(key),
-            "model": model.state_dict(),
-            "average": average.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "epoch": epoch,
-            "best_epoch": best_epoch,
-            "best_miou": best_miou,
-            "best_state": best_state,
-            "seconds": seconds,
-        },
-        buffer,
-    )
-    atomic.write_bytes(path, buffer.getvalue())
-
-
-def _load_checkpoint(path: Path, key: tuple[int, ...], report: Report) -> dict | None:
-    """The checkpoint of this very training, or None: a restart from its beginning gives the same result, only later."""
-    if not path.exists():
-        return None
-    try:
-        with zipfile.ZipFile(path) as records:  # torch writes checksums, but does not compare them
-            if (damaged := records.testzip()) is not None:
-                raise zipfile.BadZipFile(damaged)
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(saved, dict) or "key" not in saved:
-            raise ValueError("it holds no training")
-    except Exception as error:  # out of a damaged pickle comes any kind of error
-        report(f"{path.name} cannot be read ({type(error).__name__}); training this step from its beginning instead")
-        return None
-    return saved if saved["key"] == list(key) else None
+def _state(key, model, average, optimizer, epoch, best_epoch, best_miou, best_state, seconds) -> dict:
+    """All that a training goes on from; the tensors are those that the next step changes."""
+    return {
+        "key": list(key),
+        "model": model.state_dict(),
+        "average": average.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "epoch": epoch,
+        "best_epoch": best_epoch,
+        "best_miou": best_miou,
+        "best_state": best_state,
+        "seconds": seconds,
+    }

@@ -88,7 +88,7 @@ def _open(configs: Sequence[RunConfig], step: int, root: Path) -> _Asked:
     if step == 2 and not (folder.path / "weights_step1.safetensors").exists():
         folder = RunFolder(root / first.step_one.run_id)  # has them whatever keep_weights says
     weights = folder.weights(step - 1)
-    setting = open_setting(first, report=lambda text: None)
+    setting = open_setting(first)
     model = network(first, len(setting.dataset.classes))
     model.load_state_dict(weights)
     ids = [query[step].ids for query in queries]
@@ -188,7 +188,7 @@ def pseudo_labeled(config: RunConfig, step: int, n: int = 3, runs_dir: Path | st
             f"run {config.run_id} has no pseudo labels of step {step} in {root}; run it first, or if it is finished, move its "
             "folder away and run it again with keep_weights: all"
         )
-    setting = open_setting(config, report=lambda text: None)
+    setting = open_setting(config)
     superpixels, labels = setting.superpixels, setting.no_labels
     for t, query in folder.queries(finished=step).items():
         labels = setting.oracle.answer(labels, query.ids, t) if t <= step else labels

@@ -117,7 +117,8 @@ def test_the_page_without_a_notebook_is_for_this_computer_and_asks_for_a_token(t
     called = []
     monkeypatch.setattr("oreal_lib.annotate.serve.signal.signal", lambda *_: None)
     monkeypatch.setattr(
-        "oreal_lib.annotate.serve.subprocess.Popen", lambda command: called.append(command) or SimpleNamespace(wait=lambda: 0)
+        "oreal_lib.annotate.serve.subprocess.Popen",
+        lambda command: called.append(command) or SimpleNamespace(wait=lambda timeout: 0),
     )
     folder = tmp_path / 'it\'s "mine"'
     assert serve(session, folder, 8866, browser=False) == 0

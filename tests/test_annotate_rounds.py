@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from oreal_lib import sealed
+from oreal_lib import atomic, sealed
 from oreal_lib.aggregate import Regions
 from oreal_lib.annotate import first, rounds, training
 from oreal_lib.annotate.about import read_board
@@ -194,8 +195,12 @@ class Dies:
         return self.fit(*args, each_epoch=each, **how)
 
 
+class Killed(BaseException):
+    """Nothing in a round catches it, as nothing catches a kill."""
+
+
 def killed():
-    raise KeyboardInterrupt  # nothing in a round catches it, as nothing catches a kill
+    raise Killed
 
 
 @pytest.mark.parametrize("epoch", [1, 3, 6])
@@ -204,7 +209,7 @@ def test_a_training_killed_after_any_epoch_ends_with_the_weights_of_an_undisturb
     undisturbed = answers(carry_out(session, copied(session, "other")))
     with monkeypatch.context() as patched:
         patched.setattr(training, "fit", Dies(epoch, killed))
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Killed):
             carry_out(session, home)
     assert session.training().state == "failed" and "ended without finishing" in session.training().text
     asked_for(session)
@@ -217,7 +222,7 @@ def test_a_round_killed_after_its_training_looks_and_asks_again(session, asked_f
     for name in ("probabilities", "ask", "write_query"):
         with monkeypatch.context() as patched:
             patched.setattr(training, name, lambda *a: killed())
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(Killed):
                 carry_out(session, home)
         assert rounds.finished(home) == 1 and not session.refresh()
     assert answers(carry_out(session, home)) == undisturbed
@@ -241,11 +246,46 @@ def test_a_stopped_training_goes_on_with_the_same_clicks_and_begins_anew_with_ot
     assert answers(carry_out(session, going_on, said=said))[0] == undisturbed[0] and said == ["continuing after epoch 3"]
 
 
+@pytest.mark.parametrize("stop", ["the button", "Ctrl-C"])
+def test_a_stop_keeps_the_last_finished_epoch_though_no_checkpoint_was_due(session, asked_for, monkeypatch, stop):
+    session.config = session.config.model_copy(update={"checkpoint_seconds": 1e9})
+    home, said = asked_for(session), []
+
+    def ctrl_c():
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "fit", Dies(3, session.stop if stop == "the button" else ctrl_c))
+        with nullcontext() if stop == "the button" else pytest.raises(KeyboardInterrupt):
+            carry_out(session, home)
+    assert session.training().state == "stopped" and "train again to go on" in session.training().text
+    asked_for(session)
+    undisturbed = copied(session, "other")
+    (rounds.folder_of(undisturbed, 2) / "checkpoint.pt").unlink()
+    assert answers(carry_out(session, home, said=said)) == answers(carry_out(session, undisturbed))
+    assert said == ["continuing after epoch 3"]
+
+
+def test_the_time_left_is_measured_on_the_epochs_of_this_attempt(session, asked_for, monkeypatch):
+    home, clock, left = asked_for(session), iter(range(10_000)), []
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "fit", Dies(5, killed))
+        with pytest.raises(Killed):
+            carry_out(session, home)
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    write = atomic.write_json
+    monkeypatch.setattr(atomic, "write_json", lambda file, value: (left.append(value.get("seconds_left")), write(file, value)))
+    asked_for(session)
+    carry_out(session, home)
+    left = [seconds for seconds in left if seconds is not None]
+    assert left[0] == len(left) - 1  # one look at the clock for each epoch: a second each
+
+
 def test_another_class_or_network_after_a_stop_begins_anew_instead_of_failing_for_ever(session, asked_for, monkeypatch):
     asked_for(session)
     with monkeypatch.context() as patched:
         patched.setattr(training, "fit", Dies(2, killed))
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Killed):
             carry_out(session)
     session.close()
     again = opened(session._folder(), [*CLASSES, "sea"])

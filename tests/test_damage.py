@@ -20,6 +20,7 @@ from oreal_lib.annotate.export import export
 from oreal_lib.annotate.pictures import open_pictures
 from oreal_lib.annotate.reading import read_session
 from oreal_lib.batches import Pairs
+from oreal_lib.checkpoint import load_checkpoint
 from oreal_lib.data import open_store
 from oreal_lib.loop import run
 from oreal_lib.models import build_model
@@ -89,7 +90,7 @@ def flat(value):
 
 def checkpoint(file):
     said = []
-    state = train._load_checkpoint(file, KEY, said.append)
+    state = load_checkpoint(file, KEY, said.append)
     if state is None:
         raise ValueError(said[0] if said else f"{file}: the checkpoint of another training")
     return state

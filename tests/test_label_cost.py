@@ -25,3 +25,10 @@ def test_what_dominant_labels_cost_is_measured_by_class():
     cost = label_cost(votes, "vote")
     assert cost["pixels"] == [5, 7, 0] and cost["right"] == [0.6, round(4 / 7, 6), None]
     assert cost["iou"] == [0.5, round(4 / 7, 6), None] and cost["leak"] == [round(3 / 5, 6), round(3 / 7, 6), None]
+
+
+def test_looked_at_in_blocks_the_cost_is_the_same(monkeypatch):
+    votes = np.random.default_rng(0).integers(0, 9, (23, 5))
+    whole = label_cost(votes, "vote")
+    monkeypatch.setattr("oreal_lib.label_cost.BLOCK", 4)
+    assert label_cost(votes, "vote") == whole and whole["leak"] == [round(v, 6) for v in undersegmentation_error(votes)]

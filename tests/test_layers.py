@@ -10,13 +10,13 @@ import pytest
 import oreal_lib
 
 ROWS = [
-    "types paths atomic arrays provenance names",
+    "types paths atomic arrays provenance names progress stop",
     "sealed lock",
     "parameter_file scores balance select metrics oracle superpixels losses pseudo",
     "aggregate weak_labels label_cost joint",
     "config data models",
-    "strategies batches run_folder grid",
-    "predict inputs setting records",
+    "strategies batches run_folder grid checkpoint",
+    "predict inputs setting records news",
     "train stage_two ask gpu contract",
     "loop selection",
     "results",

@@ -8,7 +8,7 @@ import yaml
 from oreal_lib import atomic
 from oreal_lib.config import RunConfig
 from oreal_lib.grid import in_order
-from oreal_lib.plan import main, plan, text
+from oreal_lib.plan import failed, main, plan, text
 from oreal_lib.run_folder import RunFolder
 from oreal_lib.types import StepResult
 
@@ -111,3 +111,18 @@ def test_the_command_needs_no_data_and_starts_nothing(tmp_path, capsys):
     assert "2 runs, 2 to go" in (out := capsys.readouterr().out) and "GiB are free" in out
     assert main([str(tmp_path / "mine.yaml"), "--jobs", "0"]) == 2 and "--jobs is 0" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "last, error",
+    [
+        ("ValueError: the remedy", True),
+        ("\x1b[31mValueError\x1b[39m: the remedy", True),
+        ("\x1b[31mKeyboardInterrupt\x1b[39m: ", False),
+        ("Aborted!", False),
+        ("[run] step 1: epoch 2 of at most 9: 1 of 2 batches", False),
+    ],
+)
+def test_a_run_that_was_stopped_has_not_failed(tmp_path, last, error):
+    (tmp_path / "run.log").write_text(f"Executing Cell 5\n\n{last}\n\n")
+    assert failed(tmp_path) == error

@@ -370,13 +370,6 @@ def test_what_is_left_is_told_from_what_is_left_to_cut(stopped, monkeypatch):
     ]
 
 
-@pytest.mark.parametrize(
-    "seconds, words", [(0.118, "0.12 s"), (4.93, "4.9 s"), (119, "119 s"), (200, "3 minutes"), (7600, "2.1 hours")]
-)
-def test_times_in_words(seconds, words):
-    assert cuts.spoken(seconds) == words
-
-
 def test_the_room_of_the_kept_maps_is_counted():
     about = content(small(), GRID, 12, 16, 3)  # 5 pictures, 3 of them cut, at 24x32 pixels
     assert _room(about, (24, 32), 0) == (5 * 4 + 3 * 2) * 12 * 16 + 3 * 12 * 3 * 5 + 2**20 + 5 * 24 * 32 + 3 * 24 * 32

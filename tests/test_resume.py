@@ -9,9 +9,11 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sys
+import threading
 import time
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import filelock
@@ -208,6 +210,54 @@ def test_a_run_that_another_process_computes_is_waited_for_until_that_dies(tiny_
     list(run(config, tmp_path, open_store(tiny_store), report))
     assert not other.is_alive() and RunFolder(tmp_path / config.run_id).done
     assert said[0].startswith(f"run {config.run_id} is being computed")
+
+
+# stopped by Ctrl-C
+
+
+def wait_in_epoch(t, epoch, runs_dir):
+    """In that epoch of step t, after a batch of it, this process waits to be stopped; what it says is written down."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background it is ignored
+    loss_of, one_epoch = train.loss_of, train._train_epoch
+
+    def loss(*args):
+        if now == [t, epoch]:
+            (runs_dir / "there").touch()
+            threading.Event().wait()
+        return loss_of(*args)
+
+    def noted(*args):
+        now[:] = args[-1][1:]
+        return one_epoch(*args)
+
+    now = []
+    train.loss_of, train._train_epoch = loss, noted
+    sys.stdout = open(runs_dir / "said.txt", "w", buffering=1)
+    globals()["quiet"] = print
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGINT for another process on Windows")
+@pytest.mark.parametrize("t, epoch, kept", [(1, 1, 0), (2, 3, 2)])
+def test_stopped_by_ctrl_c_it_says_what_is_kept_and_goes_on_after_the_last_finished_epoch(
+    twin, tiny_config, tiny_store, tmp_path, t, epoch, kept
+):
+    changes = {"max_epochs": 4, "patience": 4, "checkpoint_seconds": 1e9}  # no checkpoint is due
+    config, texts = tiny_config(**changes), []
+    attempt = process(config.values(), str(tmp_path), str(tiny_store), partial(wait_in_epoch, t, epoch))
+    while not (tmp_path / "there").exists():
+        assert attempt.is_alive()
+        time.sleep(0.01)
+    os.kill(attempt.pid, signal.SIGINT)
+    attempt.join()
+    assert attempt.exitcode == 1
+    said = (tmp_path / "said.txt").read_text().splitlines()[-1]
+    inside = "; inside the next, from its last finished epoch" if kept else ""
+    assert said == (
+        f"[{config.run_id}] stopped: {t - 1} of 3 steps are finished and kept; run the same again and it goes on from there{inside}"
+    )
+    list(run(config, tmp_path, open_store(tiny_store), texts.append))
+    assert [text.split(": ")[1] for text in texts if "continuing" in text] == [f"continuing after epoch {kept}"] * bool(kept)
+    assert_same(RunFolder(tmp_path / config.run_id), twin(**changes))
 
 
 # no room on the disk

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from oreal_lib.stop import unless_stopped
+
 from . import training
 from .about import check_annotator, read_board, work_folder
 from .apply import predict_folder
@@ -18,13 +20,29 @@ from .reading import annotators, read_session, status
 from .serve import serve
 from .session import open_session
 
+AGAIN = "start the same command again"
+KEPT = {  # of a command that was stopped
+    "serve": f"every click is on disk, and what was cut stays cut; {AGAIN}",
+    "train": f"the last finished epoch is kept; {AGAIN} and it goes on from there",
+    "export": f"each file that is written is whole, others are still those of the last export; {AGAIN}, it writes all of them",
+    "predict": f"each mask that is written is whole; {AGAIN}, it writes all of them",
+    "merge": f"no log was written, the logs it reads are as they were; {AGAIN}",
+    "import": f"labels that were given are kept; {AGAIN}, it gives the others",
+    "status": f"nothing was changed; {AGAIN}",
+}
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """0; 1 if a picture or mask had to be left out; 2 with a sentence on stderr where something is wrong with what was given."""
+    """0; 1 if a picture or mask had to be left out; 2 with a sentence on stderr where something is wrong with what was given; 130
+    with one where it was stopped."""
     given = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):  # file names may hold what a terminal cannot print
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    return unless_stopped(lambda: _do(given), KEPT[given.command])
+
+
+def _do(given: argparse.Namespace) -> int:
     try:
         return given.run(given)
     except (ValueError, OSError) as error:

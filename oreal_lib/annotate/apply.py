@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from oreal_lib import atomic, sealed
 from oreal_lib.config import RunConfig
 from oreal_lib.data.files import read_image
 from oreal_lib.data.resize import bounded, nearest, resized
+from oreal_lib.progress import Report, told
 from oreal_lib.scores import bvsb
 
 from .about import check_classes, check_side, check_usable
@@ -32,7 +32,7 @@ class Predicted:
 
 
 def predict_folder(
-    model: Path | str, pictures: Path | str, out: Path | str, report: Callable[[str], None] = print, device: str = "auto"
+    model: Path | str, pictures: Path | str, out: Path | str, report: Report = print, device: str = "auto"
 ) -> Predicted:
     """Writes for each picture of a folder masks/<name>.png, class ids at its own size, and uncertainty/<name>.png.
 
@@ -52,7 +52,7 @@ def predict_folder(
     by = f"prediction for {folder.resolve().name}"
     begin(out, [*files, *(f"{kind}/{name}.png" for name in found for kind in kinds)], _top(folder), by)
     written: list[str] = []
-    for done, (name, file) in enumerate(found.items(), 1):
+    for name, file in told(found.items(), "{done} of {total} pictures are predicted", report):
         try:
             image = read_image(file)
         except (ValueError, OSError) as error:
@@ -68,8 +68,6 @@ def predict_folder(
         for kind, data in zip(kinds, (png(mask, len(classes)), png(unsure)), strict=True):
             atomic.write_bytes(out / f"{kind}/{name}.png", data)
             written.append(f"{kind}/{name}.png")
-        if done % 20 == 0 or done == len(found):
-            report(f"{done} of {len(found)} pictures are predicted")
     for name, data in files.items():
         atomic.write_bytes(out / name, data)
     end(out, [*written, *files], by)

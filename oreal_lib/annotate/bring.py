@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from oreal_lib.data.folder import read_classes
 from oreal_lib.data.folders import listing
 from oreal_lib.data.resize import nearest
 from oreal_lib.oracle import class_votes, dominant_label
+from oreal_lib.progress import Report, told
 from oreal_lib.types import IGNORE
 
 from .board import UNLABELED
@@ -39,7 +40,7 @@ def bring_masks(
     masks: Path | str | Mapping[str, Path],
     share: float = SHARE,
     overwrite: bool = False,
-    report: Callable[[str], None] = print,
+    report: Report = print,
 ) -> Brought:
     """Gives each superpixel the class that at least `share` of its pixels have in the mask; the others stay as they are.
 
@@ -61,7 +62,7 @@ def bring_masks(
     ]
     known = [(place[name], file) for name, file in files.items() if name in place]
     read = labeled = unclear = kept = 0
-    for done, (i, file) in enumerate(known, 1):
+    for i, file in told(known, "{done} of {total} masks are read", report):
         try:
             truth = _translated(read_mask(file, len(names), void, None, colors), names, session.classes, file)
             answer, agreed = _answers(truth, session, i, file, share)
@@ -78,8 +79,6 @@ def bring_masks(
             if len(ids):
                 session.act("label", i, ids.tolist(), to=name, how="import")
                 labeled += len(ids)
-        if done % 20 == 0 or done == len(known):
-            report(f"{done} of {len(known)} masks are read")
     return Brought(read, labeled, unclear, kept, tuple(problems))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -15,6 +14,7 @@ from oreal_lib import atomic, sealed
 from oreal_lib.data.files import read_image
 from oreal_lib.data.resize import bounded, nearest, resized
 from oreal_lib.figures import class_palette
+from oreal_lib.progress import Report, told
 from oreal_lib.types import IGNORE
 
 from . import rounds
@@ -28,7 +28,6 @@ from .pictures import Picture
 from .reading import Reading, reading
 from .session import Session
 
-Report = Callable[[str], None]
 COLUMNS = "time annotator picture act superpixels class how round asked seconds undone".split()
 
 
@@ -70,7 +69,7 @@ def export(session: Session | Reading, out: Path | str | None = None, report: Re
     by = f"export of {read.annotator}"
     begin(out, [*files, "clicks.csv", "coco.json", *(name for three in names.values() for name in three)], top, by)
     coco, written, predicted = Coco(board.classes), [], 0
-    for i, picture in enumerate(board.pictures):
+    for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported", report)):
         seen = _seen(home, last, picture, len(board.classes), problems)
         try:
             ids = board.ids(i)
@@ -88,8 +87,6 @@ def export(session: Session | Reading, out: Path | str | None = None, report: Re
             written.append(name)
         coco.add(picture.file.relative_to(top).as_posix(), labels)
         predicted += seen is not None
-        if (i + 1) % 20 == 0 or i + 1 == len(board.pictures):
-            report(f"{i + 1} of {len(board.pictures)} pictures are exported")
     rows = _rows(read)
     files |= {"coco.json": coco.file(), "clicks.csv": table(COLUMNS, rows)}
     for name, data in files.items():

@@ -9,6 +9,7 @@ from scipy.cluster.vq import kmeans2
 from skimage.color import rgb2lab
 
 from oreal_lib.aggregate import Regions
+from oreal_lib.progress import Report, told
 from oreal_lib.strategies import STRATEGIES
 from oreal_lib.types import Query
 
@@ -17,7 +18,7 @@ from .board import Board
 FIRST = ("random", "kmeans")
 
 
-def first_query(board: Board, how: str, budget: int, rng: np.random.Generator) -> Query:
+def first_query(board: Board, how: str, budget: int, rng: np.random.Generator, report: Report = print) -> Query:
     """What is asked before there is a network: "random" (our choice, as in the baselines' code), or "kmeans": the superpixels
     nearest to the centers of `budget` clusters of mean color and place, so that nothing common is missed (not in the paper).
 
@@ -32,7 +33,8 @@ def first_query(board: Board, how: str, budget: int, rng: np.random.Generator) -
     pool = board.superpixels()
     if how == "random" or budget == 1:
         return STRATEGIES["random"](Regions(lambda: iter(()), pool, len(board.classes)), labels, budget, "mean", rng)
-    looks = np.concatenate([_look(p.image(), board.ids(i)) for i, p in enumerate(board.pictures)])
+    pictures = told(board.pictures, "looking for what is common: {done} of {total} pictures", report)
+    looks = np.concatenate([_look(p.image(), board.ids(i)) for i, p in enumerate(pictures)])
     looks = (looks - looks.mean(axis=0)) / np.maximum(looks.std(axis=0), 1e-6)
     free = np.flatnonzero(labels.unlabeled)
     with warnings.catch_warnings():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from oreal_lib import atomic, provenance, sealed
+from oreal_lib.progress import Report, told
 from oreal_lib.types import IGNORE
 
 from .about import check_annotator, read_board, read_json, work_folder
@@ -52,7 +53,7 @@ def merge(
     into: str,
     work: Path | str | None = None,
     take: str | None = None,
-    report: Callable[[str], None] = print,
+    report: Report = print,
 ) -> Merged:
     """Writes the log of a new annotator `into`, which opens as any other, and conflicts.csv beside it.
 
@@ -79,12 +80,10 @@ def merge(
     merged, events, conflicts = Board(first.pictures, classes), [], []
     at = max((e.at for events in logs.values() for e in events), default="")
     times = {name: _times(board) for name, board in boards.items()}
-    for i in range(len(first.pictures)):
+    for i in told(range(len(first.pictures)), "{done} of {total} pictures are merged", report):
         events += _refine(merged, i, list(boards.values()), at, into)
         more, found = _agree(merged, i, boards, times, take, into)
         events, conflicts = events + more, conflicts + found
-        if (i + 1) % 20 == 0 or i + 1 == len(first.pictures):
-            report(f"{i + 1} of {len(first.pictures)} pictures are merged")
     note = {
         "merged": {n: len(e) for n, e in logs.items()},
         "take": take,

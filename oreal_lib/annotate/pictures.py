@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from io import BytesIO
@@ -26,10 +25,10 @@ from oreal_lib.data.files import read_bytes, read_image
 from oreal_lib.data.folders import listing
 from oreal_lib.data.prepare import parallel
 from oreal_lib.data.resize import Size, bounded, nearest, resized
+from oreal_lib.progress import Report, told
 from oreal_lib.superpixels import MOST, SuperpixelRecipe, dense, superpixels
 
 PARTITIONS = (".npy", ".png", ".tif", ".tiff")
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -122,11 +121,12 @@ def open_pictures(
     if new:
         report(f"cutting {len(new)} picture{'s' * (len(new) > 1)} into superpixels ...")
     work = partial(_cut, store=store, recipe=recipe, side=side, maps=maps)
-    for done, ((name, _), (entry, problem)) in enumerate(zip(new, parallel(work, new, workers or 1), strict=True), 1):
-        known[name] = entry
-        problems += [problem] * bool(problem)
-        if done % 20 == 0:
-            report(f"{done} of {len(new)} pictures are cut")
+    with closing(parallel(work, new, workers or 1)) as cuts:
+        for (name, _), (entry, problem) in told(
+            zip(new, cuts, strict=True), "{done} of {total} pictures are cut", report, len(new)
+        ):
+            known[name] = entry
+            problems += [problem] * bool(problem)
     pictures = []
     for name, file in found.items():
         entry = known[name]

@@ -11,9 +11,12 @@ import nbformat
 
 from .session import Session
 
+PATIENCE = 10.0  # seconds that the page's process has to end after Ctrl-C
+
 
 def serve(session: Session, folder: Path, port: int | None = None, browser: bool = True) -> int:
-    """Closes the session and opens it again in a page of Voila; comes back with its exit code when it is ended (Ctrl-C).
+    """Closes the session and opens it again in a page of Voila; comes back with its exit code when it ends by itself. Ctrl-C or a
+    polite kill ends it and is a KeyboardInterrupt.
 
     The page needs the token in the address that is printed and opened: other users of this computer do not get in.
     """
@@ -27,11 +30,23 @@ def serve(session: Session, folder: Path, port: int | None = None, browser: bool
     options += [f"--Voila.port={port}", "--Voila.port_retries=0"] if port else []
     print("The address of the page, with its token, follows below. Ctrl-C ends it; every click is on disk.", flush=True)
     child = subprocess.Popen([sys.executable, "-m", "voila", str(page), *options])
-    for name in ("SIGTERM", "SIGHUP"):  # or the page's process would live on
+    stopped = []
+
+    def end(*_: object) -> None:  # or the page's process would live on
+        stopped.append(True)
+        child.terminate()
+
+    for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: child.terminate())
+            signal.signal(getattr(signal, name), end)
     while True:
         try:
-            return child.wait()
-        except KeyboardInterrupt:  # Voila has it, too, and ends
-            continue
+            code = child.wait(PATIENCE if stopped else None)
+            break
+        except KeyboardInterrupt:  # in a terminal Voila has it, too, and ends
+            stopped.append(True)
+        except subprocess.TimeoutExpired:
+            child.terminate()
+    if stopped:
+        raise KeyboardInterrupt
+    return code

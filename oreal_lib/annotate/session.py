@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import secrets
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from oreal_lib.aggregate import parse_how
 from oreal_lib.balance import class_debt
 from oreal_lib.config import RunConfig
 from oreal_lib.lock import Lock
+from oreal_lib.progress import Report
 from oreal_lib.strategies import STRATEGIES, choice
 from oreal_lib.strategies import check as check_strategy
 from oreal_lib.types import IGNORE
@@ -32,7 +32,6 @@ from .pictures import Picture, open_pictures
 from .rounds import Progress
 from .split import split
 
-Report = Callable[[str], None]
 BROUGHT = ("import", "merge")  # labels that nobody clicked in this session
 MOST_SECONDS = 600.0  # between two acts; longer, and the person had gone away
 
@@ -90,7 +89,7 @@ def open_session(
         note = json.dumps({"versions": provenance.versions(), "pictures": len(pictures), "classes": about["classes"]})
         log.append(Event("open", secrets.token_hex(8), now(), note=note))
         if rounds.finished(home / annotator) == 0:
-            session.ask_first(first)
+            session.ask_first(first, report)
         session.refresh()
     except BaseException:
         log.close()
@@ -264,10 +263,10 @@ class Session:
         check_strategy(strategy, aggregate, options, len(self.classes))
         self.config = self.config.model_copy(update={"strategy": strategy, "aggregate": aggregate, "strategy_options": options})
 
-    def ask_first(self, first: str) -> None:
+    def ask_first(self, first: str, report: Report = print) -> None:
         """Round 1: suggestions before there is a network."""
         rng = np.random.default_rng([self.config.seed, 1])
-        query = first_query(self.board, first, self.config.query_size, rng)
+        query = first_query(self.board, first, self.config.query_size, rng, report)
         rounds.write_query(self.home, 1, self.board, query, len(self.log.events))
         sealed.write_json(
             rounds.folder_of(self.home, 1) / "done.json", {"round": 1, "first": first, "versions": provenance.versions()}

@@ -22,6 +22,7 @@ from oreal_lib.config import RunConfig
 from oreal_lib.data.resize import bounded, nearest, resized
 from oreal_lib.lock import Lock
 from oreal_lib.predict import choose_device, logits, softmax_by_class
+from oreal_lib.progress import Report, told
 from oreal_lib.scores import bvsb
 from oreal_lib.setting import network
 from oreal_lib.strategies import STRATEGIES
@@ -34,11 +35,10 @@ from .rounds import BEFORE, Progress, folder_of, write_query
 
 LEAST_STEPS = 150  # of training, however few pictures there are; our choice
 VALIDATED = 8  # pictures that decide which epoch agrees best with the clicks; more cost time and change little
-Report = Callable[[str], None]
 
 
-class Stopped(Exception):
-    """The person asked the training to stop."""
+class Stopped(KeyboardInterrupt):
+    """The person asked the training to stop: as Ctrl-C, it keeps what the last finished epoch left."""
 
 
 def train_round(home: Path, number: int, open_board: Callable[[int | None], tuple[Board, int]], report: Report = print) -> None:
@@ -62,6 +62,9 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
             _train_round(home, number, config, request, open_board, say, report)
         except Stopped:
             say("stopped", 0.0, "stopped; train again to go on")
+        except KeyboardInterrupt:
+            say("stopped", 0.0, "stopped; train again to go on")
+            raise
         except Exception as error:
             traceback.print_exc()
             say("failed", 0.0, f"{error}")
@@ -83,19 +86,20 @@ def _train_round(home, number, config, request, open_board, say, report) -> None
         state = read_weights(before)
         if {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in model.state_dict().items()}:
             model.load_state_dict(state)  # else the model or the classes are other ones: it begins anew
-    train = pairs(board, config.height)
+    train = pairs(board, config.height, report)
     trainable = train.trainable()
     if len(trainable) == 0:
         raise ValueError("no superpixel has a class yet; label a few of each class, then train")
     rng = np.random.default_rng([config.seed, number])
     some = rng.permutation(trainable)[:VALIDATED]
     epochs = max(config.max_epochs, -(-LEAST_STEPS // -(-len(train) // config.batch_size)))
-    mark = time.monotonic()
+    mark, before = time.monotonic(), []  # epochs that an earlier attempt has done
 
     def each_epoch(epoch: int) -> None:
         if (folder / "stop").exists():
             raise Stopped
-        left = (time.monotonic() - mark) / epoch * (epochs - epoch)
+        before[:] = before or [epoch - 1]
+        left = (time.monotonic() - mark) / (epoch - before[0]) * (epochs - epoch)
         say("running", 0.05 + 0.8 * epoch / epochs, f"training, epoch {epoch} of {epochs}", round(left, 1))
 
     fitted = fit(
@@ -119,9 +123,14 @@ def _train_round(home, number, config, request, open_board, say, report) -> None
         atomic.write_bytes(folder / "views" / f"{key(picture.name)}.npz", buffer.getvalue())
         say("running", 0.85 + 0.08 * i / len(board.pictures), f"looking at picture {i} of {len(board.pictures)}")
     say("running", 0.94, "choosing what to ask")
+
+    def both(text: str) -> None:
+        report(text)
+        say("running", 0.94, text)
+
     trained_on = board.as_labels().clicks
     board, log = open_board(None)  # what was clicked meanwhile is not asked again
-    write_query(home, number, board, ask(config, board, model, number), log)
+    write_query(home, number, board, ask(config, board, model, number, both), log)
     sealed.write_json(
         folder / "done.json",
         {
@@ -139,21 +148,26 @@ def _train_round(home, number, config, request, open_board, say, report) -> None
     say("done", 1.0, "done")
 
 
-def ask(config: RunConfig, board: Board, model: nn.Module, number: int) -> Query | None:
+def ask(config: RunConfig, board: Board, model: nn.Module, number: int, report: Report = print) -> Query | None:
     """What the config's strategy asks of the unlabeled superpixels; None if there are none."""
     labels, pool = board.as_labels(rounds=number - 1), board.superpixels()
     if not labels.unlabeled.any():
         return None
-    regions = Regions(lambda: probabilities(model, board.pictures, config.height), pool, len(board.classes))
+
+    def look() -> Iterator[torch.Tensor]:
+        seen = probabilities(model, board.pictures, config.height)
+        return told(seen, "choosing what to ask: {done} of {total} pictures", report, len(board.pictures))
+
+    regions = Regions(look, pool, len(board.classes))
     budget = min(config.query_size, int(labels.unlabeled.sum()))
     rng = np.random.default_rng([config.seed, number])
     return STRATEGIES[config.strategy](regions, labels, budget, config.aggregate, rng, **config.strategy_options)
 
 
-def pairs(board: Board, side: int) -> Pairs:
+def pairs(board: Board, side: int, report: Report = print) -> Pairs:
     """What was clicked, for training: each picture with its longer side at `side` pixels, and the labels painted into it."""
     images, targets = [], []
-    for i, picture in enumerate(board.pictures):
+    for i, picture in enumerate(told(board.pictures, "reading {done} of {total} pictures", report)):
         size = bounded(picture.size, side)
         images.append(_shrunk(picture.image(), size))
         target = board.paint(i)

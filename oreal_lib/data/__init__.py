@@ -116,4 +116,4 @@ def load_dataset(
         workers=workers,
         report=report,
     )
-    return open_store(store)
+    return open_store(store, report)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from oreal_lib.stop import unless_stopped
 from oreal_lib.superpixels import SuperpixelRecipe
 
 from . import READERS, open_source
@@ -16,11 +17,16 @@ from .source import Source
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code: 0 fine, 1 problems in the data, 2 the data set cannot be opened (one line that begins with "error:")."""
+    """The exit code: 0 fine, 1 problems in the data, 2 the data set cannot be opened (one line that begins with "error:"),
+    130 stopped."""
     options = _parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):  # file names may hold what a terminal cannot print
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    return unless_stopped(lambda: _do(options), options.kept)
+
+
+def _do(options: argparse.Namespace) -> int:
     try:
         return options.command(options)
     except (ValueError, KeyError, OSError, RuntimeError, ImportError) as error:
@@ -38,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         ("describe", _describe, "one page: samples, superpixels, class frequencies, what dominant labels keep"),
     ):
         sub = commands.add_parser(name, help=text, description=text)
-        sub.set_defaults(command=command)
+        sub.set_defaults(command=command, kept="nothing was changed; start the same command again")
         sub.add_argument("name", metavar="NAME", help=f"one of {known}")
         sub.add_argument("--root", metavar="DIR", help="folder of the raw data")
         sub.add_argument("--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="options of the reader")
@@ -53,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--images", type=int, default=4, metavar="N", help="sample images on the page (4)")
             sub.add_argument("--seed", type=int, default=0, help="which images are drawn (0)")
     sub = commands.add_parser("download", help="fetch a data set that may be fetched freely")
-    sub.set_defaults(command=_download)
+    kept = "an archive that is whole is kept, half of one is fetched again; start the same command again"
+    sub.set_defaults(command=_download, kept=kept)
     sub.add_argument("name", choices=("voc",))
     sub.add_argument("--root", required=True, metavar="DIR", help="folder to put it in")
     return parser
@@ -95,6 +102,7 @@ def _describe(options: argparse.Namespace) -> int:
 def _download(options: argparse.Namespace) -> int:
     from .voc import download
 
+    print(f"fetching VOC 2012 (2 GB) into {options.root}, then unpacking it", flush=True)
     print(download(options.root))
     return 0
 

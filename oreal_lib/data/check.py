@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -13,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from oreal_lib.progress import told
 from oreal_lib.types import IGNORE
 
 from .prepare import parallel
@@ -78,13 +78,9 @@ def check(source: Source, workers: int | None = None, report: Callable[[str], No
     workers: processes, as many as there are cores unless given; 1 works in this process.
     report: told now and then how far it is.
     """
-    n, looks, said = len(source.items), [], time.monotonic()
+    n = len(source.items)
     with closing(parallel(partial(_look, source.open, len(source.classes)), source.items, processes(workers, n))) as found:
-        for look in found:
-            looks.append(look)
-            if time.monotonic() - said >= 5 and len(looks) < n:
-                said = time.monotonic()
-                report(f"  {len(looks)} of {n} images opened")
+        looks = list(told(found, "  {done} of {total} images opened", report, n))
     seen = list(zip(source.items, looks, strict=True))
     splits = {split: _tally([look for item, look in seen if item.split == split], len(source.classes)) for split in SPLITS}
     splits = {split: tally for split, tally in splits.items() if tally.images}

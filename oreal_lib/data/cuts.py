@@ -132,12 +132,3 @@ def measure(work: Callable[[Item], dict], item: Item) -> tuple[float, float]:
     mark = time.perf_counter()
     work(item)
     return cutting, time.perf_counter() - mark
-
-
-def spoken(seconds: float) -> str:
-    """A time in words, of two digits: "0.12 s", "9 s", "4 minutes", "2.1 hours"."""
-    if seconds < 10:
-        return f"{seconds:.2g} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

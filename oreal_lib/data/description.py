@@ -12,6 +12,7 @@ import numpy as np
 
 from oreal_lib.label_cost import painted_confusion
 from oreal_lib.oracle import class_votes
+from oreal_lib.progress import Report, told
 from oreal_lib.provenance import versions
 from oreal_lib.superpixels import SuperpixelRecipe, superpixels
 from oreal_lib.types import IGNORE
@@ -80,6 +81,7 @@ def describe(
     rng: np.random.Generator,
     workers: int | None = None,
     void: str = "vote",
+    report: Report = print,
 ) -> Description:
     """A look at a source's training images: some shown, at most 200 counted, at most 20 of them cut into superpixels.
 
@@ -96,16 +98,18 @@ def describe(
     pool = [item for item in pool if item.mask is not None or item.image is None] or pool
     drawn = [pool[i] for i in rng.permutation(len(pool))[:MOST_FREQUENCY]]
     n_classes = len(source.classes)
-    found = _all(partial(_counted, source.open, n_classes), drawn, workers)
+    found = _all(partial(_counted, source.open, n_classes), drawn, workers, "  {done} of {total} images opened", report)
     good = [(item, *look) for item, look in zip(drawn, found, strict=True) if look]
     broken = {item.name for item, look in zip(drawn, found, strict=True) if not look}
     shown = [item for item in _spread(pool, rng) if item.name not in broken][:n_images]
-    samples = [sample for sample in _all(partial(_sample, source.open, recipe), shown, workers) if sample]
+    cutting = "  {done} of {total} samples cut into superpixels"
+    samples = [sample for sample in _all(partial(_sample, source.open, recipe), shown, workers, cutting, report) if sample]
     if not good or not samples:
         raise ValueError(f"of {source.name}, no drawn image can be opened; see `python -m oreal_lib.data check`")
     values = np.array([v for *_, v in good if v is not None], np.int64).reshape(-1, n_classes + 1)
     cut = [item for item, _, v in good if v is not None][:MOST_ACCURACY]
-    parts = _all(partial(_kept, source.open, n_classes, recipe, void), cut, workers)
+    counting = "  {done} of {total} images cut and compared with their masks"
+    parts = _all(partial(_kept, source.open, n_classes, recipe, void), cut, workers, counting, report)
     sizes = [p[2] for p in parts] or [np.bincount(s.ids.ravel()) for s in samples]
     right, total = (np.sum([p[k] for p in parts], axis=0, initial=0) * np.ones(n_classes) for k in (0, 1))
     pixels = values.sum(axis=0)
@@ -150,9 +154,9 @@ def _spread(pool: list[Item], rng: np.random.Generator) -> list[Item]:
     return [item for _, item in sorted(turns, key=lambda pair: pair[0])]
 
 
-def _all(work: Callable, items: list[Item], workers: int | None) -> list:
+def _all(work: Callable, items: list[Item], workers: int | None, text: str, report: Report) -> list:
     with closing(parallel(work, items, processes(workers, len(items)))) as found:
-        return list(found)
+        return list(told(found, text, report, len(items)))
 
 
 def _counted(open_item: Callable, n_classes: int, item: Item) -> tuple | None:

@@ -20,6 +20,7 @@ from oreal_lib import sealed
 from oreal_lib.atomic import flush_folder
 from oreal_lib.lock import Lock
 from oreal_lib.oracle import class_votes
+from oreal_lib.progress import Progress, spoken
 from oreal_lib.provenance import versions
 from oreal_lib.superpixels import SuperpixelRecipe, dense
 from oreal_lib.types import IGNORE
@@ -29,7 +30,7 @@ from . import cuts
 from .processes import parallel, refuse_unguarded
 from .resize import Size, nearest, resized
 from .source import Item, Source
-from .store import ARRAYS, COLUMNS, NpyFile, StoreError, content, content_key, open_store, writing
+from .store import ARRAYS, COLUMNS, HEADER, Hashing, NpyFile, StoreError, content, content_key, open_store, writing
 
 __all__ = ["StoreError", "open_store", "prepare"]
 
@@ -132,24 +133,22 @@ def _write(
         total = (cutting * (to_cut := len(train) - there) + rest * n) / workers
         if to_cut and total > 10:
             left, processes = f"{to_cut:,} {'more ' * bool(there)}images", f"{workers} process{'es' * (workers > 1)}"
-            report(f"  about {cuts.spoken(cutting + rest)} per image, {left} with {processes}: about {cuts.spoken(total)}")
-        start = first = said = time.monotonic()
+            report(f"  about {spoken(cutting + rest)} per image, {left} with {processes}: about {spoken(total)}")
+        quick = train[there - 1] + 1 if there else 1  # the processes start, or need not cut
+        # before 1: the first was measured and told of above
+        progress = Progress("  {done} of {total} images", report, n, before=1, quick=quick, clock=time.monotonic)
         pictures = []
-        quick = train[there - 1] + 1 if there else 1  # so many are no measure of what is left: the processes start, or need not cut
         for done, arrays in enumerate(stack.enter_context(closing(parallel(work, source.items, workers))), start=1):
             pictures.append(arrays["pictures"])
             with writing(folder, needed):
                 for name, output in outputs.items():
                     output.append(arrays[name])
-            now = time.monotonic()
-            first = now if done <= quick else first
-            if now - said >= 5 and 1 < done < n:
-                said = now
-                left = f", about {cuts.spoken((now - first) / (done - quick) * (n - done))} left" if done > quick else ""
-                report(f"  {done} of {n} images{left}")
+            progress.at(done)
         columns = {"votes": n_classes + 1, "present": n_classes + 1, "pictures": len(COLUMNS)}
         with writing(folder, needed):
-            files = {name: output.finish(columns.get(name)) for name, output in outputs.items()}
+            written = sum(HEADER + output.count * output.dtype.itemsize for output in outputs.values())
+            hashing = Hashing("  checksums", report, written)
+            files = {name: output.finish(columns.get(name), hashing) for name, output in outputs.items()}
     picture = dict(zip(COLUMNS, np.array(pictures).T, strict=True))
     if (picture["native_height"] == picture["height"]).all() and (picture["native_width"] == picture["width"]).all():
         del files["native_truth"]  # the same as truth
@@ -159,7 +158,7 @@ def _write(
     )
     cut, vanished = int(picture["cut"].sum()), int(picture["vanished"].sum())
     lost = f"; {vanished:,} of {cut:,} superpixels have no pixel at working size and are never asked" if vanished else ""
-    report(f"prepared {source.name}: {n} images in {time.monotonic() - start:.0f} s{lost}")
+    report(f"prepared {source.name}: {n} images in {time.monotonic() - progress.begun:.0f} s{lost}")
 
 
 def _prepared(

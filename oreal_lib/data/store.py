@@ -16,11 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
 from oreal_lib import sealed
 from oreal_lib.arrays import read_npy
+from oreal_lib.progress import Progress, Report
 from oreal_lib.superpixels import SuperpixelRecipe
 from oreal_lib.types import Dataset, Pictures, Ragged, Superpixels
 
@@ -44,14 +46,15 @@ class StoreError(ValueError):
     """A prepared store that is torn, changed, incomplete or foreign."""
 
 
-def open_store(path: str | Path) -> Dataset:
+def open_store(path: str | Path, report: Report = print) -> Dataset:
     """The Dataset of a prepared store, its arrays as read-only memory maps, after checking every byte.
 
     Raises StoreError naming the file and the remedy where something is torn, changed, missing or not ours.
     """
     path = Path(path)
     manifest = _manifest(path)
-    arrays = {name: _opened(path, name, written) for name, written in manifest["files"].items()}
+    hashing = Hashing("checking the prepared data", report, sum(written["bytes"] for written in manifest["files"].values()))
+    arrays = {name: _opened(path, name, written, hashing) for name, written in manifest["files"].items()}
     about, picture = manifest["about"], dict(zip(COLUMNS, arrays["pictures"].T, strict=True))
     names, groups, splits = zip(*about["items"], strict=True)
     split = {split: np.flatnonzero(np.array(splits) == split) for split in SPLITS}
@@ -75,7 +78,7 @@ def open_store(path: str | Path) -> Dataset:
     )
 
 
-def _opened(path: Path, name: str, written: dict) -> np.ndarray:
+def _opened(path: Path, name: str, written: dict, hashing: Hashing) -> np.ndarray:
     """One array of a store as a read-only memory map, if every byte is as it was written."""
     file = path / f"{name}.npy"
     if not file.is_file():
@@ -83,7 +86,7 @@ def _opened(path: Path, name: str, written: dict) -> np.ndarray:
     if (size := file.stat().st_size) != written["bytes"]:
         raise StoreError(f"{file} has {size} bytes, but {written['bytes']} were written; {_remedy(path)}")
     with open(file, "rb") as opened:
-        if hashlib.file_digest(opened, "sha256").hexdigest() != written["sha256"]:
+        if hashing(opened) != written["sha256"]:
             raise StoreError(f"{file} was changed after it was written (its checksum differs); {_remedy(path)}")
     try:
         return read_npy(file)
@@ -158,6 +161,23 @@ def writing(where: Path, needed: int | None = None) -> Iterator[None]:
         ) from error
 
 
+class Hashing:
+    """SHA-256 of one file after another, and how far that is: a large store takes minutes.  total: bytes of all of them."""
+
+    def __init__(self, what: str, report: Report, total: int) -> None:
+        self.what, self.done, self.total = what, 0, total
+        self.progress, self.buffer = Progress("", report, total), bytearray(2**20)
+
+    def __call__(self, file: BinaryIO) -> str:
+        """The SHA-256 of a file from where it stands, in hexadecimal digits."""
+        digest, view = hashlib.sha256(), memoryview(self.buffer)
+        while n := file.readinto(self.buffer):
+            digest.update(view[:n])
+            self.done += n
+            self.progress.at(self.done, f"{self.what}: {self.done / 1e9:.1f} of {self.total / 1e9:.1f} GB")
+        return digest.hexdigest()
+
+
 class NpyFile:
     """A .npy file written picture by picture. No memory map: on a full disk a map kills the process, this raises OSError."""
 
@@ -175,7 +195,7 @@ class NpyFile:
             self.file.write(array.data)
             self.count += array.size
 
-    def finish(self, columns: int | None = None) -> dict:
+    def finish(self, columns: int | None, hashing: Hashing) -> dict:
         """Everything on disk, as (count,) or (count / columns, columns); size and checksum for the manifest."""
         shape = (self.count,) if columns is None else (self.count // columns, columns)
         header = f"{{'descr': '{np.lib.format.dtype_to_descr(self.dtype)}', 'fortran_order': False, 'shape': {shape}, }}"
@@ -185,8 +205,7 @@ class NpyFile:
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.seek(0)
-        digest = hashlib.file_digest(self.file, "sha256").hexdigest()
-        return {"bytes": HEADER + self.count * self.dtype.itemsize, "sha256": digest}
+        return {"bytes": HEADER + self.count * self.dtype.itemsize, "sha256": hashing(self.file)}
 
     def __enter__(self) -> NpyFile:
         return self

@@ -1,0 +1,29 @@
+"""Ctrl-C, a polite kill and a closed terminal are one thing: the work ends, says what is kept, and can be gone on with."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+
+STOPPED = 130  # the exit code that shells give to what was ended by Ctrl-C
+
+
+def end_politely() -> None:
+    """From now on a polite kill of this process, or a closed terminal, is a Ctrl-C: what it started is stopped, too."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # Python lets no other thread say what a signal does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # ignored: started with nohup
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
+def unless_stopped(work: Callable[[], int], kept: str) -> int:
+    """The exit code of a command line that does `work`: what that returns, or STOPPED after Ctrl-C or a polite kill, with one
+    sentence instead of a stack trace. kept: what there is now and how to go on."""
+    end_politely()
+    try:
+        return work()
+    except KeyboardInterrupt:
+        print(f"\nstopped; {kept}", flush=True)
+        return STOPPED
