@@ -83,6 +83,9 @@ def pixelbal(regions: Regions, labels: Labels, budget: int, how: str, rng: np.ra
         score = weighted.sum(axis=1, dtype=np.float64)
     else:
         score = (weighted.astype(np.float64) ** power).sum(axis=1) ** (1 / power)
+        largest = weighted.max(axis=1).astype(np.float64)
+        lost = (score == 0) & (largest > 0)  # 0.05^256 is 0: in parts of the largest it is not
+        score[lost] = largest[lost] * ((weighted[lost] / largest[lost, None]) ** power).sum(axis=1) ** (1 / power)
     return top(score.astype(np.float32), budget, labels.unlabeled, rng)
 
 

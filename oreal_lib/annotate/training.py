@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -147,7 +148,9 @@ def ask(config: RunConfig, board: Board, model: nn.Module, number: int) -> Query
     labels, pool = board.as_labels(rounds=number - 1), board.superpixels()
     if not labels.unlabeled.any():
         return None
-    regions = Regions(lambda: probabilities(model, board.pictures, config.height), pool, len(board.classes))
+    names = [picture.name for picture in board.pictures]
+    predict = partial(probabilities, model, board.pictures, config.height)
+    regions = Regions(predict, pool, len(board.classes), names=names, classes=board.classes)
     budget = min(config.query_size, int(labels.unlabeled.sum()))
     rng = np.random.default_rng([config.seed, number])
     return STRATEGIES[config.strategy](regions, labels, budget, config.aggregate, rng, **config.strategy_options)
