@@ -29,7 +29,7 @@ def parse_how(how: str) -> tuple[str, float | None]:
     """
     if how in ("mean", "max", "vote"):
         return how, None
-    found = re.fullmatch(r"(top|quantile|power)_(\d+(?:\.\d+)?)", how)
+    found = re.fullmatch(r"(top|quantile|power)_([0-9]+(?:\.[0-9]+)?)", str(how))  # \d would take the digits of any script
     limits = {"top": (0.0, 1.0), "quantile": (0.0, 1.0), "power": (1.0, 256.0)}
     if found:
         kind, value = found[1], float(found[2])
@@ -108,11 +108,11 @@ def _largest(flat: torch.Tensor, place: torch.Tensor, n: int, least: float) -> t
 
 def _power_mean(flat: torch.Tensor, place: torch.Tensor, whole: torch.Tensor, power: float) -> torch.Tensor:
     """(K, n) float64: the sum of the scores' powers at each place (H*W,), in parts of `whole` (n,), to the 1/power."""
-    out = (_sum_of_powers(flat, place, len(whole), power) / whole).pow_(1 / power)
-    if power == 1:
-        return out
-    lost = (torch.bincount(place, minlength=len(whole)) > 0) & ((out == 0) | out.isinf())
-    if lost.any():  # 0.05^256 is 0, even in float64: of all such scores none would be the larger
+    total = _sum_of_powers(flat, place, len(whole), power) / whole
+    # 0.05^256 is 0 even in float64, and a little more has few digits: of such scores none would be the larger
+    lost = (total < torch.finfo(torch.float64).tiny) | total.isinf()
+    out = total.pow_(1 / power)
+    if power > 1 and (lost & (torch.bincount(place, minlength=len(whole)) > 0)).any():
         largest = _largest(flat, place, len(whole), 0.0)
         share = (_sum_of_powers(flat / largest[:, place], place, len(whole), power) / whole).pow_(1 / power)
         out = torch.where(lost & (largest > 0), share * largest, out)

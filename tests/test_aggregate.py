@@ -77,7 +77,7 @@ def test_the_order_of_pixels_changes_nothing():
         assert torch.equal(shuffled, by_superpixel(UNSURE, IDS, 2, how)), how
 
 
-@pytest.mark.parametrize("how", ["median", "top", "top_0", "top_1.5", "quantile_2", "power_0.5", "max_1"])
+@pytest.mark.parametrize("how", ["median", "top", "top_0", "top_1.5", "quantile_2", "power_0.5", "max_1", "power_\u0662", 3])
 def test_an_unknown_aggregation_lists_the_choices(how):
     with pytest.raises(ValueError, match="choose mean, max, top_"):
         parse_how(how)
