@@ -114,6 +114,14 @@ def test_ids_with_gaps_are_refused():
         Superpixels.from_maps(np.array([[[0, 2]]], np.uint16))
 
 
+@pytest.mark.parametrize("wrong", [[[0.0, 1.0]], [[True, False]], [[-1, 0]], [[]], [["a", "b"]]])
+def test_a_map_that_holds_no_ids_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"the map of image 0 is .* make them with superpixels.dense"):
+        Superpixels.from_maps([np.array(wrong)])
+    with pytest.raises(ValueError, match="of image 0 have gaps"):  # and no table of 10^18 numbers is made
+        Superpixels.from_maps(np.array([[[0, 10**18]]]))
+
+
 def test_a_subset_of_images_is_renumbered():
     maps = np.array([[[0, 0, 1]], [[0, 1, 2]], [[0, 0, 0]]], np.uint16)
     part = Superpixels.from_maps(maps).subset(np.array([2, 1]))

@@ -155,7 +155,7 @@ def test_whole_numbers_and_answers_of_yes_and_no_are_scores_too(score):
 
 @pytest.mark.parametrize("k", [2.5, None, True, float("nan"), "2"])
 def test_a_query_has_a_whole_number_of_superpixels(k):
-    with pytest.raises(ValueError, match="asked for .* superpixels, but a query has a whole number of them"):
+    with pytest.raises(ValueError, match=r"asked for .* superpixels, but a query has a whole number of them"):
         top(np.zeros(3), k, np.ones(3, bool), np.random.default_rng(0))
 
 
