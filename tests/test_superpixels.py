@@ -204,7 +204,6 @@ def test_a_grid_finer_than_opencv_bears_is_refused_not_crashed(size, count, leve
 
 def test_histograms_that_fit_in_no_memory_are_refused_with_the_remedy(monkeypatch):
     """100^3 bins for each of 6400 pieces are 26 GB."""
-    import cv2
 
     def full(*_):
         raise cv2.error("Insufficient memory")
