@@ -17,11 +17,10 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from skimage.measure import label
 
 from oreal_lib import atomic
-from oreal_lib.data.files import read_bytes, read_image
+from oreal_lib.data.files import opened, read_bytes, read_image
 from oreal_lib.data.folders import listing
 from oreal_lib.data.prepare import parallel
 from oreal_lib.data.resize import Size, bounded, nearest, resized
@@ -48,20 +47,36 @@ class Picture:
         """(H, W, 3) uint8 RGB at working size, read when it is looked at; ValueError if the file is damaged."""
         file = self.store / f"{key(self.name)}.image.npy"
         try:
-            return np.load(file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            image = _array(file, mmap_mode="r")
+        except ValueError as error:
             raise ValueError(_damaged(file, error)) from error
+        if image.shape != (*self.size, 3) or image.dtype != np.uint8:
+            raise ValueError(_damaged(file, f"it holds {image.dtype} {image.shape}"))
+        return image
 
     def ids(self) -> np.ndarray:
         """(H, W) uint16 superpixel ids 0..count-1 at working size. ValueError if the file is not what was written."""
         file = self.store / f"{key(self.name)}.ids.npy"
         try:
-            ids = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            ids = _array(file)
+        except ValueError as error:
             raise ValueError(_damaged(file, error)) from error
-        if zlib.crc32(ids) != self.check:
+        if ids.shape != self.size or zlib.crc32(np.ascontiguousarray(ids)) != self.check:
             raise ValueError(_damaged(file, "its checksum is wrong"))
         return ids
+
+
+def _array(file: Path, **how: str) -> np.ndarray:
+    """The array of a .npy file, of its own shape and dtype; how: keywords of numpy.load.  ValueError with the reason if there is
+    none in it."""
+    try:
+        array = np.load(file, allow_pickle=False, **how)
+    except Exception as error:  # numpy's own, of zip files, of Python's tokenizer, of the memory that a wrong shape would need
+        raise ValueError(" ".join(f"{type(error).__name__}: {error}".split())) from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError("it is an archive of several arrays; save one")
+    return array
 
 
 def _damaged(file: Path, why: object) -> str:
@@ -220,17 +235,17 @@ def read_partition(file: Path, size: Size) -> np.ndarray:
     """
     if file.suffix == ".npy":
         try:
-            ids = np.load(file, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            ids = _array(file)
+        except ValueError as error:
             raise ValueError(f"{file} is no array of numbers ({error}); save it again with numpy.save") from error
         ids = from_masks(ids) if ids.ndim == 3 and ids.dtype == bool else ids
     else:
         try:
-            with Image.open(file) as picture:
+            with opened(file, "label map") as (picture, _):
                 if picture.mode == "F":
                     raise ValueError("it holds floating-point numbers")
                 ids = np.asarray(picture if picture.mode in ("L", "P") or picture.mode.startswith("I") else picture.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise ValueError(f"the label map {file} cannot be used ({error}); save it again as PNG of 8 or 16 bits") from error
         if ids.ndim == 3:
             ids = ids.astype(np.int64) @ np.array([65_536, 256, 1])
