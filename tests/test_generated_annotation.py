@@ -307,20 +307,19 @@ def folder(tmp_path_factory):
     for who in ("ana", "ben"):
         how = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1}
         open_session(photos, list(CLASSES), annotator=who, side=60, report=lambda text: None, **how).close()
-    return photos
+    return photos, read_session(photos, "ana").board.pictures
 
 
 @every(data=st.data(), take=st.sampled_from([None, "later", "ana"]))
 def test_what_two_people_labeled_is_in_the_merged_log_or_told_as_a_conflict(folder, data, take):
-    pictures = read_session(folder, "ana").board.pictures
-    boards = {}
+    (photos, pictures), boards = folder, {}
     for who in ("ana", "ben"):
         boards[who] = Board(pictures, CLASSES)
         log = carried_out(boards[who], [replace(e, id=f"{who}{e.id}") for e in data.draw(acts(pictures, 8))])
-        (folder.parent / "photos-labels" / who / "clicks.jsonl").write_bytes(log)
-    shutil.rmtree(folder.parent / "photos-labels" / "both", ignore_errors=True)
-    done = merge(folder, ["ben", "ana"], "both", take=take, report=lambda text: None)
-    merged = read_session(folder, "both").board
+        (photos.parent / "photos-labels" / who / "clicks.jsonl").write_bytes(log)
+    shutil.rmtree(photos.parent / "photos-labels" / "both", ignore_errors=True)
+    done = merge(photos, ["ben", "ana"], "both", take=take, report=lambda text: None)
+    merged = Board(pictures, CLASSES, parse(done.log.read_bytes(), "log")[0])
     assert merged.lost == 0 and done.labeled == merged.counts().sum()
     conflicts = {(c.picture, c.superpixel): c for c in done.conflicts}
     for i, picture in enumerate(pictures):
