@@ -225,7 +225,7 @@ class Regions:
 
     def _refuse_nan(self, rows: np.ndarray, image: int, score: PixelScore) -> None:
         """Of scores (n, K): a score of NaN has no rank, and here it is known where it comes from."""
-        if not np.isnan(rows.sum()) or not (unknown := np.isnan(rows)).any():  # infinities of both signs add up to NaN, too
+        if not (unknown := np.isnan(rows)).any():
             return
         row, column = np.argwhere(unknown)[0].tolist()
         of_class = f", {self._class(column)}," if rows.shape[1] == self.n_classes > 1 else ""

@@ -59,5 +59,5 @@ def _checked(counts: np.ndarray, budget: int) -> tuple[np.ndarray, int]:
         shown = " ".join(repr(counts).split())[:80]
         raise ValueError(f"class counts are {shown}, but must be C whole numbers from 0 to {MOST}; count superpixels")
     if not isinstance(budget, int | np.integer) or isinstance(budget, bool) or not 0 <= budget <= MOST:
-        raise ValueError(f"budget is {str(budget)[:80]}, but must be a whole number from 0 to {MOST}; mend query_size")
+        raise ValueError(f"budget is {budget!r:.80}, but must be a whole number from 0 to {MOST}; mend query_size")
     return given.astype(np.int64), int(budget)

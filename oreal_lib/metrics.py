@@ -109,8 +109,8 @@ def aualc(clicks: np.ndarray, score: np.ndarray, full: float, rule: str = "trape
     clicks, score = np.asarray(clicks, float), np.asarray(score, float)
     if clicks.shape != score.shape or clicks.ndim != 1 or not len(clicks):
         raise ValueError(f"clicks are {clicks.shape} and scores {score.shape}, but each of T >= 1 steps needs both")
-    if not 1e-9 < full < np.inf:
-        raise ValueError(f"the full-supervision mIoU is {full}, but an area can only be taken relative to a value > 0")
+    if not 1e-9 < full < 1e9:
+        raise ValueError(f"the full-supervision mIoU is {full}, but an area can only be taken relative to a value > 0 (up to 1e9)")
     if rule == "mean":
         return float(100 * score.mean() / full)
     if rule != "trapezoid":
