@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -29,7 +29,7 @@ def parse_how(how: str) -> tuple[str, float | None]:
     """
     if how in ("mean", "max", "vote"):
         return how, None
-    found = re.fullmatch(r"(top|quantile|power)_(\d+(?:\.\d+)?)", how)
+    found = re.fullmatch(r"(top|quantile|power)_([0-9]+(?:\.[0-9]+)?)", str(how))  # \d would take the digits of any script
     limits = {"top": (0.0, 1.0), "quantile": (0.0, 1.0), "power": (1.0, 256.0)}
     if found:
         kind, value = found[1], float(found[2])
@@ -46,9 +46,15 @@ def by_superpixel(score: torch.Tensor, ids: torch.Tensor, n: int, how: str) -> t
 
     score: (K, H, W) float32, or int64 class ids for "vote".  ids: (H, W) int64 in 0..n-1.
     Returns (n, K), float32, or int64 for "vote" (most frequent class, lowest id on a tie).
-    An id without a pixel gets -inf (or class 0 for "vote"): it is never a candidate.
+    An id without a pixel gets -inf (or class 0 for "vote"): it is never a candidate. A NaN in a superpixel makes NaN of it.
+    ValueError for class ids that are not voted on, or a vote on anything else.
     """
     kind, value = parse_how(how)
+    if (kind == "vote") == score.is_floating_point():
+        raise ValueError(
+            f"aggregate is {how!r}, but the pixels hold {str(score.dtype).removeprefix('torch.')}; "
+            "class ids (int64) can only be counted, by vote, and scores (float32) by any other aggregation"
+        )
     flat, ids = score.flatten(1), ids.flatten()
     if kind == "vote":
         n_classes = int(flat.max()) + 1
@@ -65,8 +71,7 @@ def by_superpixel(score: torch.Tensor, ids: torch.Tensor, n: int, how: str) -> t
     elif kind == "max":
         out = _largest(flat, ids, n, -torch.inf)
     else:
-        power = value or 1.0
-        out = (_sum_of_powers(flat, ids, n, power) / size).pow_(1 / power).float()
+        out = _power_mean(flat, ids, size, value or 1.0).float()
     return torch.where(size > 0, out, -torch.inf).T.contiguous()
 
 
@@ -92,14 +97,26 @@ def by_label(score: torch.Tensor, labels: torch.Tensor, ids: torch.Tensor, n: in
     if kind == "max":
         out = _largest(flat, cell, n * n_labels, 0.0).view(n, n_labels)
     else:
-        power = value or 1.0
-        out = (_sum_of_powers(flat, cell, n * n_labels, power).view(n, n_labels) / size).pow_(1 / power).float()
+        out = _power_mean(flat, cell, size.expand(n, n_labels).flatten(), value or 1.0).float().view(n, n_labels)
     return torch.where(size > 0, out, -torch.inf)
 
 
 def _largest(flat: torch.Tensor, place: torch.Tensor, n: int, least: float) -> torch.Tensor:
     """(K, n) the largest of the scores (K, H*W) at each place (H*W,), `least` where there are none."""
     return flat.new_full((len(flat), n), least).scatter_reduce_(1, place.expand(len(flat), -1), flat, "amax")
+
+
+def _power_mean(flat: torch.Tensor, place: torch.Tensor, whole: torch.Tensor, power: float) -> torch.Tensor:
+    """(K, n) float64: the sum of the scores' powers at each place (H*W,), in parts of `whole` (n,), to the 1/power."""
+    total = _sum_of_powers(flat, place, len(whole), power) / whole
+    # 0.05^256 is 0 even in float64, and a little more has few digits: of such scores none would be the larger
+    lost = (total < torch.finfo(torch.float64).tiny) | total.isinf()
+    out = total.pow_(1 / power)
+    if power > 1 and (lost & (torch.bincount(place, minlength=len(whole)) > 0)).any():
+        largest = _largest(flat, place, len(whole), 0.0)
+        share = (_sum_of_powers(flat / largest[:, place], place, len(whole), power) / whole).pow_(1 / power)
+        out = torch.where(lost & (largest > 0), share * largest, out)
+    return out
 
 
 def _sum_of_powers(flat: torch.Tensor, place: torch.Tensor, n: int, power: float) -> torch.Tensor:
@@ -122,7 +139,8 @@ def _sorted(row: torch.Tensor, ids: torch.Tensor, size: torch.Tensor) -> tuple[t
 def _ordered(row: torch.Tensor, ids: torch.Tensor, size: torch.Tensor, rank: torch.Tensor) -> torch.Tensor:
     """(n,) the rank-th smallest score of each superpixel; anything where a superpixel is empty."""
     values, start = _sorted(row, ids, size)
-    return values[(start + rank).clamp(max=len(values) - 1)]
+    found, largest = (values[(start + place).clamp(0, len(values) - 1)] for place in (rank, size - 1))
+    return torch.where(largest.isnan(), largest, found)  # NaN is sorted last, where a quantile would overlook it
 
 
 def _mean_of_top(row: torch.Tensor, ids: torch.Tensor, size: torch.Tensor, take: torch.Tensor) -> torch.Tensor:
@@ -139,12 +157,14 @@ class Regions:
     """What a strategy may look at: the model's view of the pool, one inference pass per question.
 
     predict: () -> iterator over the pool's images, in order, of probabilities (C, H, W) float32, softmax over C.
-    superpixels: the pool's.  n_classes: C.
+    superpixels: the pool's.  n_classes: C.  names, classes: of the pool's images and of the C classes, for errors only; maybe empty.
     """
 
     predict: Callable[[], Iterator[torch.Tensor]]
     superpixels: Superpixels
     n_classes: int
+    names: Sequence[str] = field(default=(), kw_only=True)
+    classes: Sequence[str] = field(default=(), kw_only=True)
 
     def __call__(self, pixel_score: PixelScore, how: str) -> np.ndarray:
         """(N, K) float32 (int64 for "vote"): one pixel score, aggregated over every superpixel of the pool."""
@@ -155,7 +175,8 @@ class Regions:
 
         A question is (pixel score, aggregation): (N, K) float32, int64 for "vote". Or it has a third part, a pixel score that gives
         each pixel a class, such as `scores.predicted_class`: (N, C) float32 of `by_label`.
-        ValueError if the model predicts more or fewer images than the pool has, FloatingPointError if it predicts NaN or infinity.
+        ValueError if the model predicts more or fewer images than the pool has, or one of another shape. FloatingPointError if it
+        predicts NaN or infinity, or if a score of finite predictions is NaN, with the image and the class.
         """
         for _, how, *_ in questions:
             parse_how(how)
@@ -166,11 +187,12 @@ class Regions:
             images += 1
             if images >= len(offset):
                 continue  # more than the pool has: only counted
-            _refuse_not_finite(p, image)
             mine = slice(int(offset[image]), int(offset[image + 1]))
             ids = torch.from_numpy(np.asarray(self.superpixels.maps[image], dtype=np.int64)).to(p.device)
+            self._refuse_unfit(p, ids, image)
             for i, question in enumerate(questions):
                 rows = self._answer(question, p, ids, mine.stop - mine.start).cpu().numpy()
+                self._refuse_nan(rows, image, question[0])
                 if tables[i] is None:  # filled in place: two copies of a table would not fit where one does
                     tables[i] = np.empty((int(offset[-1]), rows.shape[1]), rows.dtype)
                 tables[i][mine] = rows
@@ -186,16 +208,41 @@ class Regions:
             return by_superpixel(score, ids, n, how)
         return by_label(score, label[0](p[None])[0], ids, n, self.n_classes, how)
 
+    def _refuse_unfit(self, p: torch.Tensor, ids: torch.Tensor, image: int) -> None:
+        if p.shape != (self.n_classes, *ids.shape):
+            raise ValueError(
+                f"the model predicts {tuple(p.shape)} for {self._image(image)}, but its {self.n_classes} classes and its superpixels "
+                f"need {(self.n_classes, *ids.shape)}; take the model, the classes and the superpixels of one run"
+            )
+        if torch.isfinite(p.sum()):  # twenty times as fast as to look at each, and finite only if all are
+            return
+        bad = [c for c in range(len(p)) if not torch.isfinite(p[c]).all()]
+        if bad:
+            raise FloatingPointError(
+                f"the model predicts NaN or infinity for {self._image(image)}, {self._class(bad[0])}: "
+                "the training has diverged; lower learning_rate and run again"
+            )
 
-def _refuse_not_finite(p: torch.Tensor, image: int) -> None:
-    if torch.isfinite(p.sum()):  # twenty times as fast as to look at each, and finite only if all are
-        return
-    bad = [c for c in range(len(p)) if not torch.isfinite(p[c]).all()]
-    if bad:
+    def _refuse_nan(self, rows: np.ndarray, image: int, score: PixelScore) -> None:
+        """Of scores (n, K): a score of NaN has no rank, and here it is known where it comes from."""
+        if not (unknown := np.isnan(rows)).any():
+            return
+        row, column = np.argwhere(unknown)[0].tolist()
+        of_class = f", {self._class(column)}," if rows.shape[1] == self.n_classes > 1 else ""
         raise FloatingPointError(
-            f"the model predicts NaN or infinity for pool image {image}, class {bad[0]}: "
-            "the training has diverged; lower learning_rate and run again"
+            f"the score {_name(score)} is NaN for {self._image(image)}, superpixel {row}{of_class or ','} though every probability "
+            "there is finite, so it has no rank; mend that pixel score, or the numbers it was given"
         )
+
+    def _image(self, image: int) -> str:
+        return f"pool image {image}" + (f" ({self.names[image]})" if image < len(self.names) else "")
+
+    def _class(self, c: int) -> str:
+        return f"class {c}" + (f" ({self.classes[c]})" if c < len(self.classes) else "")
+
+
+def _name(score: PixelScore) -> str:
+    return getattr(getattr(score, "func", score), "__name__", "given")
 
 
 @dataclass(frozen=True)

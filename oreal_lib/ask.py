@@ -30,7 +30,7 @@ def ask(config: RunConfig, setting: Setting, labels: Labels, model: nn.Module, s
         seen = predict(model, images, config.eval_batch_size)
         return told(seen, "looking at the pool: {done} of {total} images", report, len(images))
 
-    regions = Regions(look, setting.superpixels, outputs)
+    regions = Regions(look, setting.superpixels, outputs, **setting.names)
     if step == 1:
         config = config.model_copy(update={"strategy": "random", "aggregate": "mean", "strategy_options": {}})
     return put(config, setting, labels, regions, step, rng, report)
@@ -47,7 +47,7 @@ def put(
     if config.labeling == "dominant":
         return once(labels, setting.query_size)
     if not isinstance(regions, Remembering):  # asks in rounds; the network stays the same
-        regions = Remembering(regions.predict, regions.superpixels, regions.n_classes)
+        regions = Remembering(regions.predict, regions.superpixels, regions.n_classes, names=regions.names, classes=regions.classes)
     if config.keeps_undefined and config.strategy != "random":
         labels = without_undefined(labels, regions, setting.query_size)
     query = buy(once, setting.oracle, labels, setting.query_size, step, config.click_cut)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+MOST = 2**48  # superpixels; of so many the sums below are still exact
+
 
 def class_debt(counts: np.ndarray, budget: int, max_share: float | None = None) -> np.ndarray:
     """Superpixels to ask for per class so that the rarest class grows most (OREAL Eq. 3).
@@ -12,13 +14,9 @@ def class_debt(counts: np.ndarray, budget: int, max_share: float | None = None) 
     Fills the rarest classes first, like water in a vase; leftover clicks go to the rarest, then the lowest id.
     max_share in [1/C, 1]: no class gets more than this share of the budget (rounded up); what it may not take
     flows on to the others. Off in the paper; it keeps a class that does not exist from taking every budget.
-    ValueError for counts or a budget below 0, or a max_share out of range.
+    ValueError for counts or a budget that are no whole numbers >= 0, or a max_share out of range.
     """
-    counts = np.asarray(counts, dtype=np.int64)
-    if counts.ndim != 1 or len(counts) == 0 or (counts < 0).any():
-        raise ValueError(f"class counts must be C numbers >= 0, got {counts.tolist()}")
-    if budget < 0:
-        raise ValueError(f"budget is {budget}, but it must be >= 0")
+    counts, budget = _checked(counts, budget)
     if max_share is None:
         return _fill(counts, budget)
     if not 1 / len(counts) <= max_share <= 1:
@@ -48,7 +46,18 @@ def _fill(counts: np.ndarray, budget: int) -> np.ndarray:
 def shortfall(counts: np.ndarray, budget: int) -> np.ndarray:
     """(C,) int64 >= 0: what each class lacks to an equal share of all labels after this step (CBAL's Omega).
 
-    counts: (C,) int, labeled so far.
+    counts: (C,) int, labeled so far. ValueError as of `class_debt`.
     """
-    counts = np.asarray(counts, dtype=np.int64)
+    counts, budget = _checked(counts, budget)
     return np.maximum(0, (int(counts.sum()) + budget) // len(counts) - counts)
+
+
+def _checked(counts: np.ndarray, budget: int) -> tuple[np.ndarray, int]:
+    given = np.asarray(counts)
+    fits = given.ndim == 1 and len(given) and given.dtype.kind in "iu" and 0 <= int(given.min()) and int(given.max()) <= MOST
+    if not fits:
+        shown = " ".join(repr(counts).split())[:80]
+        raise ValueError(f"class counts are {shown}, but must be C whole numbers from 0 to {MOST}; count superpixels")
+    if not isinstance(budget, int | np.integer) or isinstance(budget, bool) or not 0 <= budget <= MOST:
+        raise ValueError(f"budget is {budget!r:.80}, but must be a whole number from 0 to {MOST}; mend query_size")
+    return given.astype(np.int64), int(budget)

@@ -12,8 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from .aggregate import parse_how
 from .names import STRATEGY_NAMES
-from .parameter_file import ConfigError, explain, read_yaml
+from .parameter_file import ConfigError, explain, read_yaml, shown
 from .superpixels import SuperpixelRecipe
+from .types import MOST_STEPS
 
 PROTOCOL = 1  # raise it when the same values would give other results: run ids change and nothing old is reused
 
@@ -36,6 +37,7 @@ STAGE_TWO_FIELDS = ("stage", "stage_two_learning_rate", "pseudo_scales", "pseudo
 
 WITHOUT_SCORES = ("random", "stratified_random")  # strategies that have nothing to aggregate
 
+MOST = 2**31 - 1  # of a whole number other than the seed: what every library below takes
 NAME = r"^[\w.-]+$"  # a part of the run id, which names a folder
 
 
@@ -79,7 +81,7 @@ class RunConfig(BaseModel):
     strategy: Literal[*STRATEGY_NAMES]
     aggregate: str
     strategy_options: dict[str, Any] = {}
-    steps: int = Field(ge=1)
+    steps: int = Field(ge=1, le=MOST_STEPS)
     query_size: int | None = Field(default=None, ge=1)
     query_share: float | None = Field(default=None, gt=0, le=1)
     seed: int = Field(ge=0, lt=2**64)  # what torch takes
@@ -155,13 +157,16 @@ class RunConfig(BaseModel):
             raise ValueError(f"height is {self.height}, width is {self.width}; give both, or null for both (the native size)")
         if self.resize == "crop" and self.height is None:
             raise ValueError("resize is 'crop', but there is no size to crop to; give height and width, such as 513")
+        for name, value in self:
+            if type(value) is int and value > MOST and name != "seed":
+                raise ValueError(f"{name} is {shown(value)}, but must be at most {MOST}; lower it")
         SuperpixelRecipe(**self.superpixel_recipe)  # refuses what is out of range
         for name in ("data_options", "strategy_options"):
             try:
                 json.dumps(getattr(self, name), allow_nan=False)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, RecursionError):
                 raise ValueError(
-                    f"{name} is {getattr(self, name)}, but can hold only text, finite numbers, true, false, null and lists of them"
+                    f"{name} is {shown(getattr(self, name))}, but can hold only text, finite numbers, true, false, null and lists of them"
                 ) from None
         if self.labeling == "weak" and self.supervision != "active":
             raise ValueError(
@@ -196,7 +201,7 @@ class RunConfig(BaseModel):
     def make(cls, values: Mapping[str, Any]) -> RunConfig:
         """A config from plain values; ConfigError names every key that is wrong, its value, the rule and the remedy."""
         if strange := [key for key in values if not isinstance(key, str)]:
-            raise ConfigError(f"the key {strange[0]!r} is {type(strange[0]).__name__}, but parameters have names; mend it")
+            raise ConfigError(f"the key {shown(strange[0])} is {type(strange[0]).__name__}, but parameters have names; mend it")
         try:
             return cls(**values)
         except ValidationError as error:
@@ -219,7 +224,7 @@ class RunConfig(BaseModel):
     def from_notebook(cls, namespace: Mapping[str, Any]) -> RunConfig:
         """The config in a notebook's variables: `base` names a YAML file, every other parameter changes one value of it.
 
-        papermill only warns about parameters it does not know, so any other plain value is refused here as a typo.
+        papermill only warns about parameters it does not know, so any other plain value is refused here as a typo, by ConfigError.
         """
         hidden = {"In", "Out", "base", "runs_dir", "interactive"}
         given = {
@@ -229,6 +234,8 @@ class RunConfig(BaseModel):
             and name not in hidden
             and isinstance(value, (str, int, float, bool, dict, list, type(None)))
         }
+        if "base" not in namespace:
+            raise ConfigError("the notebook has no `base`, but it names the file whose values hold; write base = 'toy'")
         return cls.from_yaml(namespace["base"], **given)
 
     def values(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from typing import Any, get_args
 import yaml
 
 from .config import RunConfig
-from .parameter_file import ConfigError, parse_yaml, read_yaml
+from .parameter_file import ConfigError, parse_yaml, read_yaml, shown
 
+MOST_RUNS = 10_000  # our largest grid has 230
 KEYS = {  # of a grid file: their types, and an example
     "data": ((str, dict), "data_sets, or data: {toy: {grid: {seed: [0, 1]}}}"),
     "base": ((str,), "toy"),
@@ -67,7 +69,7 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
     `base` (by default the data set's own) and the other keys are there; `set` and `only` add to the file's.
     changes: further values for every run (such as data_root). ConfigError before anything starts if any run is wrong.
     """
-    path, chosen = re.fullmatch(r"(.*?)(?:@([\w-]+))?", str(path)).groups("")
+    path, chosen = re.fullmatch(r"(.*?)(?:@([\w-]+))?", str(path), re.DOTALL).groups("")
     grid = _entries(path, read_yaml(path))
     name = Path(path).stem
     if "data" in grid:
@@ -78,7 +80,7 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
             said = f"{chosen!r} is not among them" if chosen else "and none is named"
             raise ConfigError(f"{path} is for several data sets, {said}; write one of {choices} (make: DATA=...)")
         if not isinstance(among[chosen], dict):
-            raise ConfigError(f"{path}: data {chosen} is {among[chosen]!r}, but must look like {{grid: {{seed: [0, 1]}}}}")
+            raise ConfigError(f"{path}: data {chosen} is {shown(among[chosen])}, but must look like {{grid: {{seed: [0, 1]}}}}")
         there = {"base": chosen} | _entries(f"{path}: data {chosen}", among[chosen], [key for key in KEYS if key != "data"])
         grid = grid | there | {key: grid.get(key, {}) | there.get(key, {}) for key in ("set", "only")}
         name = f"{name}_{chosen}"
@@ -87,19 +89,23 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
     if "base" not in grid or "runs" not in grid:
         raise ConfigError(f"{path} is no grid file: it needs `base: <name>` and `runs:` with a list of entries")
     if odd := [entry for entry in grid["runs"] if not isinstance(entry, dict)]:
-        raise ConfigError(f"{path}: {odd[0]!r} in runs is no run, but an entry must look like {{strategy: random}}")
+        raise ConfigError(f"{path}: {shown(odd[0])} in runs is no run, but an entry must look like {{strategy: random}}")
     base = read_yaml(grid["base"])
     if "runs" in base:
         raise ConfigError(f"{path}: base {grid['base']!r} is a grid file itself; name a file of one run's values, such as toy")
     cases, options = grid.get("grid", {}), grid.get("options", {})
-    configs = {}
-    for axes in itertools.chain.from_iterable(map(combinations, cases if isinstance(cases, list) else [cases])):
+    cases, configs = cases if isinstance(cases, list) else [cases], {}
+    if (runs := sum(map(_count, cases)) * sum(map(_count, grid["runs"]))) > MOST_RUNS:
+        raise ConfigError(
+            f"{path} describes {runs:,} runs, but a grid has at most {MOST_RUNS:,}; give fewer values to `grid` or `runs`"
+        )
+    for axes in itertools.chain.from_iterable(map(combinations, cases)):
         for entry in grid["runs"]:
             for run in combinations(entry):
                 values = base | grid.get("set", {}) | changes | axes | run
-                if "strategy_options" not in grid.get("set", {}) | changes | axes | run and (
-                    more := options.get(values.get("strategy"))
-                ):
+                strategy = values.get("strategy")
+                more = options.get(strategy) if isinstance(strategy, str) else None
+                if more and "strategy_options" not in grid.get("set", {}) | changes | axes | run:
                     values |= {"strategy_options": more}
                 config = RunConfig.make(values)
                 configs[config.run_id] = config
@@ -117,16 +123,16 @@ def _entries(where: str, values: dict[str, Any], known: Iterable[str] = tuple(KE
     if "dataset" in grid and "runs" not in grid:
         raise ConfigError(f"{where} holds the values of one run and is no grid file; name one with `runs`, such as table1@{where}")
     if unknown := [key for key in grid if key not in known]:
-        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; a grid file has {', '.join(sorted(known))}")
+        raise ConfigError(f"{where}: unknown key {shown(unknown[0])}; a grid file has {', '.join(sorted(known))}")
     for key, value in grid.items():
         kinds, example = KEYS[key]
         if not isinstance(value, kinds):
-            raise ConfigError(f"{where}: {key} is {value!r}, but must look like `{key}: {example}`")
+            raise ConfigError(f"{where}: {key} is {shown(value)}, but must look like `{key}: {example}`")
         if key == "grid" and isinstance(value, list) and (odd := [case for case in value if not isinstance(case, dict)]):
-            raise ConfigError(f"{where}: {odd[0]!r} in grid is no case, but one must look like {{seed: 0}}")
+            raise ConfigError(f"{where}: {shown(odd[0])} in grid is no case, but one must look like {{seed: 0}}")
     strategies = get_args(RunConfig.model_fields["strategy"].annotation)
     if odd := [name for name in grid.get("options", {}) if name not in strategies]:
-        raise ConfigError(f"{where}: options are for {odd[0]!r}, which is no strategy; choose of {', '.join(strategies)}")
+        raise ConfigError(f"{where}: options are for {shown(odd[0])}, which is no strategy; choose of {', '.join(strategies)}")
     return grid
 
 
@@ -134,12 +140,17 @@ def _only(configs: dict[str, RunConfig], wanted: dict[str, Any], path: str) -> d
     """The runs that have one of the values wanted of each field; ConfigError where none is left."""
     for key, value in wanted.items():
         if key not in RunConfig.model_fields:
-            raise ConfigError(f"{path}: `only` names {key!r}, which is no parameter of a run; see params/toy.yaml")
+            raise ConfigError(f"{path}: `only` names {shown(key)}, which is no parameter of a run; see params/toy.yaml")
         values = value if isinstance(value, list) else [value]
         configs = {i: c for i, c in configs.items() if getattr(c, key) in values}
         if not configs:
-            raise ConfigError(f"{path}: no run has {key} {value!r}, so `only` leaves nothing; name a value of the grid")
+            raise ConfigError(f"{path}: no run has {key} {shown(value)}, so `only` leaves nothing; name a value of the grid")
     return configs
+
+
+def _count(axes: dict[str, Any]) -> int:
+    """How many combinations there are."""
+    return math.prod(len(v) if isinstance(v, list) else 1 for v in axes.values())
 
 
 def combinations(axes: dict[str, Any]) -> list[dict[str, Any]]:

@@ -14,8 +14,17 @@ def confusion(predicted: torch.Tensor, truth: torch.Tensor, n_classes: int) -> t
 
     predicted, truth: integer class ids of one shape. Sum the matrices of many images; that is the whole data set's.
     Counted as Pascal VOC does, over all images at once and without void.
-    ValueError for a truth that is neither one of the C classes nor IGNORE.
+    ValueError for a truth that is neither one of the C classes nor IGNORE, a prediction that is no class, or other shapes.
     """
+    if predicted.shape != truth.shape:
+        raise ValueError(f"the prediction is {tuple(predicted.shape)} and the mask {tuple(truth.shape)}, but both need one shape")
+    if predicted.numel():
+        low, high = map(int, torch.aminmax(predicted))
+        if not 0 <= low <= high < n_classes:
+            wrong = low if low < 0 else high
+            raise ValueError(f"class {wrong} is predicted, but there are 0 to {n_classes - 1}; take the model of this data set")
+        if truth.dtype != torch.uint8 and not 0 <= min(values := tuple(map(int, torch.aminmax(truth)))) <= max(values) <= IGNORE:
+            raise ValueError(f"a mask holds {values[0]} to {values[1]}, but must be classes or {IGNORE} for void; mend the mask")
     index = (truth.int() * n_classes).add_(predicted)  # void is counted, too, and dropped: faster than to leave it out
     count = torch.bincount(index.flatten(), minlength=(IGNORE + 1) * n_classes).view(-1, n_classes)
     if count[n_classes:IGNORE].any():
@@ -74,7 +83,8 @@ def class_border(truth: np.ndarray, width: int = 1, gap: int = 0) -> np.ndarray:
         facing = border.copy()
         border[:] = False
         border[tuple(axis[facing] for axis in place)] = True
-    return ndimage.binary_dilation(border, iterations=width - 1) if width > 1 else border
+    reach = min(width - 1, sum(truth.shape))  # from one pixel that is everywhere
+    return ndimage.binary_dilation(border, iterations=reach) if reach > 0 else border
 
 
 def border_superpixels(truth: np.ndarray, ids: np.ndarray, n: int, gap: int = 0) -> np.ndarray:
@@ -93,17 +103,20 @@ def aualc(clicks: np.ndarray, score: np.ndarray, full: float, rule: str = "trape
 
     clicks: (T,) increasing cost.  score: (T,) mIoU.  full: mIoU with all dominant labels (model B).
     rule: "trapezoid" over clicks (our choice, the paper gives words only), or "mean" of the T ratios.
-    Can exceed 100 when a step beats `full`. ValueError for a full <= 0, another rule, or clicks that do not increase.
+    Can exceed 100 when a step beats `full`. ValueError for a full <= 0, another rule, clicks that do not increase, or not a score
+    for each of them.
     """
     clicks, score = np.asarray(clicks, float), np.asarray(score, float)
-    if full <= 0:
-        raise ValueError(f"the full-supervision mIoU is {full}, but an area can only be taken relative to a value > 0")
+    if clicks.shape != score.shape or clicks.ndim != 1 or not len(clicks):
+        raise ValueError(f"clicks are {clicks.shape} and scores {score.shape}, but each of T >= 1 steps needs both")
+    if not 1e-9 < full < 1e9:
+        raise ValueError(f"the full-supervision mIoU is {full}, but an area can only be taken relative to a value > 0 (up to 1e9)")
     if rule == "mean":
         return float(100 * score.mean() / full)
     if rule != "trapezoid":
         raise ValueError(f"rule is {rule!r}; choose trapezoid or mean")
-    if len(clicks) < 2 or (np.diff(clicks) <= 0).any():
-        raise ValueError(f"the area needs two or more steps of increasing cost, got clicks {clicks.tolist()}")
+    if len(clicks) < 2 or not (np.diff(clicks) > 0).all():
+        raise ValueError(f"the clicks are {clicks.tolist()}, but an area needs two or more steps of increasing cost")
     return float(100 * np.trapezoid(score, clicks) / ((clicks[-1] - clicks[0]) * full))
 
 

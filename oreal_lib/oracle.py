@@ -15,9 +15,13 @@ VOID_RULES = ("vote", "exclude")
 def class_votes(truth: np.ndarray, ids: np.ndarray, n: int, n_classes: int) -> np.ndarray:
     """(n, C + 1) int64: how many pixels of each class, and last of void, each superpixel has.
 
-    truth: (H, W) uint8 class ids or IGNORE.  ids: (H, W) integers 0..n-1.
+    truth: (H, W) uint8 class ids or IGNORE.  ids: (H, W) integers 0..n-1.  ValueError where one is out of its range.
     """
     column = np.where(truth == IGNORE, n_classes, truth).astype(np.int64)
+    for name, found, limit in (("class", column, n_classes + 1), ("superpixel", ids, n)):
+        if found.size and not (0 <= found.min() and found.max() < limit):  # would be counted as another superpixel's
+            last, value = limit - 1 - (name == "class"), int(found.max() if found.max() >= limit else found.min())
+            raise ValueError(f"a pixel is of {name} {value}, but there are 0 to {last}; give the map and the mask of one data set")
     count = np.bincount(ids.ravel().astype(np.int64) * (n_classes + 1) + column.ravel(), minlength=n * (n_classes + 1))
     return count.reshape(n, n_classes + 1)
 

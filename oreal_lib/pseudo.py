@@ -33,7 +33,7 @@ def pseudo_labels(
     ids: (H, W) integers 0..S-1.  present: (S, C') bool, the classes named.  asked: (S,) bool.
     covered: (height, width) of the picture that `features` cover, where the network padded the image at the bottom and
     right; the image itself if None.
-    ValueError if the shapes do not fit each other.
+    ValueError if the shapes do not fit each other, FloatingPointError if features or logits are NaN or infinite.
     """
     present, asked, ids = np.asarray(present, bool), np.asarray(asked, bool), np.asarray(ids)
     if logits.shape != (present.shape[1], *ids.shape) or asked.shape != present.shape[:1] or ids.max() >= len(asked):
@@ -44,6 +44,12 @@ def pseudo_labels(
         )
     answered = np.flatnonzero(asked & present.any(axis=1) & (np.bincount(ids.ravel(), minlength=len(asked)) > 0))
     features, logits = (t.detach().float().cpu().numpy() for t in (features, logits))
+    for name, values in (("features", features), ("logits", logits)):
+        if not np.isfinite(values.sum()) and not np.isfinite(values).all():  # the sum is fast, and finite only if all are
+            raise FloatingPointError(
+                f"the model's {name} hold NaN or infinity, so no pixel is most like another: the training has diverged; "
+                "lower learning_rate and run again"
+            )
     upsampled = _Upsampled(features, ids.shape, covered or ids.shape)
     logits, pixels, neighbors = logits.reshape(len(logits), -1), _pixels_of(ids, len(asked)), neighbors_of(ids, len(asked))
     free = np.ones(len(asked), bool)

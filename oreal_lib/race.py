@@ -34,9 +34,8 @@ def of_strategy(setting: Setting, config: RunConfig, strategy: Strategy | None =
     images = some(setting.dataset.images, setting.pool)
 
     def choose(model: torch.nn.Module, labels: Labels, more: int, step: int) -> Labels:
-        regions = Regions(
-            lambda: predict(model, images, config.eval_batch_size), setting.superpixels, setting.oracle.answers.shape[1]
-        )
+        outputs = setting.oracle.answers.shape[1]
+        regions = Regions(lambda: predict(model, images, config.eval_batch_size), setting.superpixels, outputs, **setting.names)
         rng = np.random.default_rng([config.seed, step])
         if step == 1:
             query = STRATEGIES["random"](regions, labels, more, config.aggregate, rng)

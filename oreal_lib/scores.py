@@ -58,6 +58,8 @@ def bvsb_margin(p: torch.Tensor) -> torch.Tensor:
 
 def _best_two(p: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The largest and the second largest probability, (B, 1, ...) each: `topk`, but a tenth of its time."""
+    if p.shape[1] < 2:
+        raise ValueError(f"BvSB compares two classes, but there is {p.shape[1]}; add one, such as 'background'")
     best, second = torch.maximum(p[:, :1], p[:, 1:2]), torch.minimum(p[:, :1], p[:, 1:2])
     for c in range(2, p.shape[1]):
         q = p[:, c : c + 1]

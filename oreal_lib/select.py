@@ -16,8 +16,10 @@ ROWS = 1 << 16  # of a table read at a time: 19 columns of them are 5 MB
 
 
 def check_budget(k: int, among: np.ndarray) -> None:
-    """ValueError if the mask `among` (N,) bool holds fewer than k superpixels, or k < 1 (our choice)."""
+    """ValueError if the mask `among` (N,) bool holds fewer than k superpixels, or k is no whole number >= 1 (our choice)."""
     left = int(np.count_nonzero(among))
+    if not isinstance(k, int | np.integer) or isinstance(k, bool):
+        raise ValueError(f"asked for {k!r} superpixels, but a query has a whole number of them; mend query_size")
     if not 1 <= k <= left:
         raise ValueError(f"asked for {k} superpixels, but only {left} are unlabeled; lower query_size or steps")
 
@@ -44,10 +46,17 @@ def top_per_class(
     score: (N, C).  debt: (C,) int64.  among: (N,) bool.  class_order: (C,) order of the classes, default 0..C-1.
     A superpixel that is best for two classes is taken by the earlier one; the later one moves on to its next best,
     so every quota is met and the query has exactly debt.sum() distinct ids.
-    ValueError if fewer are there, FloatingPointError if a score is NaN.
+    ValueError if fewer are there, or if debt or class_order do not fit the score; FloatingPointError if a score is NaN.
     """
+    debt = np.asarray(debt)
+    if score.ndim != 2 or debt.shape != score.shape[1:] or debt.dtype.kind not in "iu" or (debt < 0).any():
+        raise ValueError(
+            f"debt is {debt.tolist()} and the scores are {score.shape}, but each column needs a whole number >= 0; mend debt"
+        )
     check_budget(int(debt.sum()), among)
-    order = np.arange(len(debt)) if class_order is None else class_order
+    order = np.arange(len(debt)) if class_order is None else np.asarray(class_order)
+    if not np.array_equal(np.sort(order), np.arange(len(debt))):
+        raise ValueError(f"class_order is {order.tolist()}, but must name each of the {len(debt)} classes once; mend it")
     reach = np.zeros(len(debt), np.int64)  # however many the classes before it take, a class goes no further down its list
     reach[order] = np.cumsum(debt[order])
     lists = leaders(score, np.where(debt > 0, reach, 0), among, draw_lots(among, rng))
@@ -75,8 +84,12 @@ def leaders(score: np.ndarray, k: Sequence[int], among: np.ndarray, lot: np.ndar
     """Of each column c of score (N, C) the ids, int64, of its k[c] highest inside the mask among (N,), best first; fewer only where
     there are fewer. Of equal scores the lower lot (N,) comes first (our choice).
 
-    FloatingPointError if a score inside the mask is NaN.
+    FloatingPointError if a score inside the mask is NaN, ValueError if there are more or fewer scores than superpixels.
     """
+    if len(score) != len(among):
+        raise ValueError(f"there are {len(score)} scores, but {len(among)} superpixels; give each of them one")
+    if score.dtype.kind != "f":  # of whole numbers without a sign the negative is no smaller
+        score = score.astype(np.float64)
     wanted = np.flatnonzero(np.asarray(k) > 0)
     kept: list[list[np.ndarray]] = [[] for _ in wanted]  # ids that may still lead
     least = np.full(len(wanted), -np.inf, score.dtype)  # what a score must reach to be kept

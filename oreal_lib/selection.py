@@ -179,6 +179,7 @@ def question(
         setting.superpixels,
         setting.oracle.answers.shape[1],
         tuple(hows),
+        **setting.names,
     )
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)  # bits on CPU depend on it

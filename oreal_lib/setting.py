@@ -42,6 +42,13 @@ class Setting:
         undefined = self.oracle.answers.shape[1] - len(self.dataset.classes)
         return Labels.none(len(self.superpixels), len(self.dataset.classes), undefined == 1)
 
+    @property
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """What errors call the images of the pool and the model's outputs: keywords of `aggregate.Regions`."""
+        void = self.oracle.answers.shape[1] - len(self.dataset.classes)
+        names = tuple(self.dataset.names[i] for i in self.pool)
+        return {"names": names, "classes": (*self.dataset.classes, *("void",) * void)}
+
     def pairs(self, which: np.ndarray) -> Pairs:
         """Images at the positions `which` (k,) with their true masks, at the size that counts: for validation and test."""
         masks = self.dataset.native_truth if self.evaluate_at == "native" else self.dataset.truth

@@ -32,6 +32,7 @@ from .select import ROWS, check_budget, top, top_per_class
 from .types import Labels, Query, Superpixels
 
 Strategy = Callable[..., Query]
+MOST = 1_000_000  # of an option that is a number: with more, one term of a score is all that float32 keeps
 
 
 def choice(option: str, name: str, known: dict[str, Any]) -> Any:
@@ -82,7 +83,10 @@ def pixelbal(regions: Regions, labels: Labels, budget: int, how: str, rng: np.ra
     elif kind == "mean":
         score = weighted.sum(axis=1, dtype=np.float64)
     else:
-        score = (weighted.astype(np.float64) ** power).sum(axis=1) ** (1 / power)
+        total = (weighted.astype(np.float64) ** power).sum(axis=1)
+        score, largest = total ** (1 / power), weighted.max(axis=1).astype(np.float64)
+        lost = (total < np.finfo(np.float64).tiny) & (largest > 0)  # 0.05^256 is 0: in parts of the largest it is not
+        score[lost] = largest[lost] * ((weighted[lost] / largest[lost, None]) ** power).sum(axis=1) ** (1 / power)
     return top(score.astype(np.float32), budget, labels.unlabeled, rng)
 
 
@@ -192,8 +196,8 @@ def check(name: str, how: str, options: dict, n_classes: int = 256) -> None:
             raise ValueError(f"strategy {name} has no option {option!r}; it knows: {', '.join(known) or 'none'}")
     for option in ("nu", "lam", "max_share", "temperature"):
         value = options.get(option, 0.0)
-        if (value is not None or option != "max_share") and (type(value) not in (int, float) or not 0 <= value < np.inf):
-            raise ValueError(f"strategy {name}: {option} is {value!r}, but must be a number >= 0")
+        if (value is not None or option != "max_share") and (type(value) not in (int, float) or not 0 <= value <= MOST):
+            raise ValueError(f"strategy {name}: {option} is {value!r:.80}, but must be a number >= 0, at most {MOST:,}; change it")
     pool = Superpixels.from_maps(np.array([[[0, 1]]], np.uint16))
     regions = Regions(lambda: iter([torch.full((n_classes, 1, 2), 1 / n_classes)]), pool, n_classes)
     try:

@@ -183,9 +183,15 @@ def _seeds(image: np.ndarray, recipe: SuperpixelRecipe) -> np.ndarray:
     height, width = image.shape[:2]
     predicted_count(width, height, recipe.count, recipe.levels)  # refuses what would crash OpenCV
     levels = nearest_levels(width, height, recipe.count) if recipe.levels == "auto" else recipe.levels
-    seeds = cv2.ximgproc.createSuperpixelSEEDS(
-        width, height, 3, recipe.count, levels, recipe.prior, recipe.bins, recipe.double_step
-    )
+    try:
+        seeds = cv2.ximgproc.createSuperpixelSEEDS(
+            width, height, 3, recipe.count, levels, recipe.prior, recipe.bins, recipe.double_step
+        )
+    except cv2.error as error:  # there is one histogram of bins^3 numbers for each piece of the finest level
+        raise ValueError(
+            f"OpenCV cannot cut {width}x{height} pixels into {recipe.count} superpixels with {recipe.bins} bins "
+            f"({' '.join(str(error).split())}); lower superpixel_bins, superpixel_levels or superpixel_count"
+        ) from error
     seeds.iterate(_hsv(image, recipe), recipe.iterations)
     return seeds.getLabels()
 

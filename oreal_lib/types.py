@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+MOST_STEPS = 32_767  # of a run: what int16 holds
 IGNORE = 255  # void: a pixel without a class, in every mask and every training target
 
 
@@ -72,10 +73,18 @@ class Superpixels:
     def from_maps(cls, maps: Pictures) -> Superpixels:
         """Count sizes and offsets of (n_images, H, W) dense local id maps (0..k-1, none empty).
 
-        ValueError if an id is empty.
+        ValueError if an id is empty, or if a map holds something else than ids.
         """
-        sizes = [np.bincount(np.asarray(m).ravel()) for m in maps]
-        for i, size in enumerate(sizes):
+        sizes = []
+        for i, ids in enumerate(map(np.asarray, maps)):
+            if ids.dtype.kind not in "iu" or ids.size == 0 or (ids.dtype.kind == "i" and ids.min() < 0):
+                raise ValueError(
+                    f"the map of image {i} is {ids.dtype} {ids.shape}, but superpixels are whole numbers >= 0, one for each pixel; "
+                    "make them with superpixels.dense"
+                )
+            if ids.max() >= ids.size:  # one is empty: a table of all would only cost memory
+                ids = np.minimum(ids, ids.size)
+            sizes.append(size := np.bincount(ids.ravel().astype(np.int64)))
             if not size.all():
                 raise ValueError(f"superpixel ids of image {i} have gaps (id {int(np.argmin(size))} is empty); relabel to 0..k-1")
         offset = np.concatenate([[0], np.cumsum([len(s) for s in sizes])]).astype(np.int64)
@@ -173,13 +182,20 @@ class Labels:
     def reveal(self, ids: np.ndarray, answers: np.ndarray, step: int, clicks: int | None = None) -> Labels:
         """A new value with the answers (k, C), rows of `present`, to `ids` (k,) bought in `step`: a click each, or `clicks`.
 
-        ValueError if an id is there twice or was asked before, or if step < 1.
+        ValueError if an id is there twice, was asked before or is of no superpixel, if the answers do not fit, or if step < 1.
         """
-        ids = np.asarray(ids, dtype=np.int64)
+        ids, given = np.asarray(ids, dtype=np.int64), np.asarray(ids)
+        if ids.ndim != 1 or (ids != given).any() or ((ids < 0) | (ids >= len(self.asked_in))).any():
+            raise ValueError(f"a query names {given.tolist()}, but superpixels are 0 to {len(self.asked_in) - 1}; ask those")
+        if np.shape(answers) != (len(ids), self.present.shape[1]):
+            raise ValueError(
+                f"the answers are {np.shape(answers)}, but {len(ids)} superpixels and {self.present.shape[1]} columns need "
+                f"{(len(ids), self.present.shape[1])}; answer each of them"
+            )
         if len(np.unique(ids)) != len(ids) or not self.unlabeled[ids].all():
             raise ValueError("a query names a superpixel twice or asks one that was asked before; ask distinct unlabeled ids")
-        if step < 1:
-            raise ValueError(f"step is {step}, but steps count from 1; 0 means 'never asked'")
+        if not 1 <= step <= MOST_STEPS:
+            raise ValueError(f"step is {step}, but steps count from 1 to {MOST_STEPS:,}; 0 means 'never asked'")
         present, asked_in = self.present.copy(), self.asked_in.copy()
         present[ids], asked_in[ids] = answers, step
         return replace(self, present=present, asked_in=asked_in, clicks=self.clicks + (len(ids) if clicks is None else clicks))

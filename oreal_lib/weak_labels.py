@@ -21,8 +21,11 @@ CUTS = ("class", "order")
 def near_border(ids: np.ndarray, trim: int = TRIM) -> np.ndarray:
     """(H, W) bool: the `trim` pixels on each side of every border between superpixels (H, W). The edge of the image is none.
 
-    For 3, the "thick" boundary of skimage's find_boundaries, widened by a 5 x 5 box.
+    For 3, the "thick" boundary of skimage's find_boundaries, widened by a 5 x 5 box. ValueError for a trim below 0.
     """
+    if trim < 0:
+        raise ValueError(f"trim is {trim}, but pixels are 0 or more; change label_trim")
+    trim = min(trim, max(ids.shape))  # from one border that reaches everywhere
     border = np.zeros(ids.shape, np.uint8)
     if not trim:
         return border > 0

@@ -1,11 +1,64 @@
-"""The smallest data on which a whole run can be watched: 16 toy scenes of 32x32 pixels in 16 squares each, three steps."""
+"""The smallest data on which a whole run can be watched: 16 toy scenes of 32x32 pixels in 16 squares each, three steps.
 
+And how tests by generation (`generated.every`) are run: few cases, always the same, or with OREAL_EXAMPLES=3000 that many new ones
+each, of which OREAL_SEED repeats those of an earlier run. OREAL_CASES_FILE names a file for {test: cases that held}.
+"""
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+
+import hypothesis
 import pytest
 from tiny import TINY, TOY
 
 from oreal_lib.config import RunConfig
 from oreal_lib.data import load_dataset, open_store
 from oreal_lib.superpixels import SuperpixelRecipe
+
+EXAMPLES = os.environ.get("OREAL_EXAMPLES", "")
+SEED = os.environ.setdefault("OREAL_SEED", str(secrets.randbelow(2**32)))  # the processes of xdist inherit it
+if not (EXAMPLES.isdecimal() or not EXAMPLES) or not SEED.isdecimal():
+    raise pytest.UsageError(
+        f"OREAL_EXAMPLES is {EXAMPLES!r} and OREAL_SEED {SEED!r}, but they are whole numbers; mend or unset them"
+    )
+COMMON = {"deadline": None, "database": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("default", derandomize=True, max_examples=25, **COMMON)
+hypothesis.settings.register_profile("torture", max_examples=int(EXAMPLES or 1), **COMMON)
+hypothesis.settings.load_profile("torture" if EXAMPLES else "default")
+CASES: dict[str, int] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Notes how many generated cases of a test held; a report carries the note from a process of xdist to the one that writes."""
+    try:
+        return (yield)
+    finally:
+        if counted := sys.modules.get("generated"):
+            item.user_properties.append(("cases", counted.HELD.pop(item.nodeid.partition("[")[0].split("::")[-1], 0)))
+
+
+def pytest_runtest_logreport(report):
+    """Adds the cases of a test to those of its file."""
+    if report.when == "call" and (cases := dict(report.user_properties).get("cases")):
+        CASES[report.nodeid] = cases
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says how to repeat what was generated."""
+    if CASES and EXAMPLES:
+        terminalreporter.write_line(
+            f"{sum(CASES.values()):,} generated cases held; OREAL_EXAMPLES={EXAMPLES} OREAL_SEED={SEED} repeats them"
+        )
+
+
+def pytest_sessionfinish(session):
+    """Writes the number of cases of each test, where a file for it is named."""
+    if (file := os.environ.get("OREAL_CASES_FILE")) and not hasattr(session.config, "workerinput"):
+        Path(file).write_text(json.dumps(CASES, indent=1) + "\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,13 @@
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from oreal_lib.aggregate import Regions, Remembering, by_label, by_superpixel, parse_how
+from oreal_lib.ask import ask
 from oreal_lib.scores import bvsb, predicted_class, probability
+from oreal_lib.setting import network, open_setting
 from oreal_lib.types import Superpixels
 
 IDS = torch.tensor([[0, 0, 0, 1], [0, 0, 0, 1]])
@@ -73,7 +77,7 @@ def test_the_order_of_pixels_changes_nothing():
         assert torch.equal(shuffled, by_superpixel(UNSURE, IDS, 2, how)), how
 
 
-@pytest.mark.parametrize("how", ["median", "top", "top_0", "top_1.5", "quantile_2", "power_0.5", "max_1"])
+@pytest.mark.parametrize("how", ["median", "top", "top_0", "top_1.5", "quantile_2", "power_0.5", "max_1", "power_\u0662", 3])
 def test_an_unknown_aggregation_lists_the_choices(how):
     with pytest.raises(ValueError, match="choose mean, max, top_"):
         parse_how(how)
@@ -108,6 +112,14 @@ def test_a_model_that_predicts_nan_is_named_not_ranked():
 def test_ids_with_gaps_are_refused():
     with pytest.raises(ValueError, match="id 1 is empty"):
         Superpixels.from_maps(np.array([[[0, 2]]], np.uint16))
+
+
+@pytest.mark.parametrize("wrong", [[[0.0, 1.0]], [[True, False]], [[-1, 0]], [[]], [["a", "b"]]])
+def test_a_map_that_holds_no_ids_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"the map of image 0 is .* make them with superpixels.dense"):
+        Superpixels.from_maps([np.array(wrong)])
+    with pytest.raises(ValueError, match="of image 0 have gaps"):  # and no table of 10^18 numbers is made
+        Superpixels.from_maps(np.array([[[0, 10**18]]]))
 
 
 def test_a_subset_of_images_is_renumbered():
@@ -157,3 +169,71 @@ def test_a_model_that_predicts_too_few_or_too_many_images_is_refused(images):
     two = pool([p, p]).superpixels
     with pytest.raises(ValueError, match=f"predicted {images} images, but the pool has 2"):
         Regions(lambda: iter([p] * images), two, 2)(probability, "mean")
+
+
+def unknown_in_one_pixel(p):
+    """A pixel score that is NaN where the model is surest of all, as 0 / 0 would be."""
+    return torch.where(p == 0.75, torch.nan, p)
+
+
+HOWS = ["mean", "max", "top_0.5", "quantile_0", "quantile_0.5", "power_2"]
+
+
+@pytest.mark.parametrize("kind", [Regions, Remembering])
+@pytest.mark.parametrize("how", HOWS)
+def test_a_score_that_is_nan_of_finite_probabilities_is_named_with_its_image_and_class(how, kind):
+    even = torch.full((2, 2, 4), 0.5)
+    odd = even.clone()
+    odd[:, 1, 3] = torch.tensor([0.25, 0.75])
+    plain = pool([even, odd])
+    with pytest.raises(FloatingPointError, match=r"the score unknown_in_one_pixel is NaN for .* 1, superpixel 1, class 1, though"):
+        kind(plain.predict, plain.superpixels, 2).together((probability, "max"), (unknown_in_one_pixel, how))
+    with pytest.raises(FloatingPointError, match=r"is NaN for pool image 1, superpixel 1, though .* mend that pixel score"):
+        kind(plain.predict, plain.superpixels, 2)(lambda p: unknown_in_one_pixel(p)[:, 1:], how)
+    named = kind(plain.predict, plain.superpixels, 2, names=("a", "b/7"), classes=("sky", "cat"))
+    with pytest.raises(FloatingPointError, match=r"pool image 1 \(b/7\), superpixel 1, class 1 \(cat\), though"):
+        named(unknown_in_one_pixel, how)
+
+
+def test_a_model_that_predicts_nan_is_named_with_its_picture_and_class():
+    bad = torch.full((2, 2, 4), 0.5)
+    bad[1, 0, 0] = torch.inf
+    plain = pool([bad])
+    with pytest.raises(FloatingPointError, match=r"pool image 0 \(a\), class 1 \(cat\): the training has diverged"):
+        Regions(plain.predict, plain.superpixels, 2, names=("a",), classes=("sky", "cat"))(probability, "mean")
+
+
+def test_a_model_of_other_classes_or_another_size_is_refused():
+    for p in (torch.full((3, 2, 4), 1 / 3), torch.full((2, 4, 2), 0.5)):
+        with pytest.raises(ValueError, match=r"predicts \(.*\) for pool image 0, but .* need \(2, 2, 4\); take the model"):
+            Regions(lambda p=p: iter([p]), pool([torch.zeros(2, 2, 4)]).superpixels, 2)(probability, "mean")
+
+
+@pytest.mark.parametrize("power", ["power_64", "power_256"])
+def test_powers_of_small_and_of_large_scores_are_numbers(power):
+    """0.01^256 is 0 and 100^256 infinite in any float: all superpixels of a rare class would be equally unsure."""
+    labels = torch.zeros(1, 2, 4, dtype=torch.int64)
+    for scale in (1e-6, 1e-2, 1e2):
+        score = torch.full((1, 2, 4), scale) * torch.tensor([1, 1, 1, 2])
+        assert by_superpixel(score, IDS, 2, power)[:, 0].tolist() == pytest.approx([scale, 2 * scale])
+        assert by_label(score, labels, IDS, 3, 2, power)[:2].tolist() == [pytest.approx([s, 0]) for s in (scale, 2 * scale)]
+
+
+@pytest.mark.parametrize("score, how", [(UNSURE, "vote"), (UNSURE.long(), "mean"), (UNSURE.long(), "max")])
+def test_class_ids_are_voted_on_and_scores_are_not(score, how):
+    with pytest.raises(ValueError, match=rf"aggregate is '{how}', but the pixels hold (int64|float32); class ids"):
+        by_superpixel(score, IDS, 2, how)
+
+
+@pytest.mark.parametrize("change", [{}, {"labeling": "weak", "undefined": "keep"}])
+def test_a_run_names_the_picture_and_the_class_of_what_is_no_number(tiny_config, tiny, change):
+    config = tiny_config(strategy="bvsb", **change)
+    setting = open_setting(config, tiny)
+    model = network(config, len(tiny.classes))
+    for weight in model.parameters():
+        torch.nn.init.constant_(weight, torch.nan)
+    picture = re.escape(tiny.names[setting.pool[0]])
+    with pytest.raises(FloatingPointError, match=rf"for pool image 0 \({picture}\), class 0 \({tiny.classes[0]}\): the training"):
+        ask(config, setting, setting.no_labels, model, 2, print)
+    outputs = setting.oracle.answers.shape[1]
+    assert setting.names["classes"] == (*tiny.classes, "void")[:outputs] and len(setting.names["names"]) == len(setting.pool)

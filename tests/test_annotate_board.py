@@ -306,3 +306,9 @@ def test_a_single_pixel_is_not_split():
     ids[1, 1] = 1
     with pytest.raises(ValueError, match="superpixel 1 has 1 pixel and cannot be split; zoom in"):
         split(np.zeros((3, 3, 3), np.uint8), ids, 1)
+
+
+@pytest.mark.parametrize("text", ["", "0,0,1,1,", "0,0,0,0,00", f"0,0,0,{10**30},eJwDAAAAAAE=", f"{10**30},0,0,0,eJwDAAAAAAE="])
+def test_pieces_that_cannot_be_read_are_refused_with_the_remedy(text):
+    with pytest.raises(ValueError, match=r"the pieces of a split cannot be read \(.*\); split the superpixel again"):
+        unpack(text)

@@ -84,6 +84,21 @@ def test_a_log_cut_at_any_byte_holds_the_events_of_its_whole_lines(tmp_path):
         assert (tuple(events), damaged, whole) == (THREE[:n], [], [0, *ends][n])
 
 
+def test_a_line_break_that_was_changed_is_noticed():
+    """Python's splitlines would end a line at a carriage return, too."""
+    data = b"".join(map(to_line, THREE))
+    place = data.index(b"\n")
+    for byte in (b"\r", b"\v", b"\x85", b" "):
+        events, damaged, _ = parse(data[:place] + byte + data[place + 1 :], "log")
+        assert events == list(THREE[2:]) and [number for number, _ in damaged] == [1], byte
+    assert parse(data.replace(b"\n", b"\r\n"), "log")[:2] == (list(THREE), [])  # as an editor on Windows saves it
+
+
+def test_half_a_character_is_refused_before_it_is_written():
+    with pytest.raises(ValueError, match=r"'.ud800' in the act 'label' is half a character; send it whole"):
+        to_line(replace(LABEL, to="a\ud800b"))
+
+
 def test_a_torn_last_line_is_reported_and_kept_aside(tmp_path):
     path = written(tmp_path / "clicks.jsonl")
     data, torn = path.read_bytes(), to_line(replace(LABEL, id="a2"))[:20]

@@ -293,3 +293,37 @@ def test_a_label_map_comes_to_working_size_without_ids_that_vanish(tmp_path):
     picture = opened(tmp_path / "photos", side=100, partition=tmp_path / "maps")[0]["a"]
     assert picture.size == (67, 100) and picture.count == len(np.unique(picture.ids())) and picture.ids()[0, -1] == 1
     assert json.loads((picture.store / f"{key('a')}.json").read_text())["superpixels"] == "a.npy"
+
+
+@pytest.mark.parametrize(
+    "content, why",
+    [
+        (lambda file: np.savez(file, a=np.zeros((4, 6), int)), "it is an archive of several arrays; save one"),
+        (lambda file: file.write(b"PK\x03\x04 no zip file"), "BadZipFile"),
+        (lambda file: np.lib.format.write_array_header_1_0(file, HEADER | {"shape": (10**12, 10**3)}), "MemoryError|ValueError"),
+        (lambda file: file.write(b"\x93NUMPY\x01\0\x10\0{'descr': ('<i4\n))"), "Error"),
+    ],
+)
+def test_an_array_file_of_any_other_kind_is_named(tmp_path, content, why):
+    """Of a damaged array numpy throws errors of zip files, of Python's tokenizer, and of the memory that it would need."""
+    with open(tmp_path / "a.npy", "wb") as file:
+        content(file)
+    with pytest.raises(ValueError, match=rf"a.npy is no array of numbers \(.*({why})"):
+        read_partition(tmp_path / "a.npy", (4, 6))
+
+
+HEADER = {"descr": "<i8", "fortran_order": False}
+
+
+@pytest.mark.parametrize("part", ["ids", "image"])
+def test_a_working_copy_that_is_an_archive_or_of_another_shape_is_named(tmp_path, part):
+    (tmp_path / "photos").mkdir()
+    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "photos" / "a.png")
+    found, _ = open_pictures(tmp_path / "photos", tmp_path / "store", SuperpixelRecipe("grid", 6), 64, report=lambda text: None)
+    file = found[0].store / f"{key(found[0].name)}.{part}.npy"
+    whole = np.load(file)
+    for write, what in ((np.savez, whole), (np.save, whole[:1])):
+        with open(file, "wb") as out:
+            write(out, what)
+        with pytest.raises(ValueError, match=rf"{part}.npy is damaged .*put back a copy"):
+            getattr(found[0], part)()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -494,3 +495,12 @@ def test_pictures_that_a_training_finds_and_the_session_does_not_know_are_not_su
     (folder / "query.json").write_text(json.dumps(values))
     (folder / "done.json").write_text("{}")
     assert session.refresh() and session.query() == [(0, 3)] and session.counters()["asked"] == 1
+
+
+def test_a_network_that_is_no_number_is_told_with_the_picture_and_the_class(session):
+    model = network(session.config, len(session.classes))
+    for weight in model.parameters():
+        weight.data.fill_(np.nan)
+    first, sky = re.escape(session.pictures[0].name), re.escape(session.classes[0])
+    with pytest.raises(FloatingPointError, match=rf"NaN or infinity for pool image 0 \({first}\), class 0 \({sky}\): the training"):
+        training.ask(session.config.model_copy(update={"strategy": "oreal"}), session.board, model, 2)

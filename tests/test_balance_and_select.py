@@ -54,6 +54,11 @@ def test_max_share_caps_a_class_that_does_not_exist():
         dict(counts=[1, 2], budget=-1),
         dict(counts=[], budget=1),
         dict(counts=[1, 2], budget=3, max_share=0.1),
+        dict(counts=[1.5, 2], budget=3),  # was taken for 1
+        dict(counts=[1, 2], budget=2.5),  # was spent as 2
+        dict(counts=[1, 2], budget=float("nan")),
+        dict(counts=[1, 2], budget=2**63),
+        dict(counts=[1, 10**30], budget=3),
     ],
 )
 def test_impossible_debts_are_refused(bad):
@@ -137,3 +142,29 @@ def test_a_score_that_is_nan_is_named_not_ranked():
         top_per_class(score, np.array([1, 1]), np.ones(4, bool), np.random.default_rng(0))
     labeled = np.array([True, True, False, True])  # what may not be asked need not have a score
     assert len(top_per_class(score, np.array([1, 1]), labeled, np.random.default_rng(0)).ids) == 2
+
+
+@pytest.mark.parametrize(
+    "score", [[False, True, True, False], [np.uint8(3), np.uint8(9), np.uint8(200), np.uint8(0)], [3, 9, 10, 0]]
+)
+def test_whole_numbers_and_answers_of_yes_and_no_are_scores_too(score):
+    """Of two answers "yes" one was not asked; the negative of a number without a sign is no smaller than it."""
+    query = top(np.array(score), 3, np.ones(4, bool), np.random.default_rng(0))
+    assert set(query.ids[:2]) == {1, 2} and (np.diff(query.score) <= 0).all()
+
+
+@pytest.mark.parametrize("k", [2.5, None, True, float("nan"), "2"])
+def test_a_query_has_a_whole_number_of_superpixels(k):
+    with pytest.raises(ValueError, match=r"asked for .* superpixels, but a query has a whole number of them"):
+        top(np.zeros(3), k, np.ones(3, bool), np.random.default_rng(0))
+
+
+def test_a_table_and_what_is_asked_of_it_must_fit():
+    score, all_, rng = np.zeros((3, 2)), np.ones(3, bool), np.random.default_rng(0)
+    for debt in ([1], [1, -1], [0.5, 1], [1, 1, 1]):
+        with pytest.raises(ValueError, match="each column needs a whole number >= 0"):
+            top_per_class(score, np.array(debt), all_, rng)
+    with pytest.raises(ValueError, match=r"class_order is \[0, 0\], but must name each of the 2 classes once"):
+        top_per_class(score, np.array([1, 1]), all_, rng, [0, 0])
+    with pytest.raises(ValueError, match="there are 3 scores, but 4 superpixels"):
+        top(score[:, 0], 1, np.ones(4, bool), rng)

@@ -73,6 +73,8 @@ def test_set_changes_every_run_and_the_command_line_wins(tmp_path):
         ({"only": {"seed": 77}}, "no run has seed 77, so `only` leaves nothing"),
         ({"data": {"toy": 3}}, "for several data sets, and none is named; write one of mine.yaml@toy"),
         ({"grid": {"seed": []}}, "describes no run"),
+        ({"grid": {k: list(range(100)) for k in ("seed", "steps", "patience")}}, r"describes [\d,]+ runs, but .* at most 10,000"),
+        ({"runs": [{"strategy": {"oreal": 1}}]}, "strategy is {'oreal': 1}"),
         ({"set": 3}, "set is 3, but must look like"),
         ({"set": {3: 4}}, "the key 3 is int"),
         ({"runs": {}}, "runs is {}, but must look like"),
@@ -84,6 +86,11 @@ def test_set_changes_every_run_and_the_command_line_wins(tmp_path):
 def test_a_wrong_grid_stops_before_anything_starts(tmp_path, change, sentence):
     with pytest.raises(ConfigError, match=sentence):
         read_grid(grid_file(tmp_path, **change))
+
+
+def test_a_grid_whose_name_has_a_line_break_is_not_there():
+    with pytest.raises(ConfigError, match=r"no parameter file .*a\\nb"):
+        read_grid("a\nb")
 
 
 def test_a_data_set_says_what_is_particular_to_it_and_the_file_the_rest(tmp_path):

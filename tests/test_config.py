@@ -56,6 +56,8 @@ def test_every_value_stands_in_the_file(name):
             {"pseudo_scales": 1.0},
             "pseudo_scales is 1.0, but must be a list; write [1.0] (in the runs or grid of a grid file, [[1.0]])",
         ),
+        ({"batch_size": 10**30}, "batch_size is 1000000000000000000000000000000, but must be at most 2147483647; lower it"),
+        ({"steps": 32_768}, "steps is 32768 (int), but: input should be less than or equal to 32767"),
         ({"query_size": 5000}, "query_size is 5000 and query_share 0.02, but exactly one decides how much is asked per step"),
     ],
 )
@@ -98,6 +100,19 @@ def test_a_missing_key_is_named():
         ("a: 1\nb: {c: 1, c: 2}", "line 2, column 11: 'c' stands there twice; keep one"),
         ("a:\n\tb: 1", "line 2, column 1: .* indent with spaces, not with tabs"),
         ("a: \xe4", "no UTF-8 text .* save it as UTF-8"),
+        ("a: 2024-13-45", "line 1, column 4: '2024-13-45' is no timestamp .month must be in 1..12"),
+        ("a: 0x_", "'0x_' is no int"),
+        ("a: !!bool maybe", "'maybe' is no bool"),
+        ("a: !!int ''", "'' is no int"),
+        ("a: !!timestamp soon", "'soon' is no timestamp"),
+        ("a: " + "9" * 5000, r"line 1, column 4: 9{20}\.\.\. has 5000 digits"),
+        ("a: 0x" + "f" * 5000, "has 5002 digits"),
+        ('a: "\\UFFFFFFFF"', "line 1, column 7: .* mend it there"),
+        ('a: "\\ud800"', "is no str .*surrogates not allowed"),
+        ("a: \0", r"holds the character '.x00' at place 4, which text cannot have; remove it"),
+        ("[" * 3000, "line 1, column 51: values lie in one another more than 50 deep"),
+        ("a: &a [*a]", "line 1, column 8: an alias stands inside of what it repeats"),
+        ("1: a\n1.0: b\n", "line 2, column 1: '1.0' stands there twice; keep one"),
     ],
 )
 def test_a_broken_file_is_named(tmp_path, text, sentence):
@@ -105,6 +120,34 @@ def test_a_broken_file_is_named(tmp_path, text, sentence):
     with pytest.raises(ConfigError, match=rf"bad.yaml .*{sentence}") as error:
         read_yaml(tmp_path / "bad.yaml")
     assert "\n" not in str(error.value)
+
+
+def test_aliases_that_stand_for_billions_of_values_are_refused():
+    text = "a0: &a0 [1, 1]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
+    with pytest.raises(ConfigError, match="line 6, column 5: its aliases stand for more than 100,000 values"):
+        parse_yaml(text, "here")
+
+
+def test_a_value_that_is_too_large_to_show_is_told_all_the_same():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (deep, 10**5000, "x" * 10_000):
+        for name in ("data_options", "learning_rate", "seed", "seeed"):
+            with pytest.raises(ConfigError, match=name) as error:
+                RunConfig.from_yaml("toy", **{name: {"a": value} if name == "data_options" and value is deep else value})
+            assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("path", [3, None, "x" * 300, "a\0b", "a\nb"])
+def test_what_names_no_file_is_refused(path):
+    with pytest.raises(ConfigError, match=r"parameter file .*give|must be a name or a path"):
+        read_yaml(path)
+
+
+def test_a_notebook_without_a_base_is_told_so():
+    with pytest.raises(ConfigError, match="no `base`, but it names the file whose values hold; write base = 'toy'"):
+        RunConfig.from_notebook({"seed": 3})
 
 
 def test_a_merged_mapping_may_be_overridden():

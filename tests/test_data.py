@@ -49,6 +49,14 @@ def test_an_image_stands_as_its_exif_says(tmp_path):
     assert turned.shape == (4, 2, 3) and turned[0, 1].tolist() == [255] * 3
 
 
+def test_an_image_whose_exif_is_damaged_is_named(tmp_path):
+    path = saved(tmp_path, np.zeros((2, 4, 3), np.uint8), "a.webp", exif=b"MM\0*" + bytes(8))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"MM\0*", bytes(4)))
+    with pytest.raises(ValueError, match=r"a.webp is cannot be told, its EXIF is damaged .SyntaxError: .*; save it again, turned"):
+        read_image(path)
+
+
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     grey = np.array([[0, 257, 32_896, 65_535]], np.uint16)
     assert read_image(saved(tmp_path, grey))[0, :, 0].tolist() == [0, 1, 128, 255]

@@ -145,3 +145,19 @@ def test_the_confusion_matrix_leaves_what_it_counts_as_it_was(dtype):
     before = truth.clone(), predicted.clone()
     assert confusion(predicted, truth, 3).tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 0]]
     assert torch.equal(truth, before[0]) and torch.equal(predicted, before[1])
+
+
+@pytest.mark.parametrize(
+    "wrong, said", [([[0, 3]], "class 3 is predicted, but there are 0 to 2"), ([[0, -1]], "class -1 is predicted")]
+)
+def test_a_prediction_that_is_no_class_is_not_counted_in_the_next_row(wrong, said):
+    with pytest.raises(ValueError, match=said):
+        confusion(torch.tensor(wrong), torch.zeros(1, 2, dtype=torch.uint8), 3)
+    with pytest.raises(ValueError, match=r"the prediction is \(1, 2\) and the mask \(2, 1\), but both need one shape"):
+        confusion(torch.zeros(1, 2, dtype=torch.uint8), torch.zeros(2, 1, dtype=torch.uint8), 3)
+    with pytest.raises(ValueError, match="a mask holds -1 to 0, but must be classes or 255"):
+        confusion(torch.zeros(1, 2, dtype=torch.uint8), torch.tensor([[0, -1]]), 3)
+
+
+def test_a_border_however_wide_ends_at_the_edge_of_the_image():
+    assert class_border(np.array([[0, 0, 0, 1]], np.uint8), width=2**31).tolist() == [[True] * 4]

@@ -170,3 +170,12 @@ def test_quality_by_hand():
     assert pooled([one]) == one
     with pytest.raises(ValueError, match="no image to pool"):
         pooled([])
+
+
+@pytest.mark.parametrize("name", ["features", "logits"])
+def test_a_network_that_is_no_number_makes_no_pseudo_labels(name):
+    """A NaN would be the pixel most like everything."""
+    given = {"features": torch.ones(3, 2, 2), "logits": torch.zeros(2, 2, 2)}
+    given[name][1, 0, 1] = torch.nan
+    with pytest.raises(FloatingPointError, match=f"the model's {name} hold NaN or infinity.* lower learning_rate"):
+        pseudo_labels(*given.values(), np.zeros((2, 2), int), np.ones((1, 2), bool), np.ones(1, bool))

@@ -97,3 +97,9 @@ def test_doubt_ranks_as_the_exact_entropy_where_float32_entropies_are_ties():
     assert len(ovr_entropy(near[None, :, None, None])[0, :2].unique()) == 1 and doubt[0] > doubt[1]  # a tie, and none
     torch.testing.assert_close(ovr_entropy_of(doubt).double(), exact, rtol=1e-6, atol=0)
     assert ovr_entropy_of(torch.tensor([0.5, 0.0])).tolist() == [pytest.approx(math.log(2)), 0.0]
+
+
+@pytest.mark.parametrize("score", [bvsb, bvsb_margin, lambda p: weighted_bvsb(p, torch.ones(1))])
+def test_one_class_has_no_second_best(score):
+    with pytest.raises(ValueError, match="compares two classes, but there is 1; add one"):
+        score(torch.ones(1, 1, 2, 2))

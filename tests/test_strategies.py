@@ -216,11 +216,19 @@ def test_bvsb_by_margin_is_an_option():
         ("oreal", {"class_order": "foo"}, "class_order is 'foo'; choose one of index, rarest_first"),
         ("bvsb", {"form": "xx"}, "form is 'xx'; choose one of ratio, margin"),
         ("random", {"nu": 1}, "it knows: none"),
+        ("cbal", {"lam": 1e308}, "lam is 1e\\+308, but must be a number >= 0, at most 1,000,000"),
+        ("pixelbal", {"nu": 10**400}, "nu is 1000"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused_before_any_step(name, options, sentence):
     with pytest.raises(ValueError, match=sentence):
         check(name, "max", options, n_classes=2)
+
+
+@pytest.mark.parametrize("name", ["bvsb", "revisiting_sp", "pixelbal", "power_bvsb"])
+def test_best_versus_second_best_of_one_class_is_refused_before_any_step(name):
+    with pytest.raises(ValueError, match=f"strategy {name} refuses .* BvSB compares two classes, but there is 1"):
+        check(name, "max", {}, n_classes=1)
 
 
 def test_options_that_work_pass():

@@ -200,3 +200,14 @@ def test_a_partition_made_elsewhere_goes_through_the_same_door():
 def test_a_grid_finer_than_opencv_bears_is_refused_not_crashed(size, count, levels):
     with pytest.raises(ValueError, match="finer than its pixels; ask for fewer superpixels"):
         superpixels(np.zeros((*size[::-1], 3), np.uint8), SuperpixelRecipe(count=count, levels=levels))
+
+
+def test_histograms_that_fit_in_no_memory_are_refused_with_the_remedy(monkeypatch):
+    """100^3 bins for each of 6400 pieces are 26 GB."""
+
+    def full(*_):
+        raise cv2.error("Insufficient memory")
+
+    monkeypatch.setattr(cv2.ximgproc, "createSuperpixelSEEDS", full)
+    with pytest.raises(ValueError, match=r"40x30 pixels into 12 superpixels with 100 bins \(Insuff.*\); lower superpixel_bins"):
+        superpixels(np.zeros((30, 40, 3), np.uint8), SuperpixelRecipe(count=12, bins=100, levels=2))

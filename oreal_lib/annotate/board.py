@@ -228,9 +228,9 @@ def unpack(text: str) -> tuple[int, int, np.ndarray]:
     try:
         *numbers, data = text.split(",", 4)
         y, x, h, w = map(int, numbers)
-        if min(y, x, h, w) < 0 or h * w > MOST_PIXELS:
-            raise ValueError(f"{h}x{w} pixels at {y}, {x}")
+        if min(y, x, h, w) < 0 or max(y, x, h, w, h * w) > MOST_PIXELS:
+            raise ValueError(f"{h}x{w} pixels at {y}, {x}"[:80])
         flat = zlib.decompressobj().decompress(base64.b64decode(data, validate=True), h * w + 1)  # a small text may hold gigabytes
         return y, x, np.frombuffer(flat, np.uint8).reshape(h, w)
     except (ValueError, zlib.error) as error:
-        raise ValueError(f"the pieces of a split cannot be read ({error})") from error
+        raise ValueError(f"the pieces of a split cannot be read ({error}); split the superpixel again") from error

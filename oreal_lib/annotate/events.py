@@ -64,9 +64,15 @@ def now(ago: float = 0.0) -> str:
 
 
 def to_line(event: Event) -> bytes:
-    """One line of a log: JSON without the fields that are as usual, a checksum of it as the last field."""
+    """One line of a log: JSON without the fields that are as usual, a checksum of it as the last field.
+
+    ValueError if a text in it holds half a character, which no file can.
+    """
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(event).items() if v != DEFAULTS[k]}
-    return (sealed.dumps(values) + "\n").encode()
+    try:
+        return (sealed.dumps(values) + "\n").encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{error.object[error.start]!r} in the act {event.what!r} is half a character; send it whole") from error
 
 
 def from_line(line: bytes) -> Event:
@@ -88,7 +94,7 @@ def parse(data: bytes, name: str) -> tuple[list[Event], list[tuple[int, str]], i
     """
     whole = data.rfind(b"\n") + 1
     events, damaged, seen = [], [], set()
-    for number, line in enumerate(data[:whole].splitlines(), 1):
+    for number, line in enumerate(_lines(data[:whole]), 1):
         try:
             event = from_line(line)
         except (ValueError, TypeError) as error:
@@ -98,6 +104,11 @@ def parse(data: bytes, name: str) -> tuple[list[Event], list[tuple[int, str]], i
             seen.add(event.id)
             events.append(event)
     return events, damaged, whole
+
+
+def _lines(data: bytes) -> list[bytes]:
+    """Whole lines, each with the byte at its end: a line break only, as a changed one must not end two lines and nobody notice."""
+    return [line + b"\n" for line in data.split(b"\n")[:-1]]
 
 
 def read(path: Path) -> tuple[list[Event], list[str]]:
@@ -176,7 +187,7 @@ class Log:
         aside = self._beside("damaged" if damaged else "torn")
         atomic.write_bytes(aside, data if damaged else data[whole:])
         bad = {number for number, _ in damaged}
-        good = b"".join(line for number, line in enumerate(data[:whole].splitlines(keepends=True), 1) if number not in bad)
+        good = b"".join(line for number, line in enumerate(_lines(data[:whole]), 1) if number not in bad)
         atomic.write_bytes(self.path, good)
         torn = [f"the last line of {self.path.name} was torn ({len(data) - whole} bytes) and is kept in {aside.name}"]
         texts = [f"{text}; it is left out, and the old file kept as {aside.name}" for _, text in damaged]

@@ -16,12 +16,11 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from skimage.measure import label
 
 from oreal_lib import atomic, sealed
 from oreal_lib.arrays import read_npy
-from oreal_lib.data.files import read_bytes, read_image
+from oreal_lib.data.files import opened, read_bytes, read_image
 from oreal_lib.data.folders import listing
 from oreal_lib.data.prepare import parallel
 from oreal_lib.data.resize import Size, bounded, nearest, resized
@@ -52,7 +51,9 @@ class Picture:
             image = read_npy(file)
         except (OSError, ValueError) as error:
             raise ValueError(_damaged(file, error)) from error
-        if image.shape != (*self.size, 3) or self.image_check not in (None, zlib.crc32(image)):
+        if image.shape != (*self.size, 3) or image.dtype != np.uint8:
+            raise ValueError(_damaged(file, f"it holds {image.dtype} {image.shape}"))
+        if self.image_check not in (None, zlib.crc32(image)):
             raise ValueError(_damaged(file, "its checksum is wrong"))
         return image
 
@@ -63,7 +64,7 @@ class Picture:
             ids = np.array(read_npy(file))
         except (OSError, ValueError) as error:
             raise ValueError(_damaged(file, error)) from error
-        if zlib.crc32(ids) != self.check:
+        if ids.shape != self.size or zlib.crc32(np.ascontiguousarray(ids)) != self.check:
             raise ValueError(_damaged(file, "its checksum is wrong"))
         return ids
 
@@ -233,11 +234,11 @@ def read_partition(file: Path, size: Size) -> np.ndarray:
         ids = from_masks(ids) if ids.ndim == 3 and ids.dtype == bool else ids
     else:
         try:
-            with Image.open(file) as picture:
+            with opened(file, "label map") as (picture, _):
                 if picture.mode == "F":
                     raise ValueError("it holds floating-point numbers")
                 ids = np.asarray(picture if picture.mode in ("L", "P") or picture.mode.startswith("I") else picture.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, ValueError) as error:
             raise ValueError(f"the label map {file} cannot be used ({error}); save it again as PNG of 8 or 16 bits") from error
         if ids.ndim == 3:
             ids = ids.astype(np.int64) @ np.array([65_536, 256, 1])

@@ -158,7 +158,8 @@ def ask(config: RunConfig, board: Board, model: nn.Module, number: int, report: 
         seen = probabilities(model, board.pictures, config.height)
         return told(seen, "choosing what to ask: {done} of {total} pictures", report, len(board.pictures))
 
-    regions = Regions(look, pool, len(board.classes))
+    names = [picture.name for picture in board.pictures]
+    regions = Regions(look, pool, len(board.classes), names=names, classes=board.classes)
     budget = min(config.query_size, int(labels.unlabeled.sum()))
     rng = np.random.default_rng([config.seed, number])
     return STRATEGIES[config.strategy](regions, labels, budget, config.aggregate, rng, **config.strategy_options)

@@ -211,7 +211,7 @@ class Annotator(anywidget.AnyWidget):
 
 def waited(clicked: object, now: object) -> float:
     """Seconds that an act waited in the browser, by its own clock (ms since 1970); 0 where that is not known."""
-    known = all(type(t) in (int, float) for t in (clicked, now)) and 0 <= now - clicked < 1000 * A_YEAR
+    known = all(type(t) in (int, float) and 0 <= t < 1e18 for t in (clicked, now)) and 0 <= now - clicked < 1000 * A_YEAR
     return (now - clicked) / 1000 if known else 0.0
 
 

@@ -31,8 +31,14 @@ def read_image(path: str | Path) -> np.ndarray:
     Grey becomes RGB, 16 bits are scaled to 8 (65535 -> 255), palettes are looked up, transparency lies on black.
     Raises ValueError naming the file where it is no whole image.
     """
-    with _opened(path, "image") as (picture, _):
-        picture = ImageOps.exif_transpose(picture)
+    with opened(path, "image") as (picture, _):
+        try:
+            picture = ImageOps.exif_transpose(picture)
+        except Exception as error:  # of a damaged EXIF Pillow throws what it meets: syntax, keys, types, struct
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ValueError(
+                f"which way up the image {path} is cannot be told, its EXIF is damaged ({said}); save it again, turned, without EXIF"
+            ) from error
         if picture.mode.startswith("I"):
             return _from_deep_grey(np.asarray(picture), path)
         if picture.mode == "F":
@@ -58,7 +64,7 @@ def read_mask(
     Raises ValueError naming the file: colors nobody explained, lossy JPEG, or indices or colors that are no class (the
     first ten are listed with their pixel counts).
     """
-    with _opened(path, "mask") as (picture, raw_mode):
+    with opened(path, "mask") as (picture, raw_mode):
         if picture.format == "JPEG":
             raise ValueError(f"the mask {path} is a JPEG, which blurs class indices; save masks as PNG")
         if colors is not None and picture.mode in ("P", "PA", "RGB", "RGBA"):
@@ -165,8 +171,11 @@ def _from_colors(picture: Image.Image, colors: dict[tuple[int, int, int], int], 
 
 
 @contextmanager
-def _opened(path: str | Path, what: str) -> Iterator[tuple[Image.Image, str]]:
-    """The decoded file and Pillow's raw mode of it; whatever Pillow throws at a broken one becomes one sentence."""
+def opened(path: str | Path, what: str) -> Iterator[tuple[Image.Image, str]]:
+    """The decoded file and Pillow's raw mode of it; whatever Pillow throws at a broken one becomes one sentence.
+
+    what: it is called in that sentence. FileNotFoundError where it is not there, ValueError where it is no whole picture.
+    """
     if not Path(path).is_file():
         raise FileNotFoundError(f"the {what} {path} does not exist; check the path or copy the data set again")
     with ExitStack() as stack:

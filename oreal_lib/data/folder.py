@@ -10,8 +10,7 @@ import hashlib
 from functools import partial
 from pathlib import Path
 
-import yaml
-
+from oreal_lib.parameter_file import ConfigError, parse_yaml, shown
 from oreal_lib.types import IGNORE
 
 from .files import open_pair, read_bytes
@@ -108,25 +107,29 @@ def read_classes(root: Path, given: list | dict | None = None) -> tuple[tuple[st
         if not file.is_file():
             raise ValueError(f"the classes are not named; write {file} with a list of names, or give the option classes")
         try:
-            where, content = str(file), yaml.safe_load(read_bytes(file).decode("utf-8-sig"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ValueError(f"{file} is no YAML ({' '.join(str(error).split())}); write a list of names") from error
+            where, content = str(file), parse_yaml(read_bytes(file), file.name)
+        except ConfigError as error:
+            raise ValueError(f"{file} is no YAML ({error}); write a list of names") from error
     elif file.is_file():
         raise ValueError(f"the classes are named by the option classes and by {file}, but one must decide; drop one of them")
     void: object = IGNORE
     if isinstance(content, dict) and "classes" in content:
         if unknown := [key for key in content if key not in ("classes", "void")]:
-            raise ValueError(f"{where} holds {unknown[0]!r} beside classes, but only void may stand there; remove it")
+            raise ValueError(f"{where} holds {shown(unknown[0])} beside classes, but only void may stand there; remove it")
         void, content = content.get("void", IGNORE), content["classes"]
     elif isinstance(content, dict):
         void, content = content.get("void", IGNORE), {key: value for key, value in content.items() if key != "void"}
     entries = [{"name": key, "color": value} for key, value in content.items()] if isinstance(content, dict) else content
     if not isinstance(entries, list) or not 1 <= len(entries) <= IGNORE:
-        raise ValueError(f"{where} is {entries!r}, but must be a list of 1 to {IGNORE} names (with colors if you like); write that")
+        raise ValueError(
+            f"{where} is {shown(entries)}, but must be a list of 1 to {IGNORE} names (with colors if you like); write that"
+        )
     rows = [entry if isinstance(entry, dict) else {"name": entry} for entry in entries]
     for row in rows:
         if not {"name"} <= set(row) <= {"name", "color"} or not isinstance(row["name"], str) or not row["name"].strip():
-            raise ValueError(f"{where} has {row!r}, but a class is a name (text, so quote numbers, yes and no) with a color or not")
+            raise ValueError(
+                f"{where} has {shown(row)}, but a class is a name (text, so quote numbers, yes and no) with a color or not"
+            )
     names = tuple(row["name"] for row in rows)
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"{where} names {twice[0]!r} twice, but names must differ; rename one")
@@ -140,16 +143,18 @@ def read_classes(root: Path, given: list | dict | None = None) -> tuple[tuple[st
             colors[color] = i
     if type(void) is int:
         if void < len(names) or void > 65_535:
-            raise ValueError(f"{where} makes {void} void, but it must be above the classes' 0..{len(names) - 1}; change it")
+            raise ValueError(f"{where} makes {shown(void)} void, but it must be above the classes' 0..{len(names) - 1}; change it")
         return names, colors or None, void
     if not colors or (color := _color(void, where)) in colors:
-        raise ValueError(f"{where} makes {void!r} void, but that must be an index, or a color where all classes have other ones")
+        raise ValueError(
+            f"{where} makes {shown(void)} void, but that must be an index, or a color where all classes have other ones"
+        )
     return names, colors | {color: IGNORE}, IGNORE
 
 
 def _color(value: object, where: str) -> Color:
     if not isinstance(value, list | tuple) or len(value) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in value):
-        raise ValueError(f"{where} has {value!r} for a color, but a color is a list of three numbers 0..255; write [r, g, b]")
+        raise ValueError(f"{where} has {shown(value)} for a color, but a color is a list of three numbers 0..255; write [r, g, b]")
     return tuple(value)
 
 
