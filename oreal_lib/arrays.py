@@ -16,15 +16,11 @@ def read_npy(path: Path | str) -> np.ndarray:
     """
     try:
         return np.lib.format.open_memmap(path, mode="r")
-    except (
-        ValueError,
-        EOFError,
-        SyntaxError,
-        TypeError,
-        OverflowError,
-        tokenize.TokenError,
-    ) as error:  # numpy uses all of them for a broken header
-        raise ValueError(f"{path} is no array of numbers ({error}); save it again with numpy.save") from error
+    except OSError:
+        raise
+    except Exception as error:  # of a broken header numpy, Python's own parser and its tokenizer throw a dozen kinds
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(f"{path} is no array of numbers ({reason}); save it again with numpy.save") from error
 
 
 def read_npz(data: bytes) -> dict[str, np.ndarray]:
@@ -34,8 +30,7 @@ def read_npz(data: bytes) -> dict[str, np.ndarray]:
             arrays = dict(opened)
     except Exception as error:  # out of a damaged zip file comes any kind of error
         raise ValueError(repr(error)) from error
-    if odd := [
-        name for name, array in arrays.items() if not isinstance(array, np.ndarray)
-    ]:  # numpy hands out other members as bytes
+    odd = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]  # numpy hands out other members as bytes
+    if odd:
         raise ValueError(f"it holds {odd[0]!r}, which is no array")
     return arrays
