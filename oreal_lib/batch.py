@@ -23,6 +23,7 @@ from . import atomic
 from .config import RunConfig
 from .grid import in_order, parse_options, read_grid
 from .inputs import Inputs, check_inputs, read_inputs
+from .lock import Held, holder
 from .news import Quiet, last_words, name_of, standing
 from .parameter_file import ConfigError
 from .paths import figures_root, home, runs_root
@@ -88,10 +89,24 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
     done, failed, began = 0.0, 0, time.monotonic()
     queue = list(by_id)
     processes: dict[str, subprocess.Popen] = {}
+    elsewhere: list[str] = []  # runs that another batch computes, here or on another machine
     try:
-        while queue or processes:
-            while len(processes) < jobs and (run_id := next_run(queue, by_id, processes)):
+        while queue or processes or elsewhere:
+            for run_id in list(elsewhere):
+                if RunFolder(runs_dir / run_id).done is not None:
+                    elsewhere.remove(run_id)
+                    to_do -= work[run_id] * steps_left(by_id[run_id], said[run_id])
+                    _say(by_id[run_id], "was finished there", began)
+                elif not computed_by(runs_dir / run_id):
+                    elsewhere.remove(run_id)
+                    queue.insert(0, run_id)
+            while len(processes) < jobs and (run_id := next_run(queue, by_id, {*processes, *elsewhere})):
                 queue.remove(run_id)
+                if who := computed_by(runs_dir / run_id):
+                    elsewhere.append(run_id)
+                    _say(by_id[run_id], f"is being computed by {who}; waiting for it", began)
+                    quiet.heard()
+                    continue
                 try:
                     processes[run_id] = start_run(by_id[run_id], runs_dir)
                     _say(by_id[run_id], "started", began)
@@ -127,6 +142,14 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
     finally:
         stop(list(processes.values()))
     return failed
+
+
+def computed_by(folder: Path) -> str:
+    """Who computes the run in a folder now, in words; "" if nobody does."""
+    try:
+        return str(holder(folder / "run.lock") or "")
+    except Held as held:
+        return str(held)
 
 
 def next_run(queue: Sequence[str], by_id: Mapping[str, RunConfig], running: Collection[str]) -> str | None:

@@ -19,7 +19,7 @@ from oreal_lib.data import load_dataset, open_store
 from oreal_lib.superpixels import SuperpixelRecipe
 
 EXAMPLES = os.environ.get("OREAL_EXAMPLES", "")
-SEED = os.environ.setdefault("OREAL_SEED", str(secrets.randbelow(2**32)))  # the processes of xdist inherit it
+SEED = os.environ.setdefault("OREAL_SEED", str(secrets.randbelow(2**32)) if EXAMPLES else "0")  # the processes of xdist inherit it
 if not (EXAMPLES.isdecimal() or not EXAMPLES) or not SEED.isdecimal():
     raise pytest.UsageError(
         f"OREAL_EXAMPLES is {EXAMPLES!r} and OREAL_SEED {SEED!r}, but they are whole numbers; mend or unset them"

@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -5,11 +6,14 @@ import sys
 import pytest
 import yaml
 
+from oreal_lib import batch
 from oreal_lib.batch import last_words, main, next_run, notebook
 from oreal_lib.config import RunConfig
 from oreal_lib.grid import combinations, parse_changes, read_grid
+from oreal_lib.lock import Lock
 from oreal_lib.parameter_file import ConfigError
 from oreal_lib.paths import params_root
+from oreal_lib.run_folder import RunFolder
 
 FILES = {p.stem: yaml.safe_load(p.read_text(encoding="utf-8")) for p in sorted(params_root().glob("*.yaml"))}
 GRIDS = [
@@ -203,3 +207,27 @@ def test_the_last_words_of_a_failed_run_are_its_error(tmp_path):
     assert last_words(log) == "ValueError: the remedy"
     log.unlink()
     assert "its log is gone" in last_words(log)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_that_another_batch_computes_is_waited_for_and_begun_when_that_has_died(tmp_path, monkeypatch, capsys, finished):
+    configs = [RunConfig.from_yaml("toy", supervision="full_masks", seed=s, device="cpu") for s in (0, 1)]
+    other, started = Lock(tmp_path / configs[0].run_id / "run.lock").acquire(), []
+
+    def start_run(config, runs_dir):
+        started.append(config.seed)
+        RunFolder(runs_dir / config.run_id).save_json("done.json", {"steps": 0})
+        return subprocess.Popen([sys.executable, "-c", ""])
+
+    def pause(seconds):
+        if started == [1]:  # the other goes on, then ends
+            if finished:
+                RunFolder(tmp_path / configs[0].run_id).save_json("done.json", {"steps": 0})
+            other.release()
+
+    monkeypatch.setattr(batch, "start_run", start_run)
+    monkeypatch.setattr(batch.time, "sleep", pause)
+    assert batch.run_batch(tuple(configs), 2, tmp_path) == 0
+    said = capsys.readouterr().out
+    assert f"is being computed by process {os.getpid()} on " in said and "; waiting for it" in said
+    assert started == ([1] if finished else [1, 0]) and ("was finished there" in said) == finished

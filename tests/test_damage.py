@@ -26,7 +26,7 @@ from oreal_lib.loop import run
 from oreal_lib.models import build_model
 from oreal_lib.run_folder import RunFolder
 
-EXAMPLES, SEED = int(os.environ.get("OREAL_EXAMPLES", 60)), os.environ.get("OREAL_SEED", "0")
+EXAMPLES, SEED = int(os.environ.get("OREAL_EXAMPLES") or 60), os.environ.get("OREAL_SEED", "0")
 KEY = (0, 1)  # of the training whose checkpoint is damaged
 
 
@@ -167,7 +167,7 @@ READ = {  # a file -> how it is read
 
 
 @pytest.mark.parametrize("name", READ)
-def test_a_damaged_file_is_named_or_was_read_whole(place, name):
+def test_a_damaged_file_is_named_or_was_read_whole(place, name, record_property):
     (file, *_) = sorted(place.glob(name)) if "*" in name else [place / name]
     if "*" in name:  # that of the picture that is looked at
         stem = picture(place).store, rounds.key(picture(place).name)
@@ -191,6 +191,7 @@ def test_a_damaged_file_is_named_or_was_read_whole(place, name):
     finally:
         file.write_bytes(data)
     assert found_out > EXAMPLES / 4  # most damage matters
+    record_property("cases", EXAMPLES)
 
 
 def test_every_line_of_a_damaged_log_that_is_whole_is_kept(place):
