@@ -1,6 +1,7 @@
 """You against a strategy: the same rules for both."""
 
 import json
+import subprocess
 from types import SimpleNamespace
 
 import numpy as np
@@ -128,3 +129,21 @@ def test_the_page_without_a_notebook_is_for_this_computer_and_asks_for_a_token(t
     code = "".join(json.loads(page)["cells"][0]["source"])
     assert repr(str(folder)) in code
     compile(code, "page", "exec")
+
+
+def test_ctrl_c_ends_the_page_even_if_it_alone_has_not_heard_it(begun, tmp_path, monkeypatch):
+    _, _, session = begun
+    answers, done = [KeyboardInterrupt, subprocess.TimeoutExpired("voila", 10), 0], []
+
+    def wait(timeout):
+        done.append(f"waited {timeout}")
+        if answers[0] != 0:
+            raise answers.pop(0)
+        return 0
+
+    child = SimpleNamespace(wait=wait, terminate=lambda: done.append("terminated"))
+    monkeypatch.setattr("oreal_lib.annotate.serve.signal.signal", lambda *_: None)
+    monkeypatch.setattr("oreal_lib.annotate.serve.subprocess.Popen", lambda command: child)
+    with pytest.raises(KeyboardInterrupt):
+        serve(session, tmp_path, browser=False)
+    assert done == ["waited None", "waited 10.0", "terminated", "waited 10.0"]

@@ -216,7 +216,7 @@ def predicting(say, photos, tmp_path, tiny_config, **_):
 
     from safetensors.torch import save_file
 
-    config, model = tiny_config(), tmp_path / "model"
+    config, model = tiny_config(resize="crop"), tmp_path / "model"
     model.mkdir()
     save_file(network(config, 2).state_dict(), model / "weights.safetensors")
     about = {"classes": ["road", "car"], "working_side": 32, "config": config.values()}
@@ -339,6 +339,6 @@ def test_only_news_of_runs_that_still_work_are_passed_on(tiny_config, tmp_path):
     assert news() == []
     for log, text in zip(logs, ("of an earlier attempt", "step 1: epoch 2", "ValueError: no", "step 3: done"), strict=True):
         log.write_text(f"{text}\n")
-    (logs[3].parent / "done.json").write_text("{}")
+    RunFolder(logs[3].parent).save_json("done.json", {})
     assert [line.split("seed 0 ")[1] for line in news()] == ["step 1: epoch 2"]
     assert news() == []

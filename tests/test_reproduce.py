@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import psutil
@@ -20,7 +21,7 @@ from oreal_lib.grid import Grid, in_order
 from oreal_lib.lock import Lock
 from oreal_lib.loop import run
 from oreal_lib.paths import home
-from oreal_lib.reproduce import main, run_snakemake, snakemake_options, summary
+from oreal_lib.reproduce import main, now_and_then, run_snakemake, snakemake_options, summary
 from oreal_lib.run_folder import RunFolder
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="the workflow's shell lines are POSIX")
@@ -81,6 +82,21 @@ def test_ctrl_c_is_no_failure(monkeypatch):
     assert signal.getsignal(signal.SIGINT) is before
     monkeypatch.setattr("snakemake.cli.main", lambda options: sys.exit(3))
     assert run_snakemake([]) == 3
+
+
+def test_while_snakemake_works_something_is_said_now_and_then_and_a_damaged_file_does_not_end_that():
+    called, again = [], threading.Event()
+
+    def say():
+        called.append(1)
+        if len(called) == 2:
+            again.set()
+        raise ValueError("steps.jsonl is damaged")
+
+    before = threading.active_count()
+    with now_and_then(say, 0.01):
+        assert again.wait(30)
+    assert threading.active_count() == before
 
 
 def test_two_at_one_grid_are_refused_and_the_first_goes_on(place, capsys):
