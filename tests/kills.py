@@ -137,8 +137,13 @@ class Outcome:
     differences: list[str]
 
 
-def torture(work: Work, place: Path, kills: int, seed: int, most: int = 4) -> Outcome:
-    """Kills `work` so many times, at most `most` times before it may end, and compares each end with an undisturbed one."""
+def torture(
+    work: Work, place: Path, kills: int, seed: int, keep: Callable[[Outcome], None] = lambda out: None, most: int = 4
+) -> Outcome:
+    """Kills `work` so many times, at most `most` times before it may end, and compares each end with an undisturbed one.
+
+    keep: is given what is known after each end, since all of it takes hours.
+    """
     lot, began = random.Random(seed), time.monotonic()
     twins: dict[int, dict[str, Any]] = {}
     lasts: dict[int, float] = {}
@@ -169,7 +174,8 @@ def torture(work: Work, place: Path, kills: int, seed: int, most: int = 4) -> Ou
         else:
             shutil.rmtree(home)
         out.ends += 1
-    out.seconds = time.monotonic() - began
+        out.seconds = time.monotonic() - began
+        keep(out)
     return out
 
 

@@ -46,22 +46,24 @@ def works(place: Path) -> dict[str, kills.Work]:
     }
 
 
-def killed(name: str, n: int, seed: int) -> dict[str, Any]:
-    """The outcome of n kills of one kind of work."""
+Found = dict[str, Any]
+
+
+def killed(name: str, n: int, seed: int, keep: Callable[[Found], None]) -> Found:
+    """The outcome of n kills of one kind of work; what is known of it is kept after each end."""
+
+    def found(outcome: kills.Outcome) -> Found:
+        moments = [round(m, 3) for m in outcome.moments]
+        about = {"kills": outcome.kills, "wanted": n, "ends": outcome.ends, "differences": outcome.differences}
+        return about | {"seconds": round(outcome.seconds, 1), "moments": moments}
+
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "data").mkdir()
-        outcome = kills.torture(works(place / "data")[name], place, n, seed)
-    return {
-        "kills": outcome.kills,
-        "ends": outcome.ends,
-        "differences": outcome.differences,
-        "seconds": round(outcome.seconds, 1),
-        "moments": [round(m, 3) for m in outcome.moments],
-    }
+        return found(kills.torture(works(place / "data")[name], place, n, seed, lambda outcome: keep(found(outcome))))
 
 
-def tested(files: str, examples: int, seed: int) -> dict[str, Any]:
+def tested(files: str, examples: int, seed: int) -> Found:
     """The outcome of test files with so many examples each: how many cases were tried, and which tests failed."""
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -83,13 +85,13 @@ def tested(files: str, examples: int, seed: int) -> dict[str, Any]:
     }
 
 
-PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+PARTS: dict[str, Callable[[argparse.Namespace, Callable[[Found], None]], Found]] = {
     **{
-        name: lambda given, name=name: killed(name, given.kills, given.seed)
+        name: lambda given, keep, name=name: killed(name, given.kills, given.seed, keep)
         for name in ("run", "stage two", "prepare", "session", "training", "batch")
     },
-    "damage": lambda given: tested("test_damage.py", given.examples, given.seed),
-    "generated": lambda given: tested("test_generated_*.py", given.examples, given.seed),
+    "damage": lambda given, keep: tested("test_damage.py", given.examples, given.seed),
+    "generated": lambda given, keep: tested("test_generated_*.py", given.examples, given.seed),
 }
 
 
@@ -112,9 +114,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{name} ...", flush=True)
         about = {"seed": given.seed, "commit": provenance.commit(), "versions": provenance.versions()}
         about |= {"device": provenance.device_name(torch.device("cpu")), "load_average": os.getloadavg()}
-        found = PARTS[name](given) | about
-        results = json.loads(given.results.read_text(encoding="utf-8")) if given.results.exists() else {}
-        atomic.write_json(given.results, results | {name: found})
+
+        def keep(found: Found, name: str = name, about: Found = about) -> None:
+            results = json.loads(given.results.read_text(encoding="utf-8")) if given.results.exists() else {}
+            atomic.write_json(given.results, results | {name: found | about})
+
+        found = PARTS[name](given, keep)
+        keep(found)
         bad |= bool(found["differences"])
         n = found.get("kills", found.get("cases"))
         print(f"{name}: {n} {'kills' if 'kills' in found else 'cases'} in {found['seconds']:.0f} s", flush=True)
