@@ -13,13 +13,13 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo plan reproduce test test-browser lab label book lock licences audit setup named
+.PHONY: help demo plan reproduce test test-browser lab label book lock torture licences audit setup named
 
 UV := 0.13.9
 BEGAN := $(shell date +%s)
 
 # Whatever is typed stays as it was typed: no $ in it means anything to make, and a recipe takes it from the environment ("$$ROOT"),
-# never as text of its shell line. SNAKEMAKE_ARGS, PYTEST_ARGS, LAB_ARGS, LOCK_ARGS and AUDIT_ARGS are pieces of a shell line on purpose.
+# never as text of its shell line. SNAKEMAKE_ARGS, PYTEST_ARGS, LAB_ARGS, LOCK_ARGS, TORTURE_ARGS and AUDIT_ARGS are pieces of a shell line on purpose.
 TYPED := WHAT DATA ROOT SET RUNS PROFILE JOBS FOLDER CLASSES WHO PORT PYTHON OREAL_HOME
 $(foreach name,$(TYPED),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 given = $(if $(value $(1)),$(2))
@@ -86,6 +86,11 @@ lock: setup ## write requirements.lock and workflow/audit.lock from pyproject.to
 	@$(COMPILE) --all-extras -o requirements.lock pyproject.toml
 	@$(COMPILE) --group audit -o workflow/audit.lock
 	@echo "requirements.lock: $$(grep -c '^[a-z]' requirements.lock) pins; the next target installs them, make licences writes their page"
+
+# TORTURE_ARGS="--only run,session --kills 20 --examples 200 --seed 7"   a part of it
+torture: setup ## try for hours to break what docs/guarantees.md promises, and write what came out into it
+	@OMP_NUM_THREADS=1 .venv/bin/python tests/torture.py $(TORTURE_ARGS); code=$$?; \
+		.venv/bin/python benchmarks/guarantees_page.py && exit $$code
 
 licences: setup ## write docs/licences.md: what requirements.lock installs, and under which licence
 	@$(GET_UV)
