@@ -43,15 +43,17 @@ def top_per_class(
 ) -> Query:
     """For each class c in turn the debt[c] highest of score[:, c] not yet taken (OREAL Algorithm 1, rebuilt from Sec. 3.5).
 
-    score: (N, C).  debt: (C,) int64.  among: (N,) bool.  class_order: (C,) order of the classes, default 0..C-1.
+    score: (N, C), or with more columns, such as void's, which are not asked.  debt: (C,) int64.  among: (N,) bool.
+    class_order: (C,) order of the classes, default 0..C-1.
     A superpixel that is best for two classes is taken by the earlier one; the later one moves on to its next best,
     so every quota is met and the query has exactly debt.sum() distinct ids.
     ValueError if fewer are there, or if debt or class_order do not fit the score; FloatingPointError if a score is NaN.
     """
     debt = np.asarray(debt)
-    if score.ndim != 2 or debt.shape != score.shape[1:] or debt.dtype.kind not in "iu" or (debt < 0).any():
+    if score.ndim != 2 or debt.ndim != 1 or len(debt) > score.shape[1] or debt.dtype.kind not in "iu" or (debt < 0).any():
         raise ValueError(
-            f"debt is {debt.tolist()} and the scores are {score.shape}, but each column needs a whole number >= 0; mend debt"
+            f"debt is {debt.tolist()} and the scores are {score.shape}, but a class needs a whole number >= 0 and a column of scores; "
+            "mend debt"
         )
     check_budget(int(debt.sum()), among)
     order = np.arange(len(debt)) if class_order is None else np.asarray(class_order)

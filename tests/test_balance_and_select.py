@@ -161,10 +161,11 @@ def test_a_query_has_a_whole_number_of_superpixels(k):
 
 def test_a_table_and_what_is_asked_of_it_must_fit():
     score, all_, rng = np.zeros((3, 2)), np.ones(3, bool), np.random.default_rng(0)
-    for debt in ([1], [1, -1], [0.5, 1], [1, 1, 1]):
-        with pytest.raises(ValueError, match="each column needs a whole number >= 0"):
+    for debt in (1, [1, -1], [0.5, 1], [1, 1, 1]):
+        with pytest.raises(ValueError, match="a class needs a whole number >= 0 and a column"):
             top_per_class(score, np.array(debt), all_, rng)
     with pytest.raises(ValueError, match=r"class_order is \[0, 0\], but must name each of the 2 classes once"):
         top_per_class(score, np.array([1, 1]), all_, rng, [0, 0])
+    assert top_per_class(score, np.array([2]), all_, rng).for_class.tolist() == [0, 0]  # the second column may be void's
     with pytest.raises(ValueError, match="there are 3 scores, but 4 superpixels"):
         top(score[:, 0], 1, np.ones(4, bool), rng)
