@@ -49,7 +49,7 @@ PROMISES: list[tuple[str, list[tuple[str, str]]]] = [
                 "test_lock.py::test_a_folder_that_is_gone_is_told_before_anything_is_written",
             ),
             (
-                "Every file that we read back carries a checksum: what was flipped, cut, zeroed or exchanged in it is named with the remedy "
+                "Every file of ours that decides a number or a label carries a checksum: what was flipped, cut, zeroed or exchanged in it is named with the remedy "
                 "or computed again, and never becomes a number.",
                 "test_damage.py test_prepare.py::test_a_harmed_store_is_named_with_the_remedy",
             ),

@@ -38,7 +38,7 @@ def loads(text: str | bytes, before: Collection[str] = ()) -> dict[str, Any]:
         found = values.pop(CHECK)
         whole = found == _check(values)
     except KeyError:
-        raise ValueError("it has no checksum") from None
+        raise ValueError("it has no checksum: an older version wrote it, or it was changed") from None
     except RecursionError as error:
         raise ValueError(repr(error)) from error
     if not whole:
@@ -80,7 +80,9 @@ def load_tensors_of(data: bytes, before: bool = False) -> dict[str, torch.Tensor
     if before and about is None:
         return state
     if (about or {}).get(CHECK) != _check_tensors(state):
-        raise ValueError("its checksum is wrong: it was changed" if about else "it has no checksum")
+        raise ValueError(
+            "its checksum is wrong: it was changed" if about else "it has no checksum: an older version wrote it, or it was changed"
+        )
     return state
 
 
