@@ -135,11 +135,11 @@ def test_preparing_that_is_stopped_goes_on_with_what_was_cut(tmp_path):
 def test_an_export_that_is_stopped_is_written_whole_the_next_time(tmp_path):
     folder, out, other = tmp_path / "photos", tmp_path / "out", tmp_path / "other"
     folder.mkdir()
-    for i in range(60):
+    for i in range(30):
         picture = np.random.default_rng(i).integers(0, 255, (90, 120, 3), np.uint8)
-        Image.fromarray(picture).resize((600, 450)).save(folder / f"{i:02d}.png")
+        Image.fromarray(picture).resize((480, 360)).save(folder / f"{i:02d}.png")
     session = open_session(folder, ["road", "car"], report=str, superpixel_method="grid", superpixel_count=12, workers=1)
-    for i in range(60):
+    for i in range(30):
         session.act("label", i, [i % 12], to="car")
     session.close()
     command = Command("-m", "oreal_lib.annotate", "export", folder, "--out", out)
@@ -161,7 +161,7 @@ def whole(folder):
 
 def test_a_batch_that_is_stopped_leaves_no_process_and_continues_to_the_same_end(tmp_path, tiny_config, tiny):
     grid, runs = tmp_path / "mine.yaml", tmp_path / "runs"
-    values = tiny_config(steps=1, max_epochs=80, patience=80, checkpoint_seconds=1e9).values()
+    values = tiny_config(steps=1, max_epochs=40, patience=40, checkpoint_seconds=1e9).values()
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(values))
     grid.write_text(yaml.safe_dump({"base": str(tmp_path / "base.yaml"), "runs": [{"strategy": "random"}]}))
     (config,) = read_grid(grid).configs
