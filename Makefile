@@ -180,7 +180,8 @@ fi
 rm -f .venv/.installed
 touch .venv/.installing
 if get_uv >$$log 2>&1; then
-    set -- .venv/bin/uv pip install --python .venv/bin/python
+    # where Python may not keep what it compiles, every process would compile torch anew, five seconds of it
+    set -- .venv/bin/uv pip install --python .venv/bin/python $${PYTHONDONTWRITEBYTECODE:+--compile-bytecode}
 else
     echo "uv $(UV) could not be had, so plain pip installs: 2.5 minutes or more instead of half a minute ..."
     set -- .venv/bin/python -m pip install --disable-pip-version-check

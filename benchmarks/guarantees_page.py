@@ -50,7 +50,8 @@ PROMISES: list[tuple[str, list[tuple[str, str]]]] = [
             ),
             (
                 "Every file of ours that decides a number or a label carries a checksum: what was flipped, cut, zeroed or exchanged in it is named with the remedy "
-                "or computed again, and never becomes a number.",
+                "or computed again, and never becomes a number. (A log of clicks that is cut exactly at the end of a line is a shorter "
+                "log, and two whole lines that were exchanged are two acts.)",
                 "test_damage.py test_prepare.py::test_a_harmed_store_is_named_with_the_remedy",
             ),
         ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from io import BytesIO
 from pathlib import Path
 
@@ -26,6 +27,9 @@ def read_npy(path: Path | str) -> np.ndarray:
 def read_npz(data: bytes) -> dict[str, np.ndarray]:
     """Name -> array, (n, ...) of any shape and numbers of any kind or bool, of a .npz file's content. ValueError if it is damaged, or holds anything but arrays of numbers."""
     try:
+        with zipfile.ZipFile(BytesIO(data)) as members:  # numpy stops at the length that a header says, before the checksum
+            if (damaged := members.testzip()) is not None:
+                raise ValueError(f"the checksum of {damaged} is wrong")
         with np.load(BytesIO(data), allow_pickle=False) as opened:
             arrays = dict(opened)
     except Exception as error:  # out of a damaged zip file comes any kind of error

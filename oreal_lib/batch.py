@@ -137,6 +137,8 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
                             failed += 1
                             print(f"NOT RUN {other}: it begins with {run_id}, which failed", flush=True)
             if quiet.too_long():
+                for run_id in elsewhere:
+                    _say(by_id[run_id], f"is computed by {computed_by(runs_dir / run_id) or 'nobody any more'}", began)
                 for run_id in processes:
                     _say(by_id[run_id], standing(runs_dir / run_id), began)
     finally:
@@ -150,6 +152,8 @@ def computed_by(folder: Path) -> str:
         return str(holder(folder / "run.lock") or "")
     except Held as held:
         return str(held)
+    except OSError:  # cannot be seen now; a run that is started there says what is wrong
+        return ""
 
 
 def next_run(queue: Sequence[str], by_id: Mapping[str, RunConfig], running: Collection[str]) -> str | None:

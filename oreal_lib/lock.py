@@ -26,7 +26,8 @@ from .atomic import remedy
 
 BEAT = 10.0  # seconds from one sign of life to the next
 DEAD = 60.0  # seconds without one, after which a holder on another machine counts as dead
-NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP}  # a file system that has no locks
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}  # a file system that has no locks
+NO_LINKS = NO_LOCKS | {errno.EPERM, errno.EMLINK, errno.EINVAL}
 
 
 @dataclass(frozen=True)
@@ -67,34 +68,42 @@ class Lock:
         """path: of the lock's file, which ends in `.lock`. Nothing is taken yet."""
         self.path = Path(path)
         self.file = self.path.with_name(self.path.name.removesuffix(".lock") + ".holder")
-        self._native = filelock.FileLock(self.path, thread_local=False)  # a widget's thread may close what a cell has opened
+        self._native = filelock.FileLock(
+            self.path, thread_local=False, fallback_to_soft=False
+        )  # a widget's thread may close what a cell has opened
         self._page, self._mine = page, None
         self._ended = threading.Event()
 
     def acquire(self) -> Lock:
-        """Takes the lock at once. `Held` if another process has it; OSError where nothing can be written.
+        """Takes the lock at once. `Held` if another process has it; OSError with the remedy where nothing can be written.
 
         What a dead process left is taken over: at once if it ran on this machine, and DEAD seconds after its last sign of life if
         on another.
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._native.acquire(timeout=0.3, poll_interval=0.05)  # not 0: somebody may only be looking (`holder`)
+            self._acquire_native(0.3)  # not 0: somebody may only be looking (`holder`)
+            self._mine = self._claim()
+            self._ended.clear()
+            threading.Thread(target=_live, args=(self.file, self._mine, self._ended), daemon=True).start()
+        except BaseException as error:
+            self.release()
+            if not isinstance(error, OSError):
+                raise
+            raise OSError(
+                error.errno, f"{self.path.parent} cannot be written: {remedy(error)} and start the same command again"
+            ) from error
+        return self
+
+    def _acquire_native(self, seconds: float) -> None:
+        """Takes the system's lock, if the file system has any; `Held` if another process has it."""
+        try:
+            self._native.acquire(timeout=seconds, poll_interval=0.05)
         except filelock.Timeout:
             raise Held(_read(self.file)) from None
         except OSError as error:
             if error.errno not in NO_LOCKS:
-                raise OSError(
-                    error.errno, f"{self.path.parent} cannot be written: {remedy(error)} and start the same command again"
-                ) from error
-        try:
-            self._mine = self._claim()
-        except BaseException:
-            self.release()
-            raise
-        self._ended.clear()
-        threading.Thread(target=self._live, args=(self._ended,), daemon=True).start()
-        return self
+                raise
 
     def wait(self, what: str, report: Callable[[str], None], pause: float = 0.2) -> Lock:
         """Takes the lock as soon as it is free. report: is told "<what> by <holder>; waiting", once for each holder there is before.
@@ -114,15 +123,20 @@ class Lock:
                 report(f"{what} by {who or 'another process'}; waiting until that ends")
             time.sleep(pause)
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether we hold it, still."""
+        return self._mine is not None and _read(self.file) == self._mine
+
     def check(self) -> None:
         """OSError if the lock is not ours any more: nothing may be written then.
 
         Another machine takes it over when none of our signs of life came through, as while a laptop sleeps; and it is gone when
         its folder was moved, deleted, or its drive pulled out.
         """
-        now = _read(self.file)
-        if self._mine is None or now == self._mine:
+        if self.is_ours:
             return
+        now = _read(self.file)
         who = f"{now} has taken over" if now else "it was moved or deleted, or its drive is not there"
         raise OSError(
             errno.ESTALE, f"{self.path.parent} is not ours to write in any more: {who}; start again when that is mended or ended"
@@ -131,7 +145,7 @@ class Lock:
     def release(self) -> None:
         """Another may have it from here on; nothing happens if it is not held."""
         self._ended.set()
-        if self._mine is not None and _read(self.file) == self._mine:
+        if self.is_ours:
             with contextlib.suppress(OSError):
                 self.file.unlink()
         self._mine = None
@@ -143,17 +157,17 @@ class Lock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
+    def __del__(self) -> None:
+        self._ended.set()  # nobody can release it any more; the system's lock goes with it
+
     def _claim(self) -> Holder:
         """Creates the holder's file, in place of one that a dead process left."""
         since = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         mine = Holder(os.getpid(), socket.gethostname(), since, _boot(), secrets.token_hex(8), threading.get_ident(), self._page)
         while True:
-            with contextlib.suppress(FileExistsError):
-                handle = os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-                try:
-                    os.write(handle, json.dumps(asdict(mine)).encode())
-                finally:
-                    os.close(handle)
+            if self._create(mine):
+                for left in self.path.parent.glob(f"{self.file.name}.*"):  # of those who were killed in here
+                    left.unlink(missing_ok=True)
                 return mine
             other, age = _read(self.file), self._age(self.file)
             if age is None:
@@ -161,10 +175,44 @@ class Lock:
             dead_here = other is not None and other.is_here and (self._native.is_locked or not _lives(other.process))
             if age < DEAD and not dead_here:
                 raise Held(other, DEAD - age)
-            if age < DEAD:  # others do not know yet that it is dead, so that nobody but us removes it
+            if age < DEAD and self._native.is_locked:  # nobody but us can know that it is dead, so that nobody else removes it
                 self.file.unlink(missing_ok=True)
             else:
-                self._remove(other)
+                self._remove(other, dead_here)
+
+    def _create(self, mine: Holder) -> bool:
+        """The holder's file, with its content or not at all; False if there is one already."""
+        beside, data = self.file.with_name(f"{self.file.name}.{mine.token}"), json.dumps(asdict(mine)).encode()
+        try:
+            beside.write_bytes(data)
+            os.link(beside, self.file)
+        except FileExistsError:
+            return False
+        except FileNotFoundError:
+            return False  # another has it, and took this for a leftover
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+        else:
+            return True
+        finally:
+            beside.unlink(missing_ok=True)
+        return self._create_alone(data)
+
+    def _create_alone(self, data: bytes) -> bool:
+        """As `_create`, where the file system has no links."""
+        try:
+            handle = os.open(self.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        except FileExistsError:
+            return False
+        try:
+            os.write(handle, data)
+        except BaseException:
+            self.file.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(handle)
+        return True
 
     def _age(self, file: Path) -> float | None:
         """Seconds since a file was touched, by the clock of the machine that has the disk; None if it is not there."""
@@ -177,8 +225,8 @@ class Lock:
             os.utime(self.path)
         return os.stat(self.path).st_mtime - beat
 
-    def _remove(self, dead: Holder | None) -> None:
-        """Removes the file of a dead holder, unless another machine has done so, and has it now."""
+    def _remove(self, dead: Holder | None, sure: bool) -> None:
+        """Removes the file of a dead holder, unless another has done so, and has it now. sure: that it is dead, however old."""
         guard = self.file.with_name(f"{self.file.name}.guard")  # held for a moment by the one that removes
         try:
             os.close(os.open(guard, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
@@ -188,32 +236,46 @@ class Lock:
             time.sleep(0.01)
             return
         try:
-            if _read(self.file) == dead and (self._age(self.file) or 0) >= DEAD:
+            if _read(self.file) == dead and (sure or (self._age(self.file) or 0) >= DEAD):
                 self.file.unlink(missing_ok=True)
         finally:
             guard.unlink(missing_ok=True)
 
-    def _live(self, ended: threading.Event) -> None:
-        mine = self._mine
-        while not ended.wait(BEAT):
-            if _read(self.file) == mine:
-                with contextlib.suppress(OSError):
-                    os.utime(self.file)
+    def _look(self) -> Holder | None:
+        """See `holder`."""
+        found, locked = _read(self.file), False
+        if not self.path.exists():
+            return None
+        try:
+            self._acquire_native(0)
+            locked = self._native.is_locked
+        except Held:
+            if found is None:
+                raise
+            return found
+        except OSError:  # nothing can be written there, so all that is known is what the file says
+            pass
+        finally:
+            self._native.release()
+        if found is None:
+            return None
+        if found.is_here:
+            return None if locked or not _lives(found.process) else found
+        return found if (self._age(self.file) or DEAD) < DEAD else None
+
+
+def _live(file: Path, mine: Holder, ended: threading.Event) -> None:
+    """Gives signs of life until the lock has ended."""
+    while not ended.wait(BEAT):
+        if _read(file) == mine:
+            with contextlib.suppress(OSError):
+                os.utime(file)
 
 
 def holder(path: Path) -> Holder | None:
-    """Who holds a lock now, for a look; None if nobody does. `Held` without a name where it is held and does not say by whom."""
-    lock = Lock(path)
-    if not lock.path.exists():
-        return None
-    try:
-        lock.acquire()
-    except Held as held:
-        if held.holder is None:
-            raise
-        return held.holder
-    lock.release()
-    return None
+    """Who holds a lock now, for a look, which writes nothing; None if nobody does. `Held` without a name where it is held and does not
+    say by whom."""
+    return Lock(path)._look()
 
 
 def _read(file: Path) -> Holder | None:
@@ -237,7 +299,8 @@ def _lives(process: int) -> bool:
 
 
 def _boot() -> str:
+    """What tells this start of this machine, and this space of process numbers (a container's), from others."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() + os.readlink("/proc/self/ns/pid")
     except OSError:
         return ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,12 +45,16 @@ def run(
     """
     refuse_unguarded()
     path = Path(runs_dir or runs_root()) / config.run_id
+    if RunFolder(path).done is not None:  # nothing is written any more, perhaps nothing can be
+        yield from _run(config, RunFolder(path), dataset, report)
+        return
     with _locked(path, report) as lock:
         folder = RunFolder(path, lock.check)
         try:
             yield from _run(config, folder, dataset, report)
         except KeyboardInterrupt:
-            report(_kept(config, folder))
+            with suppress(ValueError, OSError):  # of a damaged record; the stop stays a stop
+                report(_kept(config, folder))
             raise
 
 
@@ -143,8 +147,10 @@ def _finish_first(
 ) -> RunFolder:
     """The folder of another run, carried out to its end if that was not done: what the run in `folder` begins with."""
     path = folder.path.parent / config.run_id
-    if RunFolder(path).done is None:
-        report(f"[{folder.path.name}] begins with run {config.run_id}, which comes first")
+    if RunFolder(path).done is not None:
+        check_inputs(RunFolder(path), inputs or {}, report)
+        return RunFolder(path)
+    report(f"[{folder.path.name}] begins with run {config.run_id}, which comes first")
     with _locked(path, report) as lock:
         first = RunFolder(path, lock.check)
         check_inputs(first, inputs or {}, report)
@@ -223,6 +229,7 @@ def _step(config: RunConfig, setting: Setting, folder: RunFolder, step: int, dev
         max_epochs=config.full_max_epochs if full else config.max_epochs,
         min_epochs=config.full_min_epochs if full else 1,
         checkpoint=folder.path / "checkpoint.pt",
+        may_write=folder.may_write,
         report=report,
     )
     clock = time.monotonic()

@@ -68,6 +68,8 @@ class RunFolder:
             found = sorted(int(name.removeprefix("ids_")) for name in arrays if name.startswith("ids_"))
             if missing := set(range(1, finished + 1)).difference(found):
                 raise ValueError(f"the query of step {min(missing)} is not in it")
+            if odd := [t for t in found if len(arrays[f"ids_{t}"]) != len(arrays[f"score_{t}"])]:
+                raise ValueError(f"step {odd[0]} has other numbers of ids and of scores")
             return {t: Query(arrays[f"ids_{t}"], arrays[f"score_{t}"], arrays.get(f"for_class_{t}")) for t in found}
         except (ValueError, KeyError) as error:
             raise self._damaged(file, error) from error

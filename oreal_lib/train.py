@@ -104,6 +104,7 @@ def fit(
     checkpoint: Path | None = None,
     report: Report = print,
     each_epoch: Callable[[int], None] | None = None,
+    may_write: Callable[[], None] = lambda: None,
 ) -> Fitted:
     """Train `model` in place on what is known in `train`; it ends with the averaged weights of its best validation epoch.
 
@@ -112,6 +113,7 @@ def fit(
     key: numbers that fix the randomness; every epoch draws from (key, epoch), so a restart repeats nothing and skips nothing.
     checkpoint: a file written every `config.checkpoint_seconds` and continued from if it is there; None for no such file.
     each_epoch: called with the number of each finished epoch; what it raises ends the training there.
+    may_write: called before the checkpoint is written; what it raises (a lock that was lost) ends the training, too.
     KeyboardInterrupt, by Ctrl-C or from `each_epoch`, saves what the last finished epoch left and goes on to the caller.
     A training that takes long says where it stands, inside its epochs, too; an early stop makes the time left an upper bound.
     The steps run in bfloat16 where config.precision says so; validation is always in float32.
@@ -157,6 +159,7 @@ def fit(
                 state = _state(key, model, average, optimizer, epoch, best_epoch, best_miou, best_state, seconds + now - began)
                 unsaved = state  # as it is; the next epoch will change it
                 if now - written >= config.checkpoint_seconds:
+                    may_write()
                     save_checkpoint(checkpoint, state)
                     unsaved, written = None, time.monotonic()
                 else:
@@ -165,7 +168,11 @@ def fit(
                 each_epoch(epoch)
     except KeyboardInterrupt:
         if unsaved is not None:
-            save_checkpoint(checkpoint, unsaved)
+            try:
+                may_write()
+                save_checkpoint(checkpoint, unsaved)
+            except OSError as error:  # the stop stays a stop
+                report(f"the last epochs could not be kept: {error}")
         raise
     model.load_state_dict(best_state)
     speed = {"images_per_s": round(images / at_work, 2), "waiting": round(waiting / at_work, 4)} if images else {}

@@ -159,8 +159,10 @@ def torture(
         for _ in range(min(lot.randint(1, most), kills - out.kills)):
             moment, started = lot.random() * lasts[variant], time.monotonic()
             process = work.start(home, variant)
-            if wait(process, moment) is not None:
-                break  # it was faster this time
+            if (code := wait(process, moment)) is not None:  # it was faster this time
+                if code not in work.ends:
+                    out.differences.append(f"{home.name}, variant {variant}: started again, it ended with {code}")
+                break
             process.kill(lot)
             out.kills += 1
             out.moments.append((time.monotonic() - started) / lasts[variant])

@@ -25,6 +25,7 @@ from oreal_lib.data import open_store
 from oreal_lib.loop import run
 from oreal_lib.models import build_model
 from oreal_lib.run_folder import RunFolder
+from oreal_lib.types import Query, Ragged
 
 EXAMPLES, SEED = int(os.environ.get("OREAL_EXAMPLES") or 60), os.environ.get("OREAL_SEED", "0")
 KEY = (0, 1)  # of the training whose checkpoint is damaged
@@ -58,6 +59,12 @@ def place(tiny_store, tmp_path_factory):
     (place / "runs" / config.run_id).rename(place / "run")
     fit(open_store(tiny_store), place / "checkpoint.pt")
     shutil.copytree(tiny_store, place / "store")
+    lot = np.random.default_rng(0)  # of the size that a file is read in parts
+    ids = lot.permutation(20_000)
+    RunFolder(place / "big").save_queries({1: Query(ids, lot.random(20_000, np.float32), (ids % 8).astype(np.int16))})
+    RunFolder(place / "big").save_pseudo(
+        1, Ragged((lot.integers(0, 8, (300, 200), np.uint8), lot.integers(0, 8, (9, 9), np.uint8)))
+    )
     before = training.LEAST_STEPS
     train_round(str(place))
     training.LEAST_STEPS = before
@@ -141,6 +148,8 @@ READ = {  # a file -> how it is read
     "run/queries.npz": lambda p: RunFolder(p / "run").queries(finished=3),
     "run/weights_step3.safetensors": lambda p: RunFolder(p / "run").weights(3),
     "run/pseudo_step3.npz": lambda p: list(RunFolder(p / "run").pseudo(3)),
+    "big/queries.npz": lambda p: RunFolder(p / "big").queries(finished=1),
+    "big/pseudo_step1.npz": lambda p: list(RunFolder(p / "big").pseudo(1)),
     "checkpoint.pt": lambda p: checkpoint(p / "checkpoint.pt"),
     **{
         f"store/{name}": store
@@ -187,6 +196,8 @@ def test_a_damaged_file_is_named_or_was_read_whole(place, name, record_property)
             finally:
                 for left in [*file.parent.glob(f"{file.name}.torn*"), *file.parent.glob(f"{file.name}.damaged*")]:
                     left.unlink()
+            if name.endswith("clicks.jsonl") and data.startswith(bad) and bad.endswith(b"\n"):
+                continue  # a shorter log, which nothing can tell
             assert got.keys() == wanted.keys() and all(same(got[k], wanted[k]) for k in wanted), (i, bad[:80])
     finally:
         file.write_bytes(data)

@@ -23,9 +23,9 @@ def hold(path, ready, machine=None, beat=None):
         elsewhere(machine)
     if beat:
         lock_module.BEAT = beat
-    Lock(path).acquire()
-    ready.set()
-    time.sleep(600)
+    with Lock(path).acquire():
+        ready.set()
+        time.sleep(600)
 
 
 def elsewhere(machine, patch=setattr):

@@ -12,7 +12,7 @@ from oreal_lib.config import RunConfig
 from oreal_lib.superpixels import SuperpixelRecipe
 
 from .board import MOST_CLASSES, Board
-from .events import VOID, read
+from .events import VOID, read_whole
 from .pictures import open_pictures
 
 WORDS = r"\w[\w.-]*(?<!\.)"  # of an annotator, who gets a folder of that name; Windows drops a dot at its end
@@ -161,6 +161,5 @@ def read_board(folder: Path, home: Path, annotator: str, upto: int | None = None
     pictures, _ = open_pictures(
         Path(folder), home / "pictures", recipe_of(about), about["side"], about["partition"], 1, lambda _: None, cut=False
     )
-    events, _ = read(home / annotator / "clicks.jsonl")
-    events = events[:upto]
+    events = read_whole(home / annotator / "clicks.jsonl")[:upto]
     return Board(pictures, tuple(about["classes"]), events), len(events)

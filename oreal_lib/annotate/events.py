@@ -119,6 +119,19 @@ def read(path: Path) -> tuple[list[Event], list[str]]:
     return events, [text for _, text in damaged] + torn
 
 
+def read_whole(path: Path) -> list[Event]:
+    """The events of a log on disk, which a session may be writing just now: a torn last line is passed over.
+
+    ValueError with the remedy if another line is damaged.
+    """
+    events, damaged, _ = parse(Path(path).read_bytes(), Path(path).name)
+    if damaged:
+        raise ValueError(
+            f"{damaged[0][1]} (in {Path(path).parent}); put back a whole copy, or open the session once with repair=True"
+        )
+    return events
+
+
 # The logs this process has open: running a notebook cell again must take its log over from the cell's last run, which nobody closed.
 _OPEN: WeakValueDictionary[Path, Log] = WeakValueDictionary()
 

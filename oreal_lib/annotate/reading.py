@@ -8,7 +8,7 @@ from pathlib import Path
 from . import rounds
 from .about import read_board, work_folder
 from .board import Board
-from .events import VOID, Event, parse
+from .events import VOID, Event, read_whole
 from .pictures import find_pictures
 from .session import Session
 
@@ -44,11 +44,7 @@ def read_log(folder: Path | str, annotator: str, work: Path | str | None = None)
             f"there is no annotator {annotator!r}; choose one of {', '.join(there) or 'those who have opened a session'}"
         )
     home = work_folder(folder, work) / annotator
-    log = home / "clicks.jsonl"
-    events, damaged, _ = parse(log.read_bytes(), log.name)
-    if damaged:
-        raise ValueError(f"{damaged[0][1]} (in {home}); put back a whole copy, or open the session once with repair=True")
-    return home, events
+    return home, read_whole(home / "clicks.jsonl")
 
 
 def read_session(folder: Path | str, annotator: str = "me", work: Path | str | None = None) -> Reading:

@@ -48,18 +48,19 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
     SystemExit(1) where it cannot go on, with the reason in the round's progress.
     """
     folder = folder_of(home, number)
-    request = sealed.read_json(folder / "request.json", "train again from the session", BEFORE)
-    config = RunConfig.make(request["config"])
 
     def say(state: str, share: float, text: str, left: float | None = None) -> None:
         with suppress(OSError):  # it is a message, and Windows refuses while someone reads the last one
+            lock.check()
             atomic.write_json(folder / "progress.json", asdict(Progress(state, round(share, 4), text, left)))
 
-    with Lock(folder / ".lock").wait(f"round {number} is being computed", report):
+    with Lock(folder / ".lock").wait(f"round {number} is being computed", report) as lock:
         if (folder / "done.json").exists():
             return
+        request = sealed.read_json(folder / "request.json", "train again from the session", BEFORE)
+        config = RunConfig.make(request["config"])
         try:
-            _train_round(home, number, config, request, open_board, say, report)
+            _train_round(home, number, config, request, open_board, say, report, lock.check)
         except Stopped:
             say("stopped", 0.0, "stopped; train again to go on")
         except KeyboardInterrupt:
@@ -71,7 +72,7 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
             raise SystemExit(1) from error
 
 
-def _train_round(home, number, config, request, open_board, say, report) -> None:
+def _train_round(home, number, config, request, open_board, say, report, may_write) -> None:
     folder, began = folder_of(home, number), time.monotonic()
     say("running", 0.01, "reading the pictures")
     torch.set_num_threads(config.threads)
@@ -110,9 +111,11 @@ def _train_round(home, number, config, request, open_board, say, report) -> None
         key=(config.seed, number),
         max_epochs=epochs,
         checkpoint=folder / "checkpoint.pt",
+        may_write=may_write,
         report=report,
         each_epoch=each_epoch,
     )
+    may_write()
     atomic.write_bytes(folder / "weights.safetensors", sealed.dump_tensors(fitted.state))
     for i, (picture, p) in enumerate(zip(board.pictures, probabilities(model, board.pictures, config.height), strict=True), 1):
         if (folder / "stop").exists():
@@ -120,6 +123,7 @@ def _train_round(home, number, config, request, open_board, say, report) -> None
         buffer = BytesIO()
         unsure = (255 * bvsb(p[None])[0, 0]).round().to(torch.uint8)
         np.savez_compressed(buffer, predicted=p.argmax(dim=0).to(torch.uint8).cpu().numpy(), unsure=unsure.cpu().numpy())
+        may_write()
         atomic.write_bytes(folder / "views" / f"{key(picture.name)}.npz", buffer.getvalue())
         say("running", 0.85 + 0.08 * i / len(board.pictures), f"looking at picture {i} of {len(board.pictures)}")
     say("running", 0.94, "choosing what to ask")
@@ -130,7 +134,9 @@ def _train_round(home, number, config, request, open_board, say, report) -> None
 
     trained_on = board.as_labels().clicks
     board, log = open_board(None)  # what was clicked meanwhile is not asked again
-    write_query(home, number, board, ask(config, board, model, number, both), log)
+    query = ask(config, board, model, number, both)
+    may_write()
+    write_query(home, number, board, query, log)
     sealed.write_json(
         folder / "done.json",
         {

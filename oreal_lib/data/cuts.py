@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from oreal_lib.lock import Lock
 from oreal_lib.superpixels import SuperpixelRecipe, superpixels
 
 from .source import Item
@@ -108,8 +109,9 @@ def forget(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def kept_if_stopped(unfinished: Path) -> Iterator[None]:
-    """Whatever ends the work inside: an error leaves nothing behind, a stop from outside leaves the maps.
+def kept_if_stopped(unfinished: Path, lock: Lock) -> Iterator[None]:
+    """Whatever ends the work inside: an error leaves nothing behind, a stop from outside leaves the maps, and where another
+    process has taken over the lock, the folder is that one's.
 
     From outside come a kill, Ctrl-C, and a worker process that died (RuntimeError) or found no memory. Other errors are of the
     pictures or of the disk: mended pictures have another store, and a full disk needs the room.
@@ -117,6 +119,8 @@ def kept_if_stopped(unfinished: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        if not lock.is_ours:
+            raise
         if isinstance(error, Exception) and not isinstance(error, RuntimeError | MemoryError):
             forget(unfinished)
         clear(unfinished)

@@ -81,10 +81,11 @@ def prepare(
         with writing(unfinished, needed):
             if (free := shutil.disk_usage(root).free) < needed:
                 raise OSError(f"only {free:,} bytes are free")
-        with cuts.kept_if_stopped(unfinished):
-            _write(source, recipe, about, None if mixed else native, needed, unfinished, workers or os.cpu_count() or 1, report)
+        with cuts.kept_if_stopped(unfinished, lock):
+            only = None if mixed else native
+            _write(source, recipe, about, only, needed, unfinished, workers or os.cpu_count() or 1, report, lock.check)
+            lock.check()
             with writing(store):
-                lock.check()
                 os.replace(unfinished, store)
                 flush_folder(root)
         cuts.forget(store)
@@ -112,8 +113,10 @@ def _write(
     folder: Path,
     workers: int,
     report: Callable,
+    may_write: Callable[[], None],
 ) -> None:
-    """Fill `folder` with the arrays and, last, the manifest. only: the native size that all pictures must have, if they must."""
+    """Fill `folder` with the arrays and, last, the manifest. only: the native size that all pictures must have, if they must.
+    may_write: raises where the folder is another process's by now."""
     n, n_classes = len(source.items), len(source.classes)
     train = [i for i, item in enumerate(source.items) if item.split == "train"]
     size = tuple(about["size"]) if about["size"][0] else None
@@ -140,6 +143,7 @@ def _write(
         pictures = []
         for done, arrays in enumerate(stack.enter_context(closing(parallel(work, source.items, workers))), start=1):
             pictures.append(arrays["pictures"])
+            may_write()
             with writing(folder, needed):
                 for name, output in outputs.items():
                     output.append(arrays[name])
@@ -150,9 +154,11 @@ def _write(
             hashing = Hashing("  checksums", report, written)
             files = {name: output.finish(columns.get(name), hashing) for name, output in outputs.items()}
     picture = dict(zip(COLUMNS, np.array(pictures).T, strict=True))
+    may_write()
     if (picture["native_height"] == picture["height"]).all() and (picture["native_width"] == picture["width"]).all():
         del files["native_truth"]  # the same as truth
         (folder / "native_truth.npy").unlink()
+    may_write()
     sealed.write_json(
         folder / "manifest.json", {"key": content_key(about), "about": about, "files": files, "libraries": versions()}
     )
