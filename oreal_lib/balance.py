@@ -56,8 +56,7 @@ def _checked(counts: np.ndarray, budget: int) -> tuple[np.ndarray, int]:
     given = np.asarray(counts)
     fits = given.ndim == 1 and len(given) and given.dtype.kind in "iu" and 0 <= int(given.min()) and int(given.max()) <= MOST
     if not fits:
-        shown = " ".join(repr(counts).split())[:80]
-        raise ValueError(f"class counts are {shown}, but must be C whole numbers from 0 to {MOST}; count superpixels")
+        raise ValueError(f"class counts must be C numbers >= 0, got {given.tolist()!r:.80}; they are whole and at most {MOST:,}")
     if not isinstance(budget, int | np.integer) or isinstance(budget, bool) or not 0 <= budget <= MOST:
-        raise ValueError(f"budget is {budget!r:.80}, but must be a whole number from 0 to {MOST}; mend query_size")
+        raise ValueError(f"budget is {budget!r:.80}, but it must be >= 0, whole and at most {MOST:,}; mend query_size")
     return given.astype(np.int64), int(budget)
