@@ -504,3 +504,28 @@ def test_a_network_that_is_no_number_is_told_with_the_picture_and_the_class(sess
     first, sky = re.escape(session.pictures[0].name), re.escape(session.classes[0])
     with pytest.raises(FloatingPointError, match=rf"NaN or infinity for pool image 0 \({first}\), class 0 \({sky}\): the training"):
         training.ask(session.config.model_copy(update={"strategy": "oreal"}), session.board, model, 2)
+
+
+def test_a_round_that_was_taken_over_writes_nothing_more(session, asked_for, monkeypatch):
+    home = asked_for(session)
+    folder, real = rounds.folder_of(home, 2), training.fit
+
+    def sleeps(*given, **how):
+        fitted = real(*given, **how)
+        file = folder / ".holder"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"token": "of the other", "machine": "node7"}))
+        return fitted
+
+    monkeypatch.setattr(training, "fit", sleeps)
+    with pytest.raises(SystemExit):
+        carry_out(session, home)
+    assert not (folder / "weights.safetensors").exists() and not (folder / "done.json").exists()
+
+
+def test_a_damaged_click_is_told_at_the_end_of_a_training_too(session):
+    log = session.log.path
+    data = bytearray(log.read_bytes())
+    data[len(data) // 2] ^= 1
+    log.write_bytes(data)
+    with pytest.raises(ValueError, match=r"line \d of clicks.jsonl is damaged: .*put back a whole copy, or open the session once"):
+        read_board(session._folder(), session.work, "me")

@@ -1,5 +1,6 @@
 """One process writes in a folder; the other says who, also on a disk that several machines share, and the dead do not hold it."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -214,3 +215,74 @@ def test_of_many_that_want_what_a_dead_one_left_one_gets_it(tmp_path, monkeypatc
         assert len(got) == 1
         got[0].check()
         got[0].release()
+
+
+def test_the_holder_s_file_is_there_whole_or_not_at_all(tmp_path, monkeypatch):
+    """A disk that is full just then, or a kill, must not hold a lock for a minute in nobody's name."""
+
+    def full(self, data):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lock_module.Path, "write_bytes", full)
+        with pytest.raises(OSError, match=r"cannot be written: the disk is full: free some space and start the same command again"):
+            Lock(tmp_path / "run.lock").acquire()
+    assert [p.name for p in tmp_path.iterdir()] == ["run.lock"]
+    (tmp_path / "run.holder.0123").write_text("{")  # of one who was killed before it had the name
+    with Lock(tmp_path / "run.lock").acquire():
+        assert {p.name for p in tmp_path.iterdir()} == {"run.lock", "run.holder"}
+
+
+@pytest.mark.parametrize("code", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_disk_without_links_has_locks_too(tmp_path, monkeypatch, code):
+    def link(*given):
+        raise OSError(code, "no links")
+
+    monkeypatch.setattr(lock_module.os, "link", link)
+    with Lock(tmp_path / "run.lock").acquire():
+        assert holder(tmp_path / "run.lock").process == os.getpid()
+        with pytest.raises(Held):
+            Lock(tmp_path / "run.lock").acquire()
+    assert [p.name for p in tmp_path.iterdir()] == ["run.lock"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK])
+def test_where_the_system_has_no_locks_the_holder_s_file_is_one(tmp_path, monkeypatch, code):
+    class None_:
+        is_locked = False
+
+        def __init__(self, path, **how):
+            pass
+
+        def acquire(self, **how):
+            raise OSError(code, "no locks")
+
+        def release(self):
+            pass
+
+    monkeypatch.setattr(lock_module.filelock, "FileLock", None_)
+    (tmp_path / "run.lock").touch()
+    with Lock(tmp_path / "run.lock").acquire() as first:
+        with pytest.raises(Held, match=f"process {os.getpid()} on "):
+            Lock(tmp_path / "run.lock").acquire()
+        monkeypatch.setattr(lock_module, "_lives", lambda process: False)  # it died
+        with Lock(tmp_path / "run.lock").acquire():
+            assert not first.is_ours
+
+
+def test_a_look_writes_nothing(tmp_path, monkeypatch):
+    lock = Lock(tmp_path / "run.lock").acquire()
+    before = {p.name: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+    assert holder(tmp_path / "run.lock").process == os.getpid() and holder(tmp_path / "other.lock") is None
+    lock.release()
+    assert holder(tmp_path / "run.lock") is None and {p.name for p in tmp_path.iterdir()} == {"run.lock"}
+    assert (tmp_path / "run.lock").stat().st_mtime_ns == before["run.lock"]
+
+
+def test_what_was_released_or_forgotten_is_not_held(tmp_path):
+    lock = Lock(tmp_path / "run.lock").acquire()
+    lock.release()
+    with pytest.raises(OSError, match="not ours to write in any more"):
+        lock.check()
+    Lock(tmp_path / "run.lock").acquire()  # nobody has kept it
+    Lock(tmp_path / "run.lock").acquire().release()

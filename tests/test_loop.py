@@ -389,3 +389,14 @@ def test_a_large_data_set_that_was_copied_is_only_remarked(on_disk, monkeypatch,
     os.utime(next((tmp_path / "a" / "masks").rglob("*.png")), (1, 1))
     assert on_disk("a", said.append)[0] == steps
     assert len(said) == 1 and "the files of the data were changed or copied since run" in said[0]
+
+
+def test_a_finished_run_is_read_without_a_lock(go, monkeypatch):
+    """Its folder may be one that nobody can write in."""
+    steps, _ = go()
+
+    def locked(*given):
+        pytest.fail("locked")
+
+    monkeypatch.setattr(loop, "Lock", locked)
+    assert go()[0] == steps

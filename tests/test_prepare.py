@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import pkgutil
@@ -524,3 +525,25 @@ def test_a_script_that_its_own_workers_would_run_again_stops_with_the_remedy(tmp
     command = [sys.executable, "script.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0 and "put its code below `if __name__ == '__main__':`" in done.stderr
+
+
+def test_who_was_taken_over_while_it_slept_leaves_the_work_of_the_other_alone(tmp_path, monkeypatch):
+    """A laptop sleeps in the middle; another machine takes over, and is at work in the same folder when it wakes up."""
+    root, real = tmp_path / "shared", store_module.NpyFile.append
+    calls = []
+
+    def sleeps_at_the_eighth(self, array):
+        calls.append(1)
+        if len(calls) == 8:  # the second picture is half written
+            (file,) = root.glob(".*.holder")
+            holder = json.loads(file.read_text())
+            file.write_text(json.dumps(holder | {"token": "of the other", "machine": "node7"}))
+            (unfinished,) = root.glob(".*.unfinished")
+            (unfinished / "images.npy").write_bytes(b"the other's")
+        real(self, array)
+
+    monkeypatch.setattr(store_module.NpyFile, "append", sleeps_at_the_eighth)
+    with pytest.raises(OSError, match=r"not ours to write in any more: process \d+ on node7 since .* has taken over"):
+        make(root)
+    (unfinished,) = root.glob(".*.unfinished")
+    assert (unfinished / "images.npy").read_bytes() == b"the other's" and not (unfinished / "manifest.json").exists()
