@@ -539,6 +539,7 @@ def test_who_was_taken_over_while_it_slept_leaves_the_work_of_the_other_alone(tm
             holder = json.loads(file.read_text())
             file.write_text(json.dumps(holder | {"token": "of the other", "machine": "node7"}))
             (unfinished,) = root.glob(".*.unfinished")
+            (unfinished / "images.npy").unlink()  # as the other clears the folder, to begin anew
             (unfinished / "images.npy").write_bytes(b"the other's")
         real(self, array)
 
