@@ -298,8 +298,8 @@ def test_a_label_map_comes_to_working_size_without_ids_that_vanish(tmp_path):
 @pytest.mark.parametrize(
     "content, why",
     [
-        (lambda file: np.savez(file, a=np.zeros((4, 6), int)), "it is an archive of several arrays; save one"),
-        (lambda file: file.write(b"PK\x03\x04 no zip file"), "BadZipFile"),
+        (lambda file: np.savez(file, a=np.zeros((4, 6), int)), "magic string"),
+        (lambda file: file.write(b"PK\x03\x04 no zip file"), "magic string"),
         (lambda file: np.lib.format.write_array_header_1_0(file, HEADER | {"shape": (10**12, 10**3)}), "MemoryError|ValueError"),
         (lambda file: file.write(b"\x93NUMPY\x01\0\x10\0{'descr': ('<i4\n))"), "Error"),
     ],

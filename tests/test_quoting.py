@@ -190,7 +190,7 @@ def test_papermill_gets_names_as_they_are(tmp_path, monkeypatch, name):
     assert papermill(source, target, parameters, 1, log).wait() == 0
     words = json.loads(log.read_text())
     given = str(target.with_suffix(".parameters.yaml"))
-    assert words == [str(source), str(target), "-f", given, "-k", "python3", "--no-progress-bar"]
+    assert words == [str(source), str(target), "-f", given, "-k", "python3", "--no-progress-bar", "--log-output"]
     assert yaml.safe_load(Path(given).read_text(encoding="utf-8")) == parameters
     assert not list(tmp_path.rglob("ran"))
 
@@ -198,7 +198,7 @@ def test_papermill_gets_names_as_they_are(tmp_path, monkeypatch, name):
 @pytest.mark.parametrize("name", [*ODD, '"""', "\\'); import os; os.mkdir('ran') #"])
 def test_the_page_without_a_notebook_gets_names_as_they_are(tmp_path, monkeypatch, name):
     called = []
-    ended = SimpleNamespace(wait=lambda: 0)
+    ended = SimpleNamespace(wait=lambda *seconds: 0)
     monkeypatch.setattr("oreal_lib.annotate.serve.signal.signal", lambda *_: None)
     monkeypatch.setattr("oreal_lib.annotate.serve.subprocess.Popen", lambda command: called.append(command) or ended)
     session = SimpleNamespace(close=lambda: None, annotator="me", work=tmp_path / name, home=tmp_path)
