@@ -296,3 +296,19 @@ def test_a_read_only_folder_is_told_before_any_work(tmp_path):
     (tmp_path / "me").mkdir(mode=0o500)
     with pytest.raises(OSError, match=r"cannot be written .*another folder for the session \(work=\)"):
         Log(tmp_path / "me" / "clicks.jsonl")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no signal that can be ignored")
+def test_a_page_that_is_stuck_is_ended_too(tmp_path, monkeypatch):
+    path = written(tmp_path / "clicks.jsonl")
+    deaf = HOLD.replace("import sys", "import signal, sys\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)")
+    holder = other_process(deaf.replace("(sys.argv[1])", "(sys.argv[1], page=True)"), path, stdin=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == "open\n"
+        monkeypatch.setattr("oreal_lib.annotate.events.PATIENCE", 0.5)
+        log = Log(path, page=True)
+        assert tuple(log.events) == THREE and holder.wait(15) == -signal.SIGKILL
+        log.close()
+    finally:
+        holder.kill()
+        holder.communicate()

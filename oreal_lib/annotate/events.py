@@ -23,6 +23,7 @@ from oreal_lib import atomic, sealed
 from oreal_lib.lock import Held, Holder, Lock
 
 WHATS = ("open", "label", "skip", "split", "undo", "redo")
+PATIENCE = 8.0  # seconds that a page that was left has to end by itself
 VOID = "void"  # the answer "no class, or I cannot tell"
 
 
@@ -178,13 +179,15 @@ class Log:
         """Whether the log could be had by ending the process of the page that held it."""
         if holder is None or not holder.page or not holder.is_here:
             return False
-        with suppress(OSError):
-            os.kill(holder.process, signal.SIGTERM)  # it holds the lock, so it lives and is the one that wrote this
-        limit = time.monotonic() + 15
-        while time.monotonic() < limit:
-            with suppress(Held):
-                self._lock.acquire()
-                return True
+        # it holds the lock, so it lives and is the one that wrote this; one that is stuck does not hear the first signal
+        for number, seconds in ((signal.SIGTERM, PATIENCE), (getattr(signal, "SIGKILL", signal.SIGTERM), 7.0)):
+            with suppress(OSError):
+                os.kill(holder.process, number)
+            limit = time.monotonic() + seconds
+            while time.monotonic() < limit:
+                with suppress(Held):
+                    self._lock.acquire()
+                    return True
         return False
 
     def _recover(self, repair: bool) -> tuple[list[Event], list[str]]:
