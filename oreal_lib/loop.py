@@ -45,7 +45,7 @@ def run(
     """
     refuse_unguarded()
     path = Path(runs_dir or runs_root()) / config.run_id
-    if RunFolder(path).done is not None:  # nothing is written any more, perhaps nothing can be
+    if _is_over(path):
         yield from _run(config, RunFolder(path), dataset, report)
         return
     with _locked(path, report) as lock:
@@ -56,6 +56,11 @@ def run(
             with suppress(ValueError, OSError):  # of a damaged record; the stop stays a stop
                 report(_kept(config, folder))
             raise
+
+
+def _is_over(path: Path) -> bool:
+    """Whether a run is finished and nobody holds it, so that nothing is written in its folder any more; perhaps nothing can be."""
+    return RunFolder(path).done is not None and not (path / "run.holder").exists()
 
 
 def _kept(config: RunConfig, folder: RunFolder) -> str:
@@ -147,10 +152,11 @@ def _finish_first(
 ) -> RunFolder:
     """The folder of another run, carried out to its end if that was not done: what the run in `folder` begins with."""
     path = folder.path.parent / config.run_id
-    if RunFolder(path).done is not None:
+    if _is_over(path):
         check_inputs(RunFolder(path), inputs or {}, report)
         return RunFolder(path)
-    report(f"[{folder.path.name}] begins with run {config.run_id}, which comes first")
+    if RunFolder(path).done is None:
+        report(f"[{folder.path.name}] begins with run {config.run_id}, which comes first")
     with _locked(path, report) as lock:
         first = RunFolder(path, lock.check)
         check_inputs(first, inputs or {}, report)
