@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -24,12 +25,25 @@ def read_npy(path: Path | str) -> np.ndarray:
         raise ValueError(f"{path} is no array of numbers ({reason}); save it again with numpy.save") from error
 
 
+def _refuse_gaps(data: bytes, members: zipfile.ZipFile) -> None:
+    """ValueError where a zip file's list leaves out what lies in it: the list has no checksum of its own."""
+    at = 0
+    for member in sorted(members.infolist(), key=lambda member: member.header_offset):
+        if member.header_offset != at:
+            raise ValueError(f"its list leaves out what lies before {member.filename}")
+        name, extra = struct.unpack("<HH", data[at + 26 : at + 30])
+        at += 30 + name + extra + member.compress_size
+    if at != members.start_dir:
+        raise ValueError("its list leaves out what lies at its end")
+
+
 def read_npz(data: bytes) -> dict[str, np.ndarray]:
     """Name -> array, (n, ...) of any shape and numbers of any kind or bool, of a .npz file's content. ValueError if it is damaged, or holds anything but arrays of numbers."""
     try:
         with zipfile.ZipFile(BytesIO(data)) as members:  # numpy stops at the length that a header says, before the checksum
             if (damaged := members.testzip()) is not None:
                 raise ValueError(f"the checksum of {damaged} is wrong")
+            _refuse_gaps(data, members)
         with np.load(BytesIO(data), allow_pickle=False) as opened:
             arrays = dict(opened)
     except Exception as error:  # out of a damaged zip file comes any kind of error

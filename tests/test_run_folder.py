@@ -1,5 +1,7 @@
 import os
+import struct
 
+import numpy as np
 import pytest
 
 from oreal_lib.run_folder import RunFolder, seconds_spent
@@ -39,3 +41,17 @@ def test_a_run_that_was_continued_spends_no_negative_seconds(tmp_path):
 
 def test_what_is_not_there_took_no_time(tmp_path):
     assert set(seconds_spent([RunFolder(tmp_path)], [tmp_path / "report.ipynb"]).values()) == {0}
+
+
+def test_pseudo_labels_that_the_archive_s_list_leaves_out_are_missed(tmp_path):
+    """The list at the end of a zip file has no checksum: a shorter one would give fewer pictures."""
+    folder = RunFolder(tmp_path)
+    folder.save_pseudo(1, [np.full((2, 3), i, np.uint8) for i in range(3)])
+    file = tmp_path / "pseudo_step1.npz"
+    data = file.read_bytes()
+    last, end = data.rindex(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
+    begin = int.from_bytes(data[end + 16 : end + 20], "little")
+    short = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 2, 2, last - begin, begin, 0)
+    file.write_bytes(data[:last] + short)
+    with pytest.raises(ValueError, match=r"pseudo_step1.npz is damaged .*its list leaves out what lies at its end"):
+        folder.pseudo(1)
