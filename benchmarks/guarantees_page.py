@@ -190,6 +190,8 @@ def measured(results: dict[str, Any]) -> list[str]:
             r = results[part]
             failed = f"{len(r['differences'])} failed" if r["differences"] else "none failed"
             lines.append(f"{what}: {r['cases']:,} cases in {r['tests']} tests, {failed}; commit {short(r['commit'])}.\n")
+        else:
+            lines.append(f"{what}: not measured.\n")
     some = next(iter(results.values()))
     versions = some["versions"]
     lines.append(
