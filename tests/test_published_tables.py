@@ -1,0 +1,32 @@
+"""The tables in figures/ are what the records in figures/runs say, to the last byte."""
+
+import json
+
+import matplotlib
+import matplotlib.pyplot as plt
+import pytest
+
+from oreal_lib.grid import read_grid
+from oreal_lib.paths import home
+
+PARAMETERS = {"runs_dir": None, "changes": {}}
+
+
+@pytest.mark.parametrize("grid", ["table1@toy", "table4@toy", "spectrum@toy"])
+def test_the_published_tables_come_byte_for_byte_from_the_published_records(grid, tmp_path, monkeypatch):
+    published = home() / "figures"
+    (tmp_path / "figures").mkdir()
+    for name in ("params", "notebooks", "figures/runs"):
+        (tmp_path / name).symlink_to(home() / name)
+    monkeypatch.setenv("OREAL_HOME", str(tmp_path))
+    with matplotlib.rc_context({"backend": "agg"}):
+        for report in read_grid(grid).reports:
+            variables = PARAMETERS | {"grid": grid}
+            for cell in json.loads((tmp_path / "notebooks" / f"{report}.ipynb").read_text(encoding="utf-8"))["cells"]:
+                if cell["cell_type"] == "code" and "parameters" not in cell["metadata"].get("tags", []):
+                    exec("".join(cell["source"]), variables)
+            plt.close("all")
+    tables = [file for file in (tmp_path / "figures").iterdir() if file.suffix in (".csv", ".md")]
+    assert tables
+    for table in tables:
+        assert table.read_bytes() == (published / table.name).read_bytes(), table.name

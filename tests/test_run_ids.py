@@ -1,0 +1,24 @@
+"""Run ids name the records in figures/runs: no change of the code may change one, unless it changes what the run computes."""
+
+import hashlib
+
+from oreal_lib.grid import read_grid
+from oreal_lib.parameter_file import read_yaml
+from oreal_lib.paths import params_root
+
+
+def grids():
+    """Every grid in params/, on every data set that it names."""
+    for file in sorted(params_root().glob("*.yaml")):
+        values = read_yaml(file.stem)
+        if not isinstance(values.get("runs"), list):
+            continue
+        data = values.get("data", {})
+        names = list(read_yaml(data) if isinstance(data, str) else data)
+        yield from [f"{file.stem}@{name}" for name in names] or [file.stem]
+
+
+def test_the_run_ids_of_all_grids_are_those_of_the_published_records():
+    ids = sorted({config.run_id for grid in grids() for config in read_grid(grid).all_runs})
+    assert len(ids) == 1716
+    assert hashlib.sha256("\n".join(ids).encode()).hexdigest() == "8895bfeea04c1fc8f764ad675d9e0171a10b64694b941d679dc9fcb7aef584b4"
