@@ -2,6 +2,7 @@
 
 import json
 
+import IPython.display
 import matplotlib
 import matplotlib.pyplot as plt
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from oreal_lib.grid import read_grid
 from oreal_lib.paths import home
 
-PARAMETERS = {"runs_dir": None, "changes": {}}
+PARAMETERS = {"runs_dir": None, "changes": {}, "display": IPython.display.display}
 
 
 @pytest.mark.parametrize("grid", ["table1@toy", "table4@toy", "spectrum@toy"])
