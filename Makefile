@@ -29,8 +29,8 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, two tables, three figures (7 minutes on two cores)
-	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.batch run demo $(call given,JOBS,--jobs="$$JOBS")
-	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.batch report demo
+	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.experiments.batch run demo $(call given,JOBS,--jobs="$$JOBS")
+	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.experiments.batch report demo
 	@echo && cat "$(FIGURES)/demo_table.md"
 	@echo
 	@echo "$(FIGURES)/demo_table.md           the table above: how much each strategy learns from the same number of clicks"
@@ -48,10 +48,10 @@ CHOSEN = $(GRID) $(call given,JOBS,--jobs="$$JOBS") $(call given,RUNS,--runs-dir
 	$(call given,SET,--set="$$SET")
 
 plan: named setup ## before WHAT=table1 DATA=voc is started: which of its runs are there, hours and disk that the others need
-	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.plan $(CHOSEN)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.experiments.plan $(CHOSEN)
 
 reproduce: named setup ## the runs of WHAT=table1 DATA=voc, then its tables and figures; killed at any moment, it continues
-	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.reproduce $(CHOSEN) $(call given,PROFILE,--profile="$$PROFILE") $(SNAKEMAKE_ARGS)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.experiments.reproduce $(CHOSEN) $(call given,PROFILE,--profile="$$PROFILE") $(SNAKEMAKE_ARGS)
 
 named:
 	@[ "$$WHAT" ] || { echo "error: WHAT is empty; name a grid of params/, such as make plan WHAT=table1 DATA=toy" >&2; exit 2; }
@@ -73,7 +73,7 @@ label: setup ## label the pictures in FOLDER=/my/photos by clicks, as CLASSES="r
 		$(call given,WHO,--annotator="$$WHO") $(call given,PORT,--port="$$PORT")
 
 book: setup ## every lesson and report, executed and as web pages that need no network: book/index.html (10 minutes on two cores)
-	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.book $(call given,JOBS,--jobs="$$JOBS")
+	@OMP_NUM_THREADS=1 .venv/bin/python -m oreal_lib.reports.book $(call given,JOBS,--jobs="$$JOBS")
 
 lab: setup ## JupyterLab on notebooks/, reachable from this computer only
 	@.venv/bin/python -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $(LAB_ARGS)

@@ -29,9 +29,10 @@ from torch import nn
 from training_report import spread
 from ways import machine, timed
 
-from oreal_lib import atomic, predict, train
+from oreal_lib import predict, train
 from oreal_lib.aggregate import Regions
 from oreal_lib.models import build_model
+from oreal_lib.storage import atomic
 from oreal_lib.strategies import STRATEGIES
 
 SEED = 41

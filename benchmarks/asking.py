@@ -14,7 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from oreal_lib import predict, provenance
+from oreal_lib import predict
+from oreal_lib.storage import provenance
 from oreal_lib.types import Labels, Superpixels
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -66,7 +67,7 @@ class Pool:
 
 def picture(height: int, width: int, count: int, seed: int, method: str = "seeds") -> tuple[np.ndarray, np.ndarray]:
     """A drawn scene (height, width, 3) uint8 and its superpixels (height, width) uint16, `count` asked; a grid needs no scene."""
-    from oreal_lib.data.toy import draw_scene  # takes a second to import, and a process that only chooses does without it
+    from oreal_lib.data.readers.toy import draw_scene  # takes a second to import, and a process that only chooses does without it
     from oreal_lib.superpixels import SuperpixelRecipe, superpixels
 
     image = np.zeros((height, width, 3), np.uint8)

@@ -16,9 +16,10 @@ import torch
 from asking import some_labels
 from published import walked
 
-from oreal_lib import provenance, scores
+from oreal_lib import scores
 from oreal_lib.balance import class_debt, shortfall
 from oreal_lib.select import top, top_per_class
+from oreal_lib.storage import provenance
 from oreal_lib.strategies import cbal
 from oreal_lib.types import Labels
 

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from oreal_lib import atomic, loop, provenance
+from oreal_lib import loop
 from oreal_lib.config import RunConfig
-from oreal_lib.run_folder import RunFolder
+from oreal_lib.experiments.run_folder import RunFolder
+from oreal_lib.storage import atomic, provenance
 
 RUNS = (("bvsb", "max"),)
 TINY = {

@@ -24,11 +24,11 @@ from matplotlib.figure import Figure
 from training_report import lines, spread
 from ways import machine, timed
 
-from oreal_lib import atomic
 from oreal_lib.aggregate import Regions
 from oreal_lib.balance import class_debt
-from oreal_lib.figures import STRATEGY_COLORS
+from oreal_lib.draw import STRATEGY_COLORS
 from oreal_lib.select import top, top_per_class
+from oreal_lib.storage import atomic
 from oreal_lib.strategies import STRATEGIES
 
 NAMES = {"images": "images in the pool", "classes": "classes", "superpixels": "superpixels in an image"}

@@ -28,11 +28,12 @@ from unittest import mock
 import torch
 from training_report import lines
 
-from oreal_lib import ask, atomic, loop, predict, provenance, strategies, train
+from oreal_lib import ask, loop, predict, strategies, train
 from oreal_lib.config import RunConfig
+from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.models import NormalizeAndPad
-from oreal_lib.run_folder import RunFolder
 from oreal_lib.setting import open_setting
+from oreal_lib.storage import atomic, provenance
 
 GOAL = 0.85  # of the whole run, imports included, in forward and backward passes
 NETWORK, REST = "network", "rest"

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from oreal_lib.batches import Pairs, augment, epoch
 from oreal_lib.config import RunConfig
-from oreal_lib.data.toy import CLASSES, draw_scene
+from oreal_lib.data.readers.toy import CLASSES, draw_scene
 from oreal_lib.metrics import confusion
 from oreal_lib.predict import device_of
 from oreal_lib.types import IGNORE

@@ -27,7 +27,7 @@ from choosing import LISTS, OURS, SEED, Plan, work, write_scores
 from training_report import lines, spread
 from ways import machine
 
-from oreal_lib import atomic
+from oreal_lib.storage import atomic
 
 PROGRAM = Path(__file__).resolve().parent / "choosing.py"
 GOALS = {"top": {"seconds": 0.5}, "oreal": {"seconds": 3, "memory_mib": 1536}, "cbal batch": {"seconds": 60}}  # at most

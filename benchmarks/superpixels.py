@@ -26,16 +26,16 @@ from PIL import Image
 from skimage.exposure import equalize_hist
 from training_report import spread
 
-from oreal_lib import atomic, provenance
 from oreal_lib.data.cuts import Cutter
 from oreal_lib.data.prepare import _prepared
-from oreal_lib.data.processes import parallel
+from oreal_lib.data.readers.toy import CLASSES, draw_scene
 from oreal_lib.data.source import Item
-from oreal_lib.data.toy import CLASSES, draw_scene
 from oreal_lib.oracle import class_votes
-from oreal_lib.progress import spoken
+from oreal_lib.storage import atomic, provenance
+from oreal_lib.storage.processes import parallel
+from oreal_lib.storage.progress import spoken
 from oreal_lib.superpixels import SuperpixelRecipe, dense, equalized, superpixels
-from oreal_lib.weak_labels import TRIM, classes_present
+from oreal_lib.weak.labels import TRIM, classes_present
 
 GOAL = {"equalize_and_color_to_seeds": 1.0, "efficiency": 0.9}  # at most; at least
 SEED = 41

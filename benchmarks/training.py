@@ -25,9 +25,10 @@ from plain_training import plain_batches, plain_evaluate, write_scenes
 from training_report import compared, draw_losses, spread, table, title
 from ways import Way, initial_model, machine, moved_by_a_rounding, our_way, plain_way, timed
 
-from oreal_lib import atomic, predict, provenance, train
+from oreal_lib import predict, train
 from oreal_lib.batches import Pairs, batches
 from oreal_lib.config import RunConfig
+from oreal_lib.storage import atomic, provenance
 
 GOAL = {"ratio": 2.5, "waiting": 0.05}  # on an H200: images/s over the plain way, at least; waiting for data, at most
 LOADERS = (0, 1, 2, 4)

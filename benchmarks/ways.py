@@ -18,7 +18,7 @@ from torch import nn
 from oreal_lib import train
 from oreal_lib.batches import Batch, Pairs
 from oreal_lib.config import RunConfig
-from oreal_lib.data.toy import CLASSES
+from oreal_lib.data.readers.toy import CLASSES
 from oreal_lib.models import build_model
 
 

@@ -30,13 +30,13 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
-from oreal_lib import atomic, provenance
 from oreal_lib.annotate import widget
 from oreal_lib.annotate.pictures import key
 from oreal_lib.annotate.rounds import folder_of, write_query
 from oreal_lib.annotate.session import Session, open_session
-from oreal_lib.data.toy import CLASSES, draw_scene
+from oreal_lib.data.readers.toy import CLASSES, draw_scene
 from oreal_lib.scores import bvsb
+from oreal_lib.storage import atomic, provenance
 from oreal_lib.types import Query
 
 HERE = Path(__file__).resolve().parent

@@ -12,12 +12,12 @@ from torch import nn
 from .aggregate import Regions, Remembering
 from .config import RunConfig
 from .predict import predict
-from .progress import told
 from .scores import predicted_class
 from .setting import Report, Setting
+from .storage.progress import told
 from .strategies import STRATEGIES
 from .types import Labels, Query, some
-from .weak_labels import buy
+from .weak.labels import buy
 
 
 def ask(config: RunConfig, setting: Setting, labels: Labels, model: nn.Module, step: int, report: Report) -> Query:

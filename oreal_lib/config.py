@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .aggregate import parse_how
-from .names import STRATEGY_NAMES
-from .parameter_file import ConfigError, explain, read_yaml, shown
+from .storage.yaml_file import ConfigError, explain, read_yaml, shown
+from .strategies import STRATEGIES
 from .superpixels import SuperpixelRecipe
 from .types import MOST_STEPS
 
@@ -78,7 +78,7 @@ class RunConfig(BaseModel):
     click_cut: Literal["class", "order"] = "class"
     # the question
     supervision: Literal["active", "full_masks", "full_dominant"] = "active"
-    strategy: Literal[*STRATEGY_NAMES]
+    strategy: Literal[*STRATEGIES]
     aggregate: str
     strategy_options: dict[str, Any] = {}
     steps: int = Field(ge=1, le=MOST_STEPS)

@@ -12,23 +12,23 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import provenance
 from .ask import ask
 from .batches import Pairs
 from .config import RunConfig
+from .data.label_cost import label_cost
 from .data.prepare import refuse_unguarded
-from .gpu import device_of_run
-from .inputs import Inputs, check_inputs, read_inputs
-from .label_cost import label_cost
-from .lock import Lock
+from .experiments.fingerprint import Inputs, check_inputs, read_inputs
+from .experiments.gpu import device_of_run
+from .experiments.run_folder import RunFolder
+from .experiments.stage_two import check_networks, pseudo_labeled, query_of_stage_one
 from .metrics import class_iou, miou
 from .models import check_model
-from .paths import runs_root
 from .predict import choose_device, evaluate
-from .progress import Progress
-from .run_folder import RunFolder
 from .setting import Report, Setting, border_share, network, open_setting
-from .stage_two import check_networks, pseudo_labeled, query_of_stage_one
+from .storage import provenance
+from .storage.lock import Lock
+from .storage.paths import runs_root
+from .storage.progress import Progress
 from .train import fit, half_precision
 from .types import Dataset, StepResult, some
 

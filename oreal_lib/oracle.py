@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .progress import Report, told
+from .storage.progress import Report, told
 from .types import IGNORE, Labels, Pictures, Superpixels, blank
 
 VOID_RULES = ("vote", "exclude")

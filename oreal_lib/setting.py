@@ -14,11 +14,11 @@ from .data.split import draw_split
 from .metrics import border_superpixels
 from .models import build_model
 from .oracle import Oracle
-from .progress import Report, told
+from .storage.progress import Report, told
 from .strategies import check
 from .superpixels import SuperpixelRecipe
 from .types import IGNORE, Dataset, Labels, Ragged, Superpixels, some
-from .weak_labels import weak_oracle
+from .weak.labels import weak_oracle
 
 
 @dataclass(frozen=True)

@@ -17,17 +17,7 @@ import torch
 from .aggregate import Regions, parse_how, separable
 from .balance import class_debt, shortfall
 from .joint import joint_top
-from .scores import (
-    bvsb,
-    bvsb_margin,
-    entropy,
-    ovr_doubt,
-    ovr_entropy,
-    ovr_entropy_of,
-    predicted_class,
-    probability,
-    weighted_bvsb,
-)
+from .scores import bvsb, bvsb_margin, entropy, ovr_doubt, ovr_entropy, ovr_entropy_of, predicted_class, probability, weighted_bvsb
 from .select import ROWS, check_budget, top, top_per_class
 from .types import Labels, Query, Superpixels
 

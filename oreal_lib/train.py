@@ -14,12 +14,12 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from .batches import Batch, Pairs, batches, load_tools
-from .checkpoint import load_checkpoint, on_cpu, save_checkpoint
 from .config import RunConfig
-from .losses import cross_entropy, weak_loss
 from .metrics import miou
 from .predict import device_of, evaluate
-from .progress import Progress, Report
+from .storage.checkpoint import load_checkpoint, on_cpu, save_checkpoint
+from .storage.progress import Progress, Report
+from .weak.losses import cross_entropy, weak_loss
 
 State = dict[str, torch.Tensor]
 Forward = Callable[[torch.Tensor], torch.Tensor]

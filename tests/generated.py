@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import oreal_lib
 from oreal_lib.data.store import StoreError
-from oreal_lib.parameter_file import ConfigError
+from oreal_lib.storage.yaml_file import ConfigError
 from oreal_lib.types import IGNORE
 
 PACKAGE = Path(oreal_lib.__file__).parent

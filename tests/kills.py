@@ -33,9 +33,9 @@ from oreal_lib.annotate.events import read
 from oreal_lib.annotate.session import open_session
 from oreal_lib.config import RunConfig
 from oreal_lib.data import load_dataset, open_store
+from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.loop import run
-from oreal_lib.parameter_file import read_yaml
-from oreal_lib.run_folder import RunFolder
+from oreal_lib.storage.yaml_file import read_yaml
 from oreal_lib.superpixels import SuperpixelRecipe
 
 WAY = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -268,7 +268,7 @@ def a_batch() -> Work:
             (place / "params" / "tiny.yaml").write_text(yaml.safe_dump(tiny))
             grid = {"base": "tiny", "runs": [{"strategy": "oreal", "aggregate": ["mean", "max"]}]}
             (place / "params" / "two.yaml").write_text(yaml.safe_dump(grid))
-        return Command([sys.executable, "-m", "oreal_lib.batch", "run", "two", "--jobs", "2"], place)
+        return Command([sys.executable, "-m", "oreal_lib.experiments.batch", "run", "two", "--jobs", "2"], place)
 
     def found(place: Path, variant: int) -> dict[str, Any]:
         left = run_found(place / "runs")
@@ -382,9 +382,9 @@ def train_round(place: str) -> None:
         config, log = session.config.values(), sum(e.what != "open" for e in session.log.events) + 1
         session.close()
         request = {"config": config, "classes": CLASSES, "log": log, "round": 2}
-        from oreal_lib import sealed
+        from oreal_lib.storage import checked
 
-        sealed.write_json(rounds.folder_of(home / "me", 2) / "request.json", request)
+        checked.write_json(rounds.folder_of(home / "me", 2) / "request.json", request)
     training.train_round(home / "me", 2, partial(read_board, folder, home, "me"), lambda text: None)
 
 

@@ -11,8 +11,8 @@ from test_end_to_end import TINY
 
 from oreal_lib.config import RunConfig
 from oreal_lib.data import READERS
-from oreal_lib.parameter_file import read_yaml
-from oreal_lib.paths import home
+from oreal_lib.storage.paths import home
+from oreal_lib.storage.yaml_file import read_yaml
 
 README = (home() / "README.md").read_text(encoding="utf-8")
 

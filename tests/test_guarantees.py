@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from oreal_lib.paths import home
+from oreal_lib.storage.paths import home
 
 sys.path.insert(0, str(home() / "benchmarks"))
 import guarantees_page as guarantees

@@ -10,23 +10,21 @@ import pytest
 import oreal_lib
 
 ROWS = [
-    "types paths atomic arrays provenance names progress stop",
-    "sealed lock",
-    "parameter_file scores balance select metrics oracle superpixels losses pseudo",
-    "aggregate weak_labels label_cost joint",
-    "config data models",
-    "strategies batches run_folder grid checkpoint",
-    "predict inputs setting records news",
-    "train stage_two ask gpu contract",
-    "loop selection",
-    "results",
-    "figures views dominant_labels weak_table mechanism spectrum explore_data explorer",
-    "race",
-    "describe paper_table claims ranking mechanism_figures asked explore_figures annotate",
-    "verdicts explore lessons",
-    "batch check pages __main__",
-    "plan book",
-    "reproduce",
+    "types balance storage models superpixels",
+    "oracle metrics scores select",
+    "fast weak",
+    "aggregate draw joint",
+    "strategies",
+    "config",
+    "data",
+    "batches",
+    "predict setting",
+    "train",
+    "ask",
+    "loop experiments annotate",
+    "reports",
+    "explore",
+    "lessons",
 ]
 PACKAGE = Path(oreal_lib.__file__).parent
 RANK = {name: row for row, names in enumerate(ROWS) for name in names.split()}
@@ -47,7 +45,7 @@ def imported(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
 def test_a_module_imports_only_from_rows_above(path):
-    name = "__main__" if path.stem == "__main__" else path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
     assert name in RANK, f"{name} has no row: place it in ROWS"
     for other in imported(path):
         assert other == name or RANK[other] < RANK[name], f"{name} imports {other}, which is not above it"
@@ -64,7 +62,7 @@ def test_only_the_batch_knows_papermill():
 
 
 def test_a_machine_that_only_trains_on_prepared_data_needs_no_opencv():
-    code = "import sys; sys.modules['cv2'] = None; import oreal_lib.loop, oreal_lib.results; print('fine')"
+    code = "import sys; sys.modules['cv2'] = None; import oreal_lib.loop, oreal_lib.reports.frames; print('fine')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, timeout=120)
     assert done.stdout == "fine\n", done.stderr
 
@@ -76,4 +74,4 @@ def test_only_the_widgets_know_jupyter():
             yield from (name.split(".")[0] for name in names if isinstance(node, ast.Import | ast.ImportFrom))
 
     jupyter = {"ipywidgets", "anywidget", "traitlets", "IPython"}
-    assert {p.stem for p in FILES if jupyter & set(packages(p))} == {"explore", "explorer", "widget"}
+    assert {p.stem for p in FILES if jupyter & set(packages(p))} == {"browser", "widgets", "widget"}

@@ -6,7 +6,7 @@ import re
 import nbformat
 import pytest
 
-from oreal_lib.paths import home
+from oreal_lib.storage.paths import home
 
 NOTEBOOKS = sorted((home() / "notebooks").glob("*.ipynb"))
 LESSONS = [p for p in NOTEBOOKS if p.name.startswith("0")]

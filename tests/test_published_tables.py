@@ -7,10 +7,8 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 
-from oreal_lib.grid import read_grid
-from oreal_lib.paths import home
-
-PARAMETERS = {"runs_dir": None, "changes": {}, "display": IPython.display.display}
+from oreal_lib.experiments.grid import read_grid
+from oreal_lib.storage.paths import home
 
 
 @pytest.mark.parametrize("grid", ["table1@toy", "table4@toy", "spectrum@toy"])
@@ -22,10 +20,12 @@ def test_the_published_tables_come_byte_for_byte_from_the_published_records(grid
     monkeypatch.setenv("OREAL_HOME", str(tmp_path))
     with matplotlib.rc_context({"backend": "agg"}):
         for report in read_grid(grid).reports:
-            variables = PARAMETERS | {"grid": grid}
+            variables = {"display": IPython.display.display}
             for cell in json.loads((tmp_path / "notebooks" / f"{report}.ipynb").read_text(encoding="utf-8"))["cells"]:
-                if cell["cell_type"] == "code" and "parameters" not in cell["metadata"].get("tags", []):
+                if cell["cell_type"] == "code":
                     exec("".join(cell["source"]), variables)
+                if "parameters" in cell["metadata"].get("tags", []):
+                    variables |= {"grid": grid, "runs_dir": None, "changes": {}}
             plt.close("all")
     tables = [file for file in (tmp_path / "figures").iterdir() if file.suffix in (".csv", ".md")]
     assert tables

@@ -2,9 +2,9 @@
 
 import hashlib
 
-from oreal_lib.grid import read_grid
-from oreal_lib.parameter_file import read_yaml
-from oreal_lib.paths import params_root
+from oreal_lib.experiments.grid import read_grid
+from oreal_lib.storage.paths import params_root
+from oreal_lib.storage.yaml_file import read_yaml
 
 
 def grids():

@@ -18,30 +18,30 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from oreal_lib import paths
 from oreal_lib.annotate import board as boards
 from oreal_lib.annotate.__main__ import main as annotate
 from oreal_lib.annotate.about import check_annotator, check_classes
 from oreal_lib.annotate.events import Event, to_line
-from oreal_lib.annotate.export import export
-from oreal_lib.annotate.merge import merge
-from oreal_lib.annotate.output import begin, end
+from oreal_lib.annotate.out.export import export
+from oreal_lib.annotate.out.output import begin, end
 from oreal_lib.annotate.pictures import key, read_partition
 from oreal_lib.annotate.rounds import folder_of, read_view
 from oreal_lib.annotate.session import open_session
+from oreal_lib.annotate.several.merge import merge
 from oreal_lib.annotate.training import load_network
-from oreal_lib.batch import main as batch
-from oreal_lib.batch import notebook
 from oreal_lib.batches import Pairs
 from oreal_lib.config import RunConfig
 from oreal_lib.data import open_source
 from oreal_lib.data.archive import unpack
 from oreal_lib.data.store import StoreError, open_store
-from oreal_lib.grid import read_grid
+from oreal_lib.experiments.batch import main as batch
+from oreal_lib.experiments.batch import notebook
+from oreal_lib.experiments.grid import read_grid
+from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.models.weights import read_state
-from oreal_lib.parameter_file import ConfigError, parse_yaml
-from oreal_lib.run_folder import RunFolder
 from oreal_lib.setting import network
+from oreal_lib.storage import paths
+from oreal_lib.storage.yaml_file import ConfigError, parse_yaml
 from oreal_lib.train import fit
 
 HOME = Path(__file__).resolve().parent.parent

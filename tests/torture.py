@@ -20,9 +20,9 @@ import kills
 import torch
 from tiny import TINY, TOY
 
-from oreal_lib import atomic, provenance
 from oreal_lib.config import RunConfig
 from oreal_lib.data import load_dataset
+from oreal_lib.storage import atomic, provenance
 from oreal_lib.superpixels import SuperpixelRecipe
 
 HERE = Path(__file__).resolve().parent

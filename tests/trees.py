@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from oreal_lib.data import camvid, endovis
-from oreal_lib.data.cityscapes import LABEL_IDS
+from oreal_lib.data.readers import camvid, endovis
+from oreal_lib.data.readers.cityscapes import LABEL_IDS
 
 CITIES = ("aachen", "bochum", "bad-honnef")
 

@@ -8,17 +8,16 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
-from oreal_lib.stop import unless_stopped
-
+from ..storage.interrupt import unless_stopped
 from . import training
 from .about import check_annotator, read_board, work_folder
-from .apply import predict_folder
-from .bring import SHARE, bring_masks
-from .export import export
-from .merge import merge
-from .reading import annotators, read_session, status
+from .out.export import export
+from .out.predicted import predict_folder
 from .serve import serve
 from .session import open_session
+from .several.imported import SHARE, bring_masks
+from .several.log import annotators, read_session, status
+from .several.merge import merge
 
 AGAIN = "start the same command again"
 KEPT = {  # of a command that was stopped

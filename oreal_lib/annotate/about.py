@@ -7,10 +7,9 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from oreal_lib import provenance, sealed
-from oreal_lib.config import RunConfig
-from oreal_lib.superpixels import SuperpixelRecipe
-
+from ..config import RunConfig
+from ..storage import checked, provenance
+from ..superpixels import SuperpixelRecipe
 from .board import MOST_CLASSES, Board
 from .events import VOID, read_whole
 from .pictures import open_pictures
@@ -119,7 +118,7 @@ def read_about(home: Path, classes, side: int | None, config: RunConfig, partiti
 
 def read_json(home: Path) -> dict:
     """What session.json says; ValueError if it is damaged."""
-    return sealed.read_json(home / "session.json", REMEDY, BEFORE)
+    return checked.read_json(home / "session.json", REMEDY, BEFORE)
 
 
 def check_side(side: int) -> None:

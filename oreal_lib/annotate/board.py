@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oreal_lib.superpixels import MOST
-from oreal_lib.types import IGNORE, Labels, Ragged, Superpixels
-
+from ..superpixels import MOST
+from ..types import IGNORE, Labels, Ragged, Superpixels
 from .events import VOID, Event
 from .pictures import Picture
 

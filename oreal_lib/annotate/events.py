@@ -19,8 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from weakref import WeakValueDictionary
 
-from oreal_lib import atomic, sealed
-from oreal_lib.lock import Held, Holder, Lock
+from ..storage import atomic, checked
+from ..storage.lock import Held, Holder, Lock
 
 WHATS = ("open", "label", "skip", "split", "undo", "redo")
 PATIENCE = 8.0  # seconds that a page that was left has to end by itself
@@ -71,14 +71,14 @@ def to_line(event: Event) -> bytes:
     """
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(event).items() if v != DEFAULTS[k]}
     try:
-        return (sealed.dumps(values) + "\n").encode()
+        return (checked.dumps(values) + "\n").encode()
     except UnicodeEncodeError as error:
         raise ValueError(f"{error.object[error.start]!r} in the act {event.what!r} is half a character; send it whole") from error
 
 
 def from_line(line: bytes) -> Event:
     """The event of a line; ValueError if the line is not one that `to_line` wrote."""
-    values = sealed.loads(line)
+    values = checked.loads(line)
     if unknown := set(values) - set(DEFAULTS):
         raise ValueError(f"it holds {min(unknown)!r}, which this version does not know; update the library")
     wrong = [name for name, value in values.items() if not isinstance(value, KINDS.get(name, str))]

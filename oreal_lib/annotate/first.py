@@ -8,11 +8,10 @@ import numpy as np
 from scipy.cluster.vq import kmeans2
 from skimage.color import rgb2lab
 
-from oreal_lib.aggregate import Regions
-from oreal_lib.progress import Report, told
-from oreal_lib.strategies import STRATEGIES
-from oreal_lib.types import Query
-
+from ..aggregate import Regions
+from ..storage.progress import Report, told
+from ..strategies import STRATEGIES
+from ..types import Query
 from .board import Board
 
 FIRST = ("random", "kmeans")

@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 from skimage.measure import label
 
-from oreal_lib import atomic, sealed
-from oreal_lib.arrays import read_npy
-from oreal_lib.data.files import opened, read_bytes, read_image
-from oreal_lib.data.folders import listing
-from oreal_lib.data.prepare import parallel
-from oreal_lib.data.resize import Size, bounded, nearest, resized
-from oreal_lib.progress import Report, told
-from oreal_lib.superpixels import MOST, SuperpixelRecipe, dense, superpixels
+from ..data.files import opened, read_bytes, read_image
+from ..data.folders import listing
+from ..data.prepare import parallel
+from ..data.resize import Size, bounded, nearest, resized
+from ..storage import atomic, checked
+from ..storage.arrays import read_npy
+from ..storage.progress import Report, told
+from ..superpixels import MOST, SuperpixelRecipe, dense, superpixels
 
 PARTITIONS = (".npy", ".png", ".tif", ".tiff")
 
@@ -152,7 +152,7 @@ def _read_entry(store: Path, name: str) -> dict | None:
         return None
     data = file.read_bytes()
     try:
-        return sealed.loads(data)
+        return checked.loads(data)
     except ValueError as error:
         with suppress(ValueError, TypeError, KeyError):  # before these files had a checksum, "check" was that of the map
             old = dict(json.loads(data))
@@ -170,7 +170,7 @@ def _changed(file: Path, entry: dict, store: Path) -> str | None:
             return None
         if hashlib.sha256(read_bytes(file)).hexdigest() == entry["content"]:
             with suppress(OSError):  # of a copied folder, each file is hashed once
-                sealed.write_json(store / f"{key(entry['name'])}.json", entry | {"stat": known})
+                checked.write_json(store / f"{key(entry['name'])}.json", entry | {"stat": known})
             return None
     except OSError as error:
         return str(error)
@@ -209,7 +209,7 @@ def _cut(
         buffer = BytesIO()
         np.save(buffer, array, allow_pickle=False)
         atomic.write_bytes(store / f"{key(name)}.{part}.npy", buffer.getvalue())
-    sealed.write_json(store / f"{key(name)}.json", entry)  # last: from here on the picture is in the store
+    checked.write_json(store / f"{key(name)}.json", entry)  # last: from here on the picture is in the store
     return entry, None
 
 

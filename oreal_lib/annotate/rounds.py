@@ -14,11 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from oreal_lib import sealed
-from oreal_lib.arrays import read_npz
-from oreal_lib.lock import Held, holder
-from oreal_lib.types import Query
-
+from ..storage import checked
+from ..storage.arrays import read_npz
+from ..storage.lock import Held, holder
+from ..types import Query
 from .board import Board
 from .pictures import Picture, key
 
@@ -52,7 +51,7 @@ def read_query(home: Path, number: int) -> dict:
     ValueError if the file is damaged.
     """
     file = folder_of(home, number) / "query.json"
-    return sealed.read_json(file, f"move the folder {file.parent} away and train again", BEFORE)
+    return checked.read_json(file, f"move the folder {file.parent} away and train again", BEFORE)
 
 
 def read_view(home: Path, number: int, picture: Picture) -> tuple[np.ndarray, np.ndarray] | None:
@@ -79,13 +78,13 @@ def write_query(home: Path, number: int, board: Board, query: Query | None, log:
         "for_class": None if query is None or query.for_class is None else [board.classes[c] for c in query.for_class],
         "log": log,
     }
-    sealed.write_json(folder_of(home, number) / "query.json", values)
+    checked.write_json(folder_of(home, number) / "query.json", values)
 
 
 def read_request(home: Path, number: int) -> dict:
     """request.json of a round, {} if there is none that can be read."""
     try:
-        return sealed.read_json(folder_of(home, number) / "request.json", "train again", BEFORE)
+        return checked.read_json(folder_of(home, number) / "request.json", "train again", BEFORE)
     except (OSError, ValueError):
         return {}
 
@@ -100,7 +99,7 @@ def start(home: Path, number: int, command: list[str], request: dict) -> subproc
     same = read_request(home, number) == request
     for name in ("stop", "progress.json", *([] if same else ["checkpoint.pt"])):
         (folder / name).unlink(missing_ok=True)
-    sealed.write_json(folder / "request.json", request)
+    checked.write_json(folder / "request.json", request)
     with open(folder / "train.log", "ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "oreal_lib.annotate", *command],

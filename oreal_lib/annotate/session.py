@@ -13,16 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from oreal_lib import provenance, sealed
-from oreal_lib.aggregate import parse_how
-from oreal_lib.balance import class_debt
-from oreal_lib.config import RunConfig
-from oreal_lib.lock import Lock
-from oreal_lib.progress import Report
-from oreal_lib.strategies import STRATEGIES, choice
-from oreal_lib.strategies import check as check_strategy
-from oreal_lib.types import IGNORE
-
+from ..aggregate import parse_how
+from ..balance import class_debt
+from ..config import RunConfig
+from ..storage import checked, provenance
+from ..storage.lock import Lock
+from ..storage.progress import Report
+from ..strategies import STRATEGIES, choice
+from ..strategies import check as check_strategy
+from ..types import IGNORE
 from . import rounds
 from .about import check_annotator, check_place, check_usable, read_about, read_json, recipe_of, work_folder
 from .board import UNLABELED, Board, Change, pack
@@ -77,7 +76,7 @@ def open_session(
         )
         for problem in problems:
             report(f"left out: {problem}")
-        sealed.write_json(home / "session.json", about)
+        checked.write_json(home / "session.json", about)
     log = Log(home / annotator / "clicks.jsonl", repair, page)
     try:
         session = Session(home, annotator, tuple(about["classes"]), pictures, log, config, about["session"])
@@ -268,7 +267,7 @@ class Session:
         rng = np.random.default_rng([self.config.seed, 1])
         query = first_query(self.board, first, self.config.query_size, rng, report)
         rounds.write_query(self.home, 1, self.board, query, len(self.log.events))
-        sealed.write_json(
+        checked.write_json(
             rounds.folder_of(self.home, 1) / "done.json", {"round": 1, "first": first, "versions": provenance.versions()}
         )
 

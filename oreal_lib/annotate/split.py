@@ -6,8 +6,8 @@ import numpy as np
 from skimage.measure import label
 from skimage.segmentation import slic
 
-from oreal_lib.superpixels import dense
-from oreal_lib.types import IGNORE
+from ..superpixels import dense
+from ..types import IGNORE
 
 PIECES = 4  # our choice: one click more or two put most borders right
 

@@ -15,20 +15,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from oreal_lib import atomic, provenance, sealed
-from oreal_lib.aggregate import Regions
-from oreal_lib.batches import Pairs
-from oreal_lib.config import RunConfig
-from oreal_lib.data.resize import bounded, nearest, resized
-from oreal_lib.lock import Lock
-from oreal_lib.predict import choose_device, logits, softmax_by_class
-from oreal_lib.progress import Report, told
-from oreal_lib.scores import bvsb
-from oreal_lib.setting import network
-from oreal_lib.strategies import STRATEGIES
-from oreal_lib.train import fit
-from oreal_lib.types import Query, Ragged
-
+from ..aggregate import Regions
+from ..batches import Pairs
+from ..config import RunConfig
+from ..data.resize import bounded, nearest, resized
+from ..predict import choose_device, logits, softmax_by_class
+from ..scores import bvsb
+from ..setting import network
+from ..storage import atomic, checked, provenance
+from ..storage.lock import Lock
+from ..storage.progress import Report, told
+from ..strategies import STRATEGIES
+from ..train import fit
+from ..types import Query, Ragged
 from .board import Board
 from .pictures import Picture, key
 from .rounds import BEFORE, Progress, folder_of, write_query
@@ -57,7 +56,7 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
     with Lock(folder / ".lock").wait(f"round {number} is being computed", report) as lock:
         if (folder / "done.json").exists():
             return
-        request = sealed.read_json(folder / "request.json", "train again from the session", BEFORE)
+        request = checked.read_json(folder / "request.json", "train again from the session", BEFORE)
         config = RunConfig.make(request["config"])
         try:
             _train_round(home, number, config, request, open_board, say, report, lock.check)
@@ -116,7 +115,7 @@ def _train_round(home, number, config, request, open_board, say, report, may_wri
         each_epoch=each_epoch,
     )
     may_write()
-    atomic.write_bytes(folder / "weights.safetensors", sealed.dump_tensors(fitted.state))
+    atomic.write_bytes(folder / "weights.safetensors", checked.dump_tensors(fitted.state))
     for i, (picture, p) in enumerate(zip(board.pictures, probabilities(model, board.pictures, config.height), strict=True), 1):
         if (folder / "stop").exists():
             raise Stopped
@@ -137,7 +136,7 @@ def _train_round(home, number, config, request, open_board, say, report, may_wri
     query = ask(config, board, model, number, both)
     may_write()
     write_query(home, number, board, query, log)
-    sealed.write_json(
+    checked.write_json(
         folder / "done.json",
         {
             "round": number,
@@ -215,7 +214,7 @@ def load_network(config: RunConfig, n_classes: int, weights: Path, device: str =
 def read_weights(file: Path) -> dict[str, torch.Tensor]:
     """The weights of a round or an export, on the CPU; ValueError if the file is damaged."""
     try:
-        return sealed.load_tensors_of(Path(file).read_bytes(), before=True)
+        return checked.load_tensors_of(Path(file).read_bytes(), before=True)
     except ValueError as error:
         raise ValueError(
             f"{file} is damaged ({error}); take the weights and the model.json of one round, or train again"

@@ -21,14 +21,12 @@ import ipywidgets as widgets
 import numpy as np
 import traitlets
 
-from oreal_lib.figures import class_palette
-from oreal_lib.names import title
-from oreal_lib.strategies import STRATEGIES
-from oreal_lib.types import IGNORE
-
+from ..draw import class_palette, title
+from ..strategies import STRATEGIES
+from ..types import IGNORE
 from .board import UNLABELED, Change
 from .events import VOID
-from .export import export
+from .out.export import export
 from .packing import jpeg, pack_ids
 from .session import Session, open_session
 

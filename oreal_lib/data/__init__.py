@@ -6,22 +6,13 @@ import inspect
 from collections.abc import Callable
 from pathlib import Path
 
-from oreal_lib.paths import prepared_root
-from oreal_lib.superpixels import SuperpixelRecipe
-from oreal_lib.types import Dataset
-from oreal_lib.weak_labels import TRIM
-
-from . import (
-    camvid,
-    cityscapes,
-    endovis,
-    folder,
-    monarch,
-    prepare,
-    toy,
-    voc,
-)
+from ..storage.paths import prepared_root
+from ..superpixels import SuperpixelRecipe
+from ..types import Dataset
+from ..weak.labels import TRIM
+from . import prepare
 from .prepare import StoreError, open_store
+from .readers import camvid, cityscapes, endovis, folder, monarch, toy, voc
 from .source import Item, Source
 from .split import draw_split
 

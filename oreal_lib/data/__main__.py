@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from oreal_lib.stop import unless_stopped
-from oreal_lib.superpixels import SuperpixelRecipe
-
+from ..storage.interrupt import unless_stopped
+from ..superpixels import SuperpixelRecipe
 from . import READERS, open_source
 from .check import check, summary
 from .source import Source
@@ -68,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _open(options: argparse.Namespace) -> Source:
     """The source with its problems; nothing is refused because of them."""
-    from oreal_lib.grid import parse_changes  # here, because worker processes read this file again and need none of it
+    from ..experiments.grid import parse_changes  # here, because worker processes read this file again and need none of it
 
     return open_source(options.name, options.root, options=parse_changes(options.set), strict=False)
 
@@ -83,8 +82,8 @@ def _describe(options: argparse.Namespace) -> int:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from oreal_lib.config import RunConfig
-    from oreal_lib.describe import describe, description_text, draw_description
+    from ..config import RunConfig
+    from .describe import describe, description_text, draw_description
 
     source = _open(options)
     config = RunConfig.from_yaml(options.name)  # the superpixels and the rule for void of its runs
@@ -100,7 +99,7 @@ def _describe(options: argparse.Namespace) -> int:
 
 
 def _download(options: argparse.Namespace) -> int:
-    from .voc import download
+    from .readers.voc import download
 
     print(f"fetching VOC 2012 (2 GB) into {options.root}, then unpacking it", flush=True)
     print(download(options.root))

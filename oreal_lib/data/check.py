@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from oreal_lib.progress import told
-from oreal_lib.types import IGNORE
-
+from ..storage.progress import told
+from ..types import IGNORE
 from .prepare import parallel
 from .source import SPLITS, Item, Source
 

@@ -20,9 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from oreal_lib.lock import Lock
-from oreal_lib.superpixels import SuperpixelRecipe, superpixels
-
+from ..storage.lock import Lock
+from ..superpixels import SuperpixelRecipe, superpixels
 from .source import Item
 
 FOLDER = "cut"  # inside the folder of an unfinished store

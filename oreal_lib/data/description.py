@@ -10,14 +10,13 @@ from functools import partial
 
 import numpy as np
 
-from oreal_lib.label_cost import painted_confusion
-from oreal_lib.oracle import class_votes
-from oreal_lib.progress import Report, told
-from oreal_lib.provenance import versions
-from oreal_lib.superpixels import SuperpixelRecipe, superpixels
-from oreal_lib.types import IGNORE
-
+from ..oracle import class_votes
+from ..storage.progress import Report, told
+from ..storage.provenance import versions
+from ..superpixels import SuperpixelRecipe, superpixels
+from ..types import IGNORE
 from .check import processes, size_text
+from .label_cost import painted_confusion
 from .prepare import parallel
 from .source import SPLITS, Item, Source
 

@@ -16,18 +16,17 @@ from pathlib import Path
 
 import numpy as np
 
-from oreal_lib import sealed
-from oreal_lib.atomic import flush_folder
-from oreal_lib.lock import Lock
-from oreal_lib.oracle import class_votes
-from oreal_lib.progress import Progress, spoken
-from oreal_lib.provenance import versions
-from oreal_lib.superpixels import SuperpixelRecipe, dense
-from oreal_lib.types import IGNORE
-from oreal_lib.weak_labels import TRIM, classes_present
-
+from ..oracle import class_votes
+from ..storage import checked
+from ..storage.atomic import flush_folder
+from ..storage.lock import Lock
+from ..storage.processes import parallel, refuse_unguarded
+from ..storage.progress import Progress, spoken
+from ..storage.provenance import versions
+from ..superpixels import SuperpixelRecipe, dense
+from ..types import IGNORE
+from ..weak.labels import TRIM, classes_present
 from . import cuts
-from .processes import parallel, refuse_unguarded
 from .resize import Size, nearest, resized
 from .source import Item, Source
 from .store import ARRAYS, COLUMNS, HEADER, Hashing, NpyFile, StoreError, content, content_key, open_store, writing
@@ -159,7 +158,7 @@ def _write(
         del files["native_truth"]  # the same as truth
         (folder / "native_truth.npy").unlink()
     may_write()
-    sealed.write_json(
+    checked.write_json(
         folder / "manifest.json", {"key": content_key(about), "about": about, "files": files, "libraries": versions()}
     )
     cut, vanished = int(picture["cut"].sum()), int(picture["vanished"].sum())

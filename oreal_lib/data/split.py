@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from oreal_lib.types import Dataset
+from ..types import Dataset
 
 
 def draw_split(

@@ -20,12 +20,11 @@ from typing import BinaryIO
 
 import numpy as np
 
-from oreal_lib import sealed
-from oreal_lib.arrays import read_npy
-from oreal_lib.progress import Progress, Report
-from oreal_lib.superpixels import SuperpixelRecipe
-from oreal_lib.types import Dataset, Pictures, Ragged, Superpixels
-
+from ..storage import checked
+from ..storage.arrays import read_npy
+from ..storage.progress import Progress, Report
+from ..superpixels import SuperpixelRecipe
+from ..types import Dataset, Pictures, Ragged, Superpixels
 from .source import SPLITS, Source
 
 FORMAT = 3  # raise it with any change of the layout or of what is computed
@@ -110,7 +109,7 @@ def _manifest(path: Path) -> dict:
     if not file.is_file():
         raise StoreError(f"{file} is missing, so {path} is no prepared store; {_remedy(path)}")
     try:
-        manifest = sealed.loads(file.read_bytes(), before=("key", "about", "files", "libraries"))
+        manifest = checked.loads(file.read_bytes(), before=("key", "about", "files", "libraries"))
         key, about, found = manifest["key"], manifest["about"], manifest["about"]["format"]
         optional = {"native_truth"}
         complete = set(manifest["files"]) | optional == set(ARRAYS)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from ..figures import color_mask, draw_image, draw_truth
-from ..label_cost import painted_confusion
+from ..data.label_cost import painted_confusion
+from ..draw import color_mask, draw_image, draw_truth
 from ..metrics import miou
 from ..oracle import class_votes, dominant_label
 from ..superpixels import SuperpixelRecipe, predicted_count, superpixels
@@ -184,7 +184,7 @@ EXERCISES: dict[str, Exercise] = {
             "void counts as right here; a pixel is right if its own class was painted": _void_is_right,
             'a superpixel whose answer is void paints no class, so its pixels are lost (rule "vote")': _winner_of_the_classes,
         },
-        see="oreal_lib/label_cost.py, painted_confusion",
+        see="oreal_lib/data/label_cost.py, painted_confusion",
     ),
     "images_within_budget": Exercise(
         key=images_within_budget,
@@ -204,6 +204,6 @@ EXERCISES: dict[str, Exercise] = {
                 lambda budget, width, height, asked, levels: predicted_count(width, height, asked, levels)
             ),
         },
-        see="oreal_lib/superpixels.py, predicted_count",
+        see="oreal_lib/superpixels/__init__.py, predicted_count",
     ),
 }

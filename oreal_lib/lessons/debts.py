@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ..balance import class_debt, shortfall
-from ..figures import CLASS_COLORS
+from ..draw import CLASS_COLORS
 from ..select import top_per_class
 from .exercise import Exercise
 

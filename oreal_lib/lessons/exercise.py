@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from oreal_lib.types import Query
+from ..types import Query
 
 
 @dataclass(frozen=True)

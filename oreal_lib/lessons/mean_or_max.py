@@ -9,7 +9,7 @@ import torch
 from matplotlib.axes import Axes
 
 from ..aggregate import by_superpixel
-from ..figures import ASKED
+from ..draw import ASKED
 from .exercise import Exercise
 
 PIXELS = ((0.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), (0.8, 0.8, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), (0.5,) * 8)

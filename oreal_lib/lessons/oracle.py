@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from oreal_lib.annotate.against import right_share
-from oreal_lib.annotate.board import UNLABELED
-from oreal_lib.annotate.merge import agreed
-from oreal_lib.types import IGNORE
-
+from ..annotate.board import UNLABELED
+from ..annotate.several.merge import agreed
+from ..types import IGNORE
+from .against import right_share
 from .exercise import Exercise
 
 ANSWERS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]], bool)  # the fourth is void
@@ -53,7 +52,7 @@ EXERCISES: dict[str, Exercise] = {
             "superpixels that nobody labeled are no mistakes; leave them out": _of_all,
             "void is an answer, too: whoever says void where the oracle does is right": _without_void,
         },
-        see="oreal_lib/annotate/against.py",
+        see="oreal_lib/lessons/against.py",
     ),
     "agreed": Exercise(
         key=agreed,
@@ -66,6 +65,6 @@ EXERCISES: dict[str, Exercise] = {
             "what only one of them labeled is no conflict; keep her label": _both_needed,
             "void is a label like any other, and can contradict one": _void_is_nothing,
         },
-        see="oreal_lib/annotate/merge.py",
+        see="oreal_lib/annotate/several/merge.py",
     ),
 }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from oreal_lib.aggregate import Regions
-from oreal_lib.contract import bought, pool
-from oreal_lib.scores import bvsb, entropy, ovr_entropy
-from oreal_lib.select import top
-from oreal_lib.types import Labels, Query
-
+from ..aggregate import Regions
+from ..scores import bvsb, entropy, ovr_entropy
+from ..select import top
+from ..types import Labels, Query
+from .contract import bought, pool
 from .exercise import Exercise
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from oreal_lib.select import top
-
+from ..select import top
 from .exercise import Exercise
 
 SCORE = np.array([0.3, 0.9, 0.1, 0.8, 0.5])

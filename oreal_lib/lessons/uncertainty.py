@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
-from ..figures import draw_image, draw_truth, draw_uncertainty
+from ..draw import draw_image, draw_truth, draw_uncertainty
 from ..scores import bvsb, bvsb_margin, entropy, ovr_entropy
 from .exercise import Exercise
 

@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from scipy import stats
 
+from ..draw import title
 from ..metrics import aualc, miou
-from ..names import title
-from ..results import interval
+from ..reports.frames import interval
 from .exercise import Exercise
 
 
@@ -228,6 +228,6 @@ EXERCISES: dict[str, Exercise] = {
                 lambda a, b: _around(np.mean(a - b), stats.t.ppf(0.95, len(a) - 1) * np.std(a - b, ddof=1) / np.sqrt(len(a)))
             ),
         },
-        see="oreal_lib/results.py",
+        see="oreal_lib/reports/frames.py",
     ),
 }

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oreal_lib.models.cosine import CLASSIFIERS
-from oreal_lib.models.small import SmallUNet
-from oreal_lib.models.weights import load_weights, read_state
+from .cosine import CLASSIFIERS
+from .small import SmallUNet
+from .weights import load_weights, read_state
 
 
 class NormalizeAndPad(nn.Module):
@@ -65,7 +65,7 @@ def _small_unet(backbone: str, n_classes: int, imagenet: bool, classifier: str, 
 
 
 def _deeplabv3plus(backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
-    from oreal_lib.models.deeplab import DeepLabV3Plus  # timm takes seconds to import; the small net does without it
+    from .deeplab import DeepLabV3Plus  # timm takes seconds to import; the small net does without it
 
     return DeepLabV3Plus(backbone, n_classes, imagenet, classifier, temperature)
 
@@ -76,7 +76,7 @@ def _segmenter(backbone: str, n_classes: int, imagenet: bool, classifier: str, t
             f"classifier is {classifier!r}, but a segmenter already compares vectors of length 1 in its mask decoder and has "
             "no last layer to replace; write classifier=linear, or take deeplabv3plus or small_unet"
         )
-    from oreal_lib.models.segmenter import Segmenter
+    from .segmenter import Segmenter
 
     return Segmenter(backbone, n_classes, imagenet)
 

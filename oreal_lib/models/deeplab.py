@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.segmentation.deeplabv3 import ASPP
 
-from oreal_lib.models.backbone import color_statistics, timm_backbone
-from oreal_lib.models.cosine import CLASSIFIERS
-from oreal_lib.models.small import conv_bn_relu
+from .backbone import color_statistics, timm_backbone
+from .cosine import CLASSIFIERS
+from .small import conv_bn_relu
 
 OUTPUT_STRIDE = 16
 LOW_STRIDE = 4  # of the feature that brings the borders back

@@ -8,8 +8,8 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oreal_lib.models.backbone import color_statistics, timm_backbone
-from oreal_lib.models.weights import resize_positions
+from .backbone import color_statistics, timm_backbone
+from .weights import resize_positions
 
 # The paper's backbones: patches of 16 x 16 pixels, AugReg weights at 384 x 384 (ImageNet-21k, then 1k).
 SIZES = {size: f"vit_{size}_patch16_384.augreg_in21k_ft_in1k" for size in ("tiny", "small", "base", "large")}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oreal_lib.models.cosine import CLASSIFIERS
+from .cosine import CLASSIFIERS
 
 CHANNELS = (16, 24, 32, 48, 64)  # our choice; twice as wide is slower and no better within a minute of training
 

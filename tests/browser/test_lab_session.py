@@ -13,8 +13,8 @@ from scipy import ndimage
 from oreal_lib.annotate.about import read_board
 from oreal_lib.annotate.events import read
 from oreal_lib.annotate.rounds import folder_of, read_query
+from oreal_lib.data.readers.toy import draw_scene
 from oreal_lib.data.resize import nearest
-from oreal_lib.data.toy import draw_scene
 from oreal_lib.metrics import border_superpixels
 from oreal_lib.oracle import class_votes
 

@@ -1,0 +1,193 @@
+"""EndoVis 2018 robotic scene segmentation (MICCAI challenge): 1280x1024 frames of porcine nephrectomies, 12 classes.
+
+Every folder that holds left_frames/ is a sequence; labels/ beside it holds masks of colors, which labels.json explains.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import partial
+from pathlib import Path
+
+from ..files import open_pair, read_bytes
+from ..folders import find_root, fingerprint, folders_below, listing, without_partner
+from ..source import Item, Source
+
+Color = tuple[int, int, int]
+OFFICIAL: dict[Color, str] = {  # in the order of their class ids
+    (0, 0, 0): "background-tissue",
+    (0, 255, 0): "instrument-shaft",
+    (0, 255, 255): "instrument-clasper",
+    (125, 255, 12): "instrument-wrist",
+    (255, 55, 0): "kidney-parenchyma",
+    (24, 55, 125): "covered-kidney",
+    (187, 155, 25): "thread",
+    (0, 255, 125): "clamps",
+    (255, 255, 125): "suturing-needle",
+    (123, 15, 175): "suction-instrument",
+    (124, 155, 5): "small-intestine",
+    (12, 255, 141): "ultrasound-probe",
+}
+ALIASES = {"background": "background-tissue", "intestine": "small-intestine", "small-intestines": "small-intestine"}
+REPAIR = re.compile(r"(?P<sequence>seq_\d+)_(?P<frame>frame\d+)")
+
+
+def read(root: str | Path | None = None, *, test_sequences: list[str] | None = None, extra_classes: bool = False) -> Source:
+    """EndoVis 2018 below `root` as a Source; the folders are checked, the pictures not yet opened.
+
+    root: any folder above the sequences; None looks at the environment variable OREAL_DATA. test_sequences: their names
+    (paths from root, such as "release_1/seq_4"), the others are train; None takes those with a folder that starts with
+    "test" in their path. extra_classes: what the labels.json files list beyond the 12 official classes becomes classes,
+    too (after these, by name); else it is a problem. group: the sequence. A mask in a folder repairs/ takes the place of
+    the one it corrects. Colors without a class are told when a mask is opened.
+    Raises ValueError for unknown sequences, where none is for testing, and for a broken labels.json.
+    """
+    if not isinstance(extra_classes, bool):
+        raise ValueError(f"extra_classes is {extra_classes!r}, but must be true or false; choose one of them")
+    # Last of all root itself, because OREAL_DATA may hold other data sets, too.
+    places = ("endovis", "endovis2018", "EndoVis2018", "")
+    root = find_root(root, "EndoVis 2018", places, lambda folder: any(_sequences(folder)), "sequence folder with left_frames/")
+    sequences = {folder.relative_to(root).as_posix(): folder for folder in _sequences(root)}
+    test = _test(test_sequences, list(sequences))
+    problems: list[str] = []
+    classes, colors = _classes(root, list(sequences.values()), extra_classes, problems)
+    repairs = _repairs(root, sequences, problems)
+    left_out = []
+    items = []
+    for name, folder in sequences.items():
+        images = listing(root, _below(name, "left_frames"), problems)
+        if masks := listing(root, _below(name, "labels"), problems):
+            masks |= repairs[name]
+        unlabeled = [frame for frame in images if masks and frame not in masks]
+        if name in test and folder.name == "seq_3" and len(unlabeled) == 1:  # so the challenge gave it out: 250 frames, 249 masks
+            del images[unlabeled[0]]
+            left_out.append(_below(name, unlabeled[0]))
+        if images and masks:
+            without_partner(images, masks, root, problems)
+        split = "test" if name in test else "train"
+        items += [Item(_below(name, k), name if name != "." else "sequence", split, images[k], masks.get(k)) for k in images]
+    identity = {
+        "reader": "endovis",
+        "test_sequences": sorted(test),
+        "colors": sorted([*color, i] for color, i in colors.items()),
+        "repairs": sorted(_below(name, frame) for name, frames in repairs.items() for frame in frames),
+        "left_out": left_out,
+        "files": fingerprint(root, items),
+    }
+    opening = partial(open_pair, n_classes=len(classes), colors=colors)
+    return Source("endovis", classes, tuple(items), opening, identity, tuple(problems))
+
+
+def _sequences(root: Path):
+    return (folder for folder in folders_below(root) if (folder / "left_frames").is_dir())
+
+
+def _below(sequence: str, name: str) -> str:
+    return name if sequence == "." else f"{sequence}/{name}"
+
+
+def _in_test_folder(sequence: str) -> bool:
+    return any(part.lower().startswith("test") for part in sequence.split("/"))
+
+
+def _test(asked: list[str] | None, sequences: list[str]) -> set[str]:
+    """Which sequences are for testing."""
+    if asked is None:
+        found = set(filter(_in_test_folder, sequences))
+        if not found:
+            raise ValueError(
+                f"no sequence lies in a folder that starts with 'test', there are {', '.join(sequences)}; "
+                "say with test_sequences which of them are for testing"
+            )
+        return found
+    if not isinstance(asked, list | tuple) or not all(isinstance(name, str) for name in asked):
+        raise ValueError(f"test_sequences is {asked!r}, but must be a list of names; there are {', '.join(sequences)}")
+    if unknown := [name for name in asked if name not in sequences]:
+        raise ValueError(f"test_sequences names {', '.join(unknown)}, but there are {', '.join(sequences)}; choose among these")
+    return set(asked)
+
+
+def _classes(root: Path, sequences: list[Path], extra: bool, problems: list[str]) -> tuple[tuple[str, ...], dict[Color, int]]:
+    """The class names by id, and color -> class id: the official table and what the labels.json files add to it.
+
+    Each release lists only some classes, so the official 12 are always there, with their ids. A color means one class in
+    all files. A class beyond the 12 is a problem unless asked for, because the number of classes decides what a step asks
+    and what the mean IoU is over, and a class must not come in by an entry that no mask uses.
+    """
+    names, places = dict(OFFICIAL), dict.fromkeys(OFFICIAL, "the challenge's table")
+    for file in _label_files(root, sequences):
+        shown = file.relative_to(root).as_posix()
+        for color, name in _entries(file):
+            if names.setdefault(color, name) != name:
+                where = f"{places[color]} it is {names[color]}"
+                problems.append(f"{shown} says that {color} is {name}, but in {where}; one color is one class, correct one of them")
+            places.setdefault(color, shown)
+    added: dict[str, Color] = {}
+    for color, name in sorted(names.items()):
+        if name in OFFICIAL.values():
+            continue
+        if not extra:
+            remedy = "delete the entry, or make it a class with the option extra_classes"
+            problems.append(f"{places[color]} lists {name} {color}, but the challenge has 12 classes without it; {remedy}")
+        elif added.setdefault(name, color) != color:
+            where = f"{places[color]}, but {added[name]} in {places[added[name]]}"
+            problems.append(f"{name} is {color} in {where}; an extra class is the same everywhere, correct one of them")
+    classes = (*OFFICIAL.values(), *sorted(added))
+    return classes, {color: classes.index(name) for color, name in names.items() if name in classes}
+
+
+def _label_files(root: Path, sequences: list[Path]) -> list[Path]:
+    """The labels.json that counts for each sequence, which is the nearest: in its folder or in one above it, up to root."""
+    found = []
+    for folder in sequences:
+        above = [folder, *folder.parents]
+        files = [place / "labels.json" for place in above[: above.index(root) + 1]]
+        found += [file for file in files if file.is_file()][:1]
+    return list(dict.fromkeys(found))
+
+
+def _entries(file: Path) -> list[tuple[Color, str]]:
+    """Color and class name of each entry, known aliases resolved; a fourth number is how opaque to draw it, not a color.
+
+    Raises ValueError where the file is not what rule says. Its class ids are not used: each release has its own.
+    """
+    rule = '[{"name": text, "color": [r, g, b] or [r, g, b, a]}, ...], or {"classes": such a list}, with values 0..255'
+    try:
+        entries = json.loads(read_bytes(file).decode("utf-8-sig"))
+        rows = [(entry["color"], entry["name"]) for entry in (entries["classes"] if isinstance(entries, dict) else entries)]
+        numbers = all(len(c) in (3, 4) and all(type(v) is int and 0 <= v <= 255 for v in c) for c, _ in rows)
+        names = ["-".join(re.split(r"[\s_-]+", name.strip().lower())) for _, name in rows]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{file} is torn or not {rule} ({error!r}); copy it again from the release") from error
+    if not rows or not numbers or not all(names):
+        raise ValueError(f"{file} is not {rule}; copy it again from the release")
+    return [(tuple(color[:3]), ALIASES.get(name, name)) for (color, _), name in zip(rows, names, strict=True)]
+
+
+def _repairs(root: Path, sequences: dict[str, Path], problems: list[str]) -> dict[str, dict[str, Path]]:
+    """Sequence -> frame -> corrected mask, from the folders repairs/ below root: repairs/seq_1_frame042.png is of seq_1.
+
+    They belong to training sequences; the test data has a seq_1 of its own.
+    """
+    found: dict[str, dict[str, Path]] = {name: {} for name in sequences}
+    tops: list[Path] = []  # not the repairs/repairs/ in them
+    for folder in folders_below(root):
+        if folder != root and folder.name.lower() == "repairs" and not set(tops) & set(folder.parents):
+            tops.append(folder)
+    for top in tops:
+        for path in listing(root, top.relative_to(root).as_posix(), problems, deep=True).values():
+            shown, match = path.relative_to(root).as_posix(), REPAIR.fullmatch(path.stem)
+            fits = [n for n, f in sequences.items() if match and f.name == match["sequence"] and not _in_test_folder(n)]
+            if not match:
+                problems.append(f"{shown} is not named like seq_1_frame042.png; rename it or move it elsewhere")
+            elif len(fits) != 1:
+                among = " and ".join(fits) or "none is there"
+                problems.append(
+                    f"{shown} must belong to one training sequence {match['sequence']}, but {among}; remove what is not meant"
+                )
+            elif (frames := found[fits[0]]).setdefault(match["frame"], path) != path:
+                problems.append(
+                    f"{shown} corrects what {frames[match['frame']].relative_to(root).as_posix()} does; keep one of them"
+                )
+    return found

@@ -1,0 +1,111 @@
+"""What strategies are called where people read: in tables, legends and logs."""
+
+from __future__ import annotations
+
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+from scipy import ndimage
+from skimage.segmentation import find_boundaries
+
+from .types import IGNORE
+
+STRATEGY_NAMES = {  # all there are, in the order of tables and figures; a config takes no other
+    "random": "random",
+    "bvsb": "BvSB",
+    "revisiting_sp": "Revisiting SP",
+    "pixelbal": "PixelBal",
+    "cbal": "CBAL",
+    "oreal": "OREAL",
+    "stratified_random": "random by predicted class*",  # *: not in the paper
+    "power_bvsb": "BvSB with noise*",
+}
+
+NAMES = STRATEGY_NAMES | {
+    "full_masks": "full supervision A (true masks)",
+    "full_dominant": "full supervision B (dominant labels)",
+}
+
+
+ASKED = "#ffe000"  # yellow borders mean "asked", as in the paper
+
+# one color per class everywhere, told apart also with red-green blindness as far as many classes allow
+CLASS_COLORS = (
+    "#4477aa #ee6677 #228833 #ccbb44 #66ccee #aa3377 #bbbbbb #ee7733 #009988 #332288 #882255 #ddcc77 "
+    "#117733 #cc6677 #88ccee #999933 #44aa99 #661100 #6699cc #aa4466 #e0e0e0"
+).split()
+
+OWN_COLORS = {
+    "random": "#777777",
+    "bvsb": "#0077bb",
+    "revisiting_sp": "#009988",
+    "pixelbal": "#aa3377",
+    "cbal": "#ee7733",
+    "oreal": "#cc3311",
+    "stratified_random": "#222222",
+    "power_bvsb": "#33bbee",
+}
+SPARE_COLORS = "#117733 #882255 #999933 #332288".split()  # for strategies that have none of their own, in turn
+STRATEGY_COLORS = OWN_COLORS | dict(zip([s for s in STRATEGY_NAMES if s not in OWN_COLORS], cycle(SPARE_COLORS), strict=False))
+
+
+def title(column: str) -> str:
+    """A column's name as readers know it: "oreal max" -> "OREAL max"."""
+    first, _, rest = column.partition(" ")
+    return f"{NAMES.get(first, first)} {rest}".strip()
+
+
+def class_palette(n_classes: int) -> np.ndarray:
+    """(n_classes, 3) uint8 RGB, the color of each class; beyond 21 classes colors repeat."""
+    codes = [CLASS_COLORS[c % len(CLASS_COLORS)] for c in range(n_classes)]
+    return np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in codes], np.uint8)
+
+
+def color_mask(mask: np.ndarray, n_classes: int) -> np.ndarray:
+    """(H, W, 3) uint8 picture of a mask (H, W) of class ids; void is white."""
+    palette = np.vstack([class_palette(n_classes), np.full((256 - n_classes, 3), 255, np.uint8)])
+    return palette[np.where(mask == IGNORE, 255, mask)]
+
+
+def draw_image(image: np.ndarray, ax: Axes, text: str = "") -> Axes:
+    """An RGB picture (H, W, 3) uint8 without axes."""
+    ax.imshow(image, interpolation="nearest")
+    ax.set_title(text, fontsize="small")
+    ax.set_axis_off()
+    return ax
+
+
+def draw_truth(mask: np.ndarray, classes: tuple[str, ...], ax: Axes, text: str = "") -> Axes:
+    """A mask (H, W) in the class colors, with a legend of the classes that occur."""
+    draw_image(color_mask(mask, len(classes)), ax, text)
+    present = [c for c in np.unique(mask) if c != IGNORE]
+    handles = [ax.plot([], [], "s", color=CLASS_COLORS[c % len(CLASS_COLORS)], label=classes[c])[0] for c in present]
+    ax.legend(handles=handles, fontsize="xx-small", loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    return ax
+
+
+def draw_uncertainty(score: np.ndarray, ax: Axes, text: str = "") -> Axes:
+    """Pixel scores (H, W), dark = sure, light = unsure, scaled to this picture's range."""
+    ax.imshow(score, cmap="magma", interpolation="nearest")
+    ax.set_title(text, fontsize="small")
+    ax.set_axis_off()
+    return ax
+
+
+def draw_selection(
+    image: np.ndarray, ids: np.ndarray, asked: np.ndarray, ax: Axes, text: str = "", scale: int = 4, gray: bool = False
+) -> Axes:
+    """The image (H, W, 3), slightly dimmed, with yellow borders around the superpixels `asked` (k,) bool of the id map (H, W).
+
+    gray: all but these in 16 shades of gray, where many pictures of one image stand side by side; keeps an SVG of them small.
+    """
+    if gray:
+        image = np.where(asked[ids][..., None], image, image.mean(axis=-1, keepdims=True) // 16 * 16 + 8).astype(np.uint8)
+    chosen = np.kron(np.where(asked[ids], ids.astype(np.int64) + 1, 0), np.ones((scale, scale), np.int64))
+    # enlarged, so that a border is a fine line inside the superpixel and not a fat pixel on it
+    picture = np.kron(image, np.ones((scale, scale, 1), np.uint8)) * np.where(chosen[..., None] > 0, 1.0, 0.65)
+    border = find_boundaries(chosen, mode="inner", background=0)
+    border = ndimage.binary_dilation(border) & (chosen > 0)  # two of `scale` fine pixels, still inside the superpixel
+    picture[border] = [int(ASKED[i : i + 2], 16) for i in (1, 3, 5)]
+    return draw_image(picture.astype(np.uint8), ax, text)

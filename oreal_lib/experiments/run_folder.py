@@ -1,0 +1,194 @@
+"""What a run leaves on disk, and how to read it back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..storage import atomic, checked
+from ..storage.arrays import read_npz
+from ..types import Pictures, Query, Ragged, StepResult
+
+WRITTEN = (
+    "config.json",
+    "steps.jsonl",
+    "queries.npz",
+    "weights_step*.safetensors",
+    "pseudo_step*.npz",
+    "checkpoint.pt",
+    "done.json",
+)
+DOING = {"train": "training", "test": "testing", "query": "asking", "pseudo": "pseudo labels"}  # what done.json's seconds are of
+MEANS = ("miou", "boundary_miou", "inside_miou", "val_miou")  # NaN where no class is defined, as in a test set without borders
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`runs/<run_id>/`: config.json, steps.jsonl, queries.npz, weights_step<t>.safetensors, in stage two pseudo_step<t>.npz,
+    done.json, and while it runs checkpoint.pt. Every file is replaced whole, so a kill at any instant leaves the last good
+    state, and carries a checksum, so a damaged one is named and never taken for a result.
+
+    may_write: called before each write; what it raises (a lock that was lost) keeps the file as it is."""
+
+    path: Path
+    may_write: Callable[[], None] = lambda: None
+
+    def steps(self) -> list[StepResult]:
+        """The finished steps, in order; ValueError if the file is damaged."""
+        file, done = self.path / "steps.jsonl", self.done
+        if not file.exists() and done is None:
+            return []
+        try:
+            steps = [step_from_json(line) for line in (file.read_bytes() if file.exists() else b"").splitlines()]
+            if [s.step for s in steps] != list(range(1, len(steps) + 1)):
+                raise ValueError(f"its lines are of the steps {[s.step for s in steps]}")
+            if done is not None and done.get("steps") != len(steps):
+                raise ValueError(f"it has {len(steps)} steps, but done.json says {done.get('steps')}")
+        except (ValueError, TypeError) as error:
+            raise self._damaged(file, error) from error
+        return steps
+
+    def save_steps(self, steps: list[StepResult]) -> None:
+        """Write steps.jsonl anew, in one piece."""
+        self._write("steps.jsonl", "".join(checked.dumps(step_to_json(s)) + "\n" for s in steps).encode())
+
+    def queries(self, finished: int = 0) -> dict[int, Query]:
+        """Step -> what it asked, with acquisition scores; ValueError if a step up to `finished` is not among them."""
+        file = self.path / "queries.npz"
+        if not file.exists() and not finished:
+            return {}
+        try:
+            arrays = read_npz(file.read_bytes() if file.exists() else b"")
+            found = sorted(int(name.removeprefix("ids_")) for name in arrays if name.startswith("ids_"))
+            if missing := set(range(1, finished + 1)).difference(found):
+                raise ValueError(f"the query of step {min(missing)} is not in it")
+            if odd := [t for t in found if len(arrays[f"ids_{t}"]) != len(arrays[f"score_{t}"])]:
+                raise ValueError(f"step {odd[0]} has other numbers of ids and of scores")
+            return {t: Query(arrays[f"ids_{t}"], arrays[f"score_{t}"], arrays.get(f"for_class_{t}")) for t in found}
+        except (ValueError, KeyError) as error:
+            raise self._damaged(file, error) from error
+
+    def save_queries(self, queries: dict[int, Query]) -> None:
+        """Write queries.npz anew, step -> what it asked."""
+        arrays = {f"{name}_{t}": v for t, q in queries.items() for name, v in q._asdict().items() if v is not None}
+        buffer = BytesIO()
+        np.savez_compressed(buffer, **arrays)
+        self._write("queries.npz", buffer.getvalue())
+
+    def weights(self, step: int) -> dict[str, torch.Tensor]:
+        """The model's state after `step`, on the CPU; FileNotFoundError if it was not kept (see keep_weights), ValueError if the
+        file is damaged."""
+        file = self.path / f"weights_step{step}.safetensors"
+        if not file.exists():
+            raise FileNotFoundError(
+                f"{file} is not there; run with keep_weights: all to keep the weights of every step. "
+                f"If an unfinished run misses it, move the folder {self.path.name} away and start the run again"
+            )
+        try:
+            return checked.load_tensors_of(file.read_bytes())
+        except ValueError as error:
+            raise self._damaged(file, error) from error
+
+    def save_weights(self, step: int, state: dict[str, torch.Tensor]) -> None:
+        """Keep the model's state (name -> tensor) after `step`."""
+        self._write(f"weights_step{step}.safetensors", checked.dump_tensors(state))
+
+    def pseudo(self, step: int) -> Pictures | None:
+        """The pseudo labels (n_images, H, W) uint8 of `step` for the images of the pool, or None where there are none yet.
+
+        ValueError if the file is damaged.
+        """
+        file = self.path / f"pseudo_step{step}.npz"
+        if not file.exists():
+            return None
+        try:
+            arrays = read_npz(file.read_bytes())
+            return Ragged(tuple(arrays[str(i)] for i in range(len(arrays))))
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{file} is damaged ({error!r}); delete it and start the run again: it is made anew") from error
+
+    def save_pseudo(self, step: int, maps: Pictures) -> None:
+        """Keep the pseudo labels (n_images, H, W) uint8 of `step`."""
+        buffer = BytesIO()
+        np.savez_compressed(buffer, **{str(i): labels for i, labels in enumerate(maps)})
+        self._write(f"pseudo_step{step}.npz", buffer.getvalue())
+
+    @property
+    def done(self) -> dict | None:
+        """What done.json says, or None while the run is unfinished."""
+        return self._json("done.json")
+
+    @property
+    def config(self) -> dict | None:
+        """What config.json says: the parameters and inputs of the run, or None before it has begun."""
+        return self._json("config.json")
+
+    def _json(self, name: str) -> dict | None:
+        file = self.path / name
+        return checked.read_json(file, "delete it and start the run again: no step is repeated") if file.exists() else None
+
+    def save_json(self, name: str, values: dict) -> None:
+        """Write config.json or done.json."""
+        self._write(name, (checked.dumps(values, indent=1) + "\n").encode())
+
+    def _write(self, name: str, data: bytes) -> None:
+        self.may_write()
+        atomic.write_bytes(self.path / name, data)
+
+    def tidy(self, finished: int, keep_weights: str) -> None:
+        """Delete the weights and pseudo labels that are not to be kept after `finished` steps, and what killed processes left half written.
+
+        Only for the process that holds the run's lock. keep_weights: "all", or "last" for those of the last step only.
+        """
+        left = [file for name in WRITTEN for file in self.path.glob(f".{name}.*.tmp")]
+        names = ("weights_step{}.safetensors", "pseudo_step{}.npz")
+        old = [self.path / n.format(t) for t in range(1, finished) for n in names] if keep_weights == "last" else []
+        for file in left + old:
+            file.unlink(missing_ok=True)
+
+    def _damaged(self, file: Path, error: Exception) -> ValueError:
+        return ValueError(f"{file} is damaged ({error!r}); move the folder {self.path.name} away and start the run again")
+
+
+def seconds_spent(folders: Iterable[RunFolder], reports: Iterable[Path] = ()) -> dict[str, float]:
+    """Seconds of work on finished runs that were carried out through their notebooks, and on notebooks of reports, by what was done.
+
+    What is left of a run's notebook is "setting up and notebooks": starting Python twice, imports, data, figures, writing. Validation
+    is training. Work on several cores at a time counts for each. 0 for files that are not there; of a run that was stopped and
+    continued, only the last notebook is known, so that less may be left.
+    """
+    folders = list(folders)
+    spent = dict.fromkeys(DOING.values(), 0.0)
+    for seconds in ((folder.done or {}).get("seconds", {}) for folder in folders):
+        for name, value in seconds.items():
+            spent[DOING.get(name, name)] = spent.get(DOING.get(name, name), 0.0) + value
+    # over all: a run that others begin with was computed inside the notebook of one of them
+    whole = sum(_notebook_seconds(folder.path / "run.ipynb") for folder in folders)
+    left = max(0.0, whole - sum(spent.values()))
+    return spent | {"setting up and notebooks": left, "reports": sum(map(_notebook_seconds, reports))}
+
+
+def _notebook_seconds(notebook: Path) -> float:
+    """From the parameters, which are written before anything starts, to the last writing of the notebook."""
+    given = notebook.with_suffix(".parameters.yaml")
+    there = notebook.is_file() and given.is_file()
+    return max(0.0, notebook.stat().st_mtime - given.stat().st_mtime) if there else 0.0
+
+
+def step_to_json(step: StepResult) -> dict:
+    """Plain JSON values of a step; an undefined IoU becomes null."""
+    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(step).items()}
+    return values | {k: None for k in MEANS if math.isnan(values[k])}
+
+
+def step_from_json(line: bytes) -> StepResult:
+    """The StepResult of one line of steps.jsonl; ValueError or TypeError if it is not one."""
+    values = checked.loads(line)
+    undefined = {k: math.nan for k in MEANS if values.get(k, 0) is None}
+    return StepResult(**{k: tuple(v) if isinstance(v, list) else v for k, v in (values | undefined).items()})

@@ -1,0 +1,122 @@
+"""Stage two (MulActSeg): the network of stage one turns the classes named in superpixels into labels of pixels, from which a
+new one learns."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..batches import Pairs
+from ..config import RunConfig
+from ..predict import device_of, to_input
+from ..setting import Setting
+from ..storage.progress import Report, told
+from ..types import IGNORE, Labels, Pictures, Query, Ragged, some
+from ..weak.pseudo import pooled, pseudo_labels, quality
+from .run_folder import RunFolder
+
+
+def check_networks(first: RunFolder) -> None:
+    """FileNotFoundError if stage one has not kept the network of each step that it finished."""
+    for step in range(1, len(first.steps()) + 1):
+        if not (file := first.path / f"weights_step{step}.safetensors").exists():
+            raise FileNotFoundError(
+                f"stage two needs the network of every step of stage one, but {file} is not there (keep_weights: last?); move the "
+                f"folder {first.path.name} away and start again: stage one is then trained anew and keeps them"
+            )
+
+
+def query_of_stage_one(first: RunFolder, step: int, saved: Query | None) -> Query:
+    """What stage one asked in `step`; ValueError if stage two was begun with something else."""
+    query = first.queries(finished=step)[step]
+    if saved is not None and not np.array_equal(saved.ids, query.ids):
+        raise ValueError(
+            f"{first.path} asked something else in step {step} when this stage two was begun; it was computed anew since then: "
+            "move the folder of stage two away and start it again"
+        )
+    return query
+
+
+@torch.no_grad()
+def look(model: nn.Module, image: np.ndarray, config: RunConfig) -> tuple[torch.Tensor, torch.Tensor, tuple[int, int]]:
+    """Features, logits and the size that the features cover, as `pseudo.pseudo_labels` wants them, of one image (H, W, 3).
+
+    The features are (D, h, w), the logits (C', H, W), both float32.
+    Averages over `pseudo_scales` and mirror images where the config has several (MulActSeg on VOC); the features then cover
+    the image at its own size. Cosine logits lose their temperature (as there: prototypes are chosen at temperature 1).
+    """
+    model.eval()
+    x = to_input(image[None], device_of(model))
+    temperature = config.temperature if config.classifier == "cosine" else 1.0
+    if config.pseudo_scales == [1.0] and not config.pseudo_flip:
+        features, logits, covered = model.features_and_logits(x)
+        return features[0], logits[0] * temperature, covered
+    views = list(itertools.product(config.pseudo_scales, (False, True) if config.pseudo_flip else (False,)))
+    total = [0, 0]
+    for scale, flip in views:
+        size = [max(1, round(side * scale)) for side in x.shape[-2:]]
+        view = F.interpolate(x.flip(-1) if flip else x, size, mode="bilinear", align_corners=False)
+        features, logits, covered = model.features_and_logits(view)
+        features = F.interpolate(features, covered, mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
+        for i, part in enumerate((features, logits)):
+            part = F.interpolate(part, x.shape[-2:], mode="bilinear", align_corners=False)[0]
+            total[i] = total[i] + (part.flip(-1) if flip else part) / len(views)
+    return F.normalize(total[0], dim=0), total[1] * temperature, tuple(x.shape[-2:])
+
+
+def pseudo_labels_of(model: nn.Module, setting: Setting, labels: Labels, config: RunConfig) -> Iterator[np.ndarray]:
+    """(H, W) uint8 pseudo labels of each image of the pool, in order, by the model that learned from these labels; IGNORE
+    all over an image about which nothing was said."""
+    for i, ids in enumerate(setting.superpixels.maps):
+        present = _of_image(setting, labels.present, i)
+        if present.any():
+            features, logits, covered = look(model, setting.dataset.images[setting.pool[i]], config)
+            yield pseudo_labels(features, logits, ids, present, _of_image(setting, labels.asked_in, i) > 0, covered)
+        else:
+            yield np.full(ids.shape, IGNORE, np.uint8)
+
+
+def pseudo_labeled(
+    config: RunConfig,
+    setting: Setting,
+    folder: RunFolder,
+    labels: Labels,
+    model: nn.Module,
+    weights: dict[str, torch.Tensor],
+    step: int,
+    report: Report = print,
+) -> tuple[Pairs, dict[str, float | None]]:
+    """The images of the pool with the pseudo labels that the network of stage one makes of what was bought, and how right
+    they are (shares 0..1 of `quality_of`). `model` is left with the weights it came with; those given are stage one's."""
+    maps = folder.pseudo(step)
+    if maps is None:
+        initial = {k: v.clone() for k, v in model.state_dict().items()}
+        model.load_state_dict(weights)
+        made = pseudo_labels_of(model, setting, labels, config)
+        maps = Ragged(tuple(told(made, "pseudo labels: {done} of {total} images", report, len(setting.pool))))
+        model.load_state_dict(initial)
+        folder.save_pseudo(step, maps)
+    quality = quality_of(maps, setting, labels, report)
+    return Pairs(some(setting.dataset.images, setting.pool), maps), quality
+
+
+def quality_of(pseudo: Pictures, setting: Setting, labels: Labels, report: Report = print) -> dict[str, float | None]:
+    """`pseudo.quality` of the pool's pseudo labels (n_images, H, W) as a whole, at working size: shares 0..1 and counts of pixels.
+
+    None where it is undefined.
+    """
+    images = []
+    for i, ids in enumerate(told(setting.superpixels.maps, "comparing the pseudo labels: {done} of {total} images", report)):
+        named = _of_image(setting, labels.present, i).sum(axis=1)
+        images.append(quality(np.asarray(pseudo[i]), np.asarray(setting.dataset.truth[setting.pool[i]]), ids, named))
+    return {name: None if np.isnan(value) else value for name, value in pooled(images).items()}
+
+
+def _of_image(setting: Setting, values: np.ndarray, i: int) -> np.ndarray:
+    """The rows of values (N, ...) that are of the superpixels of image i."""
+    return values[setting.superpixels.offset[i] : setting.superpixels.offset[i + 1]]

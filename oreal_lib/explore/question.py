@@ -1,0 +1,227 @@
+"""The data behind the selection browser: everything that may be asked in one step of a run, computed once.
+
+Whatever is compared is put to the same network and the same labels, those with which the step began, and to the run's own
+generator; so two questions differ only in what the strategies are. Runs are only read, finished or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..aggregate import PixelScore, Regions, Remembering, parse_how, separable
+from ..ask import put
+from ..config import WITHOUT_SCORES, RunConfig
+from ..experiments.run_folder import RunFolder
+from ..metrics import border_superpixels
+from ..predict import choose_device, predict
+from ..scores import bvsb, entropy, ovr_doubt, ovr_entropy, predicted_class, probability
+from ..setting import Setting, network, open_setting
+from ..storage.paths import runs_root
+from ..storage.progress import Report, told
+from ..strategies import STRATEGIES, choice
+from ..types import Labels, Query, some
+
+SCORES: dict[str, PixelScore] = {"bvsb": bvsb, "entropy": entropy, "ovr_entropy": ovr_entropy}
+LADDERS = {  # from mean to max, along one kind of aggregation
+    "top": ("mean", "top_0.5", "top_0.2", "top_0.1", "top_0.05", "top_0.02", "max"),
+    "power": ("mean", "power_2", "power_4", "power_8", "power_16", "power_64", "max"),
+    "quantile": ("mean", "quantile_0.5", "quantile_0.75", "quantile_0.9", "quantile_0.98", "max"),
+}
+DEPTH = 4  # queries that a list of ranks holds: this one, and what would follow if all before it were gone
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A run opened for reading. on_border: (N,) bool, superpixels of the pool that touch a true class border."""
+
+    config: RunConfig
+    folder: RunFolder
+    setting: Setting
+    on_border: np.ndarray
+
+    def networks(self) -> dict[int, RunFolder]:
+        """Step -> the folder with the network that is asked in it, for each step from 2 whose network was kept. The last is the
+        one after the run's last finished step."""
+        last = len(self.folder.steps()) + 1
+        found = {t: self.folder for t in range(2, last + 1) if _kept(self.folder, t - 1)}
+        first = self.config.step_one  # keeps its only network, whatever keep_weights says
+        if first and last >= 2 and 2 not in found and _kept(beside := RunFolder(self.folder.path.parent / first.run_id), 1):
+            found = {2: beside} | found
+        return found
+
+    def missing(self) -> str:
+        """One sentence about the steps that cannot be shown and the remedy; empty where there are none."""
+        there = self.networks()
+        lost = [str(t) for t in range(2, len(self.folder.steps()) + 2) if t not in there]
+        if not lost:
+            return ""
+        return (
+            f"Step{'s' if len(lost) > 1 else ''} {', '.join(lost)} cannot be shown: the network before was not kept "
+            f"(keep_weights: {self.config.keep_weights}); move the folder away and run again with keep_weights: all."
+        )
+
+
+def _kept(folder: RunFolder, step: int) -> bool:
+    return (folder.path / f"weights_step{step}.safetensors").exists()
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """What a strategy would ask: ids (M,) int32 in its order, the query's `n` first, then up to DEPTH - 1 queries more, as if what
+    was asked before were gone. for_class (n,) int16, or None.  border_share: of the query."""
+
+    ids: np.ndarray
+    n: int
+    for_class: np.ndarray | None
+    border_share: float
+
+    @property
+    def query(self) -> np.ndarray:
+        """(n,) int32, the ids of the query alone."""
+        return self.ids[: self.n]
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One step of a run, before anything was asked in it.
+
+    labels: at its start.  model: the network that is asked.  asked: (Q,) ids that the run really asked, or None where it has not
+    (yet).  hows: the aggregations.  listed: (strategy, how) -> Listed.  scores: (name in SCORES, how) -> (N, K) float16, for colors
+    only: every order was made in float32.
+    """
+
+    step: int
+    labels: Labels
+    model: nn.Module
+    asked: np.ndarray | None
+    hows: tuple[str, ...]
+    listed: dict[tuple[str, str], Listed]
+    scores: dict[tuple[str, str], np.ndarray]
+
+
+def open_run(run: RunConfig | Path | str, runs_dir: Path | str | None = None, report: Report = print) -> Run:
+    """A run by its config, its id or its folder, with its data opened; nothing is computed or written.
+
+    FileNotFoundError where it has not begun, ValueError where it asks nothing (full supervision, stage two).
+    """
+    root = Path(runs_dir or runs_root())
+    path = root / run.run_id if isinstance(run, RunConfig) else Path(run)
+    if not isinstance(run, RunConfig) and not path.is_dir():
+        path = root / path
+    folder = RunFolder(path)
+    about = folder.config
+    if about is None:
+        raise FileNotFoundError(f"{path} holds no run that has begun (no config.json); start it first, or give another folder")
+    config = RunConfig.make({k: v for k, v in about.items() if k in RunConfig.model_fields})
+    if config.supervision != "active":
+        raise ValueError(f"supervision of {path.name} is {config.supervision!r}, which asks nothing; give a run of a strategy")
+    if config.stage == 2:
+        raise ValueError(f"{path.name} is of stage 2, whose queries are those of stage 1; give {config.stage_one.run_id}")
+    setting = open_setting(config, report=report)
+    counts = np.diff(setting.superpixels.offset)
+    pairs = list(zip(setting.pool, counts, strict=True))
+    touched = [
+        border_superpixels(np.asarray(setting.dataset.truth[where]), setting.superpixels.maps[i], int(n), config.border_gap)
+        for i, (where, n) in enumerate(told(pairs, "looking for borders: {done} of {total} images", report))
+    ]
+    return Run(config, folder, setting, np.concatenate(touched))
+
+
+def ladder(how: str, kind: str | None = None) -> tuple[str, ...]:
+    """The aggregations from mean to max of one kind (a key of LADDERS; by default that of `how`), with `how` in its place."""
+    own = parse_how(how)[0]
+    kind = kind or (own if own in LADDERS else "top")
+    steps = choice("kind", kind, LADDERS)
+    if own != kind or how in steps:
+        return steps
+    inner = sorted((*steps[1:-1], how), key=lambda h: parse_how(h)[1], reverse=kind == "top")
+    return ("mean", *inner, "max")
+
+
+def question(
+    run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: str | None = None, report: Report = print
+) -> Question:
+    """What each of STRATEGIES would ask in `step` by each aggregation, and the superpixels' scores, in two passes over the pool.
+
+    device: of the network, by default the run's. Only on the run's device, with its number of threads (set meanwhile), are ties
+    and roundings the run's own.
+    Costs 4 bytes of memory x superpixels x aggregations x (classes + 3), half of it kept, and 1.1 s per aggregation for 80 images
+    of 96 x 128 and 8 classes on one CPU core: for a large pool give fewer aggregations. Pixels are kept of no image.
+    ValueError for a step that cannot be shown.
+    """
+    networks = run.networks()
+    if step not in networks:
+        there = ", ".join(map(str, networks)) or "none yet"
+        raise ValueError(f"step is {step}, but the steps that can be shown are: {there}. {run.missing()}".strip())
+    config, setting = run.config, run.setting
+    queries = run.folder.queries(finished=step - 1)
+    labels = setting.no_labels
+    for t in range(1, step):
+        labels = setting.oracle.answer(labels, queries[t].ids, t)
+    model = network(config, len(setting.dataset.classes))
+    model.load_state_dict(networks[step].weights(step - 1))
+    model.to(choose_device(device or config.device), memory_format=torch.channels_last)  # as in the run: to the last bit
+    report(f"step {step}: looking at {len(setting.pool)} images, {len(hows)} aggregations")
+    images = some(setting.dataset.images, setting.pool)
+
+    def look() -> Iterator[torch.Tensor]:
+        seen = predict(model, images, config.eval_batch_size)
+        return told(seen, f"step {step}: looking at the pool: {{done}} of {{total}} images", report, len(images))
+
+    regions = Remembering(
+        look,
+        setting.superpixels,
+        setting.oracle.answers.shape[1],
+        tuple(hows),
+        **setting.names,
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads)  # bits on CPU depend on it
+    try:
+        regions.together(
+            (probability, "mean"),
+            (predicted_class, "vote"),
+            *((score, how) for score in SCORES.values() for how in hows),
+            *((ovr_doubt, how) for how in hows if parse_how(how)[0] in ("max", "quantile")),
+            *((bvsb, how, predicted_class) for how in hows if separable(how)),
+        )
+        listed = {}
+        wanted = [(name, how) for name in STRATEGIES for how in hows]
+        for name, how in told(wanted, f"step {step}: choosing: {{done}} of {{total}} queries", report):
+            same = name in WITHOUT_SCORES and how != hows[0]
+            listed[name, how] = listed[name, hows[0]] if same else _list(run, labels, regions, name, how, step)
+    finally:
+        torch.set_num_threads(threads)
+    scores = {(name, how): regions(score, how).astype(np.float16) for name, score in SCORES.items() for how in hows}
+    asked = queries[step].ids if step in queries else None
+    return Question(step, labels, model, asked, tuple(hows), listed, scores)
+
+
+def _list(run: Run, labels: Labels, regions: Regions, name: str, how: str, step: int) -> Listed:
+    """The query of a strategy, and those that would follow it."""
+    rng, parts = np.random.default_rng([run.config.seed, step]), []
+    for depth in range(DEPTH):
+        if depth and labels.unlabeled.sum() < run.setting.query_size:
+            break
+        query = _put(run, labels, regions, name, how, step, rng)
+        parts.append(query.ids)
+        if not depth:
+            for_class = query.for_class
+        gone = labels.asked_in.copy()
+        gone[query.ids] = -1  # without an answer: debts and budgets stay those of this step
+        labels = replace(labels, asked_in=gone)
+    ids = np.concatenate(parts).astype(np.int32)
+    return Listed(ids, len(parts[0]), for_class, float(run.on_border[parts[0]].mean()))
+
+
+def _put(run: Run, labels: Labels, regions: Regions, name: str, how: str, step: int, rng: np.random.Generator) -> Query:
+    """A strategy put to the run's network and pool within a step's budget; the run's own options where it is the run's own."""
+    options = run.config.strategy_options if name == run.config.strategy else {}
+    config = run.config.model_copy(update={"strategy": name, "aggregate": how, "strategy_options": options})
+    return put(config, run.setting, labels, regions, step, rng, lambda _: None)

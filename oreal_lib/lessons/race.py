@@ -1,0 +1,96 @@
+"""Who learns most from as many clicks: the same pictures and network, whoever chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.axes import Axes
+
+from ..aggregate import Regions
+from ..config import RunConfig
+from ..draw import STRATEGY_COLORS, title
+from ..metrics import miou
+from ..predict import choose_device, evaluate, predict
+from ..setting import Setting, network
+from ..storage.progress import Progress, Report
+from ..strategies import STRATEGIES, Strategy
+from ..train import fit
+from ..types import Labels, some
+
+Choose = Callable[[torch.nn.Module, Labels, int, int], Labels]  # network, labels so far, how many more, step -> labels
+
+
+def of_strategy(setting: Setting, config: RunConfig, strategy: Strategy | None = None) -> Choose:
+    """What a strategy asks with the config's aggregation, answered by the oracle; step 1 is random (our choice, as in the
+    baselines' code).
+
+    strategy: a function of yours, or None for the config's.
+    """
+    images = some(setting.dataset.images, setting.pool)
+
+    def choose(model: torch.nn.Module, labels: Labels, more: int, step: int) -> Labels:
+        outputs = setting.oracle.answers.shape[1]
+        regions = Regions(lambda: predict(model, images, config.eval_batch_size), setting.superpixels, outputs, **setting.names)
+        rng = np.random.default_rng([config.seed, step])
+        if step == 1:
+            query = STRATEGIES["random"](regions, labels, more, config.aggregate, rng)
+        elif strategy is None:
+            query = STRATEGIES[config.strategy](regions, labels, more, config.aggregate, rng, **config.strategy_options)
+        else:
+            query = strategy(regions, labels, more, config.aggregate, rng)
+        return setting.oracle.answer(labels, query.ids, step)
+
+    return choose
+
+
+def run(setting: Setting, config: RunConfig, choose: Choose, clicks: Sequence[int], report: Report = print) -> list[float]:
+    """mIoU 0..1 on the test pictures after so many clicks each; the network goes on from its weights, as in a run."""
+    device = choose_device(config.device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = network(config, len(setting.dataset.classes), config.weights).to(device, memory_format=torch.channels_last)
+    labels, found = setting.no_labels, []
+    for step, (before, after) in enumerate(pairwise([0, *clicks]), 1):
+        labels = choose(model, labels, after - before, step)
+        fit(model, setting.bought(labels, report), setting.pairs(setting.val), config, key=(config.seed, step), report=report)
+        test = setting.pairs(setting.dataset.split["test"])
+        progress = Progress("testing: {done} of {total} images", report, len(test))
+        found.append(miou(evaluate(model, test, config.eval_batch_size, each_image=progress.at)[0]))
+    return found
+
+
+def race(
+    setting: Setting,
+    config: RunConfig,
+    runners: Mapping[str, tuple[Choose, Sequence[int]]],
+    report: Report = print,
+) -> pd.DataFrame:
+    """Columns who, clicks, miou (%): a row for each training of each runner.
+
+    runners: name -> who chooses, and the numbers of clicks, ascending, after which its network is trained and tested.
+    """
+    rows = []
+    for who, (choose, upto) in runners.items():
+        report(f"{who}: {len(upto)} trainings")
+        found = run(setting, config, choose, upto, report)
+        rows += [{"who": who, "clicks": c, "miou": 100 * m} for c, m in zip(upto, found, strict=True)]
+    return pd.DataFrame(rows)
+
+
+def draw_race(frame: pd.DataFrame, ax: Axes) -> Axes:
+    """Learning curves of `race`; strategies in their colors, whoever is none of ours in black."""
+    for who, rows in frame.groupby("who", sort=False):
+        mine = who not in STRATEGY_COLORS
+        color, name = ("black", str(who)) if mine else (STRATEGY_COLORS[who], title(who))
+        ax.plot(rows["clicks"], rows["miou"], marker="o", color=color, lw=2.5 if mine else 1.5, label=name)
+    ax.set_xlabel("clicks")
+    ax.set_ylabel("mIoU on the test pictures (%)")
+    ax.set_xticks(sorted(frame["clicks"].unique()))
+    ax.set_ylim(bottom=0)
+    ax.grid(alpha=0.3)
+    ax.legend(frameon=False)
+    return ax

@@ -1,0 +1,213 @@
+"""Lessons and reports as a book: every notebook executed, timed, and made into HTML that needs nothing from elsewhere.
+
+python -m oreal_lib.reports.book            # book/index.html, and docs/notebooks.json with the seconds each notebook took
+python -m oreal_lib.reports.book html       # only the pages, from the notebooks executed before
+python -m oreal_lib.reports.book tables     # only the tables in README.md and the first lesson
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from ..experiments.batch import notebook, papermill, stop
+from ..experiments.logs import last_words
+from ..predict import choose_device
+from ..storage import atomic, provenance
+from ..storage.interrupt import unless_stopped
+from ..storage.paths import home
+from .pages import write_pages
+
+
+def plan() -> list[dict]:
+    """What docs/book.yaml lists: {"notebook": name, "parameters": {...}} or {"grid": name}, in order."""
+    return yaml.safe_load((home() / "docs" / "book.yaml").read_text(encoding="utf-8"))
+
+
+def build(out: Path, jobs: int) -> list[str]:
+    """Execute everything of `plan` in a home of its own, `out/.home`, so that no figure of the project is touched.
+
+    Returns what failed, a sentence each. What was computed before in that home is found again; notebooks are always executed.
+    However it ends, no process that it started is left.
+    """
+    place = out / ".home"
+    shutil.rmtree(place / "executed", ignore_errors=True)  # the pages are made from notebooks of one build
+    for name in ("notebooks", "params", "docs", "figures"):
+        shutil.rmtree(place / name, ignore_errors=True)
+        shutil.copytree(home() / name, place / name)
+    failed, together, began = [], [], time.monotonic()
+    for item in [*plan(), {"grid": None}]:
+        if "notebook" in item:
+            together.append(item)
+            continue
+        failed += _execute(together, place, jobs, began)
+        together = []
+        if item["grid"] and _run(item["grid"], place, jobs):
+            failed.append(f"the runs of {item['grid']} failed; see above")
+    return failed
+
+
+def _run(grid: str, place: Path, jobs: int) -> int:
+    """Compute the runs of a grid; the exit code."""
+    command = [sys.executable, "-m", "oreal_lib.experiments.batch", "run", grid, "--jobs", str(jobs)]
+    environment = os.environ | {"OREAL_HOME": str(place), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, start_new_session=os.name == "posix")  # as `stop` needs it
+    try:
+        return process.wait()
+    finally:
+        stop([process])
+
+
+def _execute(items: Sequence[Mapping], place: Path, jobs: int, began: float) -> list[str]:
+    """Execute notebooks, `jobs` at a time; what failed. Only one that reached its end gets its name: executed/NAME.ipynb."""
+    folder, queue, failed = place / "executed", list(items), []
+    folder.mkdir(parents=True, exist_ok=True)
+    processes: dict[str, subprocess.Popen] = {}
+    try:
+        while queue or processes:
+            while queue and len(processes) < jobs:
+                item = queue.pop(0)
+                name, given = item["notebook"], item.get("parameters", {})
+                target, log = folder / f"{name}.unfinished.ipynb", folder / f"{name}.log"
+                processes[name] = papermill(notebook(name), target, given, 1, log, {"OREAL_HOME": str(place)})
+            time.sleep(0.2)
+            for name, process in list(processes.items()):
+                code = process.poll()
+                if code is None:
+                    continue
+                del processes[name]
+                print(f"[{time.monotonic() - began:5.0f} s] {name} {'FAILED' if code else 'done'}", flush=True)
+                if code:
+                    log = folder / f"{name}.log"
+                    failed.append(f"{name}: {last_words(log)} (all of it: {log})")
+                else:
+                    os.replace(folder / f"{name}.unfinished.ipynb", folder / f"{name}.ipynb")
+    finally:
+        stop(list(processes.values()))
+    return failed
+
+
+def measured(executed: Path) -> dict:
+    """Seconds of each notebook from papermill's metadata, with the parameters it was given, and the machine and versions."""
+    names = [item["notebook"] for item in plan() if "notebook" in item]
+    found = {}
+    for name in names:
+        about = nbformat.read(executed / f"{name}.ipynb", as_version=4).metadata["papermill"]
+        found[name] = {"seconds": round(about["duration"], 1), "parameters": about["parameters"]}
+    where = {
+        "device": provenance.device_name(choose_device("cpu")),
+        "commit": provenance.commit(),
+        "versions": provenance.versions(),
+    }
+    return where | {"notebooks": found}
+
+
+def table(times: Mapping, link: str) -> str:
+    """The table of all notebooks in markdown: name, question, and how long it took, by `measured`.
+
+    link: where the notebooks lie, seen from the page, such as "notebooks/"; "" beside it.
+    """
+    rows = [f"| notebook | question | measured on {times['device']} |", "|---|---|---:|"]
+    for path in sorted((home() / "notebooks").glob("*.ipynb")):
+        question = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].removeprefix("# ")
+        took = times["notebooks"].get(path.stem)
+        rows.append(f"| [`{path.stem}`]({link}{path.name}) | {question} | {'-' if took is None else _time(took['seconds'])} |")
+    return "\n".join(rows)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def write_tables(times: Mapping) -> None:
+    """Put the table of notebooks into README.md and the first lesson, and Table 1 of figures/ into README.md.
+
+    Each stands between two comments, such as <!-- notebooks --> and <!-- /notebooks -->; ValueError where one is gone.
+    """
+    readme = home() / "README.md"
+    text = between(readme.read_text(encoding="utf-8"), "notebooks", table(times, "notebooks/"))
+    atomic.write_bytes(readme, between(text, "table1", table1()).encode())
+    first = home() / "notebooks" / "00_start_here.ipynb"
+    lesson = nbformat.read(first, as_version=4)
+    for cell in lesson.cells:
+        if "<!-- notebooks -->" in cell.source:
+            cell.source = between(cell.source, "notebooks", table(times, ""))
+    atomic.write_bytes(first, (nbformat.writes(lesson) + "\n").encode())
+
+
+def table1() -> str:
+    """The setting and the rows of figures/table1_toy_table1.md, without its heading and notes."""
+    lines = (home() / "figures" / "table1_toy_table1.md").read_text(encoding="utf-8").splitlines()
+    return "\n".join(
+        [next(line for line in lines if re.match(r"\*[^*]", line)), "", *(line for line in lines if line.startswith("|"))]
+    )
+
+
+def between(text: str, name: str, content: str) -> str:
+    """The text with `content` between its comments <!-- name --> and <!-- /name -->; ValueError if they are not there."""
+    before, begin, rest = text.partition(f"<!-- {name} -->")
+    _, end, after = rest.partition(f"<!-- /{name} -->")
+    if not end:
+        raise ValueError(f"the page has no <!-- {name} --> ... <!-- /{name} -->, between which a table stands; put it back")
+    return f"{before}{begin}\n{content}\n{end}{after}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m oreal_lib.reports.book", description="Lessons and reports as HTML pages.")
+    parser.add_argument("what", nargs="?", default="all", choices=["all", "html", "tables"])
+    parser.add_argument("--out", type=Path, default=None, help="folder of the book (default: book/ of this project)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="notebooks at a time (default: one per core)")
+    options = parser.parse_args(arguments)
+
+    def work() -> int:
+        try:
+            _make(options.what, (options.out or home() / "book").resolve(), options.jobs)
+        except (ValueError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        return 0
+
+    return unless_stopped(work, "start the same command again: it finds the runs that are finished and executes every notebook")
+
+
+def _make(what: str, out: Path, jobs: int) -> None:
+    """All of the book, or the part of it that was asked for; ValueError with every fault there is."""
+    if jobs < 1:
+        raise ValueError(f"--jobs is {jobs}, but at least one notebook at a time must work; give 1 or more")
+    times, executed = home() / "docs" / "notebooks.json", out / ".home" / "executed"
+    if what == "all":
+        out.mkdir(parents=True, exist_ok=True)
+        if failed := build(out, jobs):
+            raise ValueError("\n  ".join(["these notebooks could not be executed:", *failed]))
+        atomic.write_json(times, measured(executed))
+    if what in ("all", "tables"):
+        if not times.is_file():
+            raise ValueError(
+                f"{times} is not there, but the tables say what it measured; run python -m oreal_lib.reports.book first"
+            )
+        write_tables(json.loads(times.read_text(encoding="utf-8")))
+    if what in ("all", "html"):
+        names = [item["notebook"] for item in plan() if "notebook" in item]
+        if missing := [name for name in names if not (executed / f"{name}.ipynb").is_file()]:
+            raise ValueError(
+                f"{missing[0]} was not executed to its end yet; run python -m oreal_lib.reports.book without html first"
+            )
+        if problems := write_pages({f"notebooks/{name}.ipynb": executed / f"{name}.ipynb" for name in names}, out):
+            raise ValueError("\n  ".join(["the pages have faults:", *problems]))
+        print(f"{out / 'index.html'}: {len(list(out.rglob('*.html')))} pages; open it in a browser, or copy the folder anywhere")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""Pictures of the mechanism behind max and mean. `draw_*(..., ax) -> ax`, colors and lines as in `figures`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from ..draw import STRATEGY_COLORS, title
+from .figures import _in_order, _look, strategies
+from .mechanism import SCORE_NAMES
+
+STEP_VALUES = {  # of mechanism.by_step -> axis
+    "border_share": "asked on a\ntrue border (%)",
+    "deviation": "distance from debts\n(dotted: pool empty)",
+    "imbalance": "imbalance of\nall labels",
+    "size": "size of the asked\n(pool's average = 1)",
+    "near": "mIoU near\nborders (%)",
+    "inside": "mIoU inside\n(%)",
+}
+SCORE_LOOKS = {"bvsb": ("#0077bb", "o"), "entropy": ("#ee7733", "s"), "ovr_entropy": ("#cc3311", "^")}  # color, marker
+KIND_MARKERS = {"mean": "o", "max": "o", "top": "s", "quantile": "D", "power": "^"}
+KIND_LEGEND = (("o", "mean"), ("o", "max"), ("s", "top: the most unsure share"), ("^", "power mean"), ("D", "quantile"))
+
+
+def panels(table: pd.DataFrame) -> list[str]:
+    """The strategies that get a panel each, in the order of the figures: all but random, which every panel shows, unless it is all
+    there is."""
+    return strategies(table) or ["random"]
+
+
+def draw_step_value(table: pd.DataFrame, strategy: str, value: str, ax: Axes) -> Axes:
+    """One value over the steps for one strategy by max and by mean, random in gray beneath; mean over seeds, the band is one
+    standard deviation. Beneath a deviation, dotted: the debts that the pool could not pay.
+
+    table: of `mechanism.by_step`.  value: a key of STEP_VALUES.
+    """
+    wanted = table[(table["strategy"] == strategy) | (table["column"] == "random")]
+    for column in _in_order(wanted["column"]):
+        look = _look(column)
+        steps = wanted[wanted["column"] == column].groupby("step")[value]
+        mean, sd = steps.mean(), steps.std(ddof=1).fillna(0)
+        label = column.partition(" ")[2] or title(column)
+        ax.plot(mean.index, mean, color=look["color"], ls=look["ls"], marker="o", ms=3, lw=1.5, label=label)
+        ax.fill_between(mean.index, mean - sd, mean + sd, color=look["color"], alpha=0.12, lw=0)
+        if value == "deviation" and column != "random" and wanted["unpayable"].notna().any():
+            floor = wanted[wanted["column"] == column].groupby("step")["unpayable"].mean()
+            ax.plot(floor.index, floor, color=look["color"], ls=":", lw=1)
+    if value == "size":
+        ax.axhline(1, color="black", lw=0.8)
+    ax.set_xticks(sorted(table["step"].unique()))
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def draw_mechanism(table: pd.DataFrame, values: Sequence[str], axes: np.ndarray) -> np.ndarray:
+    """`draw_step_value` in an array (r, c) of Axes, returned: a row for each value, a column for each of `panels`."""
+    for row, value in zip(axes, values, strict=True):
+        for ax, strategy in zip(row, panels(table), strict=True):
+            draw_step_value(table, strategy, value, ax)
+            ax.label_outer()
+        row[0].set_ylabel(STEP_VALUES[value], fontsize="small")
+    for ax, strategy in zip(axes[0], panels(table), strict=True):
+        ax.set_title(title(strategy), fontsize="small", color=STRATEGY_COLORS[strategy])
+    for ax in axes[-1]:
+        ax.set_xlabel("step", fontsize="small")
+    return axes
+
+
+def draw_debts(debts: pd.DataFrame, column: str, axes: np.ndarray) -> np.ndarray:
+    """Two heat maps, class by step: what each class was owed (in brackets what the pool still had, where that is less), and what
+    came, as means over seeds, in one scale of colors.
+
+    debts: of `mechanism.debts`.  axes: (2,) Axes, returned.
+    """
+    mine = debts[debts["column"] == column]
+    order = list(dict.fromkeys(mine["class"]))
+    cells = {
+        v: mine.pivot_table(index="class", columns="step", values=v, aggfunc="mean", dropna=False).reindex(order)
+        for v in ("owed", "came", "left")
+    }
+    numbers = {v: cells[v].map("{:.0f}".format) for v in cells}
+    numbers["owed"] = numbers["owed"].where(~(cells["left"] < cells["owed"]), numbers["owed"] + " (" + numbers["left"] + ")")
+    top = max(cells["owed"].max(axis=None), cells["came"].max(axis=None))
+    for ax, value in zip(axes, ("owed", "came"), strict=True):
+        look = {"cmap": "Blues", "vmin": 0, "vmax": top, "cbar": False, "linewidths": 0.5}
+        sns.heatmap(cells[value], ax=ax, annot=numbers[value], fmt="", annot_kws={"size": 7}, **look)
+        note = {"owed": "owed (that many are left, if fewer)", "came": "what came"}[value]
+        ax.set_title(f"{title(column)}: {note}", fontsize="small")
+        ax.set_xlabel("step", fontsize="small")
+        ax.set_ylabel("")
+        ax.tick_params(labelsize="small", length=0, rotation=0)
+    axes[1].set_yticks([])
+    return axes
+
+
+def draw_gains(gains: pd.DataFrame, ax: Axes) -> Axes:
+    """Max minus mean near borders and inside objects, one line per strategy, with the 95 % interval over seeds.
+
+    gains: of `mechanism.gains`.
+    """
+    names = [s for s in STRATEGY_COLORS if s in gains.index.get_level_values("strategy")]
+    for where, shift, face, label in (("near", -0.14, None, "near borders"), ("inside", 0.14, "white", "inside objects")):
+        if where not in gains.index.get_level_values("where"):
+            continue
+        mine = gains.xs(where, level="where").reindex(names)
+        for y, (strategy, d) in enumerate(mine.iterrows()):
+            color, half = STRATEGY_COLORS[strategy], np.nan_to_num(d["high"] - d["mean"])
+            ax.errorbar(d["mean"], y + shift, xerr=half, fmt="o", color=color, mfc=face or color, ms=6, lw=1.5, capsize=2)
+        ax.plot([], [], "o", color="black", mfc=face or "black", label=label)
+    ax.axvline(0, color="black", lw=0.8)
+    ax.set_yticks(range(len(names)), [title(s) for s in names])
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.set_xlabel("max minus mean, points of mIoU (95 % interval, paired by seed)")
+    ax.legend(fontsize="small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    ax.grid(axis="x", alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def draw_correlations(summary: pd.DataFrame, ax: Axes, value: str = "with_size") -> Axes:
+    """Median rank correlation of each pixel score by aggregation, from mean to max; bars reach from the lowest to the highest
+    seed's median. summary: of `mechanism.correlation_summary`.  value: with_size or with_max."""
+    hows = list(dict.fromkeys(summary["aggregate"]))
+    for shift, (score, (color, marker)) in zip((-0.12, 0.0, 0.12), SCORE_LOOKS.items(), strict=True):
+        mine = summary[summary["score"] == score]
+        at = mine["aggregate"].map(hows.index) + shift
+        middle = mine[f"{value}_median"]
+        reach = [middle - mine[f"{value}_low"], mine[f"{value}_high"] - middle]
+        ax.errorbar(
+            at, middle, yerr=np.maximum(reach, 0), fmt=marker, color=color, ms=6, lw=1.2, capsize=2, label=SCORE_NAMES[score]
+        )
+    if value == "with_size":
+        ax.axhline(0, color="black", lw=0.8)
+    ax.set_xticks(range(len(hows)), [h.replace("_", " ") for h in hows], rotation=30, ha="right")
+    about = {"with_size": "superpixel size", "with_max": "acquisition by max"}[value]
+    ax.set_ylabel(f"rank correlation with\n{about} (median)")
+    ax.legend(fontsize="small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, columnspacing=1)
+    ax.grid(axis="y", alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def draw_spectrum(points: pd.DataFrame, ax: Axes, reference: pd.Series | None = None) -> Axes:
+    """AuALC over the share of asked superpixels that lie on true borders: a curve per strategy through its aggregations in the
+    order of that share, mean over seeds, bars one standard deviation both ways.
+
+    points: of `spectrum.points`.  reference: border_share_mean and aualc_mean of random, a gray cross.
+    """
+    for strategy in points.index.unique("strategy"):
+        color, mine = STRATEGY_COLORS[strategy], points.xs(strategy).sort_values("border_share_mean")
+        ax.plot(mine["border_share_mean"], mine["aualc_mean"], color=color, lw=1.5, zorder=1, label=title(strategy))
+        for how, p in mine.iterrows():
+            ax.errorbar(
+                p["border_share_mean"],
+                p["aualc_mean"],
+                xerr=np.nan_to_num(p["border_share_sd"]),
+                yerr=np.nan_to_num(p["aualc_sd"]),
+                fmt=KIND_MARKERS[how.partition("_")[0]],
+                color=color,
+                mfc="white" if how == "mean" else color,
+                ms=7,
+                elinewidth=0.6,
+            )
+    if reference is not None:
+        ax.plot(reference["border_share_mean"], reference["aualc_mean"], "X", color=STRATEGY_COLORS["random"], ms=8, label="random")
+    for marker, what in KIND_LEGEND:
+        ax.plot([], [], ls="", color="black", marker=marker, mfc="white" if what == "mean" else "black", label=what)
+    ax.set_xlabel("asked superpixels on a true class border (%)")
+    ax.set_ylabel("AuALC (%)")
+    ax.legend(fontsize="x-small", frameon=False, loc="upper left")
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax
+
+
+def draw_spectrum_gains(points: pd.DataFrame, ax: Axes) -> Axes:
+    """AuALC above that of mean, paired by seed, with its 95 % interval, a line per aggregation. points: of `spectrum.points`."""
+    shown = points[points.index.get_level_values("aggregate") != "mean"]
+    for y, ((strategy, how), p) in enumerate(shown.iterrows()):
+        ax.errorbar(
+            p["gain_mean"],
+            y,
+            xerr=np.nan_to_num(p["gain_high"] - p["gain_mean"]),
+            fmt=KIND_MARKERS[how.partition("_")[0]],
+            color=STRATEGY_COLORS[strategy],
+            capsize=2,
+            ms=6,
+        )
+    ax.axvline(0, color="black", lw=0.8)
+    ax.set_yticks(range(len(shown)), [title(f"{s} {h}").replace("_", " ") for s, h in shown.index], fontsize="small")
+    ax.invert_yaxis()
+    ax.set_xlabel("AuALC above mean's, points (95 % interval)")
+    ax.grid(axis="x", alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    return ax

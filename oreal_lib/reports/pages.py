@@ -1,0 +1,220 @@
+"""HTML pages from notebooks, markdown and code, with everything they link to, checked: no dead link, no missing picture, no script,
+nothing that a page would fetch from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote, urlsplit
+
+import nbformat
+from bs4 import BeautifulSoup
+from nbconvert import HTMLExporter
+from nbconvert.filters import markdown2html
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import guess_lexer_for_filename
+from pygments.util import ClassNotFound
+
+from ..storage import atomic
+from ..storage.paths import home
+
+COPIED = {".png", ".svg", ".webp", ".jpg", ".gif", ".csv", ".tex", ".json", ".jsonl", ".pdf"}  # pictures and data: as they are
+LINKS = ("href", "src", "poster", "data", "background", "xlink:href")  # attributes that hold an address; srcset holds several
+ACTIVE = ("script", "iframe", "base")  # elements that have no place in a page
+LOADED = re.compile(r"""@import[^;]*|image-set\([^;]*|url\(\s*+['"]?+(?!data:|#)[^)]*""", re.IGNORECASE)  # in a style
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+def write_pages(notebooks: Mapping[str, Path], out: Path, first: str = "README.md") -> list[str]:
+    """Write a page for `first`, for each notebook, and for every file of the project that these link to, into `out`.
+
+    notebooks: path in the project, such as "notebooks/00_start_here.ipynb" -> the executed notebook.
+    Returns what is wrong, a sentence each: links that lead nowhere, pictures that are not there, two files that would become one
+    page, formulas that would need a script, scripts, and anything a page would load from a server. `first` becomes index.html.
+    What is no text is copied as it is.
+    """
+    root, order = home(), list(notebooks)
+    problems: list[str] = []
+    anchors: dict[str, set[str]] = {}
+    wanted: list[tuple[str, str, str]] = []  # page, target page, anchor
+    places = {first: "index.html"} | {name: _place(name, path) for name, path in notebooks.items()}  # of each file, in the book
+    owners = {place.casefold(): name for name, place in places.items()}  # some file systems do not tell A from a
+    queue = list(places)
+
+    def follow(name: str, tag: str, url: str) -> str | None:
+        """Note what an address on a page needs; the address in the book, or None for a folder, which is no page."""
+        link = tag in ("a", "area")
+        try:
+            parts = urlsplit(url.strip())
+        except ValueError:
+            problems.append(f"{name}: {url} is no address")
+            return url
+        if parts.scheme or parts.netloc:
+            if parts.scheme == "javascript" or not (link or parts.scheme == "data"):
+                problems.append(f"{name}: {tag} loads {url[:80]} from elsewhere")
+            return url
+        at = _resolve(name, unquote(parts.path)) if parts.path else name
+        if at is None or not (root / at).exists() or ((root / at).is_dir() and not link):
+            problems.append(f"{name}: {url} leads nowhere")
+            return url
+        if (root / at).is_dir():
+            return None
+        if parts.fragment:
+            wanted.append((name, at, unquote(parts.fragment)))
+        if at not in places:
+            places[at] = _place(at, root / at)
+            other = owners.setdefault(places[at].casefold(), at)
+            if other != at:
+                problems.append(f"{at} and {other} would both become {places[at]}; rename one of them")
+            elif places[at] == at:
+                _copy(root / at, out / at)
+            else:
+                queue.append(at)
+        if not parts.path:
+            return url
+        return _up(places[name]) + quote(places[at]) + (f"#{quote(unquote(parts.fragment))}" if parts.fragment else "")
+
+    css = (root / "docs" / "book.css").read_text(encoding="utf-8")
+    problems += [f"docs/book.css: a style loads {what}" for what in LOADED.findall(css)]
+    atomic.write_bytes(out / "book.css", css.encode())
+    while queue:
+        name = queue.pop(0)
+        soup = BeautifulSoup(_body(name, notebooks.get(name, root / name)), "html.parser")
+        problems += [f"{name}: {fault}" for fault in _faults(soup)]
+        anchors[name] = _name_headings(soup)
+        for tag, key in [(t, k) for k in LINKS for t in soup.find_all(attrs={k: True})]:
+            address = follow(name, tag.name, tag[key])
+            if address is None:
+                tag.unwrap()
+            else:
+                tag[key] = address
+        for tag in soup.find_all(srcset=True):  # "a.png 1x, b.png 2x"
+            several = re.findall(r"(\S*[^\s,])(\s+[\d.]+[wxh])?", tag["srcset"])
+            tag["srcset"] = ", ".join(f"{follow(name, tag.name, url)}{size}" for url, size in several)
+        page = out / places[name]
+        page.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_bytes(page, _whole(name, soup, order, places).encode())
+    problems += [f"{page}: {at}#{a} is no heading there" for page, at, a in wanted if at in anchors and a not in anchors[at]]
+    return problems
+
+
+def _body(name: str, path: Path) -> str:
+    if path.suffix.lower() == ".ipynb":
+        book = nbformat.read(path, as_version=4)
+        book.metadata.pop("widgets", None)  # their state would need scripts
+        about = ""
+        for cell in book.cells:
+            if cell.cell_type == "markdown":  # what stands before a picture says what it shows
+                about = re.sub(r"[*`#|]|\[|\]\([^)]*\)", "", cell.source.strip().rpartition("\n")[2]).strip() or about
+                continue
+            shown = [o for o in cell.get("outputs", []) if WIDGET not in o.get("data", {}) and o.get("name") != "stderr"]
+            for output in shown:
+                if "image/png" in output.get("data", {}):
+                    output.metadata["image/png"] = {**output.metadata.get("image/png", {}), "alt": f"Figure. {about}"}
+            cell.outputs = shown
+        return HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(book)[
+            0
+        ]
+    text = path.read_text(encoding="utf-8")
+    if path.suffix.lower() == ".md":
+        return markdown2html(text)
+    try:
+        lexer = guess_lexer_for_filename(path.name, text)
+    except ClassNotFound:
+        return f"<h1>{escape(name)}</h1><pre>{escape(text)}</pre>"
+    return f"<h1>{escape(name)}</h1>{highlight(text, lexer, HtmlFormatter())}"
+
+
+def _name_headings(soup: BeautifulSoup) -> set[str]:
+    """Give every heading the id that GitHub gives it, the second of one name with -1; every anchor of the page."""
+    for link in soup.find_all("a", class_="anchor-link"):
+        link.decompose()
+    headings = soup.find_all(re.compile("^h[1-6]$"))
+    for heading in headings:
+        del heading["id"]
+    own = {tag[key] for key in ("id", "name") for tag in soup.find_all(attrs={key: True}) if key == "id" or tag.name == "a"}
+    count: dict[str, int] = {}
+    for heading in headings:
+        slug = plain = re.sub(r"[^\w\- ]", "", heading.get_text().strip().lower()).replace(" ", "-")
+        while slug in count:
+            count[plain] += 1
+            slug = f"{plain}-{count[plain]}"
+        count[slug] = 0
+        if slug and slug not in own:  # an id stands once on a page
+            heading["id"] = slug
+    return own | set(count) | {"top"}
+
+
+def _faults(soup: BeautifulSoup) -> list[str]:
+    """What is wrong with a page whatever it links to; what would run or frame something is taken out of it."""
+    faults = []
+    if _has_formula(soup):
+        faults.append("a formula between dollars would need a script to be read; write it as plain text")
+    for tag in soup.find_all(ACTIVE):
+        faults.append(f"<{tag.name}> {tag.get('src', '')[:80]} would run or load something; show text or a picture instead")
+        tag.extract()
+    for tag in soup.find_all(lambda tag: any(key.startswith("on") for key in tag.attrs)):
+        faults.append(f"<{tag.name}> runs a script when something happens to it; show text or a picture instead")
+    styles = [tag.get_text() for tag in soup.find_all("style")] + [tag["style"] for tag in soup.find_all(style=True)]
+    return faults + [f"a style loads {what[:80]}; write it without" for style in styles for what in LOADED.findall(style)]
+
+
+def _has_formula(soup: BeautifulSoup) -> bool:
+    text = "".join(s for s in soup.find_all(string=True) if not s.find_parent(["pre", "code", "style"]))
+    return re.search(r"\$[^$\n]*[\\_^{][^$\n]*\$", text) is not None
+
+
+def _resolve(page: str, target: str) -> str | None:
+    """The path in the project that a link on a page means; None if it is outside."""
+    start = PurePosixPath(target.lstrip("/")) if target.startswith("/") else PurePosixPath(page).parent / target  # / is the project
+    parts: list[str] = []
+    for part in start.parts:
+        if part != "..":
+            parts.append(part)
+        elif not parts:
+            return None
+        else:
+            parts.pop()
+    return "/".join(parts) or "."
+
+
+def _place(name: str, path: Path) -> str:
+    """Where a file stands in the book: text as a page of its own, anything else under its own name."""
+    suffix = PurePosixPath(name).suffix.lower()
+    try:
+        if suffix in COPIED or "\0" in path.read_text(encoding="utf-8"):
+            return name
+    except UnicodeDecodeError:
+        return name
+    return f"{PurePosixPath(name).with_suffix('') if suffix in ('.ipynb', '.md') else name}.html"
+
+
+def _up(place: str) -> str:
+    return "../" * place.count("/")
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+
+
+def _whole(name: str, soup: BeautifulSoup, order: list[str], places: Mapping[str, str]) -> str:
+    up = _up(places[name])
+    heading = soup.find("h1")
+    place = order.index(name) if name in order else None
+    links = [f'<a href="{up}index.html">Contents</a>']
+    for step, word in ((-1, "← {}"), (1, "{} →")):
+        if place is not None and 0 <= place + step < len(order):
+            other = order[place + step]
+            links.append(f'<a href="{up}{quote(places[other])}">{word.format(PurePosixPath(other).stem)}</a>')
+    style = HtmlFormatter().get_style_defs(".highlight")
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(heading.get_text().strip() if heading else name)}</title>"
+        f'<link rel="stylesheet" href="{up}book.css"><style>{style}</style></head>\n'
+        f"<body><nav>{''.join(links)}</nav>\n{soup}\n</body></html>\n"
+    )

@@ -1,0 +1,84 @@
+"""Where long work stands, in plain lines now and then: for a terminal, a notebook and the log of a batch alike.
+
+Work of less than five seconds says nothing. The lines go to the `report` that its caller gave it. `tests/storage/test_progress.py` has the
+list of all that can take longer, and shows that each of it speaks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import TypeVar
+
+T = TypeVar("T")
+Report = Callable[[str], None]
+
+FIRST = 5.0  # seconds before the first line, and between two at first
+SHARE = 0.1  # later, a line after so much more of the time that it has taken,
+LONGEST = 30.0  # but not less than one in so many seconds: 1,200 lines in ten hours
+
+
+class Progress:
+    """A piece of work of `total` items. `at` is told how many are done, as often as one likes, and speaks when it is time to.
+
+    text: of a line, with {done} and {total}, such as "testing: {done} of {total} images".
+    before: items that were done when this begins, by an earlier attempt: nothing is said about them.
+    quick: so many of the first are no measure of how long the others take: None for those done before and the next one, which is
+    often slow (processes start, files are read for the first time). Until they are done no time is told.
+    left: how the time that is left is told.  clock: seconds that only grow, None for the system's.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        report: Report,
+        total: float,
+        *,
+        before: float = 0,
+        quick: float | None = None,
+        left: str = "about {} left",
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self.text, self.report, self.total, self.before, self.left = text, report, total, before, left
+        self.quick = before + 1 if quick is None else quick
+        self.clock = clock or time.monotonic
+        self.begun = self._measured_from = self._said = self.clock()
+
+    def at(self, done: float, text: str | None = None) -> None:
+        """So much is done, in items. text: a whole line instead of the one given at first. Looks at the clock once."""
+        now = self.clock()
+        if done <= self.quick:
+            self._measured_from = now
+        pause = min(LONGEST, max(FIRST, SHARE * (now - self.begun)))
+        if not self.before < done < self.total or now - self._said < pause:
+            return
+        self._said = now
+        line = self.text.format(done=done, total=self.total) if text is None else text
+        if done > self.quick:
+            each = (now - self._measured_from) / (done - self.quick)
+            line += ", " + self.left.format(spoken(each * (self.total - done)))
+        self.report(line)
+
+
+def told(items: Iterable[T], text: str, report: Report, total: int | None = None) -> Iterator[T]:
+    """The items, one by one, while it is said how many of them have been worked on.
+
+    text: see `Progress`.  total: how many there are; None where `len` tells, TypeError where it does not.
+    """
+    if total is None:
+        if not isinstance(items, Sized):
+            raise TypeError("nobody knows how many items there are; give their number as total")
+        total = len(items)
+    progress = Progress(text, report, total)
+    for done, item in enumerate(items, start=1):
+        yield item
+        progress.at(done)
+
+
+def spoken(seconds: float) -> str:
+    """A time in words, of two digits: "0.12 s", "9 s", "4 minutes", "2.1 hours"."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

@@ -1,0 +1,107 @@
+"""Weak labels: the annotator names every class in a superpixel, at a click each, and overlooks slivers along its border.
+
+After MulActSeg (Hwang et al. 2023), as OREAL Sec. 5 uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy import ndimage
+
+from ..oracle import Oracle, class_votes
+from ..types import Labels, Query
+
+TRIM = 3  # pixels on each side of a border: MulActSeg's border of two pixels, widened by its `trim_kernel_size` of 5
+UNDEFINED_RULES = ("drop", "keep")
+CUTS = ("class", "order")
+
+
+def near_border(ids: np.ndarray, trim: int = TRIM) -> np.ndarray:
+    """(H, W) bool: the `trim` pixels on each side of every border between superpixels (H, W). The edge of the image is none.
+
+    For 3, the "thick" boundary of skimage's find_boundaries, widened by a 5 x 5 box. ValueError for a trim below 0.
+    """
+    if trim < 0:
+        raise ValueError(f"trim is {trim}, but pixels are 0 or more; change label_trim")
+    trim = min(trim, max(ids.shape))  # from one border that reaches everywhere
+    border = np.zeros(ids.shape, np.uint8)
+    if not trim:
+        return border > 0
+    for a, b in [(np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])]:
+        differ = ids[a] != ids[b]
+        border[a] |= differ
+        border[b] |= differ
+    return ndimage.maximum_filter(border, 2 * trim - 1, mode="constant") > 0
+
+
+def classes_present(truth: np.ndarray, ids: np.ndarray, n: int, n_classes: int, trim: int = TRIM) -> np.ndarray:
+    """(n, C + 1) bool: the classes with a pixel in each superpixel, and last whether a void one is ("undefined").
+
+    truth: (H, W) uint8 class ids or IGNORE.  ids: (H, W) integers 0..n-1.  Pixels `near_border` are not looked at, unless
+    the superpixel has no others (MulActSeg `region_{cityscapes,voc}_tensor.py`). An id without a pixel names nothing.
+    """
+    looked_at = class_votes(truth, np.where(near_border(ids, trim), n, ids), n + 1, n_classes)[:n]
+    whole = class_votes(truth, ids, n, n_classes)
+    return np.where(looked_at.any(axis=1, keepdims=True), looked_at, whole) > 0
+
+
+def click_cost(present: np.ndarray, undefined: str = "drop") -> np.ndarray:
+    """(n,) int64: clicks that naming the classes of each superpixel costs, one for each (MulActSeg's fair counting).
+
+    present: (n, C + 1) bool of `classes_present`.
+    undefined "drop" (as for VOC): it is no answer and costs nothing; a superpixel that is void all over is free.
+    undefined "keep" (as for Cityscapes): it is an answer like a class, and a click. ValueError for another.
+    """
+    if undefined not in UNDEFINED_RULES:
+        raise ValueError(f"undefined is {undefined!r}; choose one of {', '.join(UNDEFINED_RULES)}")
+    return (present if undefined == "keep" else present[:, :-1]).sum(axis=1, dtype=np.int64)
+
+
+def weak_oracle(present: np.ndarray, undefined: str = "drop") -> Oracle:
+    """The annotator who names classes, of what can be seen (N, C + 1) bool, see `classes_present` and `click_cost`."""
+    present = np.asarray(present)
+    cost = click_cost(present, undefined)
+    return Oracle(present if undefined == "keep" else present[:, :-1], cost=cost)
+
+
+def affordable(query: Query, cost: np.ndarray, budget: int, cut: str = "class") -> np.ndarray:
+    """(Q,) bool: which of a query's superpixels are asked when an answer costs `cost` (Q,) clicks, known only afterwards.
+
+    cut "order": in the order of the query, until the budget is spent.
+    cut "class": each class spends its own part of the budget, as many clicks as superpixels were chosen on its behalf; what
+    one class overdraws is taken from the next. (Cut in order, OREAL's last classes would get nothing.) The same as "order"
+    where a query is not made class by class.
+    Either way the last answer may overdraw the budget by less than its cost (MulActSeg); less is spent only where answers
+    are free. ValueError for another cut.
+    """
+    if cut not in CUTS:
+        raise ValueError(f"click_cut is {cut!r}; choose one of {', '.join(CUTS)}")
+    if cut == "order" or query.for_class is None:
+        return np.cumsum(cost) - cost < budget
+    asked, spent, quota = np.zeros(len(cost), bool), 0, 0
+    for c in dict.fromkeys(query.for_class.tolist()):  # in the order the classes come
+        mine = np.flatnonzero(query.for_class == c)
+        quota += len(mine)
+        asked[mine] = np.cumsum(cost[mine]) - cost[mine] < quota - spent
+        spent += int(cost[mine][asked[mine]].sum())
+    return asked
+
+
+def buy(ask: Callable[[Labels, int], Query], oracle: Oracle, labels: Labels, budget: int, step: int, cut: str = "class") -> Query:
+    """What is asked in `step` until `budget` clicks are spent or nothing is left: `ask(labels, k)` chooses k superpixels, of
+    which the `affordable` ones are asked; while free answers leave clicks over, it chooses again, knowing the answers.
+
+    ValueError if nothing is left to ask.
+    """
+    parts = []
+    while (left := budget - int(sum(oracle.cost[part.ids].sum() for part in parts))) > 0 and labels.unlabeled.any():
+        query = ask(labels, min(left, int(labels.unlabeled.sum())))
+        asked = affordable(query, oracle.cost[query.ids], left, cut)
+        query = Query(*(None if values is None else values[asked] for values in query))
+        labels = oracle.answer(labels, query.ids, step)
+        parts.append(query)
+    if not parts:
+        raise ValueError(f"nothing is left to ask in step {step}; lower steps or query_size (query_share)")
+    return Query(*(None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True)))

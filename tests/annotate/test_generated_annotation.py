@@ -1,0 +1,341 @@
+"""No step and no click is lost: any acts, any log cut off or changed anywhere, any two logs put together."""
+
+import base64
+import shutil
+import zlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from generated import FLOATS, LEAVES, MAYBE, NUMBERS, SEEDS, VALUES, every, label_maps, refusal
+from hypothesis import strategies as st
+from PIL import Image
+
+from oreal_lib.annotate.board import UNLABELED, Board, pack, unpack
+from oreal_lib.annotate.events import VOID, WHATS, Event, Log, from_line, parse, to_line
+from oreal_lib.annotate.session import open_session
+from oreal_lib.annotate.several.log import read_session
+from oreal_lib.annotate.several.merge import merge
+from oreal_lib.annotate.split import split
+from oreal_lib.annotate.widget import waited
+from oreal_lib.storage import checked
+from oreal_lib.types import IGNORE
+
+CLASSES = ("sky", "road, wet", "Öl")
+TEXTS = st.text(max_size=5) | st.sampled_from(["", "\u2028", "\r\n\0", '"\\', "\U0001f600", "\x85", "label"])
+EVENTS = st.builds(
+    Event,
+    st.sampled_from(WHATS),
+    TEXTS,
+    at=TEXTS,
+    image=TEXTS,
+    superpixels=st.lists(st.integers(0, 70_000), max_size=4).map(tuple),
+    to=TEXTS,
+    how=TEXTS,
+    round=st.integers(0, 99),
+    seconds=st.floats(0, 600),
+    pieces=TEXTS,
+    note=TEXTS,
+)
+LOGS = st.lists(EVENTS, max_size=6).map(lambda events: [replace(e, id=f"{i}{e.id}") for i, e in enumerate(events)])
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A picture of a board that lies nowhere."""
+
+    name: str
+    map: np.ndarray
+
+    @property
+    def count(self):
+        return int(self.map.max()) + 1
+
+    def ids(self):
+        return self.map
+
+    def image(self):
+        return np.random.default_rng(0).integers(0, 256, (*self.map.shape, 3), np.uint8)
+
+
+def state(board):
+    """All that a person could see of a board."""
+    n = range(len(board.pictures))
+    skipped = [(r, i, s) for r in range(3) for i in n for s in range(len(board.labels(i))) if board.skipped(r, i, s)]
+    return [board.labels(i).tolist() for i in n], [board.ids(i).tolist() for i in n], skipped
+
+
+@st.composite
+def acts(draw, pictures, most=12):
+    """Events that a person can send, most of which fit a board of these pictures; a split brings its pieces from `split_of`."""
+    sequence = []
+    for number in range(draw(st.integers(0, most))):
+        what = draw(st.sampled_from(["label", "label", "skip", "split", "undo", "redo", "undo"]))
+        event = Event(what, f"e{number}", f"2026-01-01T00:00:{number:02d}.000Z")
+        if what not in ("undo", "redo"):
+            picture = draw(st.integers(0, len(pictures) - 1))
+            few = 1 if what == "split" else 3
+            ids = draw(st.lists(st.integers(0, pictures[picture].count + 1), min_size=1, max_size=few))
+            event = replace(event, image=pictures[picture].name, superpixels=tuple(ids), round=draw(st.integers(0, 2)))
+        sequence.append(replace(event, to=draw(st.sampled_from([*CLASSES, VOID, ""]))) if what == "label" else event)
+    return sequence
+
+
+def carried_out(board, events):
+    """The events that fit, done in order as a session does them, checked before each is written; the bytes of their log."""
+    log = b""
+    for event in events:
+        if event.what == "split":
+            i, (superpixel,) = board.place(event.image), event.superpixels
+            if (board.ids(i) == superpixel).sum() < 2:
+                continue
+            event = replace(event, pieces=pack(*split(board.pictures[i].image(), board.ids(i), superpixel)))
+        before = state(board)
+        if refusal_of_person(lambda: board.check(event)):  # noqa: B023
+            assert state(board) == before
+            continue
+        log += to_line(event)
+        board.apply(event)
+    return log
+
+
+def refusal_of_person(call):
+    """What is said to a person about a click; one clause is enough."""
+    try:
+        call()
+    except ValueError as error:
+        assert type(error) is ValueError and str(error)
+        return str(error)
+    return None
+
+
+@st.composite
+def boards(draw):
+    """Pictures of a board, and events."""
+    maps = draw(st.lists(label_maps(5, 7), min_size=1, max_size=2))
+    pictures = tuple(Drawn(f"p{i}", m.astype(np.uint16)) for i, m in enumerate(maps))
+    return pictures, draw(acts(pictures))
+
+
+@every(drawn=boards())
+def test_any_acts_undone_and_redone_give_what_their_log_gives_when_it_is_read_again(drawn):
+    pictures, events = drawn
+    board = Board(pictures, CLASSES)
+    log = carried_out(board, events)
+    found, damaged, whole = parse(log, "log")
+    again = Board(pictures, CLASSES, found)
+    assert not damaged and whole == len(log) and again.lost == 0
+    assert state(again) == state(board) and again.acts == board.acts
+    assert again.counts().tolist() == board.counts().tolist() == [*again.as_labels().class_counts().tolist(), board.counts()[-1]]
+
+
+@every(drawn=boards())
+def test_undoing_everything_leads_back_to_the_beginning_and_redoing_it_to_the_end(drawn):
+    pictures, events = drawn
+    board = Board(pictures, CLASSES)
+    carried_out(board, [e for e in events if e.what not in ("undo", "redo")])
+    end, done = state(board), board.acts
+    for i in range(len(done)):
+        board.apply(Event("undo", f"u{i}"))
+    assert state(board) == state(Board(pictures, CLASSES)) and board.acts == []
+    for i in range(len(done)):
+        board.apply(Event("redo", f"r{i}"))
+    assert state(board) == end and board.acts == done
+
+
+@every(drawn=boards(), data=st.data())
+def test_a_board_takes_any_events_and_counts_what_does_not_fit(drawn, data):
+    """Of a log with lines left out, or of another folder: nothing stops, nothing else changes."""
+    pictures, events = drawn
+    log = carried_out(Board(pictures, CLASSES), events)
+    kept = [e for e in parse(log, "log")[0] if data.draw(MAYBE)]
+    strange = data.draw(st.lists(EVENTS, max_size=3))
+    names = st.sampled_from([p.name for p in pictures] + ["gone"])
+    strange = [
+        replace(e, image=data.draw(names), superpixels=data.draw(st.sampled_from([e.superpixels, (0,), (10**30,), (-1,)])))
+        for e in strange
+    ]
+    board = Board(pictures, CLASSES)
+    for event in [*kept, *strange]:
+        refusal_of_person(lambda event=event: board.check(event))
+        board.apply(event)
+    for i, picture in enumerate(pictures):
+        assert len(board.labels(i)) == board.ids(i).max() + 1 and board.paint(i).shape == picture.map.shape
+
+
+# ---- the log
+
+
+@every(events=LOGS)
+def test_events_come_back_from_their_lines(events):
+    log = b"".join(map(to_line, events))
+    assert parse(log, "log") == (events, [], len(log)) and log.count(b"\n") == len(events)
+
+
+@every(events=LOGS, data=st.data())
+def test_a_log_cut_off_anywhere_holds_the_events_of_its_whole_lines(events, data):
+    log = b"".join(map(to_line, events))
+    cut = data.draw(st.integers(0, len(log)))
+    found, damaged, whole = parse(log[:cut], "log")
+    n = log[:cut].count(b"\n")
+    assert found == events[:n] and damaged == [] and whole == len(b"".join(map(to_line, events[:n])))
+
+
+@every(events=LOGS.filter(bool), data=st.data())
+def test_a_changed_byte_is_found_and_never_another_event(events, data):
+    log = bytearray(b"".join(map(to_line, events)))
+    place = data.draw(st.integers(0, len(log) - 1))
+    log[place] ^= data.draw(st.integers(1, 255) | st.sampled_from([1 << i for i in range(8)] + [ord("\n") ^ ord("\r")]))
+    found, damaged, whole = parse(bytes(log), "log")
+    rest = iter(events)
+    assert all(event in rest for event in found)  # in their order, none changed, none new
+    assert damaged or whole < len(log) or found == events  # such as 1e-05 written as 1E-05
+
+
+@every(events=LOGS, lost=SEEDS, twice=MAYBE)
+def test_two_copies_of_a_log_put_together_hold_each_event_once(events, lost, twice):
+    rng, lines = np.random.default_rng(lost), list(map(to_line, events))
+    one, other = ([line for line in lines if rng.random() < 0.7] for _ in range(2))
+    both = one + (one if twice else []) + other
+    found, damaged, _ = parse(b"".join(both), "log")
+    assert not damaged and {e.id for e in found} == {from_line(line).id for line in both}
+    assert len(found) == len({e.id for e in found}) and [e for e in found if to_line(e) in one] == [from_line(x) for x in one]
+
+
+@every(line=st.binary(max_size=40) | st.text(max_size=20).map(str.encode) | st.sampled_from([b"[" * 9999, b"1" * 5000, b"NaN"]))
+def test_bytes_that_nobody_wrote_are_no_event(line):
+    found, damaged, whole = parse(line + b"\n", "log")
+    assert found == [] and len(damaged) == (line + b"\n").count(b"\n") and whole == len(line) + 1
+    assert all(text.startswith(f"line {number} of log is damaged: ") for number, text in damaged)
+
+
+@every(values=st.dictionaries(st.sampled_from([*Event.__dataclass_fields__, "x"]), LEAVES | VALUES, max_size=4))
+def test_a_line_with_a_right_checksum_is_an_event_or_refused(values):
+    try:
+        line = checked.dumps(values).encode("utf-8", "surrogatepass") + b"\n"
+    except ValueError:  # no JSON: NaN, numbers of more digits than Python writes
+        return
+    found, damaged, _ = parse(line, "log")
+    assert len(found) + len(damaged) == 1
+    if found:
+        again = to_line(found[0])
+        assert parse(again, "log") == (found, [], len(again)) and Board((), CLASSES, found).acts is not None
+
+
+@every(text=st.text(st.characters(categories=["L", "Cs"]), max_size=4), field=st.sampled_from(["id", "to", "image", "note"]))
+def test_text_that_no_file_can_hold_is_refused_before_it_is_written(text, field):
+    event = replace(Event("label", "x"), **{field: text})
+    said = refusal(lambda: to_line(event))
+    assert (said is None) == (not any(0xD800 <= ord(c) <= 0xDFFF for c in text))
+    assert said is None or "is half a character; send it whole" in said
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("log")
+
+
+@every(events=LOGS, data=st.data())
+def test_a_repaired_log_keeps_every_whole_line_and_the_old_file(place, events, data):
+    shutil.rmtree(place / "repair", ignore_errors=True)
+    (place / "repair").mkdir()
+    path, log = place / "repair" / "clicks.jsonl", bytearray(b"".join(map(to_line, events)))
+    for _ in range(data.draw(st.integers(0, 3)) if log else 0):
+        log[data.draw(st.integers(0, len(log) - 1))] = data.draw(st.integers(0, 255))
+    log = log[: data.draw(st.integers(0, len(log)))] if data.draw(MAYBE) else log
+    path.write_bytes(log)
+    found, damaged, whole = parse(bytes(log), "clicks.jsonl")
+    if damaged:
+        assert "put back a whole copy" in refusal(lambda: Log(path)) and path.read_bytes() == log
+    opened = Log(path, repair=True)
+    opened.append(Event("label", "new", image="p"))
+    opened.close()
+    assert opened.events == [*found, Event("label", "new", image="p")]
+    assert parse(path.read_bytes(), "log")[:2] == (opened.events, [])
+    aside = [p.read_bytes() for p in path.parent.glob("*.torn-*")] + [p.read_bytes() for p in path.parent.glob("*.damaged-*")]
+    assert aside == ([bytes(log)] if damaged else [bytes(log[whole:])] if whole < len(log) else [])
+
+
+# ---- pieces, clocks, and two people
+
+
+@every(
+    text=st.text(max_size=12)
+    | st.from_regex(r"-?[0-9]{1,40},-?[0-9]{1,3},[0-9]{1,30},[0-9]{1,30},[A-Za-z0-9+/=]{0,8}", fullmatch=True)
+)
+def test_pieces_of_any_text_are_refused_or_what_was_packed(text):
+    found = []
+    said = refusal(lambda: found.append(unpack(text)))
+    assert said is None or "the pieces of a split cannot be read" in said
+    if found:
+        y, x, pieces = found[0]
+        assert min(y, x) >= 0 and pieces.dtype == np.uint8 and pieces.ndim == 2
+    event = Event("split", "s", image="p0", superpixels=(0,), pieces=text)
+    board = Board((Drawn("p0", np.zeros((3, 4), np.uint16)),), CLASSES)
+    assert refusal_of_person(lambda: board.check(event))
+
+
+@every(data=st.data(), shape=st.tuples(st.integers(0, 3), st.integers(0, 4)))
+def test_pieces_that_do_not_tile_the_superpixel_change_nothing(data, shape):
+    rng = np.random.default_rng(data.draw(SEEDS))
+    pieces = rng.choice([0, 1, 2, 7, IGNORE], shape).astype(np.uint8)
+    y, x = data.draw(NUMBERS.filter(lambda n: n >= 0)), data.draw(st.integers(0, 3))
+    flat = base64.b64encode(zlib.compress(pieces.tobytes())).decode()
+    text = f"{y if y < 10**300 else 9},{x},{shape[0]},{shape[1]},{flat}"
+    board = Board((Drawn("p0", np.array([[0, 0, 1], [0, 0, 1]], np.uint16)),), CLASSES)
+    event = Event("split", "s", image="p0", superpixels=(0,), pieces=text)
+    before, said = state(board), refusal_of_person(lambda: board.check(event))
+    board.apply(event)
+    fits = (y, x) == (0, 0) and shape[0] >= 1
+    if said:
+        assert state(board) == before and board.lost == 1
+    else:
+        assert fits and len(board.labels(0)) == len(np.unique(pieces[pieces != IGNORE])) + 1
+
+
+@every(clicked=FLOATS | NUMBERS | LEAVES, now=FLOATS | NUMBERS | LEAVES)
+def test_an_act_waited_between_no_time_and_a_year_whatever_the_clocks_say(clicked, now):
+    assert 0 <= waited(clicked, now) <= 365 * 86_400
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two pictures of 2 x 3 squares with a session of ana and one of ben, whose logs are written over."""
+    photos = tmp_path_factory.mktemp("two") / "photos"
+    photos.mkdir()
+    for name in ("p0", "p1"):
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 12, 3), np.uint8)).save(photos / f"{name}.png")
+    for who in ("ana", "ben"):
+        how = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1}
+        open_session(photos, list(CLASSES), annotator=who, side=60, report=lambda text: None, **how).close()
+    return photos, read_session(photos, "ana").board.pictures
+
+
+@every(data=st.data(), take=st.sampled_from([None, "later", "ana"]))
+def test_what_two_people_labeled_is_in_the_merged_log_or_told_as_a_conflict(folder, data, take):
+    (photos, pictures), boards = folder, {}
+    for who in ("ana", "ben"):
+        boards[who] = Board(pictures, CLASSES)
+        log = carried_out(boards[who], [replace(e, id=f"{who}{e.id}") for e in data.draw(acts(pictures, 8))])
+        (photos.parent / "photos-labels" / who / "clicks.jsonl").write_bytes(log)
+    shutil.rmtree(photos.parent / "photos-labels" / "both", ignore_errors=True)
+    done = merge(photos, ["ben", "ana"], "both", take=take, report=lambda text: None)
+    merged = Board(pictures, CLASSES, parse(done.log.read_bytes(), "log")[0])
+    assert merged.lost == 0 and done.labeled == merged.counts().sum()
+    conflicts = {(c.picture, c.superpixel): c for c in done.conflicts}
+    for i, picture in enumerate(pictures):
+        ids, own = merged.ids(i), [b.labels(i)[b.ids(i)] for b in boards.values()]
+        found = merged.labels(i)[ids]
+        for part in np.unique(ids):
+            mine = ids == part
+            said = {tuple(np.unique(o[mine]).tolist()) for o in own}  # what each of them called these pixels: one thing
+            assert all(len(codes) == 1 for codes in said)
+            said = {codes[0] for codes in said} - {UNLABELED}
+            got = set(np.unique(found[mine]).tolist())
+            if len(said) <= 1:
+                assert got == (said or {UNLABELED}) and (picture.name, int(part)) not in conflicts
+            else:
+                told = conflicts.pop((picture.name, int(part)))
+                assert got <= said | {UNLABELED} and len(told.labels) == 2 and mine[told.place]
+                assert take != "ana" or got == set(np.unique(own[0][mine]).tolist())
+    assert not conflicts

@@ -1,0 +1,550 @@
+import json
+import multiprocessing
+import os
+import pkgutil
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import yaml
+from tiny import TINY
+
+from oreal_lib.data import cuts
+from oreal_lib.data import store as store_module
+from oreal_lib.data.prepare import StoreError, _room, open_store, prepare
+from oreal_lib.data.source import Item, Source
+from oreal_lib.data.store import ARRAYS, content
+from oreal_lib.oracle import class_votes
+from oreal_lib.storage import checked
+from oreal_lib.storage.yaml_file import read_yaml
+from oreal_lib.superpixels import SuperpixelRecipe, superpixels
+from oreal_lib.types import Ragged
+from oreal_lib.weak.labels import classes_present
+
+GRID = SuperpixelRecipe(method="grid", count=12)
+
+
+def draw(height, width, pause, item):
+    """The picture of an item: its number everywhere, a class that changes from left to right."""
+    time.sleep(pause)
+    number = int(item.name)
+    mask = np.broadcast_to((np.arange(width) * 2 // width).astype(np.uint8), (height, width)).copy()
+    mask[0, 0] = 255
+    return np.full((height, width, 3), number, np.uint8), mask
+
+
+def small(n=5, height=24, width=32, pause=0.0, opened=None, **identity):
+    splits = ["train", "test", "train", "val", "train"] * n
+    items = tuple(Item(str(i), f"g{i // 2}", splits[i]) for i in range(n))
+    return Source("tiny", ("left", "right"), items, opened or partial(draw, height, width, pause), identity)
+
+
+def make(root, source=None, recipe=GRID, report=lambda line: None, workers=1, **size):
+    return prepare(source or small(), recipe, store_root=root, workers=workers, report=report, **size)
+
+
+def nothing_left(root):
+    return [path.name for path in root.iterdir() if path.suffix not in (".lock", ".holder")] == []
+
+
+def test_a_store_opens_as_the_data_set_it_was_made_from(tmp_path):
+    dataset = open_store(make(tmp_path))
+    assert dataset.classes == ("left", "right") and dataset.groups == ("g0", "g0", "g1", "g1", "g2")
+    assert {k: v.tolist() for k, v in dataset.split.items()} == {"train": [0, 2, 4], "val": [3], "test": [1]}
+    assert dataset.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4] and dataset.truth[0, 0, 0] == 255
+    assert dataset.superpixels.maps.shape == (3, 24, 32) and len(dataset.superpixels) == 36
+    assert isinstance(dataset.images, np.memmap) and not dataset.images.flags.writeable
+    assert np.array_equal(dataset.superpixels.maps[1], superpixels(np.asarray(dataset.images[2]), GRID))
+
+
+def test_images_masks_and_superpixels_follow_the_working_size(tmp_path):
+    dataset = open_store(make(tmp_path, height=12, width=20))
+    assert dataset.images.shape == (5, 12, 20, 3) and dataset.superpixels.maps.shape == (3, 12, 20)
+    assert set(np.unique(dataset.truth)) <= {0, 1, 255} and (dataset.truth[0, 5] == np.repeat([0, 1], 10)).all()
+
+
+def block(height, width, item):
+    """A picture of noise, its mask the class of 4x4 blocks."""
+    rng = np.random.default_rng(int(item.name))
+    mask = rng.integers(0, 2, (height // 4, width // 4)).repeat(4, 0).repeat(4, 1).astype(np.uint8)
+    return rng.integers(0, 256, (height, width, 3), np.uint8), mask
+
+
+def test_superpixels_are_cut_at_native_size_and_follow_by_the_nearest_pixel(tmp_path):
+    recipe = SuperpixelRecipe(method="grid", count=48)
+    dataset = open_store(make(tmp_path, small(opened=partial(block, 24, 32)), recipe, height=12, width=16))
+    image, mask = block(24, 32, Item("2", "g", "train"))
+    cut = superpixels(image, recipe)
+    assert np.array_equal(dataset.superpixels.maps[1], cut[1::2, 1::2])  # half the size: the nearest of 2x2 is the lower right
+    assert np.array_equal(dataset.votes[48:96], class_votes(mask, cut, 48, 2)) and not dataset.vanished.any()
+    assert np.array_equal(dataset.present[48:96], classes_present(mask, cut, 48, 2))
+    assert dataset.truth.shape == (5, 12, 16) and np.array_equal(dataset.native_truth[2], mask)
+    working = open_store(make(tmp_path, small(opened=partial(block, 24, 32)), replace(recipe, at="working"), height=12, width=16))
+    assert np.array_equal(working.votes[48:96], class_votes(working.truth[2], working.superpixels.maps[1], 48, 2))
+    all_seen = open_store(make(tmp_path, small(opened=partial(block, 24, 32)), recipe, trim=0)).present[48:96]
+    assert np.array_equal(all_seen[:, :2], class_votes(mask, cut, 48, 2)[:, :2] > 0)
+
+
+def test_superpixels_that_vanish_are_counted_and_in_nothing_else(tmp_path):
+    lines = []
+    recipe = SuperpixelRecipe(method="grid", count=24 * 32)  # a superpixel a pixel; one in four has a pixel left
+    store = make(tmp_path, small(opened=partial(block, 24, 32)), recipe, lines.append, height=12, width=16)
+    dataset = open_store(store)
+    assert dataset.vanished.tolist() == [576] * 3 and len(dataset.superpixels) == len(dataset.votes) == 3 * 192
+    assert all(np.array_equal(np.unique(ids), np.arange(192)) for ids in dataset.superpixels.maps)
+    _, mask = block(24, 32, Item("0", "g", "train"))
+    left = mask.ravel()[np.arange(24 * 32).reshape(24, 32)[1::2, 1::2].ravel()]  # the class of each one that is left
+    assert np.array_equal(dataset.votes[:192].argmax(1), left) and (dataset.votes.sum(1) == 1).all()
+    assert np.array_equal(dataset.present, dataset.votes > 0)
+    assert "1,728 of 2,304 superpixels have no pixel at working size and are never asked" in lines[-1]
+
+
+def test_pictures_of_many_sizes_keep_them_where_that_is_allowed(tmp_path):
+    dataset = open_store(make(tmp_path, small(opened=growing), mixed=True))
+    shapes = [(24 + i, 32) for i in range(5)]
+    assert isinstance(dataset.images, Ragged) and [image.shape for image in dataset.images] == [(*s, 3) for s in shapes]
+    assert [mask.shape for mask in dataset.truth] == shapes and dataset.native_truth is dataset.truth
+    for i, which in enumerate((0, 2, 4)):
+        image, mask = growing(Item(str(which), "g", "train"))
+        assert np.array_equal(dataset.images[which], image) and np.array_equal(dataset.truth[which], mask)
+        assert np.array_equal(dataset.superpixels.maps[i], superpixels(image, GRID))
+    sizes = [image.shape[0] * 32 for image in dataset.images]
+    assert dataset.superpixels.size.sum() == dataset.votes.sum() == sizes[0] + sizes[2] + sizes[4]
+    resized = open_store(make(tmp_path, small(opened=growing), height=24, width=32))
+    assert resized.truth.shape == (5, 24, 32) and [mask.shape for mask in resized.native_truth] == shapes
+
+
+def unlabeled(item):
+    image, mask = draw(24, 32, 0, item)
+    return image, None if item.name in "02" else mask
+
+
+def test_a_picture_without_a_mask_is_void_and_said_to_be_unlabeled(tmp_path):
+    dataset = open_store(make(tmp_path, small(opened=unlabeled)))
+    assert dataset.labeled.tolist() == [False, True, False, True, True]
+    assert (dataset.truth[0] == 255).all() and dataset.votes[:12, :2].sum() == 0 and dataset.votes[:12, 2].sum() == 24 * 32
+
+
+def test_two_processes_write_what_one_writes(tmp_path):
+    one, two = make(tmp_path / "one"), make(tmp_path / "two", workers=2)
+    assert one.name == two.name
+    assert {path.name for path in one.iterdir()} == {f"{name}.npy" for name in ARRAYS if name != "native_truth"} | {"manifest.json"}
+    for name in (path.name for path in one.glob("*.npy")):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+
+
+def test_the_key_changes_with_all_that_decides_the_content(tmp_path):
+    stores = [
+        make(tmp_path),
+        make(tmp_path, small(version=2)),
+        make(tmp_path, small(n=6)),
+        make(tmp_path, height=12, width=16),
+        make(tmp_path, recipe=SuperpixelRecipe(method="grid", count=6)),
+    ]
+    assert len(set(stores)) == len(stores)
+    assert make(tmp_path) == stores[0]
+
+
+def test_a_prepared_store_is_not_made_again(tmp_path):
+    lines = []
+    make(tmp_path, report=lines.append)
+    assert "preparing tiny: 5 images at native size, grid superpixels" in lines[0] and "prepared tiny: 5 images" in lines[-1]
+    lines.clear()
+    make(tmp_path, report=lines.append)
+    assert lines == []
+
+
+def test_two_callers_at_once_do_the_work_once(tmp_path):
+    lines = []
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(make, tmp_path, small(pause=0.05), report=lines.append) for _ in range(2)]
+        assert calls[0].result() == calls[1].result()
+    assert sum(line.startswith("preparing") for line in lines) == 1
+
+
+def test_progress_says_how_long_it_will_take(tmp_path, monkeypatch):
+    clock = iter(range(0, 1000, 3))  # three seconds per look
+    monkeypatch.setattr("oreal_lib.data.prepare.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    lines = []
+    make(tmp_path, report=lines.append)
+    assert [line.strip() for line in lines[1:-1]] == ["2 of 5 images, about 9 s left", "4 of 5 images, about 3 s left"]
+
+
+def test_a_killed_attempt_leaves_nothing_that_disturbs_the_next(tmp_path):
+    slow = multiprocessing.get_context("spawn").Process(target=make, args=(tmp_path, small(pause=0.5)))
+    slow.start()
+    while not list(tmp_path.glob(".*unfinished/images.npy")):
+        assert slow.is_alive()
+        time.sleep(0.02)
+    slow.kill()
+    slow.join()
+    assert not nothing_left(tmp_path)
+    assert len(open_store(make(tmp_path)).names) == 5
+    assert [path.name for path in tmp_path.iterdir() if path.suffix not in (".lock", ".holder")] == [make(tmp_path).name]
+
+
+NOISE, HALF = small(opened=partial(block, 24, 32)), {"height": 12, "width": 16}
+
+
+def files(root):
+    """Of the one store in a folder, every file with its bytes; no other folder is there."""
+    (store,) = (path for path in root.iterdir() if path.suffix not in (".lock", ".holder"))
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in store.rglob("*")}
+
+
+def cut_now(monkeypatch):
+    """A list that grows by the first pixel of each picture that is cut in this process."""
+    seen, real = [], cuts.superpixels
+    monkeypatch.setattr(cuts, "superpixels", lambda image, recipe: seen.append(tuple(image[0, 0])) or real(image, recipe))
+    return seen
+
+
+def killed_at(root, where, call):
+    """Prepare, and be killed at the nth call of a function."""
+    owner, name = where.rsplit(".", 1)
+    real, calls = getattr(pkgutil.resolve_name(owner), name), []
+
+    def counted(*given, **named):
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows: SIGTERM kills as hard
+        return real(*given, **named)
+
+    setattr(pkgutil.resolve_name(owner), name, counted)
+    make(root, NOISE, **HALF)
+
+
+def test_a_kill_at_any_moment_costs_no_second_cut_and_no_byte(tmp_path, monkeypatch):
+    """One folder is killed again and again, each time later; after each kill a copy of it is finished."""
+    make(tmp_path / "undisturbed", NOISE, **HALF)
+    whole = files(tmp_path / "undisturbed")
+    killed, seen = tmp_path / "killed", cut_now(monkeypatch)
+    for where, call, left in [
+        ("oreal_lib.data.cuts.os.replace", 1, 3),  # the first map lies there under the name that does not count yet
+        ("oreal_lib.data.store.NpyFile.append", 11, 2),  # in the arrays of the second picture, which is of the test
+        ("oreal_lib.data.cuts._write", 2, 1),  # the maps of pictures 0 and 2 are there, that of 4 is lost
+        ("oreal_lib.data.prepare.sealed.write_json", 1, 0),
+        ("oreal_lib.data.cuts.forget", 1, 0),  # the store is there, only the maps are not gone yet
+    ]:
+        child = multiprocessing.get_context("spawn").Process(target=killed_at, args=(killed, where, call))
+        child.start()
+        child.join()
+        assert child.exitcode not in (0, 1), where
+        copy = tmp_path / f"{where}.{call}"
+        shutil.copytree(killed, copy)
+        seen.clear()
+        make(copy, NOISE, **HALF)
+        assert len(seen) == len(set(seen)) == left, where
+        assert files(copy) == whole, where
+
+
+def test_two_killed_processes_leave_what_each_has_cut(tmp_path):
+    source = small(n=15, opened=partial(slow_block, 24, 32))
+    make(tmp_path / "undisturbed", small(n=15, opened=partial(block, 24, 32)), **HALF)
+    killed, lines = tmp_path / "killed", []
+    slow = multiprocessing.get_context("spawn").Process(target=make, args=(killed, source), kwargs={"workers": 2, **HALF})
+    slow.start()
+    while len(list(killed.glob(".*unfinished/cut/[!.]*"))) < 4:
+        assert slow.is_alive()
+        time.sleep(0.02)
+    slow.kill()
+    slow.join()
+    make(killed, small(n=15, opened=partial(block, 24, 32)), report=lines.append, **HALF)
+    assert "of 9 training images were cut by an attempt that was stopped" in lines[1] and int(lines[1].split()[0]) >= 4
+    assert files(killed) == files(tmp_path / "undisturbed")
+
+
+def slow_block(height, width, item):
+    time.sleep(0.2)
+    return block(height, width, item)
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """A root in which an attempt was stopped by Ctrl-C at picture 4, after pictures 0 and 2 were cut; and the kept maps."""
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "stopped", small(opened=interrupted), **HALF)
+    (unfinished,) = (tmp_path / "stopped").glob(".*unfinished")
+    assert [path.name for path in unfinished.iterdir()] == ["cut"]  # the arrays, which are large, are gone
+    return tmp_path / "stopped", sorted((unfinished / "cut").iterdir())
+
+
+def interrupted(item):
+    if item.name == "4":
+        raise KeyboardInterrupt
+    return block(24, 32, item)
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        lambda path: None,
+        lambda path: flip_a_byte(path),
+        lambda path: path.write_bytes(path.read_bytes()[:50]),
+        lambda path: path.write_bytes(b""),
+    ],
+    ids=["whole", "changed", "torn", "empty"],
+)
+def test_only_a_whole_map_is_taken(stopped, harm, tmp_path, monkeypatch):
+    root, maps = stopped
+    seen = cut_now(monkeypatch)
+    before = maps[0].read_bytes()
+    harm(maps[0])
+    spoiled = maps[0].read_bytes() != before
+    make(root, NOISE, **HALF)
+    assert len(seen) == 1 + spoiled
+    make(tmp_path / "undisturbed", NOISE, **HALF)
+    assert files(root) == files(tmp_path / "undisturbed")
+
+
+def test_a_picture_that_changed_or_another_version_is_cut_again(stopped, monkeypatch, tmp_path):
+    root, _ = stopped
+    shutil.copytree(root, tmp_path / "copy")
+    seen = cut_now(monkeypatch)
+    make(root, small(opened=redrawn), **HALF)
+    assert len(seen) == 3
+    seen.clear()
+    monkeypatch.setattr("oreal_lib.data.prepare.versions", lambda: {"opencv": "another"})
+    make(tmp_path / "copy", NOISE, **HALF)
+    assert len(seen) == 3
+
+
+def redrawn(item):
+    image, mask = block(24, 32, item)
+    return 255 - image, mask
+
+
+@pytest.mark.parametrize("error, maps", [(RuntimeError, 2), (MemoryError, 2), (ValueError, 0), (OSError, 0)])
+def test_a_dead_worker_leaves_the_maps_and_an_error_of_the_data_or_the_disk_does_not(tmp_path, error, maps):
+    def failing(item):
+        if item.name == "4":
+            raise error("no more")
+        return block(24, 32, item)
+
+    with pytest.raises(error, match="no more"):
+        make(tmp_path, small(opened=failing))
+    assert len(list(tmp_path.glob(".*unfinished/cut/*"))) == maps and nothing_left(tmp_path) == (maps == 0)
+
+
+def test_a_map_that_cannot_be_kept_does_not_stop_the_work(tmp_path, monkeypatch):
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    make(tmp_path / "undisturbed")
+    monkeypatch.setattr(cuts, "_write", full)
+    make(tmp_path / "full")
+    assert files(tmp_path / "full") == files(tmp_path / "undisturbed")
+
+
+def test_the_whole_time_is_told_before_the_work(tmp_path, monkeypatch):
+    clock = iter(range(0, 100_000, 60))  # a minute per look
+    monkeypatch.setattr(cuts, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    lines = []
+    make(tmp_path, report=lines.append)  # three are cut, a minute each; all five are read and written, a minute each
+    assert lines[1] == "  about 2 minutes per image, 3 images with 1 process: about 8 minutes"
+    monkeypatch.undo()
+    make(tmp_path / "quick", report=lines.append)
+    assert sum("per image" in line for line in lines) == 1  # who waits for less than ten seconds is told nothing
+
+
+def test_what_is_left_is_told_from_what_is_left_to_cut(stopped, monkeypatch):
+    clock = iter(range(0, 100_000, 60))
+    monkeypatch.setattr(cuts, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr("oreal_lib.data.prepare.time", SimpleNamespace(monotonic=iter(range(0, 1000, 6)).__next__))
+    lines = []
+    make(stopped[0], NOISE, report=lines.append, **HALF)
+    assert lines[1:-1] == [
+        "  2 of 3 training images were cut by an attempt that was stopped",
+        "  about 60 s per image, 1 more images with 1 process: about 5 minutes",
+        "  2 of 5 images",  # pictures 0 to 2 tell nothing about the others
+        "  3 of 5 images",
+        "  4 of 5 images, about 6 s left",
+    ]
+
+
+def test_the_room_of_the_kept_maps_is_counted():
+    about = content(small(), GRID, 12, 16, 3)  # 5 pictures, 3 of them cut, at 24x32 pixels
+    assert _room(about, (24, 32), 0) == (5 * 4 + 3 * 2) * 12 * 16 + 3 * 12 * 3 * 5 + 2**20 + 5 * 24 * 32 + 3 * 24 * 32
+    assert _room(about, (24, 32), 2) == _room(about, (24, 32), 0) - 2 * 24 * 32
+    working = content(small(), replace(GRID, at="working"), 12, 16, 3)
+    assert _room(about, (24, 32), 0) - _room(working, (24, 32), 0) == 3 * (24 * 32 - 12 * 16)
+
+
+@pytest.mark.parametrize("count, levels", [(20, 2), (200, 2), (600, 2)])
+def test_a_kept_map_takes_no_more_than_the_room_counted(tmp_path, count, levels):
+    image, _ = block(120, 160, Item("1", "g", "train"))  # noise: no border is smooth
+    cutter = cuts.Cutter(tmp_path, SuperpixelRecipe(count=count, levels=levels), {})
+    ids, seconds = cutter(image)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size <= cuts.ROOM * 120 * 160
+    again, then = cutter(image)
+    assert again.dtype == np.uint16 and np.array_equal(ids, again) and then == seconds > 0
+
+
+def flip_a_byte(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def in_manifest(path, **changes):
+    file = path / "manifest.json"
+    manifest = checked.read_json(file, "")
+    manifest["about"] |= changes
+    checked.write_json(file, manifest)
+
+
+@pytest.mark.parametrize(
+    "harm, message",
+    [
+        (lambda s: flip_a_byte(s / "votes.npy"), r"votes.npy was changed"),
+        (lambda s: flip_a_byte(s / "truth.npy"), r"truth.npy was changed.*delete the folder"),
+        (lambda s: (s / "images.npy").write_bytes((s / "images.npy").read_bytes()[:-9]), r"images.npy has \d+ bytes, but"),
+        (lambda s: (s / "superpixels.npy").unlink(), "superpixels.npy is missing"),
+        (lambda s: (s / "manifest.json").unlink(), "manifest.json is missing.*no prepared store"),
+        (lambda s: (s / "manifest.json").write_text('{"key": "ab'), "manifest.json is torn or not ours"),
+        (lambda s: (s / "manifest.json").write_text('["another", "program"]'), "manifest.json is torn or not ours"),
+        (lambda s: in_manifest(s, format=99), "store format 99, but this version of the library reads"),
+        (lambda s: in_manifest(s, classes=["right", "left"]), "manifest.json was changed"),
+    ],
+)
+def test_a_harmed_store_is_named_with_the_remedy(tmp_path, harm, message):
+    store = make(tmp_path)
+    harm(store)
+    with pytest.raises(StoreError, match=message) as error:
+        open_store(store)
+    assert f"delete the folder {store}" in str(error.value)
+
+
+def test_a_deleted_store_is_made_anew(tmp_path):
+    store = make(tmp_path)
+    shutil.rmtree(store)
+    assert len(open_store(make(tmp_path)).names) == 5
+
+
+def test_too_little_room_is_told_before_the_work(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(9, 9, 1000))
+    with pytest.raises(OSError, match=r"[\d,]+ bytes are needed.*only 1,000 bytes are free; free some space"):
+        make(tmp_path)
+    assert nothing_left(tmp_path)
+
+
+def test_a_disk_that_fills_up_on_the_way_leaves_no_half_store(tmp_path, monkeypatch):
+    real, calls = store_module.NpyFile.append, []
+
+    def full_at_the_seventh(self, array):
+        calls.append(1)
+        if len(calls) == 7:
+            raise OSError(28, "No space left on device")
+        real(self, array)
+
+    monkeypatch.setattr(store_module.NpyFile, "append", full_at_the_seventh)
+    with pytest.raises(OSError, match=r"bytes are needed.*No space left on device; free some space"):
+        make(tmp_path)
+    assert nothing_left(tmp_path)
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"cannot be written to .*file.*choose another store_root"):
+        make(tmp_path / "file")
+
+
+def broken(item):
+    if item.name == "3":
+        raise ValueError("the image 3.png is cut off")
+    return draw(24, 32, 0, item)
+
+
+def growing(item):
+    return draw(24 + int(item.name), 32, 0, item)
+
+
+def wrong_class(item):
+    image, mask = draw(24, 32, 0, item)
+    return image, mask + np.uint8(5)
+
+
+def torn_pair(item):
+    image, mask = draw(24, 32, 0, item)
+    return image, mask[1:]
+
+
+@pytest.mark.parametrize(
+    "opened, message",
+    [
+        (broken, "3.png is cut off"),
+        (growing, "1 is 32x25 pixels, but the first image is 32x24; give a working height and width"),
+        (wrong_class, "mask of 0 holds 6, but classes are 0..1"),
+        (torn_pair, r"0 was read as image uint8 \(24, 32, 3\), mask uint8 \(23, 32\)"),
+    ],
+)
+def test_unfit_pictures_stop_the_work_and_leave_nothing(tmp_path, opened, message):
+    with pytest.raises(ValueError, match=message):
+        make(tmp_path, small(opened=opened))
+    assert nothing_left(tmp_path)
+
+
+def test_an_error_in_a_worker_process_comes_through(tmp_path):
+    with pytest.raises(ValueError, match=r"3.png is cut off"):
+        make(tmp_path, small(opened=broken), workers=2)
+    assert nothing_left(tmp_path)
+
+
+def test_pictures_of_many_sizes_are_fine_with_a_working_size(tmp_path):
+    assert open_store(make(tmp_path, small(opened=growing), height=24, width=32)).images.shape == (5, 24, 32, 3)
+
+
+def test_wrong_arguments_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="height 24, width None; give both"):
+        make(tmp_path, height=24)
+    for workers in (0, "2"):
+        with pytest.raises(ValueError, match=f"workers is {workers!r}, but"):
+            make(tmp_path, workers=workers)
+    untrained = Source("tiny", ("a",), (Item("0", "0", "test"),), broken, {})
+    with pytest.raises(ValueError, match="no training images"):
+        make(tmp_path, untrained)
+
+
+def test_a_script_that_its_own_workers_would_run_again_stops_with_the_remedy(tmp_path):
+    """Without `if __name__ == "__main__":` each worker reads the script, and would wait for what its parent holds."""
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(read_yaml("toy") | TINY | {"workers": 2}))
+    run = f"loop.run(RunConfig.from_yaml({str(tmp_path / 'tiny.yaml')!r}))"
+    (tmp_path / "script.py").write_text(f"from oreal_lib import loop\nfrom oreal_lib.config import RunConfig\nlist({run})\n")
+    environment = os.environ | {"OREAL_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode != 0 and "put its code below `if __name__ == '__main__':`" in done.stderr
+
+
+def test_who_was_taken_over_while_it_slept_leaves_the_work_of_the_other_alone(tmp_path, monkeypatch):
+    """A laptop sleeps in the middle; another machine takes over, and is at work in the same folder when it wakes up."""
+    root, real = tmp_path / "shared", store_module.NpyFile.append
+    calls = []
+
+    def sleeps_at_the_eighth(self, array):
+        calls.append(1)
+        if len(calls) == 8:  # the second picture is half written
+            (file,) = root.glob(".*.holder")
+            holder = json.loads(file.read_text())
+            file.write_text(json.dumps(holder | {"token": "of the other", "machine": "node7"}))
+            (unfinished,) = root.glob(".*.unfinished")
+            (unfinished / "images.npy").unlink()  # as the other clears the folder, to begin anew
+            (unfinished / "images.npy").write_bytes(b"the other's")
+        real(self, array)
+
+    monkeypatch.setattr(store_module.NpyFile, "append", sleeps_at_the_eighth)
+    with pytest.raises(OSError, match=r"not ours to write in any more: process \d+ on node7 since .* has taken over"):
+        make(root)
+    (unfinished,) = root.glob(".*.unfinished")
+    assert (unfinished / "images.npy").read_bytes() == b"the other's" and not (unfinished / "manifest.json").exists()

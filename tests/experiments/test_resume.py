@@ -1,0 +1,446 @@
+"""A run may be killed at any instant: started again, it ends with the queries and numbers of a run that was left in peace.
+
+Here processes are really killed (SIGKILL: nothing in them can clean up), at every point at which a run changes its folder.
+"""
+
+import builtins
+import errno
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from dataclasses import replace
+from functools import cache, partial
+from pathlib import Path
+
+import filelock
+import numpy as np
+import pytest
+import torch
+
+from oreal_lib import loop, train
+from oreal_lib.config import RunConfig
+from oreal_lib.data import open_store
+from oreal_lib.experiments.run_folder import RunFolder
+from oreal_lib.loop import run
+from oreal_lib.storage import atomic, checked
+
+WAY = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+PROCESSES = multiprocessing.get_context(WAY)
+if WAY == "forkserver":
+    PROCESSES.set_forkserver_preload(["pytest", "oreal_lib.loop"])  # imported once; each attempt is a fork of that process
+KILLED = {-signal.SIGTERM, signal.SIGTERM, -getattr(signal, "SIGKILL", 9)}
+
+
+def quiet(text):
+    pass
+
+
+def start(values, runs_dir, store, before=None):
+    """The body of a process: make `before` ready, then run to the end."""
+    if before:
+        before(Path(runs_dir))
+    list(run(RunConfig.make(values), runs_dir, open_store(store), quiet))
+
+
+def process(*args):
+    one = PROCESSES.Process(target=start, args=args)
+    one.start()
+    return one
+
+
+def die():
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
+def reached(runs_dir, kind, path):
+    """True the first time that this point of this step is reached in all attempts together; it is then on the list."""
+    folder, name = Path(path).parent, Path(path).name
+    done = len((folder / "steps.jsonl").read_text().splitlines()) if (folder / "steps.jsonl").exists() else 0
+    point = f"{folder.name} step {1 + done}: {kind} {name}"
+    file = runs_dir / "points.txt"
+    before = file.read_text().splitlines() if file.exists() else []
+    file.write_text("\n".join([*before, point][: len(before) + (point not in before)]))
+    return point not in before
+
+
+def kill_at_every_point(runs_dir):
+    """From now on this process dies as soon as a write is half done or done, or a file is about to be deleted or deleted."""
+    replace_, unlink_, open_ = os.replace, os.unlink, builtins.open
+
+    def write(path, target):
+        replace_(path, target)
+        if reached(runs_dir, "written", target):
+            die()
+
+    def delete(path, **kwargs):
+        ours = Path(path).is_relative_to(runs_dir) and Path(path).exists() and not Path(path).name.endswith((".tmp", ".lock"))
+        lot = Path(path).name.startswith("run.holder")  # that of a dead one is put aside under a name drawn by lot
+        named = Path(path).with_name("run.holder") if lot else path
+        if ours and reached(runs_dir, "not yet deleted", named):
+            die()
+        unlink_(path, **kwargs)
+        if ours and reached(runs_dir, "deleted", named):
+            die()
+
+    class HalfWritten:
+        def __init__(self, path, mode):
+            self.path, self.file = Path(path), open_(path, mode)
+
+        def write(self, data):
+            if reached(runs_dir, "half written", self.path.with_name(self.path.name.split(f".{os.getpid()}")[0].removeprefix("."))):
+                self.file.write(data[: len(data) // 2])
+                self.file.flush()
+                die()
+            self.file.write(data)
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.close()
+
+    os.replace, os.unlink, atomic.open = write, delete, HalfWritten
+
+
+def slow_epochs(runs_dir):
+    """Each epoch takes a moment longer, so that a kill by the clock falls into training, too."""
+    epoch = train._train_epoch
+    train._train_epoch = lambda *a: (time.sleep(0.02), epoch(*a))
+
+
+@pytest.fixture(scope="module")
+def twin(tiny_config, tiny_store, tmp_path_factory):
+    """A function: the folder of an undisturbed run of the tiny config with some values changed."""
+
+    @cache
+    def twin(**changes):
+        config, runs_dir = tiny_config(**changes), tmp_path_factory.mktemp("twin")
+        start(config.values(), runs_dir, tiny_store)
+        return RunFolder(runs_dir / config.run_id)
+
+    return twin
+
+
+def assert_same(folder, expected):
+    """Everything but how fast it was, bit by bit; and nothing else lies about."""
+    assert [replace(s, seconds={}, speed={}) for s in folder.steps()] == [
+        replace(s, seconds={}, speed={}) for s in expected.steps()
+    ]
+    got, queries = folder.queries(), expected.queries()
+    assert got.keys() == queries.keys()
+    for t, query in queries.items():
+        for a, b in zip(got[t], query, strict=True):
+            assert a is b is None or (a.dtype == b.dtype and np.array_equal(a, b))
+    last = len(expected.steps())
+    weights, wanted = folder.weights(last), expected.weights(last)
+    assert weights.keys() == wanted.keys() and all(torch.equal(weights[k], wanted[k]) for k in weights)
+    assert {p.name for p in folder.path.iterdir()} == {p.name for p in expected.path.iterdir()}
+    assert folder.done.keys() == expected.done.keys() and folder.done["pool"] == expected.done["pool"]
+
+
+# killed
+
+
+def test_killed_at_every_point_it_ends_as_if_undisturbed(twin, tiny_config, tiny_store, tmp_path):
+    config = tiny_config(steps=2)
+    for _ in range(99):
+        attempt = process(config.values(), str(tmp_path), str(tiny_store), kill_at_every_point)
+        attempt.join()
+        if attempt.exitcode == 0:
+            break
+        assert attempt.exitcode in KILLED
+    points = (tmp_path / "points.txt").read_text().splitlines()
+    assert_same(RunFolder(tmp_path / config.run_id), twin(steps=2))
+    own, shared = config.run_id, config.step_one.run_id
+    expected = {f"{run} step 1: {kind} config.json" for run in (own, shared) for kind in ("half written", "written")}
+    expected |= {f"{own} step 3: half written done.json", f"{shared} step 2: half written done.json"}
+    for run_id, t in ((shared, 1), (own, 1), (own, 2)):
+        for name in PER_STEP:
+            if name != "checkpoint.pt" or (run_id, t) != (own, 1):  # step 1 is copied, not trained
+                expected |= {f"{run_id} step {t}: half written {name.format(t)}"}
+                expected |= {f"{run_id} step {t + (name == 'steps.jsonl')}: written {name.format(t)}"}
+    for name in ("checkpoint.pt", "weights_step1.safetensors"):
+        expected |= {f"{own} step 3: {kind} {name}" for kind in ("not yet deleted", "deleted")}
+    assert set(points) >= expected
+    assert_same(RunFolder(tmp_path / shared), RunFolder(twin(steps=2).path.parent / shared))
+
+
+PER_STEP = ("queries.npz", "checkpoint.pt", "weights_step{}.safetensors", "steps.jsonl")
+
+
+def test_killed_by_the_clock_it_ends_as_if_undisturbed(twin, tiny_config, tiny_store, tmp_path):
+    changes, rng = {"max_epochs": 4, "strategy": "cbal"}, np.random.default_rng(0)
+    config = tiny_config(**changes)
+    for _ in range(3):
+        attempt = process(config.values(), str(tmp_path), str(tiny_store), slow_epochs)
+        attempt.join(rng.uniform(0.2, 0.9))
+        attempt.kill()
+        attempt.join()
+    start(config.values(), tmp_path, tiny_store)
+    assert_same(RunFolder(tmp_path / config.run_id), twin(**changes))
+
+
+def hold_the_lock(runs_dir):
+    with filelock.FileLock(next(runs_dir.iterdir()) / "run.lock"):
+        (runs_dir / "held").touch()
+        time.sleep(60)
+
+
+def test_a_run_that_another_process_computes_is_waited_for_until_that_dies(tiny_config, tiny_store, tmp_path):
+    config = tiny_config(steps=1)
+    (tmp_path / config.run_id).mkdir()
+    other = process(config.values(), str(tmp_path), str(tiny_store), hold_the_lock)
+    while not (tmp_path / "held").exists():
+        assert other.is_alive()
+        time.sleep(0.01)
+    said = []
+
+    def report(text):
+        said.append(text)
+        if "is being computed by another process; waiting until that ends" in text:
+            assert not (tmp_path / config.run_id / "config.json").exists()
+            other.kill()
+
+    list(run(config, tmp_path, open_store(tiny_store), report))
+    assert not other.is_alive() and RunFolder(tmp_path / config.run_id).done
+    assert said[0].startswith(f"run {config.run_id} is being computed")
+
+
+# stopped by Ctrl-C
+
+
+def wait_in_epoch(t, epoch, runs_dir):
+    """In that epoch of step t, after a batch of it, this process waits to be stopped; what it says is written down."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background it is ignored
+    loss_of, one_epoch = train.loss_of, train._train_epoch
+
+    def loss(*args):
+        if now == [t, epoch]:
+            (runs_dir / "there").touch()
+            threading.Event().wait()
+        return loss_of(*args)
+
+    def noted(*args):
+        now[:] = args[-1][1:]
+        return one_epoch(*args)
+
+    now = []
+    train.loss_of, train._train_epoch = loss, noted
+    sys.stdout = open(runs_dir / "said.txt", "w", buffering=1)
+    globals()["quiet"] = print
+
+
+@pytest.mark.skipif(os.name != "posix", reason="there is no SIGINT for another process on Windows")
+@pytest.mark.parametrize("t, epoch, kept", [(1, 1, 0), (2, 3, 2)])
+def test_stopped_by_ctrl_c_it_says_what_is_kept_and_goes_on_after_the_last_finished_epoch(
+    twin, tiny_config, tiny_store, tmp_path, t, epoch, kept
+):
+    changes = {"max_epochs": 4, "patience": 4, "checkpoint_seconds": 1e9}  # no checkpoint is due
+    config, texts = tiny_config(**changes), []
+    attempt = process(config.values(), str(tmp_path), str(tiny_store), partial(wait_in_epoch, t, epoch))
+    while not (tmp_path / "there").exists():
+        assert attempt.is_alive()
+        time.sleep(0.01)
+    os.kill(attempt.pid, signal.SIGINT)
+    attempt.join()
+    assert attempt.exitcode == 1
+    said = (tmp_path / "said.txt").read_text().splitlines()[-1]
+    inside = "; inside the next, from its last finished epoch" if kept else ""
+    assert said == (
+        f"[{config.run_id}] stopped: {t - 1} of 3 steps are finished and kept; run the same again and it goes on from there{inside}"
+    )
+    list(run(config, tmp_path, open_store(tiny_store), texts.append))
+    assert [text.split(": ")[1] for text in texts if "continuing" in text] == [f"continuing after epoch {kept}"] * bool(kept)
+    assert_same(RunFolder(tmp_path / config.run_id), twin(**changes))
+
+
+# no room on the disk
+
+
+@pytest.mark.parametrize(
+    "call, code, sentence", [("fsync", errno.ENOSPC, "disk is full"), ("replace", errno.EDQUOT, "quota is used up")]
+)
+def test_a_full_disk_at_any_write_is_told_and_costs_nothing(
+    monkeypatch, twin, tiny_config, tiny_store, tmp_path, call, code, sentence
+):
+    config, real, refused = tiny_config(steps=2), getattr(os, call), []
+    folder = RunFolder(tmp_path / config.run_id)
+    writing = []
+
+    def write(path, data, write=atomic.write_bytes):
+        writing.append(f"{len(folder.steps())} {path.parent.name}/{path.name}")
+        write(path, data)
+
+    def full(*args):
+        if writing[-1] not in refused:
+            refused.append(writing[-1])
+            raise OSError(code, os.strerror(code))
+        return real(*args)
+
+    monkeypatch.setattr(atomic, "write_bytes", write)
+    monkeypatch.setattr(atomic.os, call, full)
+    for _ in range(30):
+        before = folder.steps()
+        try:
+            start(config.values(), tmp_path, tiny_store)
+        except OSError as error:
+            assert error.errno == code and sentence in str(error) and "start the same command again; what is finished" in str(error)
+            assert str(tmp_path / refused[-1].split()[1]) in str(error)
+            assert not list(folder.path.glob(".*")) and folder.steps()[: len(before)] == before
+        else:
+            break
+    own = {n.format(t) for n in (*PER_STEP, "config.json", "done.json") for t in (1, 2)}
+    shared = {n.format(1) for n in (*PER_STEP, "config.json", "done.json")}
+    assert {w.split()[1] for w in refused} == {
+        f"{r}/{n}" for r, names in ((config.run_id, own), (config.step_one.run_id, shared)) for n in names
+    }
+    assert len(refused) == 11 + 6  # config.json when the run is started again after a step, too; step 1 is copied, not trained
+    monkeypatch.undo()
+    assert_same(folder, twin(steps=2))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
+def test_an_interrupted_write_leaves_nothing(monkeypatch, tmp_path, error):
+    def stop(*_):
+        raise error
+
+    atomic.write_bytes(tmp_path / "a", b"old")
+    monkeypatch.setattr(atomic.os, "fsync", stop)
+    with pytest.raises(error):
+        atomic.write_bytes(tmp_path / "a", b"new")
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a", b"old")]
+
+
+def test_a_file_is_replaced_whole_and_json_has_no_nan(tmp_path):
+    atomic.write_bytes(tmp_path / "new" / "a", b"one")
+    atomic.write_bytes(tmp_path / "new" / "a", b"two")
+    assert [(p.name, p.read_bytes()) for p in (tmp_path / "new").iterdir()] == [("a", b"two")]
+    with pytest.raises(ValueError):
+        atomic.write_json(tmp_path / "b.json", {"x": float("nan")})
+    assert not (tmp_path / "b.json").exists()
+
+
+# damaged files
+
+
+class Stop(BaseException):
+    """Not an Exception: nothing may catch it."""
+
+
+@pytest.fixture(scope="module")
+def stopped_once(tiny_config, tiny_store, tmp_path_factory):
+    """A function: where a run of three steps lies that was stopped in the second epoch of step `t`."""
+
+    @cache
+    def stopped_once(t):
+        epoch, runs_dir = train._train_epoch, tmp_path_factory.mktemp("stopped")
+
+        def stop(*args):
+            if args[-1][1:] == (t, 2):
+                raise Stop
+            return epoch(*args)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
+            patch.setattr(train, "_train_epoch", stop)
+            start(tiny_config().values(), runs_dir, tiny_store)
+        return runs_dir
+
+    return stopped_once
+
+
+@pytest.fixture
+def stopped(stopped_once, tiny_config, tiny_store, tmp_path):
+    """A function: the folder of a copy of that run, and how to go on with it."""
+
+    def stopped(t):
+        shutil.copytree(stopped_once(t), tmp_path, dirs_exist_ok=True)
+        config = tiny_config()
+        return RunFolder(tmp_path / config.run_id), lambda: start(config.values(), tmp_path, tiny_store)
+
+    return stopped
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 2 // 5])  # not half: of two lines, that may be the first
+
+
+def test_a_torn_checkpoint_repeats_its_step(stopped, twin):
+    folder, go_on = stopped(2)
+    cut(folder.path / "checkpoint.pt")
+    go_on()
+    assert_same(folder, twin())
+
+
+def first_line_only(file):
+    file.write_text(file.read_text().splitlines()[1] + "\n")
+
+
+def flip(file, place=60):  # of queries.npz, inside the first compressed array
+    data = bytearray(file.read_bytes())
+    data[place] ^= 255
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "name, damage, cause",
+    [
+        ("queries.npz", cut, ""),
+        ("queries.npz", flip, ""),
+        ("queries.npz", lambda file: file.write_bytes(b""), ""),
+        ("queries.npz", lambda file: file.write_text("hello"), ""),
+        ("queries.npz", Path.unlink, ""),
+        ("queries.npz", lambda file: np.savez(file, ids_1=np.arange(8), score_1=np.arange(8)), "the query of step 2 is not in it"),
+        ("queries.npz", lambda file: np.savez(file, ids_1=np.arange(8), ids_2=np.arange(8)), "score_1"),
+        ("weights_step2.safetensors", cut, ""),
+        ("weights_step2.safetensors", lambda file: file.write_bytes(b""), ""),
+        ("steps.jsonl", cut, ""),
+        ("steps.jsonl", lambda file: file.write_text("[1, 2]\n"), "'[1, 2]', not a record"),
+        ("steps.jsonl", lambda file: file.write_text('{"step": 1}\n'), "no checksum"),
+        ("steps.jsonl", lambda file: file.write_text(checked.dumps({"step": 1}) + "\n"), "missing"),
+        ("steps.jsonl", lambda file: file.write_text(file.read_text().replace('"clicks":8,', '"clicks":9,')), "checksum is wrong"),
+        ("weights_step2.safetensors", lambda file: flip(file, -1), "checksum is wrong"),
+        ("steps.jsonl", lambda file: file.write_bytes(b"\xff\xfe\n"), ""),
+        ("steps.jsonl", first_line_only, "its lines are of the steps [2]"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_remedy_and_nothing_is_trained(stopped, monkeypatch, name, damage, cause):
+    folder, go_on = stopped(3)
+    damage(folder.path / name)
+    monkeypatch.setattr(loop, "fit", lambda *a, **k: pytest.fail("trained"))
+    with pytest.raises(ValueError) as error:
+        go_on()
+    assert str(error.value).startswith(f"{folder.path / name} is damaged (") and cause in str(error.value)
+    assert str(error.value).endswith(f"; move the folder {folder.path.name} away and start the run again")
+
+
+def test_missing_weights_are_named_with_the_remedy(stopped):
+    folder, go_on = stopped(2)
+    (folder.path / "weights_step1.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"weights_step1\.safetensors is not there; .*keep_weights: all.* move the folder"):
+        go_on()
+
+
+def test_a_damaged_done_file_is_deleted_without_repeating_a_step(stopped, monkeypatch, twin):
+    folder, go_on = stopped(1)
+    go_on()
+    (folder.path / "done.json").write_text("{")
+    with pytest.raises(ValueError, match=r"done\.json is damaged .*delete it and start the run again: no step is repeated"):
+        go_on()
+    (folder.path / "done.json").unlink()
+    monkeypatch.setattr(loop, "fit", lambda *a, **k: pytest.fail("trained"))
+    go_on()
+    assert_same(folder, twin())
+
+
+def test_the_time_of_killed_attempts_is_counted(stopped):
+    folder, go_on = stopped(2)
+    spent = torch.load(folder.path / "checkpoint.pt", weights_only=True)["seconds"]
+    go_on()
+    assert folder.steps()[1].seconds["train"] > spent > 0

@@ -1,0 +1,128 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oreal_lib.data import READERS
+from oreal_lib.data import __main__ as command_line
+from oreal_lib.data.check import check, size_text, summary
+from oreal_lib.data.source import Item, Source
+from oreal_lib.storage.paths import home
+
+MASKS = {"a": [[0, 0], [1, 255]], "b": [[0, 0], [0, 0]], "test": [[2, 2], [2, 255]]}
+
+
+def open_by_hand(item):
+    """2x2 pictures: a, b and test have masks, "nobody" has none, "torn" cannot be read, "odd" holds a class there is not."""
+    if item.name == "torn":
+        raise ValueError("the image torn.png is cut off;\ncopy it again")
+    mask = [[0, 7], [0, 0]] if item.name == "odd" else MASKS.get(item.name)
+    return np.zeros((2, 2, 3), np.uint8), None if mask is None else np.array(mask, np.uint8)
+
+
+def by_hand(*train, test=("test",), problems=(), name="hand", identity=None):
+    items = [Item(n, n, "train") for n in train] + [Item(n, n, "test") for n in test]
+    return Source(name, ("tissue", "tool", "thread"), tuple(items), open_by_hand, identity or {}, tuple(problems))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_broken_file_is_a_problem_and_the_others_are_counted(workers):
+    found = check(by_hand("a", "torn", "nobody", "b", problems=["masks/x.png has no image"]), workers)
+    train, test = found.splits["train"], found.splits["test"]
+    assert (train.images, train.labeled, train.unlabeled, train.unreadable) == (4, 2, 1, 1)
+    assert train.pixels.tolist() == [6, 1, 0] and train.with_class.tolist() == [2, 1, 0] and train.void_share == 1 / 8
+    assert test.pixels.tolist() == [0, 0, 3] and test.with_class.tolist() == [0, 0, 1] and test.void_share == 1 / 4
+    assert found.problems == ("masks/x.png has no image", "the image torn.png is cut off; copy it again")
+    assert found.sizes == Counter({(2, 2): 4})
+
+
+def test_a_mask_with_a_class_that_is_none_is_a_problem_with_the_name():
+    (problem,) = check(by_hand("a", "odd"), 1).problems
+    assert problem == "odd: its mask holds 7 (1 pixels), but classes are 0..2"
+
+
+def test_what_never_occurs_and_what_nobody_labeled_is_remarked_not_blamed():
+    found = check(by_hand("a", "nobody"), 1)
+    assert found.problems == ()
+    assert found.remarks == (
+        "never in train: thread",
+        "never in test: tissue, tool",
+        "1 of 2 train images have no mask: they are not asked in simulated runs",
+    )
+
+
+def test_without_training_images_there_is_nothing_to_buy():
+    assert "hand has no training images" in check(by_hand(), 1).problems[0]
+    assert "no training images" in check(by_hand(test=(), problems=["images/ is missing"]), 1).problems[1]
+
+
+def test_other_counts_than_the_published_ones_are_a_remark():
+    assert check(by_hand("a", name="voc"), 1).remarks[:2] == (
+        "train has 1 images, officially 1464",
+        "test has 1 images, officially 1449",
+    )
+    assert "officially 10582" in check(by_hand("a", name="voc", identity={"train": "trainaug"}), 1).remarks[0]
+    assert not any("val" in remark for remark in check(by_hand("a", name="camvid"), 1).remarks), "its val is not always a split"
+
+
+def test_the_summary_is_a_table_and_the_first_problems():
+    text = summary(check(by_hand("a", "b", problems=[f"file {i}" for i in range(5)]), 1), most=2)
+    lines = text.splitlines()
+    assert lines[0] == "hand: 3 images, 3 classes"
+    assert [line.split() for line in lines if line.startswith("0 tissue")] == [["0", "tissue", "85.71", "2", "0.00", "0"]]
+    assert lines[-4:] == ["problem: file 0", "problem: file 1", "and 3 more (--problems 5 shows all)", "5 problems"]
+
+
+def test_only_the_most_common_sizes_are_listed():
+    assert size_text(Counter({(2, 3): 1, (5, 4): 7, (6, 6): 2}), most=2) == "5x4 (7), 6x6 (2) and 1 more"
+
+
+@pytest.fixture
+def camvid(tmp_path):
+    """Two training images and a test image in CamVid's folders, all of class 0."""
+    for split, names in (("train", ["s_1", "s_2"]), ("test", ["t_1"])):
+        for folder, mode in ((split, "RGB"), (f"{split}annot", "L")):
+            (tmp_path / folder).mkdir()
+            for name in names:
+                Image.new(mode, (4, 3)).save(tmp_path / folder / f"{name}.png")
+    return tmp_path
+
+
+def run(capsys, *arguments):
+    code = command_line.main([*map(str, arguments)])
+    return code, capsys.readouterr()
+
+
+def test_the_exit_code_tells_problems_from_no_data(camvid, capsys):
+    checked = ("check", "camvid", "--root", camvid, "--workers", 1)
+    code, said = run(capsys, *checked)
+    assert code == 0 and said.out.endswith("0 problems\n") and "train       2          2" in said.out
+    (camvid / "trainannot" / "s_2.png").write_bytes(b"torn")
+    (camvid / "test" / "more.png").write_bytes((camvid / "test" / "t_1.png").read_bytes())
+    code, said = run(capsys, *checked)
+    assert code == 1 and "problem: test/more.png has no mask" in said.out and "s_2.png is no image" in said.out
+    code, said = run(capsys, *checked, "--problems", 1)
+    assert code == 1 and said.out.count("problem: ") == 1 and "and 1 more" in said.out
+    code, said = run(capsys, "check", "camvid", "--root", camvid / "nowhere")
+    assert code == 2 and said.err.startswith("error: the CamVid folder") and said.err.count("\n") == 1
+
+
+def test_an_unknown_name_or_option_lists_what_is_known(camvid, capsys):
+    code, said = run(capsys, "check", "camvod")
+    assert code == 2 and said.err.startswith("error: there is no data set 'camvod'; choose one of toy, ")
+    code, said = run(capsys, "check", "camvid", "--root", camvid, "--set", "vol=official")
+    assert code == 2 and "camvid has no option 'vol'; it knows val" in said.err
+    code, said = run(capsys, "check", "camvid", "--root", camvid, "--set", "val")
+    assert code == 2 and "write KEY=VALUE" in said.err
+
+
+def test_options_of_the_reader_are_read_as_yaml(capsys):
+    code, said = run(capsys, "check", "toy", "--set", "train=3", "test=1", "--workers", 1)
+    assert code == 0 and said.out.startswith("toy: 4 images, 8 classes")
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_data_set_has_its_card(name):
+    cards = (home() / "docs" / "data_cards.md").read_text(encoding="utf-8")
+    assert f"python -m oreal_lib.data check {name}" in cards and f"-f params/{name}.yaml" in cards

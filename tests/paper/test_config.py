@@ -1,0 +1,214 @@
+import pytest
+import yaml
+
+from oreal_lib.config import RunConfig
+from oreal_lib.data import READERS
+from oreal_lib.storage.paths import params_root
+from oreal_lib.storage.yaml_file import ConfigError, parse_yaml, read_yaml
+
+DATA_SETS = tuple(READERS)
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_every_value_stands_in_the_file(name):
+    """Learning rates and epochs are configuration, never code: a data set's file names every field."""
+    assert set(read_yaml(name)) == set(RunConfig.model_fields)
+    assert RunConfig.from_yaml(name).dataset == name
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"strateggy": "oreal"}, "unknown parameter 'strateggy' = 'oreal'; did you mean 'strategy'?"),
+        ({"learning_rate": "1e-4"}, "YAML reads 1e-4 as text, write 1.0e-04 without quotes"),
+        ({"seed": "zero"}, "seed is 'zero' (str), but: input should be a valid integer; write a number"),
+        ({"steps": 2.5}, "steps is 2.5 (float)"),
+        ({"ema_warmup": 1}, "ema_warmup is 1 (int)"),
+        ({"strategy": "orael"}, "strategy is 'orael'"),
+        ({"aggregate": "median"}, "choose mean, max, top_"),
+        ({"aggregate": "vote"}, "which counts classes"),
+        ({"query_size": 10}, "exactly one decides how much is asked"),
+        ({"val_share": 1.0}, "less than 1"),
+        ({"augment_scale_min": 2.0}, "swap them"),
+        ({"learning_rate": "1.25e-4"}, "write 1.25e-04 without quotes"),
+        ({"steps": "1e3"}, "write 1000 without quotes"),
+        ({"steps": "0o7"}, "valid integer; write a number"),
+        ({"learning_rate": float("inf")}, "finite number"),
+        ({"seed": 2**64}, "less than 18446744073709551616"),
+        ({"width": None}, "height is 96, width is None; give both"),
+        ({"superpixel_levels": 99}, "levels is 99, but must be a whole number from 2 to 12"),
+        ({"model": "../x"}, "model is '../x', but a name has only letters"),
+        ({"strategy_options": {"nu": float("nan")}}, "strategy_options is {'nu': nan}, but can hold only"),
+        (
+            {"labeling": "weak", "supervision": "full_dominant"},
+            "'full_dominant', which no weak label is part of; write labeling: dom",
+        ),
+        ({"stage": 2, "supervision": "full_masks"}, "stage is 2, but supervision is 'full_masks', which asks nothing"),
+        ({"loss_single": 0.0, "loss_merged": 0.0, "loss_prototypical": 0.0}, "are all 0, so nothing is learned; raise one"),
+        ({"pseudo_scales": []}, "pseudo_scales is [], but must be numbers above 0, such as [1.0]"),
+        ({"head_factor": 10.0}, "head_factor is 10.0, but small_unet has no backbone to learn slower; write 1.0"),
+        ({"temperature": 0.0}, "greater than 0"),
+        (
+            {"classifier": "cosine", "model": "segmenter_small"},
+            "segmenter_small compares vectors of length 1 already; write classifier",
+        ),
+        (
+            {"pseudo_scales": 1.0},
+            "pseudo_scales is 1.0, but must be a list; write [1.0] (in the runs or grid of a grid file, [[1.0]])",
+        ),
+        ({"batch_size": 10**30}, "batch_size is 1000000000000000000000000000000, but must be at most 2147483647; lower it"),
+        ({"steps": 32_768}, "steps is 32768 (int), but: input should be less than or equal to 32767"),
+        ({"query_size": 5000}, "query_size is 5000 and query_share 0.02, but exactly one decides how much is asked per step"),
+    ],
+)
+def test_a_wrong_value_is_told_with_its_rule_and_remedy(change, sentence):
+    with pytest.raises(ConfigError) as error:
+        RunConfig.from_yaml("toy", **change)
+    assert sentence in str(error.value)
+
+
+def test_yaml_reads_1e_4_as_text_and_we_say_so(tmp_path):
+    values = read_yaml("toy")
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(values).replace("learning_rate: 0.004", "learning_rate: 1e-4"))
+    with pytest.raises(ConfigError, match="YAML reads 1e-4 as text"):
+        RunConfig.from_yaml(file)
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(ConfigError, match=r"seed.*; .*strateggy|strateggy.*; .*seed"):
+        RunConfig.from_yaml("toy", seed=-1, strateggy="x")
+
+
+def test_a_missing_key_is_named():
+    values = read_yaml("toy")
+    del values["patience"]
+    with pytest.raises(ConfigError, match="parameter 'patience' is missing"):
+        RunConfig.make(values)
+    with pytest.raises(ConfigError, match=r"\d+ parameters are missing \(height, width, val_share, ...\); add them"):
+        RunConfig.make({"dataset": "toy"} | {name: values[name] for name in ("seed",)})
+    with pytest.raises(ConfigError, match="the key 3 is int"):
+        RunConfig.make(values | {3: 4})
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("a: [1", "not valid YAML"),
+        ("- 1", "must hold `key: value` lines"),
+        ("# nothing", "holds nothing, but must hold"),
+        ("a: 1\nb: {c: 1, c: 2}", "line 2, column 11: 'c' stands there twice; keep one"),
+        ("a:\n\tb: 1", "line 2, column 1: .* indent with spaces, not with tabs"),
+        ("a: \xe4", "no UTF-8 text .* save it as UTF-8"),
+        ("a: 2024-13-45", "line 1, column 4: '2024-13-45' is no timestamp .month must be in 1..12"),
+        ("a: 0x_", "'0x_' is no int"),
+        ("a: !!bool maybe", "'maybe' is no bool"),
+        ("a: !!int ''", "'' is no int"),
+        ("a: !!timestamp soon", "'soon' is no timestamp"),
+        ("a: " + "9" * 5000, r"line 1, column 4: 9{20}\.\.\. has 5000 digits"),
+        ("a: 0x" + "f" * 5000, "has 5002 digits"),
+        ('a: "\\UFFFFFFFF"', "line 1, column 7: .* mend it there"),
+        ('a: "\\ud800"', "is no str .*surrogates not allowed"),
+        ("a: \0", r"holds the character '.x00' at place 4, which text cannot have; remove it"),
+        ("[" * 3000, "line 1, column 51: values lie in one another more than 50 deep"),
+        ("a: &a [*a]", "line 1, column 8: an alias stands inside of what it repeats"),
+        ("1: a\n1.0: b\n", "line 2, column 1: '1.0' stands there twice; keep one"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, text, sentence):
+    (tmp_path / "bad.yaml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigError, match=rf"bad.yaml .*{sentence}") as error:
+        read_yaml(tmp_path / "bad.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_aliases_that_stand_for_billions_of_values_are_refused():
+    text = "a0: &a0 [1, 1]\n" + "".join(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 10))
+    with pytest.raises(ConfigError, match="line 6, column 5: its aliases stand for more than 100,000 values"):
+        parse_yaml(text, "here")
+
+
+def test_a_value_that_is_too_large_to_show_is_told_all_the_same():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (deep, 10**5000, "x" * 10_000):
+        for name in ("data_options", "learning_rate", "seed", "seeed"):
+            with pytest.raises(ConfigError, match=name) as error:
+                RunConfig.from_yaml("toy", **{name: {"a": value} if name == "data_options" and value is deep else value})
+            assert len(str(error.value)) < 1000
+
+
+@pytest.mark.parametrize("path", [3, None, "x" * 300, "a\0b", "a\nb"])
+def test_what_names_no_file_is_refused(path):
+    with pytest.raises(ConfigError, match=r"parameter file .*give|must be a name or a path"):
+        read_yaml(path)
+
+
+def test_a_notebook_without_a_base_is_told_so():
+    with pytest.raises(ConfigError, match="no `base`, but it names the file whose values hold; write base = 'toy'"):
+        RunConfig.from_notebook({"seed": 3})
+
+
+def test_a_merged_mapping_may_be_overridden():
+    assert parse_yaml("a: &a {b: 1, c: 2}\nd: {<<: *a, b: 3}", "here")["d"] == {"b": 3, "c": 2}
+
+
+def test_a_missing_file_lists_what_there_is():
+    with pytest.raises(ConfigError, match=r"no parameter file .*camvid.*toy"):
+        read_yaml("tooy")
+
+
+def test_run_ids_tell_runs_apart_and_machines_do_not_matter():
+    toy = RunConfig.from_yaml("toy")
+    assert toy.run_id.startswith("toy-small_unet-oreal-max-dominant-s0-")
+    assert toy.run_id == RunConfig.from_yaml("toy", threads=2, device="cpu", data_root="/x", checkpoint_seconds=0.0).run_id
+    others = [{"seed": 1}, {"aggregate": "mean"}, {"learning_rate": 0.003}, {"data_options": {"scene": "small_tools"}}]
+    assert len({RunConfig.from_yaml("toy", **o).run_id for o in others} | {toy.run_id}) == 5
+
+
+def test_random_has_one_id_whatever_the_aggregation():
+    a, b = (RunConfig.from_yaml("toy", strategy="random", aggregate=how) for how in ("mean", "max"))
+    assert a.run_id == b.run_id and "random-dominant" in a.run_id
+    assert RunConfig.from_yaml("toy", supervision="full_masks", strategy="oreal").run_id.startswith("toy-small_unet-full_masks-")
+
+
+def test_what_a_run_does_not_use_is_not_in_its_id():
+    def ids(base, *changes):
+        return [RunConfig.from_yaml("toy", **base | change).run_id for change in ({}, *changes)]
+
+    weak = ({"label_trim": 0}, {"undefined": "keep"}, {"loss_merged": 1.0})
+    two = ({"stage_two_learning_rate": 0.1}, {"pseudo_scales": [0.5, 1.0]}, {"pseudo_flip": True})
+    cut, temperature = {"click_cut": "order"}, {"temperature": 1.0}
+    assert len(set(ids({}, {"stage": 2}))) == 2 and len(set(ids({"stage": 2}, *weak, cut))) == 1
+    assert len(set(ids({}, *weak, *two, cut, temperature))) == 1  # dominant labels, a linear classifier
+    assert len(set(ids({"labeling": "weak"}, *two, temperature))) == 1
+    assert len(set(ids({"labeling": "weak"}, *weak, cut, {"stage": 2}, {"classifier": "cosine"}))) == 7
+    assert len(set(ids({"labeling": "weak", "strategy": "bvsb"}, cut))) == 1  # only OREAL asks by class
+    assert len(set(ids({"labeling": "weak", "stage": 2, "classifier": "cosine"}, *weak, *two, cut, temperature))) == 9
+
+
+def test_stage_two_knows_its_stage_one():
+    weak = {"labeling": "weak", "classifier": "cosine", "keep_weights": "last"}
+    two = RunConfig.from_yaml("toy", **weak, stage=2, pseudo_flip=True, stage_two_learning_rate=0.1)
+    assert two.stage_one.run_id == RunConfig.from_yaml("toy", **weak).run_id != two.run_id
+    assert "-oreal-max-weak-s0-" in two.stage_one.run_id and "-oreal-max-weak2-s0-" in two.run_id
+    assert two.stage_one.keep_weights == "all" and (two.stage_two_rate, two.stage_one.learning_rate) == (0.1, 0.004)
+    assert two.model_copy(update={"stage_two_learning_rate": None}).stage_two_rate == 0.004
+
+
+def test_a_config_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        RunConfig.from_yaml("toy").seed = 3
+
+
+def test_a_notebook_overrides_its_base_file_and_a_typo_stops():
+    namespace = {"base": "toy", "strategy": "bvsb", "seed": 4, "In": [], "Out": {}, "_i": "x", "runs_dir": None, "np": yaml}
+    config = RunConfig.from_notebook(namespace)
+    assert (config.strategy, config.seed, config.aggregate) == ("bvsb", 4, "max")
+    with pytest.raises(ConfigError, match="did you mean 'strategy'"):
+        RunConfig.from_notebook(namespace | {"stratgy": "oreal"})
+
+
+def test_a_recipe_has_no_prefix():
+    assert RunConfig.from_yaml("toy").superpixel_recipe["count"] == 200 and params_root().is_dir()

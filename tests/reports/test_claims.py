@@ -1,0 +1,221 @@
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from oreal_lib.reports import verdicts
+from oreal_lib.reports.claims import CLAIMS, COLUMNS, evidence, hardest, nearer_border, rarest_share, sooner
+
+RNG = np.random.default_rng(0)
+NOISE = (0.00, 0.01, -0.01, 0.02)  # of four seeds, the same for all columns of a seed
+EVEN = ((50, 50), (100, 100), (150, 150))
+SAME = {"dataset": "toy", "model": "net", "setting": "toy, net", "device": "abacus", "labeling": "dominant", "classes": None}
+
+
+def run(column, seed, curve, counts=EVEN, border=0.5):
+    """The rows of one run as `results.load` gives them; 2 % of the pool in each step, border mIoU is half of mIoU."""
+    return pd.DataFrame(
+        SAME
+        | {"run_id": f"{column} {seed}", "column": column, "strategy": column.split()[0], "seed": seed, "step": t, "epochs": 10}
+        | {"clicks": 100 * t, "labeled_fraction": 0.02 * t, "labeled_pixels": 0.02 * t, "border_share": border}
+        | {"miou": m, "boundary_miou": m / 2, "inside_miou": m, "class_counts": counts[t - 1]}
+        | {"imbalance": abs(counts[t - 1][0] - counts[t - 1][1]) / sum(counts[t - 1])}
+        for t, m in enumerate(curve, start=1)
+    )
+
+
+def whole(gain, columns=COLUMNS):
+    """Every column; max is better than mean by gain (one number, or one per seed), random is worst, B is 0.50 and A 0.51."""
+    parts = []
+    for seed, (noise, better) in enumerate(zip(NOISE, np.broadcast_to(gain, 4), strict=True)):
+        for i, column in enumerate(columns):
+            last = 0.3 + noise + 0.001 * i + better * column.endswith("max") - 0.1 * (column == "random")
+            parts.append(run(column, seed, [0.1, 0.2, last], border=0.4 + better * column.endswith("max")))
+        parts += [run("full_dominant", seed, [0.5]), run("full_masks", seed, [0.51])]
+    return pd.concat(parts, ignore_index=True)
+
+
+def verdict_of(frame, name):
+    return verdicts.judge(frame, RNG).loc[name, "verdict"]
+
+
+@pytest.mark.parametrize(
+    "gain, expected", [(0.05, "supports"), (-0.05, "contradicts"), ((0.05, -0.05, 0.04, -0.04), "cannot decide")]
+)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "max beats mean per click",
+        "max beats mean per click: CBAL",
+        "max beats mean per labeled pixel",
+        "max asks more at true borders",
+    ],
+)
+def test_a_verdict_follows_the_sign_of_the_gain(name, gain, expected):
+    assert verdict_of(whole(gain), name) == expected
+
+
+def test_every_claim_with_a_verdict_turns_when_its_differences_do():
+    frame = whole((0.05, 0.06, 0.04, 0.05))
+    turned = [replace(c, differences=lambda seen, c=c: -c.differences(seen)) for c in CLAIMS]
+    judged, opposite = (verdicts.judge(frame, RNG, these) for these in (CLAIMS, turned))
+    other = {"supports": "contradicts", "contradicts": "supports", "cannot decide": "cannot decide"}
+    assert judged["verdict"].map(other).equals(opposite["verdict"])
+    assert (judged["t_p"].dropna() == opposite["t_p"].dropna()).all() and judged["verdict"].isin(
+        ["supports", "contradicts"]
+    ).sum() > 20
+
+
+def test_the_numbers_of_a_claim_by_hand():
+    """BvSB max ends 1.1, 2.1 and 3.1 points of mIoU higher: half of that as area, over full supervision B of 50 points."""
+    frame = whole((0.01, 0.02, 0.03, 0.03))
+    one = verdicts.judge(frame[frame["seed"] < 3], RNG).loc["max beats mean per click: BvSB"]
+    assert one["mean"] == pytest.approx(100 * 2.1 / (2 * 2 * 50))
+    assert (one["n"], one["favor"], one["flip_p"]) == (3, 3, 0.25)
+    assert one["t_p"] == pytest.approx(verdicts.t_p(pd.Series([1.1, 2.1, 3.1])))
+    assert one["half"] == pytest.approx(4.3027 * 0.5 / 3**0.5, abs=1e-3)  # t of 2 degrees of freedom, sd 0.5
+
+
+def test_a_column_that_is_missing_is_named_and_stops_nothing():
+    judged = verdicts.judge(whole(0.05, [c for c in COLUMNS if c != "cbal max"]), RNG)
+    assert judged.loc["max beats mean per click", ["verdict", "missing", "n"]].tolist() == ["not run", "CBAL max", 0]
+    assert judged.loc["max beats mean per click: BvSB", "verdict"] == "supports"
+    assert (judged["verdict"] == "not run").sum() == 5 + 5 + 2 + 1 + 1 + 1  # averages, CBAL, of all eleven, three against CBAL max
+    text = verdicts.markdown(judged, whole(0.05))
+    assert "| max beats mean per click | not run: CBAL max | - | - |" in text and "Not run: max beats mean per click: CBAL;" in text
+
+
+def test_only_full_supervision_still_gives_table_2():
+    judged = verdicts.judge(whole(0.05, []), RNG)
+    assert judged["verdict"].value_counts().to_dict() == {"not run": len(CLAIMS) - 1, "supports": 1}
+
+
+def test_one_seed_decides_nothing():
+    frame = whole(0.05)
+    judged = verdicts.judge(frame[frame["seed"] == 0], RNG)
+    assert set(judged["verdict"]) == {"cannot decide"} and judged[["low", "t_p", "flip_p", "half"]].isna().all(axis=None)
+    assert "No claim has two seeds" in verdicts.markdown(judged, frame)
+
+
+@pytest.mark.parametrize("of_a, expected", [(0.51, "supports"), (0.56, "contradicts")])
+def test_a_gap_of_one_point_is_small_and_one_of_six_is_not(of_a, expected):
+    parts = [run(c, s, [m + noise]) for s, noise in enumerate(NOISE) for c, m in (("full_masks", of_a), ("full_dominant", 0.5))]
+    judged = verdicts.judge(pd.concat(parts), RNG).loc["one label per superpixel costs less than 2.5 points"]
+    assert judged["verdict"] == expected and judged["mean"] == pytest.approx(2.5 - 100 * (of_a - 0.5))
+
+
+def test_a_run_that_reached_95_percent_beats_one_that_did_not_and_two_that_did_not_say_nothing():
+    reached = pd.DataFrame({("to_95", "x mean"): [8, np.nan, 9, np.nan, 8], ("to_95", "x max"): [6, 10, np.nan, np.nan, np.nan]})
+    spent = pd.DataFrame({("budget", f"x {how}"): [12, 12, 12, 12, missing] for how, missing in (("mean", 12), ("max", np.nan))})
+    assert sooner(reached.join(spent), "x").fillna(-99).tolist() == [2, 2, -3, -99, -99]  # the last: max was not run
+
+
+def test_a_gain_near_borders_counts_only_above_the_gain_inside():
+    seen = pd.DataFrame({("boundary_miou", "x max"): [45.0], ("boundary_miou", "x mean"): [40.0]})
+    seen[[("inside_miou", "x max"), ("inside_miou", "x mean")]] = [73.0, 70.0]
+    assert nearer_border(seen, "x").tolist() == [2.0]
+
+
+def rivals(**apart):
+    """A table of AuALC over three seeds: OREAL max has 70, random 50, others 60, or 70 less the differences given."""
+    table = pd.DataFrame(60.0, index=range(3), columns=COLUMNS).assign(**{"oreal max": 70.0, "random": 50.0})
+    return pd.concat(
+        {"aualc": table.assign(**{c.replace("_", " "): 70 - np.array(d) for c, d in apart.items()})},
+        axis=1,
+        names=["value", "column"],
+    )
+
+
+CLEAR, OPEN, LOST = (9.0, 10.0, 11.0), (-3.0, 1.0, 5.0), (-3.0, -2.0, -4.0)  # 95 %: 10 ± 2.5, 1 ± 9.9, -3 ± 2.5
+
+
+@pytest.mark.parametrize(
+    "apart, expected, rival",
+    [
+        ({"cbal_max": CLEAR, "bvsb_mean": (4.0, 5.0, 6.0)}, "supports", "BvSB mean"),
+        ({"cbal_max": CLEAR, "bvsb_mean": OPEN}, "cannot decide", "BvSB mean"),
+        ({"cbal_max": LOST, "bvsb_mean": OPEN}, "contradicts", "CBAL max"),  # although the interval of BvSB mean reaches lower
+    ],
+)
+def test_the_best_of_all_must_beat_every_rival_and_is_refuted_by_one(apart, expected, rival, monkeypatch):
+    monkeypatch.setattr(verdicts, "evidence", lambda seen: seen)
+    best = [replace(c, columns=()) for c in CLAIMS if c.name == "OREAL max is the best of all eleven"]
+    row = verdicts.judge(rivals(**apart), RNG, best).iloc[0]
+    assert row["verdict"] == expected and row["measured"].endswith(f"; here OREAL max - {rival}")
+
+
+def test_a_wide_interval_above_0_is_harder_than_a_narrow_one_that_ends_lower():
+    """6 ± 5.0 and 1 ± 0.5: the second reaches lower, but the first has the larger p-value, which Holm's correction needs."""
+    seen = rivals(cbal_max=(4.0, 6.0, 8.0), bvsb_mean=(0.8, 1.0, 1.2))
+    assert hardest(seen, [("oreal max", rival) for rival in ("bvsb mean", "cbal max")]) == ("oreal max", "cbal max")
+
+
+def test_the_share_of_the_rarest_class_grows_where_debts_are_paid():
+    paid = run("oreal max", 0, [0.1, 0.2, 0.3], counts=((90, 10), (140, 60), (150, 150)))
+    assert rarest_share(paid).tolist() == pytest.approx([20, 60, 100])
+    seen = evidence(paid)
+    assert seen.loc[0, ("growth", "oreal max")] == pytest.approx(80)
+    assert seen.loc[0, ("later_growth", "oreal max")] == pytest.approx(40)
+    debts = {c.name: c for c in CLAIMS if c.columns == ("oreal max",)}
+    assert debts["later steps make up for what the class debts missed"].differences(seen).tolist() == pytest.approx([40])
+    assert debts["the rarest class gains from the first step to the last"].differences(seen).tolist() == pytest.approx([80])
+    # step 2 owes (10, 90) and gets (50, 50): 40 of 100 astray; step 3 owes (10, 90) and gets (10, 90)
+    assert seen.loc[0, ("deviation", "oreal max")] == pytest.approx(20)
+
+
+def test_runs_that_a_claim_cannot_tell_apart_are_refused():
+    frame = whole(0.05)
+    with pytest.raises(ValueError, match=r"of toy, net; toy, other, but claims are judged for one"):
+        evidence(pd.concat([frame, frame.assign(model="other")]))
+    with pytest.raises(ValueError, match=r"two runs are both 'full_masks', seed 0 .*make one grid"):
+        evidence(pd.concat([frame, run("full_masks", 0, [0.6]).assign(run_id="twin")]))
+
+
+@pytest.mark.parametrize("d, p", [([1, 2, 3], 2 / 8), ([3, 1, -1], 6 / 8), ([1, 1, 1, 1, 1], 2 / 32), ([0, 0], 1), ([1, -1], 1)])
+def test_sign_flip_p_by_hand(d, p):
+    assert verdicts.sign_flip_p(d, RNG) == pytest.approx(p)
+
+
+def test_sign_flip_p_is_the_share_of_all_signs_that_are_as_extreme():
+    d = np.random.default_rng(1).normal(0.5, 1, 7)
+    means = [np.mean(d * signs) for signs in itertools.product([1, -1], repeat=7)]
+    assert verdicts.sign_flip_p(d, RNG) == pytest.approx(np.mean(np.abs(means) >= abs(d.mean()) - 1e-12))
+
+
+def test_with_many_seeds_the_sign_flip_p_is_drawn():
+    assert verdicts.sign_flip_p(np.ones(20), np.random.default_rng(0)) == pytest.approx(2 / 100_001)
+
+
+def test_t_test_by_hand():
+    """Mean 2, standard error 1/sqrt(3), 2 degrees of freedom: t = 3.464, p = 1 - t/sqrt(t^2 + 2)."""
+    assert verdicts.t_p(pd.Series([1.0, 2.0, 3.0])) == pytest.approx(1 - (12 / 14) ** 0.5)
+
+
+def test_holm_by_hand():
+    assert verdicts.holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+    assert verdicts.holm([0.5, np.nan, 0.6]).tolist() == pytest.approx([1, np.nan, 1], nan_ok=True)
+
+
+@pytest.mark.parametrize("n, p, seeds", [(5, "0.0625", "6"), (3, "0.25", "6")])
+def test_what_few_seeds_cannot_show_is_said(n, p, seeds):
+    said = verdicts.limits(pd.DataFrame({"n": [n, 0]}))
+    assert f"with n = {n} its smallest two-sided p is {p}, so it can decide nothing at 5 % (that takes {seeds} seeds" in said
+
+
+def test_the_tally_counts_before_and_after_the_correction():
+    said = ["supports", "supports", "contradicts", "cannot decide", "not run"]
+    judged = pd.DataFrame({"verdict": said, "n": [5, 5, 5, 5, 0], "t_p": [0.001, 0.03, 0.04, 0.5, np.nan]})
+    judged = judged.assign(t_holm=verdicts.holm(judged["t_p"]), flip_holm=[0.25, 0.25, 0.25, 0.5, np.nan])
+    assert verdicts.tally(judged) == (
+        "Of 5 central claims our runs support 2, contradict 1 and cannot decide 1 (1 was not run); after Holm's correction for "
+        "4 tests (t-test) 1, 0 and 3 (sign flips can decide nothing with n = 5)."
+    )
+    judged = judged.assign(n=10, flip_holm=[0.01, 0.04, 0.06, 0.5, np.nan])
+    assert verdicts.tally(judged).endswith("(t-test) 1, 0 and 3, by sign flips 2, 0 and 2.")
+
+
+def test_claims_have_names_of_their_own_and_central_ones_say_what_the_paper_has():
+    assert len({c.name for c in CLAIMS}) == len(CLAIMS)
+    assert all(c.paper for c in CLAIMS if c.central) and all(c.sentence and c.place and c.unit for c in CLAIMS)

@@ -1,0 +1,226 @@
+import json
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from test_results import finished
+from tiny import TOY
+
+from oreal_lib.aggregate import by_superpixel
+from oreal_lib.experiments.run_folder import RunFolder
+from oreal_lib.reports import frames, mechanism
+from oreal_lib.reports import mechanism_figures as draw
+from oreal_lib.setting import network
+from oreal_lib.storage.paths import home
+
+
+def rows(column, seed=0, near=(0.2, 0.4), inside=(0.5, 0.6), counts=((8, 2), (12, 8)), pixels=(0.08, 0.2)):
+    """Two steps of a run as `results.load` gives them: 10 clicks each, 10 % of the superpixels each, two classes."""
+    full = column.startswith("full_")
+    same = {
+        "run_id": f"{column} {seed}",
+        "dataset": "toy",
+        "model": "net",
+        "column": column,
+        "strategy": column.split()[0],
+        "labeling": "dominant",
+        "setting": "by hand",
+        "seed": seed,
+        "device": "abacus",
+        "commit": "c0ffee",
+        "classes": ["tissue", "clip"],
+    }
+    return [
+        same
+        | {
+            "step": t,
+            "clicks": 10 * t,
+            "labeled_fraction": 0.1 * t,
+            "labeled_pixels": pixels[t - 1],
+            "miou": 0.5,
+            "boundary_miou": near[t - 1],
+            "inside_miou": inside[t - 1],
+            "class_counts": counts[t - 1],
+            "border_share": None if full else 0.4 * t,
+            "epochs": 1,
+            "imbalance": 0.1,
+        }
+        for t in ((1,) if full else (1, 2))
+    ]
+
+
+def frame_of(*runs):
+    return pd.DataFrame([row for run in runs for row in run])
+
+
+@pytest.fixture
+def frame():
+    """Max is 4 and 6 points above mean near borders, 1 point inside."""
+    runs = [rows("full_dominant", counts=((50, 9),))]
+    for seed, above in ((0, 0.04), (1, 0.06)):
+        runs += [rows("oreal mean", seed), rows("oreal max", seed, near=(0.2, 0.4 + above), inside=(0.5, 0.61))]
+    return frame_of(*runs)
+
+
+def test_debts_are_those_of_the_step_before_and_say_what_the_pool_still_had(frame):
+    debts = mechanism.debts(frame)
+    mine = debts[debts["run_id"] == "oreal max 0"].set_index("class")
+    # 8 and 2 bought, 10 clicks to spend: 10 each would be level, so 2 and 8 are owed; 4 and 6 came
+    assert mine["owed"].to_dict() == {"tissue": 2, "clip": 8} and mine["came"].to_dict() == {"tissue": 4, "clip": 6}
+    assert mine["left"].to_dict() == {"tissue": 50 - 8, "clip": 9 - 2} and set(mine["step"]) == {2}
+    assert debts.loc[debts["seed"] == 1, "left"].isna().all()  # nobody bought everything with seed 1
+
+
+def test_each_step_is_measured_by_what_it_added(frame):
+    table = mechanism.by_step(frame).set_index(["run_id", "step"]).loc["oreal max 0"]
+    assert table["size"].tolist() == pytest.approx([0.08 / 0.1, 0.12 / 0.1])  # the second step's superpixels are large
+    assert table["border_share"].tolist() == pytest.approx([40, 80])
+    assert np.isnan(table["deviation"][1]) and table["deviation"][2] == pytest.approx((2 + 2) / (2 * 10))
+    assert table["unpayable"][2] == pytest.approx((8 - 7) / 10)  # 8 clips owed, 7 left
+    assert table["near"][2] == pytest.approx(44) and table["inside"][2] == pytest.approx(61)
+
+
+def test_gains_are_paired_by_seed_and_leave_out_the_step_that_all_share(frame):
+    gains = mechanism.gains(mechanism.per_run(frame)).loc["oreal"]
+    assert gains["mean"].to_dict() == pytest.approx({"near": 5, "inside": 1, "near_minus_inside": 4})
+    # n = 2: mean +- 12.706 * sd / sqrt(2), and the sd of 4 and 6 is sqrt(2)
+    assert gains.loc["near", "low"] == pytest.approx(5 - 12.706, abs=0.001) and gains.loc["near", "favor"] == 2
+
+
+def test_the_table_says_what_was_not_run_and_what_old_records_lack(frame):
+    text = mechanism.markdown(mechanism.per_run(frame), ["oreal mean", "oreal max", "cbal max"])
+    assert "| OREAL max | 80.0 ± 0.0 | 0.20 ± 0.00 |" in text and "| CBAL max | not run |" in text
+    assert "points of mIoU inside, paired by seed:\n\n- OREAL: +1.0 (n = 2, above 0 in 2" in text
+    old = mechanism.markdown(mechanism.per_run(frame.assign(inside_miou=np.nan)), ["oreal mean", "oreal max"])
+    assert "older than the mIoU inside" in old and "| mIoU inside |" not in old and "near borders, paired" in old
+
+
+def test_networks_are_kept_apart_and_those_without_active_runs_left_out(frame):
+    assert list(mechanism.by_network(frame, "table1_toy")) == ["table1_toy"]
+    both = pd.concat([frame, frame.assign(model="vit"), frame[frame["column"] == "full_dominant"].assign(model="resnet")])
+    assert list(mechanism.by_network(both, "x")) == ["x_toy_net", "x_toy_vit"]
+
+
+def test_rank_correlations_by_hand():
+    size = np.array([10, 20, 30])
+    up, down, same = np.array([[1.0], [2], [3]]), np.array([[3.0], [2], [1]]), np.ones((3, 1))
+    answers = {
+        ("bvsb", "mean"): down,
+        ("bvsb", "max"): up,
+        ("entropy", "mean"): same,
+        ("entropy", "max"): up,
+        ("ovr_entropy", "max"): np.hstack([up, down, up, up]),  # class by class: 1, -1, 1, 1
+    }
+    table = mechanism.of_image(answers, size).set_index(["score", "aggregate"])
+    assert table.loc[("bvsb", "mean")].tolist() == pytest.approx([-1, -1])
+    assert table.loc[("bvsb", "max")].tolist() == pytest.approx([1, 1])
+    assert table.loc[("entropy", "mean")].isna().all()
+    assert table.loc[("ovr_entropy", "max")].tolist() == pytest.approx([0.5, 1])
+
+
+def test_of_pure_noise_max_prefers_large_superpixels_and_mean_does_not():
+    size = np.tile(np.arange(1, 101), 3)
+    ids = torch.from_numpy(np.repeat(np.arange(300), size))[None]
+    noise = torch.rand((1, 1, ids.shape[1]), generator=torch.Generator().manual_seed(0))
+    answers = {("bvsb", how): by_superpixel(noise[0][:, None], ids, 300, how).numpy() for how in ("mean", "max")}
+    by_mean, by_max = mechanism.of_image(answers, size)["with_size"]
+    assert by_max > 0.35 and abs(by_mean) < 0.2
+
+
+def test_the_summary_is_the_median_and_its_bars_the_seeds_own_medians():
+    table = pd.DataFrame(
+        [
+            {"score": "bvsb", "aggregate": how, "seed": seed, "image": i, "with_size": value + (how == "max"), "with_max": 1.0}
+            for how in ("mean", "max")
+            for seed, values in ((0, (0.1, 0.2, 0.3)), (1, (0.4, 0.5, 0.9)))
+            for i, value in enumerate(values)
+        ]
+    )
+    row = mechanism.correlation_summary(table).iloc[0]
+    assert row["aggregate"] == "mean" and row["with_size_median"] == pytest.approx(0.35)
+    assert (row["with_size_low"], row["with_size_high"]) == pytest.approx((0.2, 0.5))
+    assert (row["n_seeds"], row["n_images"]) == (2, 6)
+    assert "- BvSB: +1.00 (n = 2, above 0 in 2, 95 % interval +1.00 to +1.00)" in mechanism.correlation_text(table)
+
+
+def test_a_stored_network_is_found_where_it_was_kept(tmp_path):
+    config = finished(tmp_path, [0.2, 0.3], strategy="oreal", aggregate="max")
+    full = finished(tmp_path, [0.5], supervision="full_dominant")
+    RunFolder(tmp_path / full.run_id).save_weights(1, {"w": torch.zeros(1)})
+    assert mechanism.networks([full, config], tmp_path) == {}  # full supervision's only step is not the step that all share
+    first = RunFolder(tmp_path / config.step_one.run_id)
+    first.path.mkdir()
+    first.save_weights(1, {"w": torch.zeros(1)})
+    assert mechanism.networks([config], tmp_path) == {first: config}
+    own = RunFolder(tmp_path / config.run_id)
+    own.save_weights(1, {"w": torch.zeros(1)})
+    assert mechanism.networks([config, config.model_copy(update={"seed": 1})], tmp_path) == {own: config}
+
+
+def test_correlations_come_from_the_stored_network(tiny, tiny_config, tmp_path, monkeypatch):
+    config, folder = tiny_config(), RunFolder(tmp_path / "run")
+    torch.manual_seed(0)
+    folder.path.mkdir()
+    folder.save_weights(1, network(config, len(tiny.classes)).state_dict())
+    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
+    table = mechanism.correlations({folder: config}, ("mean", "max"), n_images=2)
+    assert len(table) == 3 * 2 * 2 and set(table["image"]) == {0, 5}  # first and last of a pool of six
+    assert table["with_size"].isna().all()  # squares of one size
+    of_max = table[table["aggregate"] == "max"]
+    assert of_max["with_max"].tolist() == pytest.approx([1] * 6)
+    assert table.loc[table["aggregate"] == "mean", "with_max"].max() < 1
+
+
+def test_pictures_show_each_strategy_its_debts_and_its_gains(frame):
+    frame = pd.concat([frame, frame_of(rows("random"), rows("power_bvsb max"))])
+    table = mechanism.by_step(frame)
+    assert draw.panels(table) == ["oreal", "power_bvsb"]
+    _, axes = plt.subplots(2, 2)
+    draw.draw_mechanism(table, ["size", "deviation"], axes)
+    assert axes[0, 0].get_title() == "OREAL" and axes[1, 0].get_xlabel() == "step"
+    styles = {line.get_label(): line.get_linestyle() for line in axes[0, 0].lines if not line.get_label().startswith("_")}
+    assert styles == {"max": "-", "mean": "--", "random": "-."}
+    draw.draw_debts(mechanism.debts(frame[frame["seed"] == 0]), "oreal max", axes[0])
+    assert [t.get_text() for t in axes[0, 0].texts] == ["2", "8 (7)"] and [t.get_text() for t in axes[0, 1].texts] == ["4", "6"]
+    ax = draw.draw_gains(mechanism.gains(mechanism.per_run(frame)), plt.figure().subplots())
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["OREAL"]
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["near borders", "inside objects"]
+    plt.close("all")
+
+
+def test_the_report_needs_records_only_and_says_what_it_could_not_make(tmp_path, monkeypatch, capsys):
+    runs = tmp_path / "runs"
+    for how in ("mean", "max"):
+        config = finished(runs, [0.2, 0.3], strategy="oreal", aggregate=how)
+        folder = RunFolder(runs / config.run_id)
+        folder.save_steps([replace(step, inside_miou=0.5) for step in folder.steps()])
+    grid = {"base": str(TOY), "runs": [{"strategy": "oreal", "aggregate": ["mean", "max"]}]}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(grid))
+    notebook = nbformat.read(home() / "notebooks" / "27_mechanism.ipynb", as_version=4)
+    monkeypatch.setenv("OREAL_HOME", str(tmp_path))
+    names = {}
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            exec(cell.source, names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names |= {"grid": str(tmp_path / "small.yaml"), "runs_dir": str(runs)}
+    plt.close("all")
+    assert f"small: {mechanism.NO_NETWORK}" in capsys.readouterr().out
+    for stem in ("small_mechanism", "small_debts", "small_near_and_inside"):
+        assert all((tmp_path / "figures" / f"{stem}.{kind}").stat().st_size for kind in ("png", "svg", "csv"))
+        source = json.loads((tmp_path / "figures" / f"{stem}.json").read_text())
+        assert len(source["made_from"]) == 2
+    assert (
+        not list((tmp_path / "figures").glob("*size*")) and "| OREAL max |" in (tmp_path / "figures/small_mechanism.md").read_text()
+    )
+
+
+def test_a_run_is_counted_once(frame):
+    with pytest.raises(ValueError, match="two runs are both 'oreal max', seed 0"):
+        mechanism.per_run(pd.concat([frame, frame_of(rows("oreal max")).assign(run_id="again")]))
+    assert frames.per_run(frame)["run_id"].nunique() == 4

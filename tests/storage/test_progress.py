@@ -1,0 +1,348 @@
+"""Whoever waits is told how far the work is. By a clock of ours: what takes milliseconds here takes minutes in the tests.
+
+All that can take more than five seconds is in WORK, with the lines it says. What is not there takes less, or cannot be divided:
+fingerprints of data (at most 256 MiB are read), report notebooks (tables of runs) and `plan`, and `kmeans2` and CBAL's choice, which
+are one call each. A download has the bar of torchvision; waiting for a lock or a GPU says so.
+"""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oreal_lib import loop
+from oreal_lib.annotate import training
+from oreal_lib.annotate.out.export import export
+from oreal_lib.annotate.out.predicted import predict_folder
+from oreal_lib.annotate.session import open_session
+from oreal_lib.annotate.several.imported import bring_masks
+from oreal_lib.annotate.several.merge import merge
+from oreal_lib.batches import Pairs
+from oreal_lib.data import open_source, open_store
+from oreal_lib.data import prepare as preparing
+from oreal_lib.data.check import check
+from oreal_lib.data.description import describe
+from oreal_lib.data.label_cost import label_cost
+from oreal_lib.experiments.logs import Quiet, standing
+from oreal_lib.experiments.reproduce import News
+from oreal_lib.experiments.run_folder import RunFolder
+from oreal_lib.explore import question
+from oreal_lib.lessons import race
+from oreal_lib.models import build_model
+from oreal_lib.reports import mechanism
+from oreal_lib.setting import network, open_setting
+from oreal_lib.storage import progress
+from oreal_lib.storage.progress import LONGEST, Progress, spoken, told
+from oreal_lib.superpixels import SuperpixelRecipe
+from oreal_lib.train import fit
+
+GRID = SuperpixelRecipe(method="grid", count=16)
+
+
+# words and pace
+
+
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self, now=0.0):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+
+def lines_at(seconds, total, **how):
+    """[(second, line)] of work whose item i is done at seconds[i]."""
+    clock, said = Clock(), []
+    work = Progress("{done} of {total} images", lambda text: said.append((clock.now, text)), total, clock=clock, **how)
+    for done, clock.now in enumerate(seconds, start=1 + how.get("before", 0)):
+        work.at(done)
+    return said
+
+
+def test_work_of_five_seconds_says_nothing():
+    assert lines_at(np.linspace(0.5, 4.99, 9), total=10) == []
+
+
+def test_the_first_line_comes_after_five_seconds_and_says_what_is_left():
+    assert lines_at(range(1, 10), total=10)[0] == (5, "5 of 10 images, about 5 s left")
+
+
+def test_the_end_is_not_progress():
+    assert lines_at([6, 12, 18], total=3)[-1] == (12, "2 of 3 images, about 6 s left")
+
+
+def test_lines_come_every_five_seconds_at_first_and_in_ten_hours_about_twelve_hundred_times():
+    seconds = [second for second, _ in lines_at(range(1, 36_001), total=40_000)]
+    assert seconds[:4] == [5, 10, 15, 20] and set(np.diff(seconds[-1000:])) == {LONGEST} and 1200 <= len(seconds) < 1250
+
+
+def test_a_slow_first_item_is_no_measure_of_the_others():
+    said = lines_at([60, 61, 62, 63, 64, 65, 66, 67], total=10)  # a minute of imports, then a second each
+    assert said == [(60, "1 of 10 images"), (67, "8 of 10 images, about 2 s left")]
+
+
+def test_what_an_earlier_attempt_did_does_not_count():
+    said = lines_at([10, 20, 30], total=100, before=90)
+    assert said[1] == (20, "92 of 100 images, about 80 s left")  # not 92 in 20 s
+
+
+def test_an_item_can_be_done_in_part():
+    clock, said = Clock(), []
+    work = Progress("", said.append, 10, quick=0.1, left="at most about {} left", clock=clock)
+    for clock.now, done in ((1, 0.1), (11, 0.6)):
+        work.at(done, f"epoch 1: {done}")
+    assert said == ["epoch 1: 0.6, at most about 3 minutes left"]
+
+
+def test_items_come_through_unchanged_and_their_worker_is_measured(monkeypatch):
+    clock, said = Clock(), []
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=clock))
+    for item in told(iter("abc"), "{done} of {total} letters", said.append, 3):
+        clock.now += 7
+        assert item == "abc"[int(clock.now) // 7 - 1]
+    assert said == ["1 of 3 letters", "2 of 3 letters, about 7 s left"]
+    with pytest.raises(TypeError, match="give their number as total"):
+        list(told(iter("abc"), "", said.append))
+
+
+@pytest.mark.parametrize(
+    "seconds, words", [(0.118, "0.12 s"), (4.93, "4.9 s"), (119, "119 s"), (200, "3 minutes"), (7600, "2.1 hours")]
+)
+def test_times_in_words(seconds, words):
+    assert spoken(seconds) == words
+
+
+# everything
+
+
+@pytest.fixture
+def slow(monkeypatch):
+    """Each look at the clock is seven seconds later than the last, for all work in one: a line each time."""
+    now = iter(range(0, 10**9, 7))
+    clock = SimpleNamespace(monotonic=lambda: next(now))
+    monkeypatch.setattr(progress, "time", clock)
+    monkeypatch.setattr(preparing, "time", clock)
+    monkeypatch.setattr(progress, "SHARE", 0.0)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three gray pictures of 32 x 32 pixels."""
+    for i in range(3):
+        picture = np.random.default_rng(i).integers(0, 255, (32, 32, 3), np.uint8)
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.fromarray(picture).save(tmp_path / "photos" / f"{i}.png")
+    return tmp_path / "photos"
+
+
+def toy():
+    return open_source("toy", None, 32, 32, {"scene": "large_tools", "generator_seed": 1, "train": 3, "test": 1})
+
+
+def a_training(say, tiny_config, **_):
+    pairs = Pairs(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 32, 32), np.uint8))
+    fit(build_model("small_unet", 8), pairs, pairs, tiny_config(max_epochs=3), key=(0,), report=say)
+
+
+def a_run(say, tiny_config, tiny, tmp_path, **_):
+    list(loop.run(tiny_config(strategy="bvsb", steps=2, void="exclude"), tmp_path, tiny, say))
+
+
+def stage_two(say, tiny_config, tiny, tmp_path, **_):
+    list(loop.run(tiny_config(labeling="weak", classifier="cosine", stage=2, steps=1), tmp_path, tiny, say))
+
+
+def a_cost(say, monkeypatch, **_):
+    monkeypatch.setattr("oreal_lib.data.label_cost.BLOCK", 2)
+    label_cost(np.ones((6, 3), int), "vote", say)
+
+
+def a_race(say, tiny_config, tiny, **_):
+    setting, config = open_setting(tiny_config(), tiny), tiny_config()
+    race.race(setting, config, {"me": (race.of_strategy(setting, config), [8])}, say)
+
+
+def browsing(say, tiny_config, tiny, tmp_path, monkeypatch, **_):
+    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
+    config = tiny_config(steps=1)
+    list(loop.run(config, tmp_path, tiny, lambda text: None))
+    question.question(question.open_run(config, tmp_path, say), 2, ("mean", "max"), report=say)
+
+
+def correlating(say, tiny_config, tiny, tmp_path, monkeypatch, **_):
+    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    folder.save_weights(1, network(tiny_config(), len(tiny.classes)).state_dict())
+    mechanism.correlations({folder: tiny_config()}, ("mean", "max"), 3, say)
+
+
+def opening(say, tiny_store, **_):
+    open_store(tiny_store, say)
+
+
+def preparing_data(say, tmp_path, **_):
+    preparing.prepare(toy(), GRID, store_root=tmp_path, workers=1, report=say)
+
+
+def checking(say, **_):
+    check(toy(), 1, say)
+
+
+def describing(say, **_):
+    describe(toy(), GRID, 3, np.random.default_rng(0), 1, report=say)
+
+
+def labeling(say, photos, tmp_path, monkeypatch, **_):
+    """Everything with which a person begins and ends."""
+    monkeypatch.setattr(training, "LEAST_STEPS", 2)
+    shape = {"superpixel_method": "grid", "superpixel_count": 4, "workers": 1, "height": 32, "width": 32, "max_epochs": 1}
+    for name in ("ana", "ben"):
+        session = open_session(photos, ["road", "car"], annotator=name, first="kmeans", report=say, device="cpu", **shape)
+        session.act("label", 0, [0], to="road")
+        session.act("label", 1, [1], to="car")
+        board, config = session.board, session.config
+        training.pairs(board, 32, say)
+        model = network(config, 2)
+        training.ask(config, board, model, 2, say)
+        exported = export(session, report=say)
+        bring_masks(session, exported.out / "labels", report=say)
+        session.close()
+    merge(photos, ["ana", "ben"], "both", report=say)
+
+
+def predicting(say, photos, tmp_path, tiny_config, **_):
+    import json
+
+    from safetensors.torch import save_file
+
+    config, model = tiny_config(resize="crop"), tmp_path / "model"
+    model.mkdir()
+    save_file(network(config, 2).state_dict(), model / "weights.safetensors")
+    about = {"classes": ["road", "car"], "working_side": 32, "config": config.values()}
+    (model / "model.json").write_text(json.dumps(about))
+    predict_folder(model, photos, tmp_path / "out", say, "cpu")
+
+
+LEFT = r", about \S+ \S+ left"
+WORK = {  # what takes long -> what it says
+    a_training: [
+        r"epoch 1 of at most 3: 2 of 2 batches, at most about \S+ \S+ left",
+        r"epoch 2 of at most 3: 7 of 8 validation images, best validation mIoU \S+ \(epoch \d\), at most about \S+ \S+ left",
+        r"epoch 2 of at most 3: validation mIoU \S+, best \S+ \(epoch \d\), at most about \S+ \S+ left",
+    ],
+    a_run: [
+        "looking for void: 2 of 6 images" + LEFT,
+        r"\[\S+\] step 1: painting the labels: 2 of 6 images" + LEFT,
+        r"\[\S+\] step 1: testing: 2 of 4 images" + LEFT,
+        r"\[\S+\] step 2: looking at the pool: 5 of 6 images" + LEFT,
+        r"\[\S+\] step 2: looking for borders in what was asked: 2 of \d images" + LEFT,
+    ],
+    stage_two: ["pseudo labels: 5 of 6 images" + LEFT, "comparing the pseudo labels: 2 of 6 images" + LEFT],
+    a_cost: ["what labels cost: 2 of 3 blocks of superpixels" + LEFT],
+    a_race: ["epoch 1 of at most 2: 1 of 2 batches", "testing: 3 of 4 images" + LEFT],
+    browsing: ["looking for borders: 2 of 6 images" + LEFT, "step 2: looking at the pool: 2 of 6 images" + LEFT, "choosing: 9 of"],
+    correlating: ["run: 2 of 3 images" + LEFT, "run: ranks of 2 of 3 images" + LEFT],
+    opening: [r"checking the prepared data: 0\.0 of 0\.0 GB" + LEFT],
+    preparing_data: ["  2 of 4 images" + LEFT, r"  checksums: 0\.0 of 0\.0 GB" + LEFT],
+    checking: ["  2 of 4 images opened" + LEFT],
+    describing: [
+        "  2 of 3 images opened" + LEFT,
+        "  2 of 3 samples cut into superpixels" + LEFT,
+        "  2 of 3 images cut and compared",
+    ],
+    labeling: [
+        "2 of 3 pictures are cut" + LEFT,
+        "looking for what is common: 2 of 3 pictures" + LEFT,
+        "reading 2 of 3 pictures" + LEFT,
+        "choosing what to ask: 2 of 3 pictures" + LEFT,
+        "2 of 3 pictures are exported" + LEFT,
+        "2 of 3 masks are read" + LEFT,
+        "2 of 3 pictures are merged" + LEFT,
+    ],
+    predicting: ["2 of 3 pictures are predicted" + LEFT],
+}
+
+
+@pytest.mark.parametrize("work", WORK, ids=lambda work: work.__name__)
+def test_all_that_can_take_long_says_how_far_it_is(
+    work, slow, tiny, tiny_config, tiny_store, photos, tmp_path, monkeypatch, capsys
+):
+    said = []
+    work(
+        said.append,
+        tiny=tiny,
+        tiny_config=tiny_config,
+        tiny_store=tiny_store,
+        photos=photos,
+        tmp_path=tmp_path,
+        monkeypatch=monkeypatch,
+    )
+    for text in WORK[work]:
+        assert any(re.search(text, line) for line in said), (text, said)
+    assert capsys.readouterr().out == "", "it was told to report, not to print"
+    assert not any("\r" in line or "\n" in line for line in said)
+
+
+@pytest.mark.parametrize("work", [a_run, stage_two, opening, preparing_data, checking, describing, predicting])
+def test_what_is_quick_says_nothing_of_it(work, tiny, tiny_config, tiny_store, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "FIRST", 1000.0)  # a slow machine is no reason to fail
+    monkeypatch.setattr(progress, "LONGEST", 1000.0)
+    said = []
+    work(said.append, tiny=tiny, tiny_config=tiny_config, tiny_store=tiny_store, photos=photos, tmp_path=tmp_path)
+    assert not any(" left" in line or re.search(r"\d of \d", line) for line in said)
+
+
+# runs in other processes
+
+
+def test_after_a_minute_without_a_word_it_is_time_to_say_where_the_runs_stand():
+    clock = Clock()
+    quiet = Quiet(clock)
+    asked = []
+    for clock.now in (30, 59, 60, 90, 119, 120):
+        asked.append(quiet.too_long())
+    assert asked == [False, False, True, False, False, True]
+    clock.now = 170
+    quiet.heard()
+    clock.now = 220
+    assert not quiet.too_long()
+
+
+LOG = """Input Notebook:  /x/10_active_learning_run.ipynb
+Passed unknown parameter: dataset
+Executing notebook with kernel: python3
+Executing Cell 5---------------------------------------
+[run-1] step 2: epoch 3 of at most 50: 4 of 9 batches, at most about 4 minutes left
+
+Ending Cell 5------------------------------------------
+"""
+
+
+def test_where_a_run_stands_is_the_last_thing_it_said(tmp_path):
+    folder = tmp_path / "run-1"
+    assert standing(folder) == "starting"
+    folder.mkdir()
+    (folder / "run.log").write_text("".join(LOG.splitlines(keepends=True)[:4]))
+    assert standing(folder) == "starting"
+    (folder / "run.log").write_text(LOG)
+    assert standing(folder) == "step 2: epoch 3 of at most 50: 4 of 9 batches, at most about 4 minutes left"
+
+
+def test_only_news_of_runs_that_still_work_are_passed_on(tiny_config, tmp_path):
+    configs = [tiny_config(strategy=name) for name in ("random", "bvsb", "cbal", "oreal")]
+    for config in configs:
+        (tmp_path / config.run_id).mkdir()
+    logs = [tmp_path / config.run_id / "run.log" for config in configs]
+    logs[0].write_text("of an earlier attempt\n")
+    news = News(configs, tmp_path)
+    assert news() == []
+    for log, text in zip(logs, ("of an earlier attempt", "step 1: epoch 2", "ValueError: no", "step 3: done"), strict=True):
+        log.write_text(f"{text}\n")
+    RunFolder(logs[3].parent).save_json("done.json", {})
+    assert [line.split("seed 0 ")[1] for line in news()] == ["step 1: epoch 2"]
+    assert news() == []

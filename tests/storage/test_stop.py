@@ -1,0 +1,180 @@
+"""Ctrl-C, really sent to real processes: one sentence, exit code 130, nothing left running; started again, the same end."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import yaml
+from PIL import Image
+from test_prepare import HALF, block, files, make, small
+
+from oreal_lib.annotate.__main__ import main as annotate
+from oreal_lib.annotate.session import open_session
+from oreal_lib.experiments.grid import read_grid
+from oreal_lib.experiments.run_folder import RunFolder
+from oreal_lib.loop import run
+from oreal_lib.storage.interrupt import STOPPED, unless_stopped
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals to a group of processes are of POSIX")
+
+
+class Command:
+    """A process and all that it starts, as a terminal has them: Ctrl-C reaches them all."""
+
+    def __init__(self, *words, **environment):
+        self.process = subprocess.Popen(
+            [sys.executable, *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # in the background it is ignored
+        )
+
+    def wait_for(self, there):
+        """Until `there` is true."""
+        while not there():
+            assert self.process.poll() is None, self.process.communicate()[0]
+            time.sleep(0.01)
+
+    def stop(self, number=signal.SIGINT):
+        """The exit code after a signal to all, and what was said."""
+        family = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
+        os.killpg(self.process.pid, number)
+        said = self.process.communicate(timeout=60)[0]
+        _, alive = psutil.wait_procs(family, timeout=30)
+        assert not alive, alive
+        return self.process.returncode, said
+
+
+def assert_polite(code, said, sentence):
+    assert code == STOPPED and "Traceback" not in said and f"stopped; {sentence}" in said, (code, said)
+
+
+# a command line
+
+
+def test_a_command_that_is_stopped_says_what_is_kept_and_others_keep_their_exit_code(capsys, monkeypatch):
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def stopped():
+        raise KeyboardInterrupt
+
+    assert unless_stopped(lambda: 3, "all") == 3 and capsys.readouterr().out == ""
+    assert unless_stopped(stopped, "all is kept; go on") == 130
+    assert capsys.readouterr().out.splitlines()[-1] == "stopped; all is kept; go on"
+
+
+def test_a_polite_kill_is_a_ctrl_c():
+    code = "from oreal_lib.storage.interrupt import unless_stopped; import signal; unless_stopped(lambda: signal.pause(), 'kept')"
+    ready = code.replace("signal.pause()", "(print('ready', flush=True), signal.pause())")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        command = Command("-c", ready)
+        assert command.process.stdout.readline() == "ready\n"
+        code, said = command.stop(number)
+        assert code == 0 and said == "\nstopped; kept\n"
+
+
+def test_in_a_thread_where_python_allows_no_signals_a_command_works():
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(unless_stopped(lambda: 5, "")))
+    thread.start()
+    thread.join()
+    assert codes == [5]
+
+
+# data
+
+
+def test_a_check_that_is_stopped_leaves_no_process_and_no_stack_trace():
+    command = Command("-m", "oreal_lib.data", "check", "toy", "--set", "train=100000", "--workers", "2")
+    me = psutil.Process(command.process.pid)
+    command.wait_for(lambda: sum("spawn_main" in " ".join(child.cmdline()) for child in me.children()) == 2)
+    assert_polite(*command.stop(), "nothing was changed; start the same command again")
+
+
+PREPARE = """
+import sys
+from functools import partial
+from pathlib import Path
+from oreal_lib.storage.interrupt import unless_stopped
+from test_prepare import HALF, make, slow_block, small
+
+if __name__ == "__main__":
+    source = small(n=15, opened=partial(slow_block, 24, 32))
+    sys.exit(unless_stopped(lambda: make(Path(sys.argv[1]), source, workers=2, **HALF) and 0, "kept"))
+"""
+
+
+def test_preparing_that_is_stopped_goes_on_with_what_was_cut(tmp_path):
+    script, root, lines = tmp_path / "script.py", tmp_path / "stopped", []
+    script.write_text(textwrap.dedent(PREPARE))
+    command = Command(script, root, PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]))
+    command.wait_for(lambda: len(list(root.glob(".*unfinished/cut/[!.]*"))) >= 2)
+    assert_polite(*command.stop(), "kept")
+    whole = small(n=15, opened=partial(block, 24, 32))
+    make(root, whole, report=lines.append, **HALF)
+    assert "of 9 training images were cut by an attempt that was stopped" in lines[1]
+    make(tmp_path / "undisturbed", whole, **HALF)
+    assert files(root) == files(tmp_path / "undisturbed")
+
+
+# a session
+
+
+def test_an_export_that_is_stopped_is_written_whole_the_next_time(tmp_path):
+    folder, out, other = tmp_path / "photos", tmp_path / "out", tmp_path / "other"
+    folder.mkdir()
+    for i in range(30):
+        picture = np.random.default_rng(i).integers(0, 255, (90, 120, 3), np.uint8)
+        Image.fromarray(picture).resize((480, 360)).save(folder / f"{i:02d}.png")
+    session = open_session(folder, ["road", "car"], report=str, superpixel_method="grid", superpixel_count=12, workers=1)
+    for i in range(30):
+        session.act("label", i, [i % 12], to="car")
+    session.close()
+    command = Command("-m", "oreal_lib.annotate", "export", folder, "--out", out)
+    command.wait_for(lambda: len(list(out.glob("masks/*.png"))) >= 2)
+    assert_polite(*command.stop(), "each file that is written is whole")
+    assert not (out / "coco.json").exists()  # it was not at its end
+    for mask in out.glob("masks/*.png"):
+        assert Image.open(mask).load() is not None
+    assert annotate(["export", str(folder), "--out", str(out)]) == annotate(["export", str(folder), "--out", str(other)]) == 0
+    assert whole(out) == whole(other)
+
+
+def whole(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# a batch
+
+
+def test_a_batch_that_is_stopped_leaves_no_process_and_continues_to_the_same_end(tmp_path, tiny_config, tiny):
+    grid, runs = tmp_path / "mine.yaml", tmp_path / "runs"
+    values = tiny_config(steps=1, max_epochs=40, patience=40, checkpoint_seconds=1e9).values()
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(values))
+    grid.write_text(yaml.safe_dump({"base": str(tmp_path / "base.yaml"), "runs": [{"strategy": "random"}]}))
+    (config,) = read_grid(grid).configs
+    words = "-m", "oreal_lib.experiments.batch", "run", grid, "--runs-dir", runs, "--jobs", "1"
+    command, folder = Command(*words), RunFolder(runs / config.run_id)
+    command.wait_for((folder.path / "queries.npz").exists)  # from here on it trains
+    kernels = psutil.Process(command.process.pid).children(recursive=True)
+    code, said = command.stop()
+    assert_polite(code, said, "start the same command again and it continues where it was")
+    _, alive = psutil.wait_procs(kernels, timeout=30)
+    assert not alive and folder.done is None
+    again = Command(*words)
+    said = again.process.communicate()[0]
+    assert again.process.returncode == 0 and "1 runs, 0 finished already" in said
+    undisturbed = list(run(config, tmp_path / "undisturbed", report=str))
+    assert [step.miou for step in folder.steps()] == [step.miou for step in undisturbed]
