@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from oreal_lib import loop
 from oreal_lib.config import RunConfig
+from oreal_lib.experiments import run as running
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.storage import atomic, provenance
 
@@ -41,7 +41,7 @@ def measure(config: RunConfig, **changes: int) -> RunFolder:
     """The folder of the run, computed anew in a folder of its own."""
     config = config.model_copy(update=changes)
     runs_dir = Path(tempfile.mkdtemp())
-    for _ in loop.run(config, runs_dir, report=lambda text: None):
+    for _ in running.run(config, runs_dir):
         pass
     return RunFolder(runs_dir / config.run_id)
 

@@ -121,7 +121,7 @@ def measure_share(plan: Plan, folder: Path) -> dict:
     """Milliseconds per step of loading and of compute, in turns, and their ratio."""
     device, config = torch.device("cpu"), configured(plan, loaders=0)
     size = {"height": plan.height, "width": plan.width}
-    store = prepare(source(plan.images, 375, 500), GRID, **size, store_root=folder, workers=1, report=lambda line: None)
+    store = prepare(source(plan.images, 375, 500), GRID, **size, store_root=folder, workers=1)
     pairs, everything = pairs_of(store), np.arange(plan.images)
     load_tools(config)
     way = our_way(initial_model(plan.model, SEED), pairs, config, device)

@@ -28,8 +28,9 @@ from unittest import mock
 import torch
 from training_report import lines
 
-from oreal_lib import ask, loop, predict, strategies, train
+from oreal_lib import loop, predict, strategies, train
 from oreal_lib.config import RunConfig
+from oreal_lib.experiments import run as running
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.models import NormalizeAndPad
 from oreal_lib.setting import open_setting
@@ -58,13 +59,13 @@ TINY = {
 }
 # (object, name, phase, part): the phase of what is called from there, or None for the caller's; the part the seconds count for
 WRAPPED: tuple[tuple[Any, str, str | None, str], ...] = (
-    (loop, "open_setting", "set-up", REST),
-    (loop, "check_model", "set-up", REST),
-    (loop, "network", "set-up", REST),
-    (loop, "ask", "asking", REST),
-    (loop, "fit", "training", REST),
+    (running, "open_setting", "set-up", REST),
+    (running, "check_model", "set-up", REST),
+    (running, "network", "set-up", REST),
+    (running, "ask", "asking", REST),
+    (running, "fit", "training", REST),
     (train, "evaluate", "validation", REST),
-    (loop, "evaluate", "test", REST),
+    (running, "evaluate", "test", REST),
     (NormalizeAndPad, "__call__", None, NETWORK),
     (train, "loss_of", None, NETWORK),
     (torch.Tensor, "backward", None, NETWORK),
@@ -73,7 +74,7 @@ WRAPPED: tuple[tuple[Any, str, str | None, str], ...] = (
     (predict, "to_input", None, "pictures to tensors"),
     (predict, "confusion", None, "confusion matrices"),
     (predict, "class_border", None, "class borders"),
-    (ask.Regions, "together", None, "scores"),
+    (loop.Regions, "together", None, "scores"),
     (strategies, "top", None, "selection"),
     (strategies, "top_per_class", None, "selection"),
     (train, "save_checkpoint", None, "files"),
@@ -83,7 +84,7 @@ WRAPPED: tuple[tuple[Any, str, str | None, str], ...] = (
 IMPORTS = """
 import time
 mark = time.perf_counter()
-import oreal_lib.loop
+import oreal_lib.experiments.run
 import torch
 torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # which imports torch's compiler
 print(time.perf_counter() - mark)
@@ -162,19 +163,19 @@ def watched(clock: Clock) -> Iterator[None]:
 
 def imports() -> float:
     """Seconds that a new process spends on importing what a run needs; the smaller of two, since the first may read from disk."""
-    here = str(Path(loop.__file__).resolve().parent.parent)
+    here = str(Path(running.__file__).resolve().parents[2])
     command = [sys.executable, "-c", IMPORTS]
     return min(float(subprocess.run(command, cwd=here, capture_output=True, text=True, check=True).stdout) for _ in range(2))
 
 
 def measure(name: str, config: RunConfig, import_seconds: float) -> dict:
     """One row of the results: a run, and the run that it begins with, computed in a folder that is thrown away."""
-    open_setting(config, report=lambda text: print(text, flush=True))  # prepares the data where they are not
+    open_setting(config)  # prepares the data where they are not
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # what it imports is in import_seconds
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         mark, clock = time.perf_counter(), Clock()
         with watched(clock):
-            steps = list(loop.run(config, folder, report=lambda text: None))
+            steps = list(running.run(config, folder))
         whole = time.perf_counter() - mark + import_seconds
     seconds = dict(clock.seconds) | {("imports", REST): import_seconds}
     network = sum(s for (_, part), s in seconds.items() if part == NETWORK)

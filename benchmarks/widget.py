@@ -66,9 +66,7 @@ TINY = Plan(64, 128, 32, 3, 8, 6)
 
 def open_folder(folder: Path, plan: Plan, truth: np.ndarray | None = None) -> Session:
     """The session of the folder; with a truth, also a second round: what a network sees that knows it but for its borders."""
-    session = open_session(
-        folder, list(CLASSES), side=max(plan.height, plan.width), superpixel_count=plan.superpixels, report=lambda text: None
-    )
+    session = open_session(folder, list(CLASSES), side=max(plan.height, plan.width), superpixel_count=plan.superpixels)
     if truth is None:
         return session
     classes = F.one_hot(torch.from_numpy(truth).long(), len(CLASSES)).permute(2, 0, 1)[None].float()

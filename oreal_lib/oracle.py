@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .storage.progress import Report, told
+from .storage.progress import told
 from .types import IGNORE, Labels, Pictures, Superpixels, blank
 
 VOID_RULES = ("vote", "exclude")
@@ -57,13 +57,13 @@ class Oracle:
     cost: np.ndarray | None = None
 
     @classmethod
-    def dominant(cls, votes: np.ndarray, truth: Pictures, void: str = "vote", report: Report = print) -> Oracle:
+    def dominant(cls, votes: np.ndarray, truth: Pictures, void: str = "vote") -> Oracle:
         """The dominant-label oracle (OREAL Sec. 3.1) of the pool's votes (N, C + 1) and truth (n_images, H, W)."""
         answers = dominant_label(np.asarray(votes), void)
         if void == "vote":
             return cls(answers)
         hidden = blank(truth, bool)
-        for i, mask in enumerate(told(truth, "looking for void: {done} of {total} images", report)):
+        for i, mask in enumerate(told(truth, "looking for void: {done} of {total} images")):
             hidden[i][...] = mask == IGNORE
         return cls(answers, hidden)
 
@@ -72,7 +72,7 @@ class Oracle:
         clicks = len(ids) if self.cost is None else int(self.cost[ids].sum())
         return labels.reveal(ids, self.answers[ids], step, clicks)
 
-    def paint(self, labels: Labels, superpixels: Superpixels, report: Report = print) -> Pictures:
+    def paint(self, labels: Labels, superpixels: Superpixels) -> Pictures:
         """(n_images, H, W) uint8 training targets: each bought superpixel in its one class, IGNORE elsewhere.
 
         ValueError if a superpixel has several classes (weak labels).
@@ -82,7 +82,7 @@ class Oracle:
             raise ValueError("a superpixel with several classes has no single color to paint; use the weak-label losses")
         color = np.where(named == 1, labels.present.argmax(axis=1), IGNORE).astype(np.uint8)
         target = blank(superpixels.maps, np.uint8)
-        for i, ids in enumerate(told(superpixels.maps, "painting the labels: {done} of {total} images", report)):
+        for i, ids in enumerate(told(superpixels.maps, "painting the labels: {done} of {total} images")):
             target[i][...] = color[superpixels.offset[i] :][ids]
             if self.void is not None:
                 target[i][self.void[i]] = IGNORE

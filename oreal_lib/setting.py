@@ -14,7 +14,7 @@ from .data.split import draw_split
 from .metrics import border_superpixels
 from .models import build_model
 from .oracle import Oracle
-from .storage.progress import Report, told
+from .storage.progress import log, told
 from .strategies import check
 from .superpixels import SuperpixelRecipe
 from .types import IGNORE, Dataset, Labels, Ragged, Superpixels, some
@@ -54,11 +54,11 @@ class Setting:
         masks = self.dataset.native_truth if self.evaluate_at == "native" else self.dataset.truth
         return Pairs(some(self.dataset.images, which), some(masks, which))
 
-    def bought(self, labels: Labels, report: Report = print) -> Pairs:
+    def bought(self, labels: Labels) -> Pairs:
         """The images of the pool with what was bought: painted superpixels, or the sets of classes in them."""
         images = some(self.dataset.images, self.pool)
         if self.labeling == "dominant":
-            return Pairs(images, self.oracle.paint(labels, self.superpixels, report))
+            return Pairs(images, self.oracle.paint(labels, self.superpixels))
         offset = self.superpixels.offset
         answers = np.zeros((len(self.pool), int(np.diff(offset).max()), labels.present.shape[1]), bool)
         answers[self.superpixels.image, np.arange(len(self.superpixels)) - offset[self.superpixels.image]] = labels.present
@@ -70,7 +70,7 @@ def network(config: RunConfig, n_classes: int, weights: str = "none") -> nn.Modu
     return build_model(config.model, n_classes + config.keeps_undefined, weights, config.classifier, config.temperature)
 
 
-def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Report = print) -> Setting:
+def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
     """Load and split the data of a config; a budget or an option that cannot work is refused by ValueError before any long work."""
     check(config.strategy, config.aggregate, config.strategy_options)
     if dataset is None:
@@ -84,7 +84,6 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
             options=config.data_options,
             trim=config.label_trim,
             workers=config.workers,
-            report=report,
         )
     if config.resize == "square" and isinstance(dataset.images, Ragged):
         raise ValueError(
@@ -102,7 +101,9 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
     )
     train = dataset.split["train"]
     if unlabeled := int((~dataset.labeled[train]).sum()):
-        report(f"{unlabeled} of {len(train)} training images have no mask: nobody here can answer for them, so they are not asked")
+        log.info(
+            f"{unlabeled} of {len(train)} training images have no mask: nobody here can answer for them, so they are not asked"
+        )
     place = np.searchsorted(train, pool)
     superpixels, ids = dataset.superpixels.subset(place), dataset.superpixels.ids(place)
     votes = dataset.votes[ids]
@@ -126,7 +127,7 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
                 f"pool takes {clicks}; lower steps or query_size (query_share), or use more images"
             )
     else:
-        oracle = Oracle.dominant(votes, some(dataset.truth, pool), config.void, report)
+        oracle = Oracle.dominant(votes, some(dataset.truth, pool), config.void)
     return Setting(
         dataset,
         pool,
@@ -141,14 +142,14 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None, report: Repo
     )
 
 
-def border_share(setting: Setting, ids: np.ndarray, gap: int = 0, report: Report = print) -> float:
+def border_share(setting: Setting, ids: np.ndarray, gap: int = 0) -> float:
     """Share, 0..1, of the superpixels `ids` (k,) that touch a true class border: what OREAL says max does (Sec. 3.2).
 
     gap: of void between two classes that hides no border, in pixels of the working size.
     """
     image = setting.superpixels.image[ids]
     hits = 0
-    for i in told(np.unique(image), "looking for borders in what was asked: {done} of {total} images", report):
+    for i in told(np.unique(image), "looking for borders in what was asked: {done} of {total} images"):
         n = int(np.diff(setting.superpixels.offset)[i])
         truth = np.asarray(setting.dataset.truth[setting.pool[i]])
         touched = border_superpixels(truth, setting.superpixels.maps[i], n, gap)

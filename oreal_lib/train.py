@@ -18,7 +18,7 @@ from .config import RunConfig
 from .metrics import miou
 from .predict import device_of, evaluate
 from .storage.checkpoint import load_checkpoint, on_cpu, save_checkpoint
-from .storage.progress import Progress, Report
+from .storage.progress import Progress, log
 from .weak.losses import cross_entropy, weak_loss
 
 State = dict[str, torch.Tensor]
@@ -102,7 +102,6 @@ def fit(
     max_epochs: int | None = None,
     min_epochs: int = 1,
     checkpoint: Path | None = None,
-    report: Report = print,
     each_epoch: Callable[[int], None] | None = None,
     may_write: Callable[[], None] = lambda: None,
 ) -> Fitted:
@@ -121,22 +120,22 @@ def fit(
     max_epochs = config.max_epochs if max_epochs is None else max_epochs
     trainable = train.trainable()
     if not len(trainable):
-        report("nothing to train on: every answer so far is void; the weights stay as they are")
+        log.info("nothing to train on: every answer so far is void; the weights stay as they are")
         return Fitted(_copy(model.state_dict()), 0, _val_miou(model, val, config), 0.0)
     iterations = -(-len(train) // config.batch_size)
     forward, optimizer, average = equip(model, config)
     epoch, best_epoch, best_miou, seconds, best_state = 0, 0, -1.0, 0.0, _copy(average.module.state_dict())
-    saved = None if checkpoint is None else load_checkpoint(checkpoint, key, report)
+    saved = None if checkpoint is None else load_checkpoint(checkpoint, key)
     if saved is not None:
         model.load_state_dict(saved["model"])
         average.load_state_dict(saved["average"])
         optimizer.load_state_dict(saved["optimizer"])
         epoch, best_epoch, best_miou, seconds = saved["epoch"], saved["best_epoch"], saved["best_miou"], saved["seconds"]
         best_state = saved["best_state"]
-        report(f"continuing after epoch {epoch}")
+        log.info(f"continuing after epoch {epoch}")
     load_tools(config)
     images, at_work, validating, waiting = 0, 0.0, 0.0, 0.0
-    told = Progress("", report, max_epochs, before=epoch, quick=epoch + 1 / iterations, left="at most about {} left")
+    told = Progress("", max_epochs, before=epoch, quick=epoch + 1 / iterations, left="at most about {} left")
     began = written = time.monotonic()
     unsaved = copied = None  # what the last finished epoch left, where the checkpoint is older
     try:
@@ -172,7 +171,7 @@ def fit(
                 may_write()
                 save_checkpoint(checkpoint, unsaved)
             except OSError as error:  # the stop stays a stop
-                report(f"the last epochs could not be kept: {error}")
+                log.info(f"the last epochs could not be kept: {error}")
         raise
     model.load_state_dict(best_state)
     speed = {"images_per_s": round(images / at_work, 2), "waiting": round(waiting / at_work, 4)} if images else {}

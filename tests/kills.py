@@ -33,8 +33,8 @@ from oreal_lib.annotate.events import read
 from oreal_lib.annotate.session import open_session
 from oreal_lib.config import RunConfig
 from oreal_lib.data import load_dataset, open_store
+from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
-from oreal_lib.loop import run
 from oreal_lib.storage.yaml_file import read_yaml
 from oreal_lib.superpixels import SuperpixelRecipe
 
@@ -42,7 +42,7 @@ WAY = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() el
 PROCESSES = multiprocessing.get_context(WAY)
 if WAY == "forkserver":  # everything is imported once; each start is a fork of that process
     PROCESSES.set_forkserver_preload(
-        ["pytest", "cv2", "torch._dynamo", "oreal_lib.loop", "oreal_lib.annotate.training", "oreal_lib.data"]
+        ["pytest", "cv2", "torch._dynamo", "oreal_lib.experiments.run", "oreal_lib.annotate.training", "oreal_lib.data"]
     )
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 STRATEGIES = [("oreal", "max"), ("cbal", "mean"), ("pixelbal", "mean"), ("random", "mean"), ("revisiting_sp", "max")]
@@ -287,9 +287,7 @@ def prepare(root: str, workers: int) -> None:
     config = RunConfig.from_yaml(TOY, **TINY)
     options = config.data_options | {"train": 16, "test": 6}
     recipe = SuperpixelRecipe(count=200, levels=2, prior=2, bins=5, double_step=False, equalize="value")
-    load_dataset(
-        "toy", height=96, width=128, recipe=recipe, options=options, store_root=root, workers=workers, report=lambda text: None
-    )
+    load_dataset("toy", height=96, width=128, recipe=recipe, options=options, store_root=root, workers=workers)
 
 
 def a_preparation() -> Work:
@@ -328,7 +326,7 @@ def acts(seed: int) -> Iterator[tuple]:
 
 def person(place: str, variant: int) -> None:
     """Does all acts that were not answered, as a browser sends them again, and tells each that was done or refused."""
-    session = open_session(photos(Path(place)), CLASSES, report=lambda text: None, **SESSION)
+    session = open_session(photos(Path(place)), CLASSES, **SESSION)
     with open(Path(place) / "told.txt", "a+b", buffering=0) as told:
         told.seek(0)
         answered = {line.split()[0] for line in told.read().decode().split("\n")[:-1]}
@@ -375,7 +373,7 @@ def train_round(place: str) -> None:
     home = work_folder(folder)
     training.LEAST_STEPS = 24  # so that a round is over in seconds
     if not (rounds.folder_of(home / "me", 2) / "request.json").exists():
-        session = open_session(folder, CLASSES, report=lambda text: None, **SESSION)
+        session = open_session(folder, CLASSES, **SESSION)
         for i in range(3):
             session.act("label", i, [0, 1], CLASSES[0], act_id=f"above {i}")
             session.act("label", i, [session.pictures[i].count - 1], CLASSES[1], act_id=f"below {i}")

@@ -16,7 +16,7 @@ import kills
 from oreal_lib.annotate.session import open_session
 from oreal_lib.config import RunConfig
 from oreal_lib.data import open_store
-from oreal_lib.loop import run
+from oreal_lib.experiments.run import run
 
 STEPS = {"run": 1500, "session": 16}  # KiB that a full disk has at first, and gets more each time
 DISK = "disk"  # where it is mounted
@@ -84,9 +84,7 @@ def a_session(disk: Disk, refused: list[str]) -> dict:
     for n, (what, picture, some, to, name) in enumerate(kills.acts(0)):
         for _ in range(40):
             try:
-                session = session or open_session(
-                    photos, kills.CLASSES, work=disk.path / "labels", report=lambda text: None, **kills.SESSION
-                )
+                session = session or open_session(photos, kills.CLASSES, work=disk.path / "labels", **kills.SESSION)
                 if n == 50 and not disk.hit:
                     if disk.fault == "read-only":  # of a log that is open the file stays writable
                         session.close()

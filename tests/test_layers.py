@@ -20,8 +20,8 @@ ROWS = [
     "batches",
     "predict setting",
     "train",
-    "ask",
-    "loop experiments annotate",
+    "loop",
+    "experiments annotate",
     "reports",
     "explore",
     "lessons",
@@ -62,7 +62,7 @@ def test_only_the_batch_knows_papermill():
 
 
 def test_a_machine_that_only_trains_on_prepared_data_needs_no_opencv():
-    code = "import sys; sys.modules['cv2'] = None; import oreal_lib.loop, oreal_lib.reports.frames; print('fine')"
+    code = "import sys; sys.modules['cv2'] = None; import oreal_lib.experiments.run, oreal_lib.reports.frames; print('fine')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PACKAGE.parent, timeout=120)
     assert done.stdout == "fine\n", done.stderr
 

@@ -41,11 +41,11 @@ from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.models.weights import read_state
 from oreal_lib.setting import network
 from oreal_lib.storage import paths
+from oreal_lib.storage.progress import lines_to
 from oreal_lib.storage.yaml_file import ConfigError, parse_yaml
 from oreal_lib.train import fit
 
 HOME = Path(__file__).resolve().parent.parent
-QUIET = {"report": lambda text: None}
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows lets few make links")
 
 # ---- what the code says
@@ -232,7 +232,8 @@ def test_a_checkpoint_runs_nothing_and_is_passed_over(bombs, tmp_path, tiny, tin
         file.write_bytes(bombs()[kind])
     config = tiny_config(max_epochs=1)
     pairs = Pairs(tiny.images[:4], tiny.truth[:4])
-    fit(network(config, len(tiny.classes)), pairs, pairs, config, key=(0, 1), max_epochs=1, checkpoint=file, report=told.append)
+    with lines_to(told.append):
+        fit(network(config, len(tiny.classes)), pairs, pairs, config, key=(0, 1), max_epochs=1, checkpoint=file)
     assert any("cannot be read" in text for text in told)
 
 
@@ -412,7 +413,7 @@ class open_quietly:
     """`open_session`, closed at the end."""
 
     def __init__(self, *arguments, **options):
-        self.session = open_session(*arguments, side=32, superpixel_count=4, workers=1, **options, **QUIET)
+        self.session = open_session(*arguments, side=32, superpixel_count=4, workers=1, **options)
 
     def __enter__(self):
         return self.session
@@ -433,13 +434,13 @@ def test_an_annotator_whose_name_is_no_folder_s_is_refused_before_anything_is_wr
     session.close()
     before = tree(tmp_path)
     with pytest.raises(ValueError, match=r"is the name of a folder: .*; change it"):
-        open_session(photos, annotator=name, **QUIET)
+        open_session(photos, annotator=name)
     with pytest.raises(ValueError, match=r"is the name of a folder: .*; change it"):
         check_annotator(name)
     with pytest.raises(ValueError):
-        merge(photos, ["me", "me2"], name, **QUIET)
+        merge(photos, ["me", "me2"], name)
     with pytest.raises(ValueError, match=r"there is no annotator|needs two or more"):
-        merge(photos, ["me", name], "both", **QUIET)
+        merge(photos, ["me", name], "both")
     for command in (["export", str(photos)], ["train", str(photos), "--round", "2"], ["import", str(photos), str(photos)]):
         assert annotate([*command, f"--annotator={name}"]) == 2
         assert capsys.readouterr().err.startswith("error:")
@@ -472,7 +473,7 @@ def test_a_class_may_have_any_name_since_no_file_has_it(session, tmp_path, name)
     with open_quietly(photos, [name, "sky"], work=work) as other:
         other.act("label", 0, [0], name)
         before = set(tree(tmp_path))
-        export(other, **QUIET)
+        export(other)
         assert {p for p in set(tree(tmp_path)) - before} == {p for p in tree(tmp_path) if p.startswith("deep/again/export")}
         assert json.loads((work / "export" / "me" / "classes.json").read_text(encoding="utf-8"))["classes"][0]["name"] == name
 
@@ -526,7 +527,7 @@ def test_a_grid_s_name_is_that_of_its_file(name, tmp_path):
 def exported(session, **changes):
     """An export of the session, in whose list of files something is changed."""
     session.act("label", 0, [0], "road")
-    out = export(session, **QUIET).out
+    out = export(session).out
     listed = json.loads((out / "export.json").read_text())
     listed.pop("check", None)
     listed["files"] += changes.get("files", [])
@@ -542,7 +543,7 @@ def test_a_list_of_an_export_that_somebody_wrote_deletes_nothing_outside(session
     names = [f"{up}mine.txt", str(mine), f"masks/../{up}mine.txt", "", ".", "..", "masks", "masks/..", f"{up}deep/empty/x", "a\0b"]
     out = exported(session, files=names)
     assert (out / f"{up}mine.txt").resolve() == mine
-    export(session, **QUIET)
+    export(session)
     assert mine.read_text() == "precious" and (tmp_path / "deep" / "empty").is_dir() and (out / "masks" / "a.png").is_file()
     assert not set(names) & set(json.loads((out / "export.json").read_text())["files"])
 
@@ -559,15 +560,15 @@ def test_a_link_inside_an_export_leads_nothing_out(session, tmp_path):
     (out / "masks").rmdir()
     (out / "masks").symlink_to(theirs)
     with pytest.raises(ValueError, match=r"masks is a link that leads out of .*; remove it, or name another folder"):
-        export(session, **QUIET)
+        export(session)
     end(out, [], "export of me")  # nor is anything deleted behind it
     assert tree(theirs) == before
     (out / "masks").unlink()
-    export(session, **QUIET)
+    export(session)
     file = out / "masks" / "a.png"
     file.unlink()
     file.symlink_to(theirs / "a.png")
-    export(session, **QUIET)  # a link in place of a file is replaced, not followed
+    export(session)  # a link in place of a file is replaced, not followed
     assert tree(theirs) == before and not file.is_symlink()
 
 
@@ -640,7 +641,7 @@ def test_a_session_of_somebody_is_refused_where_it_cannot_be_one(session, tmp_pa
     file.write_text(json.dumps(about | changes))
     before = tree(tmp_path)
     with pytest.raises(ValueError, match=r"session.json is damaged .*; put back a copy of it"):
-        open_session(tmp_path / "deep" / "photos", **QUIET)
+        open_session(tmp_path / "deep" / "photos")
     assert tree(tmp_path) == before
 
 
@@ -665,7 +666,7 @@ def test_a_log_that_names_pictures_elsewhere_writes_nothing_there(session, tmp_p
     log.parent.mkdir()
     log.write_bytes(b"".join(map(to_line, events)))
     before = set(tree(tmp_path))
-    done = merge(tmp_path / "deep" / "photos", ["me", "ben"], "both", **QUIET)
+    done = merge(tmp_path / "deep" / "photos", ["me", "ben"], "both")
     assert done.labeled == 1 and done.lost == len(names)
     assert {Path(p).parts[:3] for p in set(tree(tmp_path)) - before} == {("deep", "photos-labels", "both")}
 

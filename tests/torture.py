@@ -33,7 +33,7 @@ def works(place: Path) -> dict[str, kills.Work]:
     """What is killed, by name. place: where the data of the runs are prepared."""
     config = RunConfig.from_yaml(TOY, **TINY)
     recipe = SuperpixelRecipe(**config.superpixel_recipe)
-    quiet = {"store_root": place, "workers": 1, "report": lambda text: None}
+    quiet = {"store_root": place, "workers": 1}
     load_dataset("toy", height=32, width=32, recipe=recipe, options=config.data_options, **quiet)
     store = next(path for path in place.iterdir() if path.is_dir())
     return {

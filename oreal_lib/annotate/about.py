@@ -157,8 +157,6 @@ def read_board(folder: Path, home: Path, annotator: str, upto: int | None = None
     Pictures that no session has opened yet are not in it.
     """
     about = read_about(home, None, None, RunConfig.from_yaml("annotate"), None)
-    pictures, _ = open_pictures(
-        Path(folder), home / "pictures", recipe_of(about), about["side"], about["partition"], 1, lambda _: None, cut=False
-    )
+    pictures, _ = open_pictures(Path(folder), home / "pictures", recipe_of(about), about["side"], about["partition"], 1, cut=False)
     events = read_whole(home / annotator / "clicks.jsonl")[:upto]
     return Board(pictures, tuple(about["classes"]), events), len(events)

@@ -9,7 +9,7 @@ from scipy.cluster.vq import kmeans2
 from skimage.color import rgb2lab
 
 from ..aggregate import Regions
-from ..storage.progress import Report, told
+from ..storage.progress import told
 from ..strategies import STRATEGIES
 from ..types import Query
 from .board import Board
@@ -17,7 +17,7 @@ from .board import Board
 FIRST = ("random", "kmeans")
 
 
-def first_query(board: Board, how: str, budget: int, rng: np.random.Generator, report: Report = print) -> Query:
+def first_query(board: Board, how: str, budget: int, rng: np.random.Generator) -> Query:
     """What is asked before there is a network: "random" (our choice, as in the baselines' code), or "kmeans": the superpixels
     nearest to the centers of `budget` clusters of mean color and place, so that nothing common is missed (not in the paper).
 
@@ -32,7 +32,7 @@ def first_query(board: Board, how: str, budget: int, rng: np.random.Generator, r
     pool = board.superpixels()
     if how == "random" or budget == 1:
         return STRATEGIES["random"](Regions(lambda: iter(()), pool, len(board.classes)), labels, budget, "mean", rng)
-    pictures = told(board.pictures, "looking for what is common: {done} of {total} pictures", report)
+    pictures = told(board.pictures, "looking for what is common: {done} of {total} pictures")
     looks = np.concatenate([_look(p.image(), board.ids(i)) for i, p in enumerate(pictures)])
     looks = (looks - looks.mean(axis=0)) / np.maximum(looks.std(axis=0), 1e-6)
     free = np.flatnonzero(labels.unlabeled)

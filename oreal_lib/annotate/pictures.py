@@ -24,7 +24,7 @@ from ..data.prepare import parallel
 from ..data.resize import Size, bounded, nearest, resized
 from ..storage import atomic, checked
 from ..storage.arrays import read_npy
-from ..storage.progress import Report, told
+from ..storage.progress import log, told
 from ..superpixels import MOST, SuperpixelRecipe, dense, superpixels
 
 PARTITIONS = (".npy", ".png", ".tif", ".tiff")
@@ -106,7 +106,6 @@ def open_pictures(
     side: int,
     partition: Path | None = None,
     workers: int | None = 1,
-    report: Report = print,
     cut: bool = True,
 ) -> tuple[tuple[Picture, ...], list[str]]:
     """The pictures of a folder in the order of their names, and what is wrong with others, a sentence each.
@@ -120,12 +119,10 @@ def open_pictures(
     new = [(name, file) for name, file in found.items() if cut and known[name] is None]
     maps = {} if partition is None else _partitions(Path(partition), new)
     if new:
-        report(f"cutting {len(new)} picture{'s' * (len(new) > 1)} into superpixels ...")
+        log.info(f"cutting {len(new)} picture{'s' * (len(new) > 1)} into superpixels ...")
     work = partial(_cut, store=store, recipe=recipe, side=side, maps=maps)
     with closing(parallel(work, new, workers or 1)) as cuts:
-        for (name, _), (entry, problem) in told(
-            zip(new, cuts, strict=True), "{done} of {total} pictures are cut", report, len(new)
-        ):
+        for (name, _), (entry, problem) in told(zip(new, cuts, strict=True), "{done} of {total} pictures are cut", len(new)):
             known[name] = entry
             problems += [problem] * bool(problem)
     pictures = []

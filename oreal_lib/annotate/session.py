@@ -18,7 +18,7 @@ from ..balance import class_debt
 from ..config import RunConfig
 from ..storage import checked, provenance
 from ..storage.lock import Lock
-from ..storage.progress import Report
+from ..storage.progress import log
 from ..strategies import STRATEGIES, choice
 from ..strategies import check as check_strategy
 from ..types import IGNORE
@@ -46,7 +46,6 @@ def open_session(
     partition: Path | str | None = None,
     repair: bool = False,
     page: bool = False,
-    report: Report = print,
     params: str = "annotate",
     **changes: object,
 ) -> Session:
@@ -68,30 +67,30 @@ def open_session(
         raise FileNotFoundError(f"the folder {folder} does not exist; name the folder with your pictures")
     check_place(folder, home)
     read_about(home, classes, side, config, partition)  # before anything is written
-    with Lock(home / ".lock").wait("the session is being opened", report):
+    with Lock(home / ".lock").wait("the session is being opened"):
         about = read_about(home, classes, side, config, partition)  # another annotator may have begun it meanwhile
         about["folder"] = str(folder)  # for the process that trains; it may have moved since the last time
         pictures, problems = open_pictures(
-            folder, home / "pictures", recipe_of(about), about["side"], about["partition"], config.workers, report
+            folder, home / "pictures", recipe_of(about), about["side"], about["partition"], config.workers
         )
         for problem in problems:
-            report(f"left out: {problem}")
+            log.info(f"left out: {problem}")
         checked.write_json(home / "session.json", about)
-    log = Log(home / annotator / "clicks.jsonl", repair, page)
+    clicks = Log(home / annotator / "clicks.jsonl", repair, page)
     try:
-        session = Session(home, annotator, tuple(about["classes"]), pictures, log, config, about["session"])
-        for problem in log.problems:
-            report(problem)
+        session = Session(home, annotator, tuple(about["classes"]), pictures, clicks, config, about["session"])
+        for problem in clicks.problems:
+            log.info(problem)
         if session.board.lost:
             lost = f"{session.board.lost} acts are about pictures, superpixels or classes that are not there now"
-            report(f"{lost}; they are kept in the log")
+            log.info(f"{lost}; they are kept in the log")
         note = json.dumps({"versions": provenance.versions(), "pictures": len(pictures), "classes": about["classes"]})
-        log.append(Event("open", secrets.token_hex(8), now(), note=note))
+        clicks.append(Event("open", secrets.token_hex(8), now(), note=note))
         if rounds.finished(home / annotator) == 0:
-            session.ask_first(first, report)
+            session.ask_first(first)
         session.refresh()
     except BaseException:
-        log.close()
+        clicks.close()
         raise
     return session
 
@@ -262,10 +261,10 @@ class Session:
         check_strategy(strategy, aggregate, options, len(self.classes))
         self.config = self.config.model_copy(update={"strategy": strategy, "aggregate": aggregate, "strategy_options": options})
 
-    def ask_first(self, first: str, report: Report = print) -> None:
+    def ask_first(self, first: str) -> None:
         """Round 1: suggestions before there is a network."""
         rng = np.random.default_rng([self.config.seed, 1])
-        query = first_query(self.board, first, self.config.query_size, rng, report)
+        query = first_query(self.board, first, self.config.query_size, rng)
         rounds.write_query(self.home, 1, self.board, query, len(self.log.events))
         checked.write_json(
             rounds.folder_of(self.home, 1) / "done.json", {"round": 1, "first": first, "versions": provenance.versions()}

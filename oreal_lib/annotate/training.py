@@ -24,7 +24,7 @@ from ..scores import bvsb
 from ..setting import network
 from ..storage import atomic, checked, provenance
 from ..storage.lock import Lock
-from ..storage.progress import Report, told
+from ..storage.progress import lines_to, told
 from ..strategies import STRATEGIES
 from ..train import fit
 from ..types import Query, Ragged
@@ -40,7 +40,7 @@ class Stopped(KeyboardInterrupt):
     """The person asked the training to stop: as Ctrl-C, it keeps what the last finished epoch left."""
 
 
-def train_round(home: Path, number: int, open_board: Callable[[int | None], tuple[Board, int]], report: Report = print) -> None:
+def train_round(home: Path, number: int, open_board: Callable[[int | None], tuple[Board, int]]) -> None:
     """Carries out the request of a round; killed, the same call goes on from its last checkpoint.
 
     open_board: the board after so many events of the log (None: all there are by now), and how many that was.
@@ -53,13 +53,13 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
             lock.check()
             atomic.write_json(folder / "progress.json", asdict(Progress(state, round(share, 4), text, left)))
 
-    with Lock(folder / ".lock").wait(f"round {number} is being computed", report) as lock:
+    with Lock(folder / ".lock").wait(f"round {number} is being computed") as lock:
         if (folder / "done.json").exists():
             return
         request = checked.read_json(folder / "request.json", "train again from the session", BEFORE)
         config = RunConfig.make(request["config"])
         try:
-            _train_round(home, number, config, request, open_board, say, report, lock.check)
+            _train_round(home, number, config, request, open_board, say, lock.check)
         except Stopped:
             say("stopped", 0.0, "stopped; train again to go on")
         except KeyboardInterrupt:
@@ -71,11 +71,11 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
             raise SystemExit(1) from error
 
 
-def _train_round(home, number, config, request, open_board, say, report, may_write) -> None:
+def _train_round(home, number, config, request, open_board, say, may_write) -> None:
     folder, began = folder_of(home, number), time.monotonic()
     say("running", 0.01, "reading the pictures")
     torch.set_num_threads(config.threads)
-    board, log = open_board(request["log"])
+    board, clicks = open_board(request["log"])
     device = choose_device(config.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -86,7 +86,7 @@ def _train_round(home, number, config, request, open_board, say, report, may_wri
         state = read_weights(before)
         if {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in model.state_dict().items()}:
             model.load_state_dict(state)  # else the model or the classes are other ones: it begins anew
-    train = pairs(board, config.height, report)
+    train = pairs(board, config.height)
     trainable = train.trainable()
     if len(trainable) == 0:
         raise ValueError("no superpixel has a class yet; label a few of each class, then train")
@@ -111,7 +111,6 @@ def _train_round(home, number, config, request, open_board, say, report, may_wri
         max_epochs=epochs,
         checkpoint=folder / "checkpoint.pt",
         may_write=may_write,
-        report=report,
         each_epoch=each_epoch,
     )
     may_write()
@@ -127,15 +126,12 @@ def _train_round(home, number, config, request, open_board, say, report, may_wri
         say("running", 0.85 + 0.08 * i / len(board.pictures), f"looking at picture {i} of {len(board.pictures)}")
     say("running", 0.94, "choosing what to ask")
 
-    def both(text: str) -> None:
-        report(text)
-        say("running", 0.94, text)
-
     trained_on = board.as_labels().clicks
-    board, log = open_board(None)  # what was clicked meanwhile is not asked again
-    query = ask(config, board, model, number, both)
+    board, clicks = open_board(None)  # what was clicked meanwhile is not asked again
+    with lines_to(lambda text: say("running", 0.94, text)):
+        query = ask(config, board, model, number)
     may_write()
-    write_query(home, number, board, query, log)
+    write_query(home, number, board, query, clicks)
     checked.write_json(
         folder / "done.json",
         {
@@ -153,7 +149,7 @@ def _train_round(home, number, config, request, open_board, say, report, may_wri
     say("done", 1.0, "done")
 
 
-def ask(config: RunConfig, board: Board, model: nn.Module, number: int, report: Report = print) -> Query | None:
+def ask(config: RunConfig, board: Board, model: nn.Module, number: int) -> Query | None:
     """What the config's strategy asks of the unlabeled superpixels; None if there are none."""
     labels, pool = board.as_labels(rounds=number - 1), board.superpixels()
     if not labels.unlabeled.any():
@@ -161,7 +157,7 @@ def ask(config: RunConfig, board: Board, model: nn.Module, number: int, report: 
 
     def look() -> Iterator[torch.Tensor]:
         seen = probabilities(model, board.pictures, config.height)
-        return told(seen, "choosing what to ask: {done} of {total} pictures", report, len(board.pictures))
+        return told(seen, "choosing what to ask: {done} of {total} pictures", len(board.pictures))
 
     names = [picture.name for picture in board.pictures]
     regions = Regions(look, pool, len(board.classes), names=names, classes=board.classes)
@@ -170,10 +166,10 @@ def ask(config: RunConfig, board: Board, model: nn.Module, number: int, report: 
     return STRATEGIES[config.strategy](regions, labels, budget, config.aggregate, rng, **config.strategy_options)
 
 
-def pairs(board: Board, side: int, report: Report = print) -> Pairs:
+def pairs(board: Board, side: int) -> Pairs:
     """What was clicked, for training: each picture with its longer side at `side` pixels, and the labels painted into it."""
     images, targets = [], []
-    for i, picture in enumerate(told(board.pictures, "reading {done} of {total} pictures", report)):
+    for i, picture in enumerate(told(board.pictures, "reading {done} of {total} pictures")):
         size = bounded(picture.size, side)
         images.append(_shrunk(picture.image(), size))
         target = board.paint(i)

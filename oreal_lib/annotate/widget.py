@@ -22,6 +22,7 @@ import numpy as np
 import traitlets
 
 from ..draw import class_palette, title
+from ..storage.progress import lines_to
 from ..strategies import STRATEGIES
 from ..types import IGNORE
 from .board import UNLABELED, Change
@@ -43,7 +44,8 @@ def annotate(folder: Path | str, classes: list[str] | None = None, **options: ob
 def page(folder: str, annotator: str, work: str) -> widgets.Widget:
     """What a page of `serve` shows: the widget for a session that was begun, or why it cannot be opened."""
     try:
-        return annotate(folder, annotator=annotator, work=work, page=True, report=lambda text: None)
+        with lines_to(lambda line: None):
+            return annotate(folder, annotator=annotator, work=work, page=True)
     except (ValueError, OSError) as error:
         return widgets.HTML(f"<p style='font: 16px sans-serif; max-width: 60em'>{escape(str(error))}</p>")
 
@@ -147,7 +149,8 @@ class Annotator(anywidget.AnyWidget):
             self._state()
 
     def _export(self, _: dict) -> None:
-        done = export(self.session, report=lambda text: None)
+        with lines_to(lambda line: None):
+            done = export(self.session)
         left_out = f"; left out: {'; '.join(done.problems)}" if done.problems else ""
         self.send({"kind": "exported", "text": f"exported {done.pictures} masks to {done.out}{left_out}"})
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
 from pathlib import Path
 
 from ..storage.paths import prepared_root
@@ -80,7 +79,6 @@ def load_dataset(
     trim: int = TRIM,
     store_root: str | Path | None = None,
     workers: int | None = None,
-    report: Callable[[str], None] = print,
 ) -> Dataset:
     """A data set by name, read and prepared unless it is already, then opened as memory maps.
 
@@ -105,6 +103,5 @@ def load_dataset(
         trim=trim,
         store_root=store_root or prepared_root(),
         workers=workers,
-        report=report,
     )
-    return open_store(store, report)
+    return open_store(store)

@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _open(options: argparse.Namespace) -> Source:
     """The source with its problems; nothing is refused because of them."""
-    from ..experiments.grid import parse_changes  # here, because worker processes read this file again and need none of it
+    from ..storage.yaml_file import parse_changes  # here, because worker processes read this file again and need none of it
 
     return open_source(options.name, options.root, options=parse_changes(options.set), strict=False)
 

@@ -71,15 +71,14 @@ class _Look(NamedTuple):
     problem: str | None
 
 
-def check(source: Source, workers: int | None = None, report: Callable[[str], None] = print) -> Findings:
+def check(source: Source, workers: int | None = None) -> Findings:
     """Open every item of a source once; broken ones become problems, never exceptions.
 
     workers: processes, as many as there are cores unless given; 1 works in this process.
-    report: told now and then how far it is.
     """
     n = len(source.items)
     with closing(parallel(partial(_look, source.open, len(source.classes)), source.items, processes(workers, n))) as found:
-        looks = list(told(found, "  {done} of {total} images opened", report, n))
+        looks = list(told(found, "  {done} of {total} images opened", n))
     seen = list(zip(source.items, looks, strict=True))
     splits = {split: _tally([look for item, look in seen if item.split == split], len(source.classes)) for split in SPLITS}
     splits = {split: tally for split, tally in splits.items() if tally.images}

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from ..oracle import class_votes
-from ..storage.progress import Report, told
+from ..storage.progress import told
 from ..storage.provenance import versions
 from ..superpixels import SuperpixelRecipe, superpixels
 from ..types import IGNORE
@@ -80,7 +80,6 @@ def describe(
     rng: np.random.Generator,
     workers: int | None = None,
     void: str = "vote",
-    report: Report = print,
 ) -> Description:
     """A look at a source's training images: some shown, at most 200 counted, at most 20 of them cut into superpixels.
 
@@ -97,18 +96,18 @@ def describe(
     pool = [item for item in pool if item.mask is not None or item.image is None] or pool
     drawn = [pool[i] for i in rng.permutation(len(pool))[:MOST_FREQUENCY]]
     n_classes = len(source.classes)
-    found = _all(partial(_counted, source.open, n_classes), drawn, workers, "  {done} of {total} images opened", report)
+    found = _all(partial(_counted, source.open, n_classes), drawn, workers, "  {done} of {total} images opened")
     good = [(item, *look) for item, look in zip(drawn, found, strict=True) if look]
     broken = {item.name for item, look in zip(drawn, found, strict=True) if not look}
     shown = [item for item in _spread(pool, rng) if item.name not in broken][:n_images]
     cutting = "  {done} of {total} samples cut into superpixels"
-    samples = [sample for sample in _all(partial(_sample, source.open, recipe), shown, workers, cutting, report) if sample]
+    samples = [sample for sample in _all(partial(_sample, source.open, recipe), shown, workers, cutting) if sample]
     if not good or not samples:
         raise ValueError(f"of {source.name}, no drawn image can be opened; see `python -m oreal_lib.data check`")
     values = np.array([v for *_, v in good if v is not None], np.int64).reshape(-1, n_classes + 1)
     cut = [item for item, _, v in good if v is not None][:MOST_ACCURACY]
     counting = "  {done} of {total} images cut and compared with their masks"
-    parts = _all(partial(_kept, source.open, n_classes, recipe, void), cut, workers, counting, report)
+    parts = _all(partial(_kept, source.open, n_classes, recipe, void), cut, workers, counting)
     sizes = [p[2] for p in parts] or [np.bincount(s.ids.ravel()) for s in samples]
     right, total = (np.sum([p[k] for p in parts], axis=0, initial=0) * np.ones(n_classes) for k in (0, 1))
     pixels = values.sum(axis=0)
@@ -153,9 +152,9 @@ def _spread(pool: list[Item], rng: np.random.Generator) -> list[Item]:
     return [item for _, item in sorted(turns, key=lambda pair: pair[0])]
 
 
-def _all(work: Callable, items: list[Item], workers: int | None, text: str, report: Report) -> list:
+def _all(work: Callable, items: list[Item], workers: int | None, text: str) -> list:
     with closing(parallel(work, items, processes(workers, len(items)))) as found:
-        return list(told(found, text, report, len(items)))
+        return list(told(found, text, len(items)))
 
 
 def _counted(open_item: Callable, n_classes: int, item: Item) -> tuple | None:

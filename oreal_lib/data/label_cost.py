@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..oracle import dominant_label
-from ..storage.progress import Report, told
+from ..storage.progress import told
 
 BLOCK = 1 << 16  # superpixels looked at together: what is made of them stays small
 
@@ -40,7 +40,7 @@ def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
 
 
-def label_cost(votes: np.ndarray, void: str, report: Report = print) -> dict[str, list]:
+def label_cost(votes: np.ndarray, void: str) -> dict[str, list]:
     """What dominant labels would be worth if every superpixel of the pool were bought, by class; None where there is no pixel.
 
     pixels: of the class.  right: share of them painted in it.  iou: of painted against true, pixels of superpixels that are
@@ -49,7 +49,7 @@ def label_cost(votes: np.ndarray, void: str, report: Report = print) -> dict[str
     """
     blocks = range(0, max(1, len(votes)), BLOCK)
     matrix, leak, pixels = 0, 0, 0
-    for start in told(blocks, "what labels cost: {done} of {total} blocks of superpixels", report):
+    for start in told(blocks, "what labels cost: {done} of {total} blocks of superpixels"):
         block = votes[start : start + BLOCK]
         leaks, there = _leaked(block)
         matrix, leak, pixels = matrix + painted_confusion(block, void), leak + leaks, pixels + there

@@ -21,7 +21,7 @@ from ..storage import checked
 from ..storage.atomic import flush_folder
 from ..storage.lock import Lock
 from ..storage.processes import parallel, refuse_unguarded
-from ..storage.progress import Progress, spoken
+from ..storage.progress import Progress, log, spoken
 from ..storage.provenance import versions
 from ..superpixels import SuperpixelRecipe, dense
 from ..types import IGNORE
@@ -44,7 +44,6 @@ def prepare(
     trim: int = TRIM,
     store_root: str | Path,
     workers: int | None = None,
-    report: Callable[[str], None] = print,
 ) -> Path:
     """The folder of the prepared store, made now unless it is there already; two callers at once do the work once.
 
@@ -69,7 +68,7 @@ def prepare(
         cuts.forget(store)  # of one who was killed just before he did it
         return store
     with writing(root):
-        lock = Lock(root / f".{name}.lock").wait(f"{source.name} is being prepared", report)
+        lock = Lock(root / f".{name}.lock").wait(f"{source.name} is being prepared")
     try:
         if store.is_dir():
             return store
@@ -82,7 +81,7 @@ def prepare(
                 raise OSError(f"only {free:,} bytes are free")
         with cuts.kept_if_stopped(unfinished, lock):
             only = None if mixed else native
-            _write(source, recipe, about, only, needed, unfinished, workers or os.cpu_count() or 1, report, lock.check)
+            _write(source, recipe, about, only, needed, unfinished, workers or os.cpu_count() or 1, lock.check)
             lock.check()
             with writing(store):
                 os.replace(unfinished, store)
@@ -111,7 +110,6 @@ def _write(
     needed: int,
     folder: Path,
     workers: int,
-    report: Callable,
     may_write: Callable[[], None],
 ) -> None:
     """Fill `folder` with the arrays and, last, the manifest. only: the native size that all pictures must have, if they must.
@@ -125,20 +123,20 @@ def _write(
             (folder / cuts.FOLDER).mkdir(parents=True, exist_ok=True)
             outputs = {name: stack.enter_context(NpyFile(folder / f"{name}.npy", dtype)) for name, dtype in ARRAYS.items()}
         where = f"at {size[1]}x{size[0]}" if size else "at native size"
-        report(f"preparing {source.name}: {n} images {where}, {recipe.method} superpixels, workers: {workers}")
+        log.info(f"preparing {source.name}: {n} images {where}, {recipe.method} superpixels, workers: {workers}")
         there = min(cuts.kept(folder), len(train))
         if there:
-            report(f"  {there:,} of {len(train):,} training images were cut by an attempt that was stopped")
+            log.info(f"  {there:,} of {len(train):,} training images were cut by an attempt that was stopped")
         cutter = cuts.Cutter(folder / cuts.FOLDER, recipe, versions())
         work = partial(_prepared, source.open, n_classes, cutter, about["trim"], size, None if size else only)
         cutting, rest = cuts.measure(work, source.items[train[0]])
         total = (cutting * (to_cut := len(train) - there) + rest * n) / workers
         if to_cut and total > 10:
             left, processes = f"{to_cut:,} {'more ' * bool(there)}images", f"{workers} process{'es' * (workers > 1)}"
-            report(f"  about {spoken(cutting + rest)} per image, {left} with {processes}: about {spoken(total)}")
+            log.info(f"  about {spoken(cutting + rest)} per image, {left} with {processes}: about {spoken(total)}")
         quick = train[there - 1] + 1 if there else 1  # the processes start, or need not cut
         # before 1: the first was measured and told of above
-        progress = Progress("  {done} of {total} images", report, n, before=1, quick=quick, clock=time.monotonic)
+        progress = Progress("  {done} of {total} images", n, before=1, quick=quick, clock=time.monotonic)
         pictures = []
         for done, arrays in enumerate(stack.enter_context(closing(parallel(work, source.items, workers))), start=1):
             pictures.append(arrays["pictures"])
@@ -150,7 +148,7 @@ def _write(
         columns = {"votes": n_classes + 1, "present": n_classes + 1, "pictures": len(COLUMNS)}
         with writing(folder, needed):
             written = sum(HEADER + output.count * output.dtype.itemsize for output in outputs.values())
-            hashing = Hashing("  checksums", report, written)
+            hashing = Hashing("  checksums", written)
             files = {name: output.finish(columns.get(name), hashing) for name, output in outputs.items()}
     picture = dict(zip(COLUMNS, np.array(pictures).T, strict=True))
     may_write()
@@ -163,7 +161,7 @@ def _write(
     )
     cut, vanished = int(picture["cut"].sum()), int(picture["vanished"].sum())
     lost = f"; {vanished:,} of {cut:,} superpixels have no pixel at working size and are never asked" if vanished else ""
-    report(f"prepared {source.name}: {n} images in {time.monotonic() - progress.begun:.0f} s{lost}")
+    log.info(f"prepared {source.name}: {n} images in {time.monotonic() - progress.begun:.0f} s{lost}")
 
 
 def _prepared(

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..storage import checked
 from ..storage.arrays import read_npy
-from ..storage.progress import Progress, Report
+from ..storage.progress import Progress
 from ..superpixels import SuperpixelRecipe
 from ..types import Dataset, Pictures, Ragged, Superpixels
 from .source import SPLITS, Source
@@ -45,14 +45,14 @@ class StoreError(ValueError):
     """A prepared store that is torn, changed, incomplete or foreign."""
 
 
-def open_store(path: str | Path, report: Report = print) -> Dataset:
+def open_store(path: str | Path) -> Dataset:
     """The Dataset of a prepared store, its arrays as read-only memory maps, after checking every byte.
 
     Raises StoreError naming the file and the remedy where something is torn, changed, missing or not ours.
     """
     path = Path(path)
     manifest = _manifest(path)
-    hashing = Hashing("checking the prepared data", report, sum(written["bytes"] for written in manifest["files"].values()))
+    hashing = Hashing("checking the prepared data", sum(written["bytes"] for written in manifest["files"].values()))
     arrays = {name: _opened(path, name, written, hashing) for name, written in manifest["files"].items()}
     about, picture = manifest["about"], dict(zip(COLUMNS, arrays["pictures"].T, strict=True))
     names, groups, splits = zip(*about["items"], strict=True)
@@ -163,9 +163,9 @@ def writing(where: Path, needed: int | None = None) -> Iterator[None]:
 class Hashing:
     """SHA-256 of one file after another, and how far that is: a large store takes minutes.  total: bytes of all of them."""
 
-    def __init__(self, what: str, report: Report, total: int) -> None:
+    def __init__(self, what: str, total: int) -> None:
         self.what, self.done, self.total = what, 0, total
-        self.progress, self.buffer = Progress("", report, total), bytearray(2**20)
+        self.progress, self.buffer = Progress("", total), bytearray(2**20)
 
     def __call__(self, file: BinaryIO) -> str:
         """The SHA-256 of a file from where it stands, in hexadecimal digits."""

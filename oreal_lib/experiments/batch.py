@@ -26,10 +26,10 @@ from ..storage.interrupt import unless_stopped
 from ..storage.lock import Held, holder
 from ..storage.paths import figures_root, home, runs_root
 from ..storage.progress import spoken
-from ..storage.yaml_file import ConfigError
+from ..storage.yaml_file import ConfigError, parse_options
 from ..strategies import check
 from .fingerprint import Inputs, check_inputs, read_inputs
-from .grid import in_order, parse_options, read_grid
+from .grid import in_order, read_grid
 from .logs import Quiet, last_words, name_of, standing
 from .records import find, publish, unfinished
 from .run_folder import RunFolder, seconds_spent
@@ -181,9 +181,9 @@ def refuse(configs: Sequence[RunConfig], runs_dir: Path) -> None:
                 if isinstance(seen[reads], Exception):
                     raise seen[reads]
             if not isinstance(seen[reads], Exception):  # a finished run counts where its data are not, too
-                check_inputs(folder, seen[reads], print)
+                check_inputs(folder, seen[reads])
                 if config.stage == 2:
-                    check_inputs(RunFolder(runs_dir / config.stage_one.run_id), seen[reads], print)
+                    check_inputs(RunFolder(runs_dir / config.stage_one.run_id), seen[reads])
             if config.stage == 2 and folder.done is None:
                 check_networks(RunFolder(runs_dir / config.stage_one.run_id))
         except (KeyError, ValueError, OSError) as error:

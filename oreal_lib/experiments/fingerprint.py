@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 
 from ..config import RunConfig
 from ..data import open_source
 from ..models.weights import weights_file
+from ..storage.progress import log
 from .run_folder import RunFolder
 
 Inputs = dict[str, str]
@@ -31,13 +31,13 @@ def read_inputs(config: RunConfig) -> Inputs:
     return found
 
 
-def check_inputs(folder: RunFolder, now: Inputs, report: Callable[[str], None]) -> None:
+def check_inputs(folder: RunFolder, now: Inputs) -> None:
     """ValueError if the run in a folder was begun with other data or weights than are there `now`; nothing if it is new."""
     for name, fingerprint in (folder.config or {}).get("inputs", {}).items():
         if now.get(name, fingerprint) == fingerprint:
             continue
         if fingerprint.startswith("stat:") and now[name].startswith("stat:"):
-            report(f"the files of the {name} were changed or copied since run {folder.path.name} was begun; going on with them")
+            log.info(f"the files of the {name} were changed or copied since run {folder.path.name} was begun; going on with them")
             continue
         raise ValueError(
             f"run {folder.path.name} was made from other {name} than those given now; give the ones it was made from, "

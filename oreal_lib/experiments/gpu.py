@@ -6,7 +6,7 @@ import getpass
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import filelock
 import torch
 
 from ..predict import choose_device
+from ..storage.progress import log
 
 
 @contextmanager
-def device_of_run(name: str, share: int, report: Callable[[str], None]) -> Iterator[torch.device]:
+def device_of_run(name: str, share: int) -> Iterator[torch.device]:
     """The device of a config, held until the end of the `with`. "auto" on a machine with GPUs is a free one: waits for it,
     and says so. A GPU that is named, as "cuda:1", is taken without asking.
 
@@ -30,12 +31,12 @@ def device_of_run(name: str, share: int, report: Callable[[str], None]) -> Itera
     # by their serial numbers: CUDA_VISIBLE_DEVICES, which a cluster sets, numbers them anew for every process
     gpus = [str(getattr(torch.cuda.get_device_properties(i), "uuid", i)) for i in range(torch.cuda.device_count())]
     user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()  # a container's user may have no name
-    with free_slot(gpus, share, Path(tempfile.gettempdir()) / f"oreal_gpus_{user}", report) as number:
+    with free_slot(gpus, share, Path(tempfile.gettempdir()) / f"oreal_gpus_{user}") as number:
         yield torch.device("cuda", number)
 
 
 @contextmanager
-def free_slot(names: Sequence[str], share: int, folder: Path, report: Callable[[str], None], pause: float = 1.0) -> Iterator[int]:
+def free_slot(names: Sequence[str], share: int, folder: Path, pause: float = 1.0) -> Iterator[int]:
     """The position in `names` of one that fewer than `share` processes hold, the least used first; it is held until the end of
     the `with`, or of the process. Waits, looking every `pause` seconds, while there is none."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ def free_slot(names: Sequence[str], share: int, folder: Path, report: Callable[[
                 yield i
             return
         if not told:
-            report(
+            log.info(
                 f"all {len(names)} GPUs are taken ({share} runs each); waiting for one. gpu_share: {share + 1} would let more share one; an unfinished loop over a run in this kernel counts, too"
             )
             told = True

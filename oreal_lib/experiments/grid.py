@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from ..config import RunConfig
-from ..storage.yaml_file import ConfigError, parse_yaml, read_yaml, shown
+from ..storage.yaml_file import ConfigError, read_yaml, shown
 
 MOST_RUNS = 10_000  # our largest grid has 230
 KEYS = {  # of a grid file: their types, and an example
@@ -157,26 +155,3 @@ def combinations(axes: dict[str, Any]) -> list[dict[str, Any]]:
     """Every combination of a mapping's values, a list being several values and anything else one."""
     values = [v if isinstance(v, list) else [v] for v in axes.values()]
     return [dict(zip(axes, chosen, strict=True)) for chosen in itertools.product(*values)]
-
-
-def parse_changes(texts: list[str]) -> dict[str, Any]:
-    """["seed=3", "data_root=/x"] as a mapping of plain values; ConfigError for a text without "=" or a key given twice."""
-    changes: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not key or not equals:
-            raise ConfigError(f"--set {text!r} changes nothing; write KEY=VALUE, such as --set seed=3")
-        if key in changes:
-            raise ConfigError(f"--set gives {key} twice, {changes[key]!r} and {value!r}; keep one")
-        changes[key] = parse_yaml(value, f"--set {text!r}")
-    return changes
-
-
-def parse_options(texts: list[str], root: str | None = None) -> tuple[list[str], dict[str, Any]]:
-    """What `--set KEY=VALUE` (several) and `--root DIR` ask for: as texts of `--set` alone, and as `parse_changes` reads them.
-
-    root: a folder's name, whatever is in it: as a text of `--set` it is quoted, or YAML would take "2012" for a number and end
-    "a #b" at the a.
-    """
-    quoted = [] if root is None else ["data_root=" + yaml.safe_dump(root, default_style='"', width=float("inf")).strip()]
-    return [*texts, *quoted], parse_changes([*texts, *quoted])

@@ -20,9 +20,9 @@ import pandas as pd
 from ..config import RunConfig
 from ..storage.interrupt import unless_stopped
 from ..storage.paths import figures_root, runs_root
-from ..storage.yaml_file import ConfigError
+from ..storage.yaml_file import ConfigError, parse_options
 from .batch import steps_left
-from .grid import Grid, parse_options, read_grid
+from .grid import Grid, read_grid
 from .logs import last_words
 from .records import unfinished
 from .run_folder import RunFolder

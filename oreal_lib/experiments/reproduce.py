@@ -22,9 +22,9 @@ from ..config import RunConfig
 from ..storage.interrupt import unless_stopped
 from ..storage.lock import Held, Lock
 from ..storage.paths import figures_root, home, runs_root
-from ..storage.yaml_file import ConfigError
+from ..storage.yaml_file import ConfigError, parse_options
 from .batch import notebook, refuse
-from .grid import Grid, in_order, parse_options, read_grid
+from .grid import Grid, in_order, read_grid
 from .logs import PATIENCE, last_words, name_of, standing
 from .plan import failed, plan, runs_of, text
 from .records import unfinished

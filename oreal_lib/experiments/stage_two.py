@@ -15,7 +15,7 @@ from ..batches import Pairs
 from ..config import RunConfig
 from ..predict import device_of, to_input
 from ..setting import Setting
-from ..storage.progress import Report, told
+from ..storage.progress import told
 from ..types import IGNORE, Labels, Pictures, Query, Ragged, some
 from ..weak.pseudo import pooled, pseudo_labels, quality
 from .run_folder import RunFolder
@@ -89,7 +89,6 @@ def pseudo_labeled(
     model: nn.Module,
     weights: dict[str, torch.Tensor],
     step: int,
-    report: Report = print,
 ) -> tuple[Pairs, dict[str, float | None]]:
     """The images of the pool with the pseudo labels that the network of stage one makes of what was bought, and how right
     they are (shares 0..1 of `quality_of`). `model` is left with the weights it came with; those given are stage one's."""
@@ -98,20 +97,20 @@ def pseudo_labeled(
         initial = {k: v.clone() for k, v in model.state_dict().items()}
         model.load_state_dict(weights)
         made = pseudo_labels_of(model, setting, labels, config)
-        maps = Ragged(tuple(told(made, "pseudo labels: {done} of {total} images", report, len(setting.pool))))
+        maps = Ragged(tuple(told(made, "pseudo labels: {done} of {total} images", len(setting.pool))))
         model.load_state_dict(initial)
         folder.save_pseudo(step, maps)
-    quality = quality_of(maps, setting, labels, report)
+    quality = quality_of(maps, setting, labels)
     return Pairs(some(setting.dataset.images, setting.pool), maps), quality
 
 
-def quality_of(pseudo: Pictures, setting: Setting, labels: Labels, report: Report = print) -> dict[str, float | None]:
+def quality_of(pseudo: Pictures, setting: Setting, labels: Labels) -> dict[str, float | None]:
     """`pseudo.quality` of the pool's pseudo labels (n_images, H, W) as a whole, at working size: shares 0..1 and counts of pixels.
 
     None where it is undefined.
     """
     images = []
-    for i, ids in enumerate(told(setting.superpixels.maps, "comparing the pseudo labels: {done} of {total} images", report)):
+    for i, ids in enumerate(told(setting.superpixels.maps, "comparing the pseudo labels: {done} of {total} images")):
         named = _of_image(setting, labels.present, i).sum(axis=1)
         images.append(quality(np.asarray(pseudo[i]), np.asarray(setting.dataset.truth[setting.pool[i]]), ids, named))
     return {name: None if np.isnan(value) else value for name, value in pooled(images).items()}

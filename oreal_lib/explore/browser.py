@@ -19,6 +19,7 @@ from ..balance import class_debt
 from ..config import WITHOUT_SCORES, RunConfig
 from ..draw import title
 from ..reports.frames import cell
+from ..storage.progress import lines_to
 from ..strategies import STRATEGIES
 from .figures import ABSCISSAS, BASES, class_names, draw_class_debt, draw_curve_explorer, draw_selection_browser, sentences
 from .question import LADDERS, SCORES, Question, Run, ladder, open_run, question
@@ -84,10 +85,8 @@ class SelectionBrowser(Explorer):
 
     def _open(self) -> None:
         run, runs_dir = self._where
-        self.run, c = (
-            (run if isinstance(run, Run) else open_run(run, runs_dir, lambda text: self.say(f"{text} ..."))),
-            self.controls,
-        )
+        with lines_to(self._say_more):
+            self.run, c = run if isinstance(run, Run) else open_run(run, runs_dir), self.controls
         own = self.run.config
         c["image"].max = len(self.run.setting.pool) - 1
         c["of_class"].options = [(name, i) for i, name in enumerate(self.run.setting.dataset.classes)]
@@ -147,10 +146,14 @@ class SelectionBrowser(Explorer):
     def _side(self, side: str) -> tuple[str, str]:
         return self.controls[side].value, self.controls[f"how {side}"].value
 
+    def _say_more(self, line: str) -> None:
+        self.say(f"{line} ...")
+
     def _question(self) -> Question:
         key = self.controls["step"].value, self.controls["how A"].options
         if key not in self._questions:
-            found = question(self.run, *key, device=self._device, report=lambda text: self.say(f"{text} ..."))
+            with lines_to(self._say_more):
+                found = question(self.run, *key, device=self._device)
             self._questions = dict([*self._questions.items(), (key, found)][-KEPT:])
         return self._questions[key]
 

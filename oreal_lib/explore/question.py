@@ -15,15 +15,15 @@ import torch
 from torch import nn
 
 from ..aggregate import PixelScore, Regions, Remembering, parse_how, separable
-from ..ask import put
 from ..config import WITHOUT_SCORES, RunConfig
 from ..experiments.run_folder import RunFolder
+from ..loop import put
 from ..metrics import border_superpixels
 from ..predict import choose_device, predict
 from ..scores import bvsb, entropy, ovr_doubt, ovr_entropy, predicted_class, probability
 from ..setting import Setting, network, open_setting
 from ..storage.paths import runs_root
-from ..storage.progress import Report, told
+from ..storage.progress import log, told
 from ..strategies import STRATEGIES, choice
 from ..types import Labels, Query, some
 
@@ -105,7 +105,7 @@ class Question:
     scores: dict[tuple[str, str], np.ndarray]
 
 
-def open_run(run: RunConfig | Path | str, runs_dir: Path | str | None = None, report: Report = print) -> Run:
+def open_run(run: RunConfig | Path | str, runs_dir: Path | str | None = None) -> Run:
     """A run by its config, its id or its folder, with its data opened; nothing is computed or written.
 
     FileNotFoundError where it has not begun, ValueError where it asks nothing (full supervision, stage two).
@@ -123,12 +123,12 @@ def open_run(run: RunConfig | Path | str, runs_dir: Path | str | None = None, re
         raise ValueError(f"supervision of {path.name} is {config.supervision!r}, which asks nothing; give a run of a strategy")
     if config.stage == 2:
         raise ValueError(f"{path.name} is of stage 2, whose queries are those of stage 1; give {config.stage_one.run_id}")
-    setting = open_setting(config, report=report)
+    setting = open_setting(config)
     counts = np.diff(setting.superpixels.offset)
     pairs = list(zip(setting.pool, counts, strict=True))
     touched = [
         border_superpixels(np.asarray(setting.dataset.truth[where]), setting.superpixels.maps[i], int(n), config.border_gap)
-        for i, (where, n) in enumerate(told(pairs, "looking for borders: {done} of {total} images", report))
+        for i, (where, n) in enumerate(told(pairs, "looking for borders: {done} of {total} images"))
     ]
     return Run(config, folder, setting, np.concatenate(touched))
 
@@ -144,9 +144,7 @@ def ladder(how: str, kind: str | None = None) -> tuple[str, ...]:
     return ("mean", *inner, "max")
 
 
-def question(
-    run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: str | None = None, report: Report = print
-) -> Question:
+def question(run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: str | None = None) -> Question:
     """What each of STRATEGIES would ask in `step` by each aggregation, and the superpixels' scores, in two passes over the pool.
 
     device: of the network, by default the run's. Only on the run's device, with its number of threads (set meanwhile), are ties
@@ -167,12 +165,12 @@ def question(
     model = network(config, len(setting.dataset.classes))
     model.load_state_dict(networks[step].weights(step - 1))
     model.to(choose_device(device or config.device), memory_format=torch.channels_last)  # as in the run: to the last bit
-    report(f"step {step}: looking at {len(setting.pool)} images, {len(hows)} aggregations")
+    log.info(f"step {step}: looking at {len(setting.pool)} images, {len(hows)} aggregations")
     images = some(setting.dataset.images, setting.pool)
 
     def look() -> Iterator[torch.Tensor]:
         seen = predict(model, images, config.eval_batch_size)
-        return told(seen, f"step {step}: looking at the pool: {{done}} of {{total}} images", report, len(images))
+        return told(seen, f"step {step}: looking at the pool: {{done}} of {{total}} images", len(images))
 
     regions = Remembering(
         look,
@@ -193,7 +191,7 @@ def question(
         )
         listed = {}
         wanted = [(name, how) for name in STRATEGIES for how in hows]
-        for name, how in told(wanted, f"step {step}: choosing: {{done}} of {{total}} queries", report):
+        for name, how in told(wanted, f"step {step}: choosing: {{done}} of {{total}} queries"):
             same = name in WITHOUT_SCORES and how != hows[0]
             listed[name, how] = listed[name, hows[0]] if same else _list(run, labels, regions, name, how, step)
     finally:
@@ -224,4 +222,4 @@ def _put(run: Run, labels: Labels, regions: Regions, name: str, how: str, step: 
     """A strategy put to the run's network and pool within a step's budget; the run's own options where it is the run's own."""
     options = run.config.strategy_options if name == run.config.strategy else {}
     config = run.config.model_copy(update={"strategy": name, "aggregate": how, "strategy_options": options})
-    return put(config, run.setting, labels, regions, step, rng, lambda _: None)
+    return put(config, run.setting, labels, regions, step, rng)

@@ -16,7 +16,7 @@ from ..draw import STRATEGY_COLORS, title
 from ..metrics import miou
 from ..predict import choose_device, evaluate, predict
 from ..setting import Setting, network
-from ..storage.progress import Progress, Report
+from ..storage.progress import Progress, log
 from ..strategies import STRATEGIES, Strategy
 from ..train import fit
 from ..types import Labels, some
@@ -47,7 +47,7 @@ def of_strategy(setting: Setting, config: RunConfig, strategy: Strategy | None =
     return choose
 
 
-def run(setting: Setting, config: RunConfig, choose: Choose, clicks: Sequence[int], report: Report = print) -> list[float]:
+def run(setting: Setting, config: RunConfig, choose: Choose, clicks: Sequence[int]) -> list[float]:
     """mIoU 0..1 on the test pictures after so many clicks each; the network goes on from its weights, as in a run."""
     device = choose_device(config.device)
     with torch.random.fork_rng(devices=[]):
@@ -56,9 +56,9 @@ def run(setting: Setting, config: RunConfig, choose: Choose, clicks: Sequence[in
     labels, found = setting.no_labels, []
     for step, (before, after) in enumerate(pairwise([0, *clicks]), 1):
         labels = choose(model, labels, after - before, step)
-        fit(model, setting.bought(labels, report), setting.pairs(setting.val), config, key=(config.seed, step), report=report)
+        fit(model, setting.bought(labels), setting.pairs(setting.val), config, key=(config.seed, step))
         test = setting.pairs(setting.dataset.split["test"])
-        progress = Progress("testing: {done} of {total} images", report, len(test))
+        progress = Progress("testing: {done} of {total} images", len(test))
         found.append(miou(evaluate(model, test, config.eval_batch_size, each_image=progress.at)[0]))
     return found
 
@@ -67,7 +67,6 @@ def race(
     setting: Setting,
     config: RunConfig,
     runners: Mapping[str, tuple[Choose, Sequence[int]]],
-    report: Report = print,
 ) -> pd.DataFrame:
     """Columns who, clicks, miou (%): a row for each training of each runner.
 
@@ -75,8 +74,8 @@ def race(
     """
     rows = []
     for who, (choose, upto) in runners.items():
-        report(f"{who}: {len(upto)} trainings")
-        found = run(setting, config, choose, upto, report)
+        log.info(f"{who}: {len(upto)} trainings")
+        found = run(setting, config, choose, upto)
         rows += [{"who": who, "clicks": c, "miou": 100 * m} for c, m in zip(upto, found, strict=True)]
     return pd.DataFrame(rows)
 

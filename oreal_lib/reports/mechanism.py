@@ -22,7 +22,7 @@ from ..predict import choose_device, predict
 from ..scores import bvsb, entropy, ovr_entropy
 from ..setting import network, open_setting
 from ..storage.paths import runs_root
-from ..storage.progress import Report, told
+from ..storage.progress import told
 from ..types import some
 from .frames import cell, interval, paired
 from .frames import networks as separate
@@ -167,9 +167,7 @@ def networks(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -
     return dict(found.values())
 
 
-def correlations(
-    stored: dict[RunFolder, RunConfig], hows: Sequence[str] = AGGREGATIONS, n_images: int = 80, report: Report = print
-) -> pd.DataFrame:
+def correlations(stored: dict[RunFolder, RunConfig], hows: Sequence[str] = AGGREGATIONS, n_images: int = 80) -> pd.DataFrame:
     """Spearman's rank correlations over the superpixels of an image of the acquisition, as network of step 1 gives it, with their
     size, and with the acquisition by max.
 
@@ -179,19 +177,19 @@ def correlations(
     """
     parts = []
     for folder, config in stored.items():
-        setting = open_setting(config, report=report)
+        setting = open_setting(config)
         places = np.unique(np.linspace(0, len(setting.pool) - 1, min(n_images, len(setting.pool))).round().astype(int))
         model = network(config, len(setting.dataset.classes))
         model.load_state_dict(folder.weights(1))
         model.to(choose_device(config.device))
         images, superpixels = some(setting.dataset.images, setting.pool[places]), setting.superpixels.subset(places)
         seen = told(
-            predict(model, images, config.eval_batch_size), f"{folder.path.name}: {{done}} of {{total}} images", report, len(images)
+            predict(model, images, config.eval_batch_size), f"{folder.path.name}: {{done}} of {{total}} images", len(images)
         )
         regions = Regions(lambda seen=seen: seen, superpixels, len(setting.dataset.classes))  # one pass: all is asked together
         questions = [(score, how) for score in SCORES for how in hows]
         answers = dict(zip(questions, regions.together(*((SCORES[score], how) for score, how in questions)), strict=True))
-        for i, place in enumerate(told(places, f"{folder.path.name}: ranks of {{done}} of {{total}} images", report)):
+        for i, place in enumerate(told(places, f"{folder.path.name}: ranks of {{done}} of {{total}} images")):
             mine = slice(superpixels.offset[i], superpixels.offset[i + 1])
             table = of_image({question: answer[mine] for question, answer in answers.items()}, superpixels.size[mine])
             parts.append(table.assign(run_id=config.run_id, seed=config.seed, image=place))

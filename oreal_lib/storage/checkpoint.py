@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from . import atomic
+from .progress import log
 
 
 def on_cpu(value: Any, into: Any = None) -> Any:
@@ -37,14 +37,14 @@ def save_checkpoint(path: Path, state: dict) -> None:
     atomic.write_bytes(path, buffer.getvalue())
 
 
-def load_checkpoint(path: Path, key: tuple[int, ...], report: Callable[[str], None]) -> dict | None:
+def load_checkpoint(path: Path, key: tuple[int, ...]) -> dict | None:
     """The checkpoint of this very training, or None: a restart from its beginning gives the same result, only later."""
     if not path.exists():
         return None
     try:
         saved = _load(path)
     except Exception as error:  # out of a damaged pickle comes any kind of error
-        report(f"{path.name} cannot be read ({type(error).__name__}); training this step from its beginning instead")
+        log.info(f"{path.name} cannot be read ({type(error).__name__}); training this step from its beginning instead")
         return None
     return saved if saved["key"] == list(key) else None
 

@@ -15,7 +15,6 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +22,7 @@ from pathlib import Path
 import filelock
 
 from .atomic import remedy
+from .progress import log
 
 BEAT = 10.0  # seconds from one sign of life to the next
 DEAD = 60.0  # seconds without one, after which a holder on another machine counts as dead
@@ -105,8 +105,8 @@ class Lock:
             if error.errno not in NO_LOCKS:
                 raise
 
-    def wait(self, what: str, report: Callable[[str], None], pause: float = 0.2) -> Lock:
-        """Takes the lock as soon as it is free. report: is told "<what> by <holder>; waiting", once for each holder there is before.
+    def wait(self, what: str, pause: float = 0.2) -> Lock:
+        """Takes the lock as soon as it is free. Logs "<what> by <holder>; waiting", once for each holder there is before.
 
         RuntimeError if it is this very thread that holds it.
         """
@@ -120,7 +120,7 @@ class Lock:
                 raise RuntimeError(f"{self.path} is held by this thread already, which would wait for itself")
             if who not in told and (who is not None or not told):
                 told.add(who)
-                report(f"{what} by {who or 'another process'}; waiting until that ends")
+                log.info(f"{what} by {who or 'another process'}; waiting until that ends")
             time.sleep(pause)
 
     @property

@@ -1,21 +1,64 @@
-"""Where long work stands, in plain lines now and then: for a terminal, a notebook and the log of a batch alike.
+"""What long work says, and where: plain lines now and then, for a terminal, a notebook and the log of a batch alike.
 
-Work of less than five seconds says nothing. The lines go to the `report` that its caller gave it. `tests/storage/test_progress.py` has the
-list of all that can take longer, and shows that each of it speaks.
+Everything this library says while it works goes to the logger "oreal_lib", which prints it; `lines_to` sends it elsewhere, and
+`logging.getLogger("oreal_lib").setLevel("WARNING")` silences it. Work of less than five seconds reports no progress.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
-Report = Callable[[str], None]
 
 FIRST = 5.0  # seconds before the first line, and between two at first
 SHARE = 0.1  # later, a line after so much more of the time that it has taken,
 LONGEST = 30.0  # but not less than one in so many seconds: 1,200 lines in ten hours
+
+
+class _Lines(logging.Handler):
+    """Hands each line to a function."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self.tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.tell(self.format(record))
+
+
+log = logging.getLogger("oreal_lib")
+log.setLevel(logging.INFO)
+log.propagate = False  # or a program that configures the root logger would print every line twice
+log.handlers = [_Lines(lambda line: print(line, flush=True))]
+
+
+@contextmanager
+def lines_to(tell: Callable[[str], None]) -> Iterator[None]:
+    """Inside the `with`, each line goes to `tell` and nowhere else: a widget's message, a file, `lambda line: None`."""
+    before, log.handlers = log.handlers, [_Lines(tell)]
+    try:
+        yield
+    finally:
+        log.handlers = before
+
+
+@contextmanager
+def lines_begin(start: str) -> Iterator[None]:
+    """Inside the `with`, each line begins with the text `start`."""
+
+    def begin(record: logging.LogRecord) -> bool:
+        record.msg = start + record.msg
+        return True
+
+    log.addFilter(begin)
+    try:
+        yield
+    finally:
+        log.removeFilter(begin)
 
 
 class Progress:
@@ -31,7 +74,6 @@ class Progress:
     def __init__(
         self,
         text: str,
-        report: Report,
         total: float,
         *,
         before: float = 0,
@@ -39,7 +81,7 @@ class Progress:
         left: str = "about {} left",
         clock: Callable[[], float] | None = None,
     ) -> None:
-        self.text, self.report, self.total, self.before, self.left = text, report, total, before, left
+        self.text, self.total, self.before, self.left = text, total, before, left
         self.quick = before + 1 if quick is None else quick
         self.clock = clock or time.monotonic
         self.begun = self._measured_from = self._said = self.clock()
@@ -57,10 +99,10 @@ class Progress:
         if done > self.quick:
             each = (now - self._measured_from) / (done - self.quick)
             line += ", " + self.left.format(spoken(each * (self.total - done)))
-        self.report(line)
+        log.info(line)
 
 
-def told(items: Iterable[T], text: str, report: Report, total: int | None = None) -> Iterator[T]:
+def told(items: Iterable[T], text: str, total: int | None = None) -> Iterator[T]:
     """The items, one by one, while it is said how many of them have been worked on.
 
     text: see `Progress`.  total: how many there are; None where `len` tells, TypeError where it does not.
@@ -69,7 +111,7 @@ def told(items: Iterable[T], text: str, report: Report, total: int | None = None
         if not isinstance(items, Sized):
             raise TypeError("nobody knows how many items there are; give their number as total")
         total = len(items)
-    progress = Progress(text, report, total)
+    progress = Progress(text, total)
     for done, item in enumerate(items, start=1):
         yield item
         progress.at(done)

@@ -161,3 +161,26 @@ def explain(error: Mapping[str, Any], known: Iterable[str]) -> str:
         return f"{text}; remove the quotes"
     exact = next(t for digits in range(1, 17) if float(t := f"{number:.{digits}e}") == number)
     return f"{text}; YAML reads {value} as text, write {exact if kind == 'float_type' else whole} without quotes"
+
+
+def parse_changes(texts: list[str]) -> dict[str, Any]:
+    """["seed=3", "data_root=/x"] as a mapping of plain values; ConfigError for a text without "=" or a key given twice."""
+    changes: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"--set {text!r} changes nothing; write KEY=VALUE, such as --set seed=3")
+        if key in changes:
+            raise ConfigError(f"--set gives {key} twice, {changes[key]!r} and {value!r}; keep one")
+        changes[key] = parse_yaml(value, f"--set {text!r}")
+    return changes
+
+
+def parse_options(texts: list[str], root: str | None = None) -> tuple[list[str], dict[str, Any]]:
+    """What `--set KEY=VALUE` (several) and `--root DIR` ask for: as texts of `--set` alone, and as `parse_changes` reads them.
+
+    root: a folder's name, whatever is in it: as a text of `--set` it is quoted, or YAML would take "2012" for a number and end
+    "a #b" at the a.
+    """
+    quoted = [] if root is None else ["data_root=" + yaml.safe_dump(root, default_style='"', width=float("inf")).strip()]
+    return [*texts, *quoted], parse_changes([*texts, *quoted])

@@ -23,7 +23,7 @@ def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     for name, size in (("a", (4, 6)), ("b", (6, 9))):
         Image.fromarray(np.zeros((*size, 3), np.uint8)).save(folder / f"{name}.png")
-    found, problems = open_pictures(folder, folder / "store", SuperpixelRecipe("grid", 6), 64, report=lambda text: None)
+    found, problems = open_pictures(folder, folder / "store", SuperpixelRecipe("grid", 6), 64)
     assert problems == [] and found[0].ids().tolist() == A
     return found
 
@@ -240,9 +240,7 @@ def test_a_picture_with_as_many_superpixels_as_there_can_be_is_not_split(tmp_pat
     Image.fromarray(np.zeros((258, 256, 3), np.uint8)).save(tmp_path / "full.png")
     ids = np.minimum(np.arange(258 * 256), MOST - 1).reshape(258, 256)
     np.save(tmp_path / "full.npy", ids)
-    (picture,), _ = open_pictures(
-        tmp_path, tmp_path / "store", SuperpixelRecipe("grid", 6), 512, tmp_path, report=lambda text: None
-    )
+    (picture,), _ = open_pictures(tmp_path, tmp_path / "store", SuperpixelRecipe("grid", 6), 512, tmp_path)
     board, pieces = Board((picture,), CLASSES), np.zeros((3, 256), np.uint8)
     pieces[0, :-2], pieces[-1, -1] = IGNORE, 1
     with pytest.raises(ValueError, match="has 65,535 superpixels and can have 65,535; label this one as it is"):

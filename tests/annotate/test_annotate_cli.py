@@ -21,9 +21,9 @@ def folder(tmp_path):
         image = np.random.default_rng(seed).integers(0, 255, (40, 60, 3), np.uint8)
         Image.fromarray(image).save(tmp_path / "photos" / f"{name}.png")
     folder = tmp_path / "photos"
-    ana = open_session(folder, ["road", "car"], annotator="ana", report=str, **SIX)
+    ana = open_session(folder, ["road", "car"], annotator="ana", **SIX)
     ana.act("label", 0, [0, 1], to="car", seconds=90)
-    ben = open_session(folder, annotator="ben", report=str, **SIX)
+    ben = open_session(folder, annotator="ben", **SIX)
     ben.act("label", 0, [1, 2], to="road")
     ben.close()
     yield folder
@@ -99,7 +99,7 @@ def test_a_session_that_is_open_cannot_be_imported_into_from_another_process(fol
 def test_train_carries_out_the_request_of_a_session_and_its_network_is_exported(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "LEAST_STEPS", 2)
     home = folder.parent / "photos-labels" / "ben"
-    with_few_steps = open_session(folder, annotator="ben", report=str, height=32, width=32, max_epochs=1, patience=1, **SIX)
+    with_few_steps = open_session(folder, annotator="ben", height=32, width=32, max_epochs=1, patience=1, **SIX)
     config = with_few_steps.config.values() | {"device": "cpu"}
     with_few_steps.close()
     (home / "rounds" / "002").mkdir()

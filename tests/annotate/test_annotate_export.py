@@ -32,10 +32,6 @@ ROAD, CAR = 0, 1
 SIX = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1}
 
 
-def quiet(text):
-    """Nothing is said."""
-
-
 @pytest.fixture
 def folder(tmp_path):
     """a: 40x60 (high x wide).  b: lies on its side, 60x40 in the file.  c: 90x60, worked on at 60x40.  Käfer 1: 16 bits."""
@@ -54,7 +50,7 @@ def folder(tmp_path):
 @pytest.fixture
 def session(folder):
     """a is cut into 2 x 3 squares of 20 pixels, b and c into 3 x 2."""
-    session = open_session(folder, ["road", "car"], side=60, report=quiet, **SIX)
+    session = open_session(folder, ["road", "car"], side=60, **SIX)
     yield session
     session.close()
 
@@ -92,7 +88,7 @@ def pixels(file):
 def test_masks_come_out_at_full_size_the_way_up_the_picture_is_shown(session):
     for name in ("a", "b", "c", "süd west/Käfer 1"):
         session.act("label", picture_of(session, name), [0], to="car")
-    out = export(session, report=quiet).out
+    out = export(session).out
     assert pixels(out / "masks/a.png").shape == (40, 60)
     assert pixels(out / "masks/b.png").shape == (60, 40)
     assert pixels(out / "masks/süd west/Käfer 1.png").shape == (40, 60)
@@ -106,7 +102,7 @@ def test_a_mask_holds_clicks_first_then_predictions_and_labels_hold_clicks_only(
     session.act("label", a, [0], to="road")
     session.act("label", a, [1], to="void")
     trained(session, CAR)
-    done = export(session, report=quiet)
+    done = export(session)
     mask, labels = pixels(done.out / "masks/a.png"), pixels(done.out / "labels/a.png")
     assert (mask[10, 10], mask[10, 30], mask[10, 50]) == (ROAD, 255, CAR)
     assert (labels[10, 10], labels[10, 30], labels[10, 50]) == (ROAD, 255, 255)
@@ -116,26 +112,26 @@ def test_a_mask_holds_clicks_first_then_predictions_and_labels_hold_clicks_only(
 def test_a_picture_that_the_round_has_not_seen_has_its_clicks_only(session):
     trained(session, CAR)
     (rounds.folder_of(session.home, 2) / "views" / f"{key('a')}.npz").unlink()
-    out = export(session, report=quiet).out
+    out = export(session).out
     assert (pixels(out / "masks/a.png") == 255).all() and (pixels(out / "masks/c.png") == CAR).all()
 
 
 def test_predictions_of_a_class_that_this_session_does_not_know_are_left_out_and_named(session):
     trained(session, 2)
-    done = export(session, report=quiet)
+    done = export(session)
     assert done.predicted == 0 and len(done.problems) == 4 and "open the session again" in done.problems[0]
 
 
 def test_a_damaged_view_is_named_and_the_clicks_are_exported(session):
     trained(session, CAR)
     (rounds.folder_of(session.home, 2) / "views" / f"{key('a')}.npz").write_bytes(b"torn")
-    done = export(session, report=quiet)
+    done = export(session)
     assert done.predicted == 3 and len(done.problems) == 1 and "mask of a holds the clicks only" in done.problems[0]
 
 
 def test_a_picture_whose_superpixels_are_damaged_is_left_out_and_named(session):
     (session.work / "pictures" / f"{key('a')}.ids.npy").write_bytes(b"torn")
-    done = export(session, report=quiet)
+    done = export(session)
     assert done.pictures == 3 and done.problems[0].startswith("a is left out") and not (done.out / "masks/a.png").exists()
 
 
@@ -143,15 +139,15 @@ def test_with_the_pictures_beside_them_the_masks_are_a_data_set_of_this_library(
     for i in range(4):
         session.act("label", i, [0, 1], to="car")
         session.act("label", i, [2], to="road")
-    out = export(session, report=quiet).out
+    out = export(session).out
     (folder / "images").rename(out / "images")
     source = open_source("folder", out)
-    found = check(source, 1, quiet)
+    found = check(source, 1)
     assert source.classes == ("road", "car") and len(source.items) == 4 and not found.problems
 
 
 def test_class_files_name_ids_and_colors_and_keep_words_that_yaml_would_change(session):
-    out = export(session, report=quiet).out
+    out = export(session).out
     found = json.loads((out / "classes.json").read_text(encoding="utf-8"))
     assert found["classes"][1] == {"id": 1, "name": "car", "color": [0xEE, 0x66, 0x77]} and found["void"]["id"] == 255
     palette = np.array(Image.open(out / "masks/a.png").getpalette()).reshape(-1, 3)
@@ -165,7 +161,7 @@ def test_coco_regions_are_the_labels_pixel_by_pixel(session):
     session.act("label", a, [1, 5], to="car")
     session.act("label", a, [0], to="road")
     session.act("label", a, [2], to="void")
-    out = export(session, report=quiet).out
+    out = export(session).out
     coco = COCO(out / "coco.json")
     (image,) = (i for i in coco.dataset["images"] if i["file_name"] == "a.png")
     regions = coco.loadAnns(coco.getAnnIds(image["id"]))
@@ -184,7 +180,7 @@ def test_every_act_is_a_row_and_what_was_undone_says_so(session):
     session.act("undo")
     session.act("label", a, [0], to="")
     session.act("split", a, [2])
-    out = export(session, report=quiet).out
+    out = export(session).out
     rows = list(csv.DictReader((out / "clicks.csv").open(encoding="utf-8")))
     assert [(r["act"], r["superpixels"], r["class"], r["undone"]) for r in rows] == [
         ("label", "0 3", "car", "0"),
@@ -196,11 +192,11 @@ def test_every_act_is_a_row_and_what_was_undone_says_so(session):
 
 
 def test_a_second_export_replaces_the_first_and_nothing_else(session, folder):
-    out = export(session, report=quiet).out
+    out = export(session).out
     (out / "masks" / "mine.txt").write_text("a note")
     (folder / "images" / "a.png").unlink()
     session.close()
-    done = export(read_session(folder), report=quiet)
+    done = export(read_session(folder))
     assert done.pictures == 3 and done.out == out
     assert not (out / "masks/a.png").exists() and not (out / "overlays/a.jpg").exists()
     assert (out / "masks" / "mine.txt").read_text() == "a note"
@@ -214,10 +210,10 @@ def test_a_killed_export_leaves_whole_files_only_and_the_next_one_replaces_them(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(exporting.atomic, "write_bytes", killed)
-        export(session, report=quiet)
+        export(session)
     out = session.work / "export" / "me"
     assert sorted(p.name for p in out.rglob("*") if p.is_file()) == ["a.jpg", "a.png", "a.png", "export.json"]
-    assert export(session, report=quiet).pictures == 4
+    assert export(session).pictures == 4
 
 
 def test_an_export_writes_over_no_file_of_somebody_else(session, folder, tmp_path):
@@ -225,23 +221,23 @@ def test_an_export_writes_over_no_file_of_somebody_else(session, folder, tmp_pat
     own.parent.mkdir(parents=True)
     own.write_bytes(b"drawn by hand")
     with pytest.raises(ValueError, match=r"a\.png is there already, and no export wrote it; move it away"):
-        export(session, tmp_path / "own", quiet)
+        export(session, tmp_path / "own")
     assert own.read_bytes() == b"drawn by hand" and len(list(own.parent.parent.rglob("*"))) == 2
     with pytest.raises(ValueError, match="lies among the pictures"):
-        export(session, folder / "images" / "out", quiet)
-    other = open_session(folder, annotator="ana", report=quiet, **SIX)
-    export(session, tmp_path / "mine", quiet)
+        export(session, folder / "images" / "out")
+    other = open_session(folder, annotator="ana", **SIX)
+    export(session, tmp_path / "mine")
     with pytest.raises(ValueError, match="holds the export of me, which the export of ana would replace"):
-        export(other, tmp_path / "mine", quiet)
+        export(other, tmp_path / "mine")
     other.close()
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="is a file, but an export is a folder"):
-        export(session, tmp_path / "file", quiet)
+        export(session, tmp_path / "file")
 
 
 def test_a_session_that_is_open_is_exported_from_its_log(session, folder):
     session.act("label", 0, [0, 1, 2], to="car")
-    assert export(read_session(folder), report=quiet).labeled == 3
+    assert export(read_session(folder)).labeled == 3
 
 
 def test_labeled_superpixels_are_half_in_their_color_and_outlined_and_the_rest_is_as_it_was():
@@ -257,7 +253,7 @@ def test_labeled_superpixels_are_half_in_their_color_and_outlined_and_the_rest_i
 
 def test_overlays_show_the_whole_picture_and_a_legend_below(session):
     session.act("label", picture_of(session, "c"), [0], to="car")
-    out = export(session, report=quiet).out
+    out = export(session).out
     height, width, _ = pixels(out / "overlays/c.jpg").shape
     assert height > 90 and width >= 60
     near = pixels(out / "overlays/c.jpg")[85, 5].astype(int) - pixels(session.pictures[picture_of(session, "c")].file)[85, 5]
@@ -266,10 +262,10 @@ def test_overlays_show_the_whole_picture_and_a_legend_below(session):
 
 def test_the_model_of_an_export_predicts_what_the_session_would_show(session, folder, tmp_path):
     trained(session, CAR)
-    model = export(session, report=quiet).out / "model"
+    model = export(session).out / "model"
     about = json.loads((model / "model.json").read_text(encoding="utf-8"))
     assert (about["classes"], about["side"], about["working_side"], about["round"]) == (["road", "car"], 32, 60, 2)
-    done = predict_folder(model, folder, tmp_path / "new", quiet, "cpu")
+    done = predict_folder(model, folder, tmp_path / "new", "cpu")
     assert done.pictures == 4 and not done.problems
     c = session.pictures[picture_of(session, "c")]
     net = training.load_network(RunConfig.make(about["config"]), 2, model / "weights.safetensors", "cpu")
@@ -286,35 +282,35 @@ def test_the_model_of_an_export_predicts_what_the_session_would_show(session, fo
 def test_a_network_of_a_round_before_a_class_was_added_keeps_its_classes(session, folder, tmp_path):
     trained(session, CAR)
     session.close()
-    more = open_session(folder, ["road", "car", "tree"], report=quiet, **SIX)
-    model = export(more, report=quiet).out / "model"
+    more = open_session(folder, ["road", "car", "tree"], **SIX)
+    model = export(more).out / "model"
     more.close()
     assert json.loads((model / "model.json").read_text(encoding="utf-8"))["classes"] == ["road", "car"]
-    assert predict_folder(model, folder, tmp_path / "new", quiet, "cpu").pictures == 4
+    assert predict_folder(model, folder, tmp_path / "new", "cpu").pictures == 4
 
 
 def test_a_new_picture_that_cannot_be_read_is_named_and_the_others_go_on(session, folder, tmp_path):
     trained(session, CAR)
-    model = export(session, report=quiet).out / "model"
+    model = export(session).out / "model"
     (folder / "images" / "b.jpg").write_bytes(b"no picture")
-    done = predict_folder(model, folder, tmp_path / "new", quiet, "cpu")
+    done = predict_folder(model, folder, tmp_path / "new", "cpu")
     assert done.pictures == 3 and len(done.problems) == 1 and "b.jpg" in done.problems[0]
     assert not (tmp_path / "new/masks/b.png").exists()
 
 
 def test_a_prediction_does_not_replace_the_export_its_network_came_from(session, folder):
     trained(session, CAR)
-    out = export(session, report=quiet).out
+    out = export(session).out
     with pytest.raises(ValueError, match="holds the export of me"):
-        predict_folder(out / "model", folder, out, quiet, "cpu")
+        predict_folder(out / "model", folder, out, "cpu")
     assert (out / "model" / "weights.safetensors").exists()
 
 
 def test_a_model_that_is_none_is_refused_with_what_to_do(session, folder, tmp_path):
     with pytest.raises(ValueError, match=r"holds no model\.json; name the folder model/ of an export made after a training"):
-        predict_folder(tmp_path, folder, tmp_path / "new", quiet)
+        predict_folder(tmp_path, folder, tmp_path / "new")
     trained(session, CAR)
-    model = export(session, report=quiet).out / "model"
+    model = export(session).out / "model"
     (model / "weights.safetensors").write_bytes(b"torn")
     with pytest.raises(ValueError, match=r"take the weights and the model\.json of one round"):
-        predict_folder(model, folder, tmp_path / "new", quiet, "cpu")
+        predict_folder(model, folder, tmp_path / "new", "cpu")

@@ -19,10 +19,6 @@ SIX = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1}
 CLASSES = ["road", "car"]
 
 
-def quiet(text):
-    """Nothing is said."""
-
-
 @pytest.fixture
 def folder(tmp_path):
     """Two pictures of 40x60 (high x wide), cut into 2 x 3 squares of 20 pixels, and d of 90x60, worked on at 60x40."""
@@ -35,7 +31,7 @@ def folder(tmp_path):
 
 def by(folder, annotator, *acts, classes=CLASSES):
     """The annotator opens the session, does this, and closes it. An act: what, picture, superpixels, class."""
-    session = open_session(folder, classes, annotator=annotator, side=60, report=quiet, **SIX)
+    session = open_session(folder, classes, annotator=annotator, side=60, **SIX)
     for what, *rest in acts:
         session.act(what, *rest[:2], to=rest[2] if len(rest) > 2 else "")
     session.close()
@@ -53,7 +49,7 @@ def painted(folder, annotator):
 def test_what_one_has_labeled_or_both_alike_is_taken_and_the_rest_is_a_conflict(folder):
     by(folder, "ana", ("label", 0, [0, 1, 2, 4], "road"))
     by(folder, "ben", ("label", 0, [1], "road"), ("label", 0, [2, 3], "car"), ("label", 0, [4], "void"), ("label", 1, [5], "car"))
-    done = merge(folder, ["ana", "ben"], "both", report=quiet)
+    done = merge(folder, ["ana", "ben"], "both")
     assert labels(folder, "both") == [0, 0, UNLABELED, 1, UNLABELED, UNLABELED]
     assert labels(folder, "both", 1) == [UNLABELED] * 5 + [1]
     assert done.labeled == 4
@@ -70,9 +66,9 @@ def test_a_conflict_goes_to_the_later_click_or_to_whom_is_named(folder):
     by(folder, "ben", ("label", 0, [0, 1], "car"))
     moved = [replace(e, at="2030-01-01T00:00:00.000Z") if e.superpixels == (0,) else e for e in log_of(folder, "ana")]
     (folder.parent / "photos-labels/ana/clicks.jsonl").write_bytes(b"".join(map(to_line, moved)))
-    assert merge(folder, ["ana", "ben"], "last", take="later", report=quiet).conflicts[0].taken == "road"
+    assert merge(folder, ["ana", "ben"], "last", take="later").conflicts[0].taken == "road"
     assert labels(folder, "last")[:3] == [0, 1, 0]
-    merge(folder, ["ana", "ben"], "bens", take="ben", report=quiet)
+    merge(folder, ["ana", "ben"], "bens", take="ben")
     assert labels(folder, "bens")[:3] == [1, 1, 0]
 
 
@@ -86,21 +82,21 @@ def test_of_two_labels_of_one_millisecond_none_is_later(folder):
     for name in ("ana", "ben"):
         same = [replace(e, at="2030-01-01T00:00:00.000Z") for e in log_of(folder, name)]
         (folder.parent / "photos-labels" / name / "clicks.jsonl").write_bytes(b"".join(map(to_line, same)))
-    done = merge(folder, ["ana", "ben"], "both", take="later", report=quiet)
+    done = merge(folder, ["ana", "ben"], "both", take="later")
     assert done.conflicts[0].taken == "" and labels(folder, "both")[0] == UNLABELED
 
 
 def test_what_was_undone_or_cleared_is_no_label(folder):
     by(folder, "ana", ("label", 0, [0, 1], "road"), ("label", 0, [1], ""), ("label", 0, [0], "car"), ("undo",))
     by(folder, "ben", ("label", 0, [0], "road"), ("label", 0, [1], "car"))
-    assert not merge(folder, ["ana", "ben"], "both", report=quiet).conflicts
+    assert not merge(folder, ["ana", "ben"], "both").conflicts
     assert labels(folder, "both")[:2] == [0, 1]
 
 
 def test_a_superpixel_that_one_has_split_is_split_and_both_labels_reach_the_pieces(folder):
     by(folder, "ana", ("split", 0, [0]), ("label", 0, [0], "car"))
     by(folder, "ben", ("label", 0, [0, 1], "road"))
-    done = merge(folder, ["ana", "ben"], "both", report=quiet)
+    done = merge(folder, ["ana", "ben"], "both")
     ana, both = read_session(folder, "ana").board, read_session(folder, "both").board
     piece = ana.ids(0) == 0
     rest = (ana.pictures[0].ids() == 0) & ~piece
@@ -123,7 +119,7 @@ def test_two_different_splits_give_the_pieces_that_both_have_in_common(folder, m
     for who, across in (("ana", True), ("ben", False)):
         monkeypatch.setattr("oreal_lib.annotate.session.split", lambda *_, across=across: halves(across))
         by(folder, who, ("split", 0, [0]), ("label", 0, [6], "car"))  # the right half, the lower half
-    done = merge(folder, ["ana", "ben"], "both", report=quiet)
+    done = merge(folder, ["ana", "ben"], "both")
     board = read_session(folder, "both").board
     assert len(board.labels(0)) == 9 and not done.conflicts
     assert sum(e.what == "split" for e in log_of(folder, "both")) == (1 if most == 200 else 3)
@@ -135,17 +131,17 @@ def test_the_order_of_the_annotators_changes_nothing(folder):
     by(folder, "ana", ("split", 0, [0]), ("label", 0, [0, 2], "road"), ("label", 1, [3], "car"))
     by(folder, "ben", ("label", 0, [2], "car"), ("split", 0, [0]), ("split", 0, [6]), ("label", 0, [7], "car"))
     by(folder, "cleo", ("label", 0, [2, 3], "void"))
-    merge(folder, ["ana", "ben", "cleo"], "both", take="later", report=quiet)
+    merge(folder, ["ana", "ben", "cleo"], "both", take="later")
     log = folder.parent / "photos-labels" / "both"
     first = log_of(folder, "both")[1:]  # but for when it was merged
     log.rename(log.with_name("aside"))
-    merge(folder, ["cleo", "ben", "ana"], "both", take="later", report=quiet)
+    merge(folder, ["cleo", "ben", "ana"], "both", take="later")
     assert log_of(folder, "both")[1:] == first and len(first) > 3
 
 
 def test_a_log_merged_with_itself_is_itself(folder):
     by(folder, "ana", ("split", 0, [1]), ("split", 0, [6]), ("label", 0, [0, 6], "road"), ("label", 2, [3], "void"))
-    assert not merge(folder, ["ana", "ana"], "again", report=quiet).conflicts
+    assert not merge(folder, ["ana", "ana"], "again").conflicts
     for was, now in zip(painted(folder, "ana"), painted(folder, "again"), strict=True):
         assert (was == now).all()
     one, two = (read_session(folder, who).board.ids(0) for who in ("ana", "again"))
@@ -155,7 +151,7 @@ def test_a_log_merged_with_itself_is_itself(folder):
 def test_logs_of_different_class_lists_are_merged_by_name(folder):
     by(folder, "ana", ("label", 0, [0], "car"))
     by(folder, "ben", ("label", 0, [0], "car"), ("label", 0, [1], "tree"), classes=[*CLASSES, "tree"])
-    done = merge(folder, ["ana", "ben"], "both", report=quiet)
+    done = merge(folder, ["ana", "ben"], "both")
     assert not done.conflicts and labels(folder, "both")[:2] == [1, 2]
 
 
@@ -164,8 +160,8 @@ def test_a_class_that_only_a_log_from_elsewhere_knows_is_added_at_the_end(folder
     by(folder, "ben", ("label", 0, [1], "road"))
     elsewhere = [replace(e, to="tree") if e.what == "label" else e for e in log_of(folder, "ben")]
     (folder.parent / "photos-labels/ben/clicks.jsonl").write_bytes(b"".join(map(to_line, elsewhere)))
-    merge(folder, ["ana", "ben"], "both", report=quiet)
-    session = open_session(folder, annotator="both", report=quiet, **SIX)
+    merge(folder, ["ana", "ben"], "both")
+    session = open_session(folder, annotator="both", **SIX)
     assert session.classes == ("road", "car", "tree") and session.board.labels(0)[:2].tolist() == [0, 2]
     session.close()
 
@@ -173,7 +169,7 @@ def test_a_class_that_only_a_log_from_elsewhere_knows_is_added_at_the_end(folder
 def test_the_merged_log_opens_as_any_other_and_goes_on(folder):
     by(folder, "ana", ("label", 0, [0], "car"))
     by(folder, "ben", ("label", 0, [1], "road"))
-    merge(folder, ["ana", "ben"], "both", report=quiet)
+    merge(folder, ["ana", "ben"], "both")
     by(folder, "both", ("label", 0, [2], "car"), ("undo",), ("undo",))
     assert labels(folder, "both").count(UNLABELED) == 5  # the merged labels of one class are undone, too
     assert {e.how for e in log_of(folder, "both") if e.what == "label"} == {"merge", "click"}
@@ -195,7 +191,7 @@ def test_a_merge_that_cannot_work_is_refused_and_nothing_is_written(folder, name
     by(folder, "ben")
     before = sorted(folder.parent.rglob("*"))
     with pytest.raises(ValueError, match=message):
-        merge(folder, names, into, take=take, report=quiet)
+        merge(folder, names, into, take=take)
     assert sorted(folder.parent.rglob("*")) == before
 
 
@@ -205,11 +201,11 @@ def test_a_damaged_log_is_not_merged_and_a_torn_last_line_is_passed_over(folder)
     log = folder.parent / "photos-labels/ana/clicks.jsonl"
     whole = log.read_bytes()
     log.write_bytes(whole[:-4])
-    merge(folder, ["ana", "ben"], "torn", report=quiet)
+    merge(folder, ["ana", "ben"], "torn")
     assert labels(folder, "torn")[:3] == [1, UNLABELED, 0]
     log.write_bytes(whole.replace(b'"to":"car"', b'"to":"road"', 1))
     with pytest.raises(ValueError, match=r"line 2 .* is damaged.*repair=True"):
-        merge(folder, ["ana", "ben"], "both", report=quiet)
+        merge(folder, ["ana", "ben"], "both")
 
 
 def mask(folder, name, values):
@@ -219,7 +215,7 @@ def mask(folder, name, values):
 
 @pytest.fixture
 def session(folder):
-    session = open_session(folder, CLASSES, side=60, report=quiet, **SIX)
+    session = open_session(folder, CLASSES, side=60, **SIX)
     yield session
     session.close()
 
@@ -235,7 +231,7 @@ def test_a_superpixel_gets_the_class_of_a_mask_where_enough_pixels_agree(session
     values[:3, 40:] = 0  # 60 of 400: 85 %
     values[20:30, 40:] = 1  # half car, half nothing known
     mask(tmp_path / "masks", "a", values)
-    done = bring_masks(session, tmp_path / "masks", report=quiet)
+    done = bring_masks(session, tmp_path / "masks")
     assert session.board.labels(0).tolist() == [0, 1, UNLABELED, 1, UNLABELED, UNLABELED]
     assert (done.pictures, done.labeled, done.unclear, done.problems) == (1, 3, 3, ())
     assert [(e.superpixels, e.to, e.how) for e in session.board.acts] == [((0,), "road", "import"), ((1, 3), "car", "import")]
@@ -245,9 +241,9 @@ def test_a_superpixel_gets_the_class_of_a_mask_where_enough_pixels_agree(session
 def test_a_label_by_hand_stays_unless_it_may_be_replaced(session, tmp_path):
     session.act("label", 0, [0], to="car")
     mask(tmp_path / "masks", "a", squares(0, 0, 0, 0, 0, 0))
-    done = bring_masks(session, tmp_path / "masks", report=quiet)
+    done = bring_masks(session, tmp_path / "masks")
     assert session.board.labels(0).tolist() == [1, 0, 0, 0, 0, 0] and (done.labeled, done.kept) == (5, 1)
-    again = bring_masks(session, tmp_path / "masks", overwrite=True, report=quiet)
+    again = bring_masks(session, tmp_path / "masks", overwrite=True)
     assert session.board.labels(0).tolist() == [0] * 6 and (again.labeled, again.kept) == (1, 0)
     session.act("undo")
     assert session.board.labels(0)[0] == 1
@@ -255,7 +251,7 @@ def test_a_label_by_hand_stays_unless_it_may_be_replaced(session, tmp_path):
 
 def test_a_mask_of_a_large_picture_has_the_picture_s_own_size(session, tmp_path):
     mask(tmp_path / "masks", "d", np.repeat(np.array([[0], [1], [255]], np.uint8), 30, axis=0).repeat(60, axis=1))
-    bring_masks(session, tmp_path / "masks", report=quiet)
+    bring_masks(session, tmp_path / "masks")
     assert session.board.labels(2).tolist() == [0, 0, 1, 1, UNLABELED, UNLABELED]
 
 
@@ -265,7 +261,7 @@ def test_what_is_wrong_with_a_mask_is_said_for_each_file_and_the_others_are_used
     mask(masks, "b", squares(0, 0, 0, 0, 0, 0).T)
     mask(masks, "strange", squares(0, 0, 0, 0, 0, 0))
     mask(masks, "d", np.zeros((90, 60), np.uint8))
-    done = bring_masks(session, masks, report=quiet)
+    done = bring_masks(session, masks)
     assert done.pictures == 1 and done.labeled == 6
     assert "strange.png belongs to no picture" in done.problems[0]
     assert "7 (400 pixels)" in done.problems[1]
@@ -280,7 +276,7 @@ def test_colors_and_names_in_another_order_are_understood_from_classes_yaml(sess
     (data / "masks").mkdir()
     mask(data / "masks", "a", colors[squares(0, 2, 0, 0, 0, 0)])
     mask(data / "masks", "b", colors[squares(0, 1, 0, 0, 0, 0)])
-    done = bring_masks(session, data, report=quiet)
+    done = bring_masks(session, data)
     assert session.board.labels(0).tolist() == [1, 0, 1, 1, 1, 1]
     assert len(done.problems) == 1 and "b.png holds the class 'sky' (400 pixels)" in done.problems[0]
 
@@ -288,9 +284,9 @@ def test_colors_and_names_in_another_order_are_understood_from_classes_yaml(sess
 def test_an_export_comes_back_as_it_went_out(session, tmp_path):
     session.act("label", 0, [0, 4], to="car")
     session.act("label", 2, [1], to="road")
-    out = export(session, tmp_path / "out", quiet).out
-    other = open_session(session.pictures[0].file.parent, annotator="other", report=quiet, **SIX)
-    assert bring_masks(other, out, report=quiet).problems == ()
+    out = export(session, tmp_path / "out").out
+    other = open_session(session.pictures[0].file.parent, annotator="other", **SIX)
+    assert bring_masks(other, out).problems == ()
     assert [other.board.labels(i).tolist() for i in range(3)] == [session.board.labels(i).tolist() for i in range(3)]
     other.close()
 
@@ -298,4 +294,4 @@ def test_an_export_comes_back_as_it_went_out(session, tmp_path):
 @pytest.mark.parametrize("share", [0.5, 1.1, True, "0.9"])
 def test_a_share_that_leaves_room_for_two_classes_is_refused(session, tmp_path, share):
     with pytest.raises(ValueError, match=r"must be above 0\.5 and at most 1"):
-        bring_masks(session, tmp_path, share, report=quiet)
+        bring_masks(session, tmp_path, share)

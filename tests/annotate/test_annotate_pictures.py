@@ -10,6 +10,7 @@ from PIL import Image
 
 from oreal_lib.annotate import pictures as module
 from oreal_lib.annotate.pictures import find_pictures, from_masks, key, open_pictures, read_partition
+from oreal_lib.storage.progress import lines_to
 from oreal_lib.superpixels import SuperpixelRecipe
 
 GRID = SuperpixelRecipe("grid", 6)
@@ -27,8 +28,8 @@ def saved(file, array=None, mode=None, **how):
 
 def opened(folder, recipe=GRID, side=64, partition=None, said=None):
     """The pictures of a folder by name, and the problems."""
-    report = (lambda text: None) if said is None else said.append
-    found, problems = open_pictures(folder, folder.parent / f"{folder.name}-store", recipe, side, partition, report=report)
+    with lines_to((lambda line: None) if said is None else said.append):
+        found, problems = open_pictures(folder, folder.parent / f"{folder.name}-store", recipe, side, partition)
     return {picture.name: picture for picture in found}, problems
 
 
@@ -319,7 +320,7 @@ HEADER = {"descr": "<i8", "fortran_order": False}
 def test_a_working_copy_that_is_an_archive_or_of_another_shape_is_named(tmp_path, part):
     (tmp_path / "photos").mkdir()
     Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "photos" / "a.png")
-    found, _ = open_pictures(tmp_path / "photos", tmp_path / "store", SuperpixelRecipe("grid", 6), 64, report=lambda text: None)
+    found, _ = open_pictures(tmp_path / "photos", tmp_path / "store", SuperpixelRecipe("grid", 6), 64)
     file = found[0].store / f"{key(found[0].name)}.{part}.npy"
     whole = np.load(file)
     for write, what in ((np.savez, whole), (np.save, whole[:1])):

@@ -23,6 +23,7 @@ from oreal_lib.annotate.board import UNLABELED
 from oreal_lib.annotate.session import open_session
 from oreal_lib.setting import network
 from oreal_lib.storage import atomic, checked
+from oreal_lib.storage.progress import lines_to
 from oreal_lib.strategies import STRATEGIES
 
 CLASSES = ["sky", "road"]
@@ -40,7 +41,7 @@ TINY = {
 
 
 def opened(folder, classes=None, **how):
-    return open_session(folder, classes, report=lambda text: None, **(TINY | how))
+    return open_session(folder, classes, **(TINY | how))
 
 
 @pytest.fixture
@@ -84,8 +85,8 @@ def asked_for(monkeypatch):
 
 def carry_out(session, home=None, number=2, said=None):
     home = home or session.home
-    report = (lambda text: None) if said is None else said.append
-    training.train_round(home, number, partial(read_board, session._folder(), home.parent, "me"), report)
+    with lines_to((lambda line: None) if said is None else said.append):
+        training.train_round(home, number, partial(read_board, session._folder(), home.parent, "me"))
     return rounds.folder_of(home, number)
 
 

@@ -20,6 +20,7 @@ from oreal_lib.annotate.events import VOID, read, to_line
 from oreal_lib.annotate.pictures import key
 from oreal_lib.annotate.session import open_session
 from oreal_lib.storage import atomic
+from oreal_lib.storage.progress import lines_to
 from oreal_lib.types import IGNORE
 
 CLASSES = ["sky", "road, wet", "Öl"]
@@ -45,7 +46,8 @@ def folder(tmp_path):
 
 
 def opened(folder, classes=None, said=None, **how):
-    return open_session(folder, classes, report=(lambda text: None) if said is None else said.append, **(TINY | how))
+    with lines_to((lambda line: None) if said is None else said.append):
+        return open_session(folder, classes, **(TINY | how))
 
 
 @pytest.fixture

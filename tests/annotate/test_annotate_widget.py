@@ -23,7 +23,7 @@ def widget(tmp_path):
     (tmp_path / "photos").mkdir()
     for name in "ab":
         Image.fromarray(np.full((48, 64, 3), 90, np.uint8)).save(tmp_path / "photos" / f"{name}.png")
-    session = open_session(tmp_path / "photos", ["road", "sky"], report=lambda text: None, **GRID)
+    session = open_session(tmp_path / "photos", ["road", "sky"], **GRID)
     widget = Annotator(session)
     widget.sent = []
     widget.send = lambda content, buffers=None: widget.sent.append((content, buffers or []))

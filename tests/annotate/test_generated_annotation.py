@@ -307,7 +307,7 @@ def folder(tmp_path_factory):
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 12, 3), np.uint8)).save(photos / f"{name}.png")
     for who in ("ana", "ben"):
         how = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1}
-        open_session(photos, list(CLASSES), annotator=who, side=60, report=lambda text: None, **how).close()
+        open_session(photos, list(CLASSES), annotator=who, side=60, **how).close()
     return photos, read_session(photos, "ana").board.pictures
 
 
@@ -319,7 +319,7 @@ def test_what_two_people_labeled_is_in_the_merged_log_or_told_as_a_conflict(fold
         log = carried_out(boards[who], [replace(e, id=f"{who}{e.id}") for e in data.draw(acts(pictures, 8))])
         (photos.parent / "photos-labels" / who / "clicks.jsonl").write_bytes(log)
     shutil.rmtree(photos.parent / "photos-labels" / "both", ignore_errors=True)
-    done = merge(photos, ["ben", "ana"], "both", take=take, report=lambda text: None)
+    done = merge(photos, ["ben", "ana"], "both", take=take)
     merged = Board(pictures, CLASSES, parse(done.log.read_bytes(), "log")[0])
     assert merged.lost == 0 and done.labeled == merged.counts().sum()
     conflicts = {(c.picture, c.superpixel): c for c in done.conflicts}

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from oreal_lib import loop, predict, train
+from oreal_lib import predict, train
+from oreal_lib.experiments import run as running
 from oreal_lib.models import NormalizeAndPad
 from oreal_lib.storage import atomic
 
@@ -85,7 +86,7 @@ def test_the_file_holds_what_was_returned(found):
 def test_the_library_is_as_before_afterwards(phases):
     def now():
         names = [getattr(where, name) for where, name, _, _ in phases.WRAPPED]
-        return [*names, train.equip, train.batches, torch.Tensor.backward, atomic.write_bytes, loop.fit, predict.confusion]
+        return [*names, train.equip, train.batches, torch.Tensor.backward, atomic.write_bytes, running.fit, predict.confusion]
 
     before = now()
     with phases.watched(phases.Clock()):

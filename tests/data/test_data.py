@@ -353,15 +353,15 @@ def test_items_and_sources_check_themselves():
 
 def test_a_data_set_by_name(tree, tmp_path):
     grid = SuperpixelRecipe(method="grid", count=6)
-    dataset = load_dataset("camvid", root=tree, recipe=grid, store_root=tmp_path, workers=1, report=lambda line: None)
+    dataset = load_dataset("camvid", root=tree, recipe=grid, store_root=tmp_path, workers=1)
     assert dataset.images.shape == (5, 16, 24, 3) and len(dataset.superpixels) == 3 * 6
     official = {"root": tree, "options": {"val": "official"}, "height": 8, "width": 12}
-    dataset = load_dataset("camvid", **official, recipe=grid, store_root=tmp_path, workers=1, report=lambda line: None)
+    dataset = load_dataset("camvid", **official, recipe=grid, store_root=tmp_path, workers=1)
     assert dataset.images.shape == (6, 8, 12, 3) and dataset.split["val"].tolist() == [3]
 
 
 def test_the_toy_comes_at_the_size_asked(tmp_path):
-    small = {"options": {"train": 2, "test": 1}, "store_root": tmp_path, "workers": 1, "report": lambda line: None}
+    small = {"options": {"train": 2, "test": 1}, "store_root": tmp_path, "workers": 1}
     assert load_dataset("toy", **small).images.shape == (3, 96, 128, 3)
     dataset = load_dataset("toy", **small, height=48, width=64)
     assert dataset.truth.shape == (3, 48, 64) and len(dataset.split["train"]) == 2

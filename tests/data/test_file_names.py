@@ -28,7 +28,6 @@ from oreal_lib.storage import atomic
 from oreal_lib.superpixels import SuperpixelRecipe
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows allows fewer names")
-QUIET = {"report": lambda text: None}
 LONG = "long" * 60 + "xyz12"  # with ".png" a name of 249 bytes; the longest that a file can have is 255
 STEMS = [
     "plain",
@@ -87,7 +86,7 @@ def test_the_reader_and_the_prepared_data_have_every_picture_with_its_mask(photo
     source = open_source("folder", photos)
     assert sorted(item.name for item in source.items) == sorted(NAMES) and all(item.mask for item in source.items)
     recipe = SuperpixelRecipe(method="grid", count=4)
-    dataset = load_dataset("folder", root=photos, recipe=recipe, store_root=tmp_path / "store", workers=1, **QUIET)
+    dataset = load_dataset("folder", root=photos, recipe=recipe, store_root=tmp_path / "store", workers=1)
     for i, name in enumerate(dataset.names):
         assert (dataset.images[i] == np.asarray(picture(NAMES.index(name)))).all()
         assert (dataset.truth[i] == np.asarray(mask(NAMES.index(name)))).all()
@@ -149,7 +148,7 @@ def test_two_ways_to_write_one_name_are_told_and_not_mixed_up(tmp_path, capsys):
 @pytest.fixture
 def session(photos, tmp_path):
     """A session of these pictures with one click each: superpixel 0 is road."""
-    with_names = open_session(photos, ["road", "sky"], side=32, superpixel_count=4, workers=1, **QUIET)
+    with_names = open_session(photos, ["road", "sky"], side=32, superpixel_count=4, workers=1)
     for i in range(len(with_names.pictures)):
         with_names.act("label", i, [0], "road")
     yield with_names
@@ -158,7 +157,7 @@ def session(photos, tmp_path):
 
 def test_clicks_are_found_again(session, photos):
     session.close()
-    again = open_session(photos, **QUIET)
+    again = open_session(photos)
     assert {p.name for p in again.pictures} == set(NAMES) and again.board.lost == 0
     assert [labels[0] for labels in map(again.board.labels, range(len(NAMES)))] == [0] * len(NAMES)
     assert {e.image for e in read(again.home / "clicks.jsonl")[0] if e.what == "label"} == set(NAMES)
@@ -166,7 +165,7 @@ def test_clicks_are_found_again(session, photos):
 
 
 def test_an_export_has_a_file_for_each_and_is_a_data_set(session, photos):
-    done = export(session, **QUIET)
+    done = export(session)
     assert done.pictures == len(NAMES) and not done.problems
     for kind, suffix in (("masks", "png"), ("labels", "png"), ("overlays", "jpg")):
         there = {p.relative_to(done.out / kind).as_posix() for p in (done.out / kind).rglob("*") if p.is_file()}
@@ -178,17 +177,17 @@ def test_an_export_has_a_file_for_each_and_is_a_data_set(session, photos):
     assert all((photos / "images" / file).is_file() for file in files)
     os.symlink(photos / "images", done.out / "images")
     assert {item.name for item in open_source("folder", done.out).items if item.mask} == set(NAMES)
-    assert export(session, **QUIET).pictures == len(NAMES)  # and is replaced as a whole
+    assert export(session).pictures == len(NAMES)  # and is replaced as a whole
 
 
 def test_masks_find_their_pictures_and_logs_are_merged(session, photos, capsys):
     session.close()
-    other = open_session(photos, annotator="ben", **QUIET)
-    done = bring_masks(other, photos / "masks", 0.51, **QUIET)
+    other = open_session(photos, annotator="ben")
+    done = bring_masks(other, photos / "masks", 0.51)
     assert done.pictures == len(NAMES) and not done.problems and done.labeled
     other.act("label", 0, [0], "sky")
     other.close()
-    both = merge(photos, ["me", "ben"], "both", **QUIET)
+    both = merge(photos, ["me", "ben"], "both")
     assert both.lost == 0 and session.pictures[0].name in {c.picture for c in both.conflicts}
     rows = list(csv.DictReader(StringIO((both.log.with_name("conflicts.csv")).read_text(encoding="utf-8"))))
     assert {row["picture"] for row in rows} == {c.picture for c in both.conflicts}
@@ -205,7 +204,7 @@ def test_a_network_looks_at_every_picture(session, photos, tmp_path):
     atomic.write_bytes(model / "model.json", dumped(about))
     state = {k: v.contiguous() for k, v in build_model("small_unet", 2).state_dict().items()}
     atomic.write_bytes(model / "weights.safetensors", save(state))
-    done = predict_folder(model, photos, tmp_path / "out", **QUIET)
+    done = predict_folder(model, photos, tmp_path / "out")
     assert done.pictures == len(NAMES) and not done.problems
     assert {p.relative_to(tmp_path / "out/masks").as_posix() for p in (tmp_path / "out/masks").rglob("*.png")} == {
         f"{name}.png" for name in NAMES

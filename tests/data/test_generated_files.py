@@ -290,7 +290,7 @@ def test_what_was_prepared_is_what_was_given_cut_and_counted(place, drawn, mixed
     given, c = drawn
     root, found = place / "store", []
     shutil.rmtree(root, ignore_errors=True)
-    how = {"mixed": mixed, "store_root": root, "workers": 1, "report": lambda text: None}
+    how = {"mixed": mixed, "store_root": root, "workers": 1}
     said = refusal(lambda: found.append(prepare(source_of(given, c), GRID, **how)))
     train = [name for name, (split, *_) in given.items() if split == "train"]
     sizes = {image.shape for _, image, _ in given.values()}
@@ -316,7 +316,7 @@ def store(place):
         "a": ("train", np.zeros((6, 5, 3), np.uint8), np.zeros((6, 5), np.uint8)),
         "b": ("test", np.ones((6, 5, 3), np.uint8), None),
     }
-    folder = prepare(source_of(given, 2), GRID, store_root=place / "torn", workers=1, report=lambda text: None)
+    folder = prepare(source_of(given, 2), GRID, store_root=place / "torn", workers=1)
     return folder, {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

@@ -25,6 +25,7 @@ from oreal_lib.data.source import Item, Source
 from oreal_lib.data.store import ARRAYS, content
 from oreal_lib.oracle import class_votes
 from oreal_lib.storage import checked
+from oreal_lib.storage.progress import lines_to
 from oreal_lib.storage.yaml_file import read_yaml
 from oreal_lib.superpixels import SuperpixelRecipe, superpixels
 from oreal_lib.types import Ragged
@@ -48,8 +49,8 @@ def small(n=5, height=24, width=32, pause=0.0, opened=None, **identity):
     return Source("tiny", ("left", "right"), items, opened or partial(draw, height, width, pause), identity)
 
 
-def make(root, source=None, recipe=GRID, report=lambda line: None, workers=1, **size):
-    return prepare(source or small(), recipe, store_root=root, workers=workers, report=report, **size)
+def make(root, source=None, recipe=GRID, workers=1, **size):
+    return prepare(source or small(), recipe, store_root=root, workers=workers, **size)
 
 
 def nothing_left(root):
@@ -97,7 +98,8 @@ def test_superpixels_are_cut_at_native_size_and_follow_by_the_nearest_pixel(tmp_
 def test_superpixels_that_vanish_are_counted_and_in_nothing_else(tmp_path):
     lines = []
     recipe = SuperpixelRecipe(method="grid", count=24 * 32)  # a superpixel a pixel; one in four has a pixel left
-    store = make(tmp_path, small(opened=partial(block, 24, 32)), recipe, lines.append, height=12, width=16)
+    with lines_to(lines.append):
+        store = make(tmp_path, small(opened=partial(block, 24, 32)), recipe, height=12, width=16)
     dataset = open_store(store)
     assert dataset.vanished.tolist() == [576] * 3 and len(dataset.superpixels) == len(dataset.votes) == 3 * 192
     assert all(np.array_equal(np.unique(ids), np.arange(192)) for ids in dataset.superpixels.maps)
@@ -156,18 +158,21 @@ def test_the_key_changes_with_all_that_decides_the_content(tmp_path):
 
 def test_a_prepared_store_is_not_made_again(tmp_path):
     lines = []
-    make(tmp_path, report=lines.append)
+    with lines_to(lines.append):
+        make(tmp_path)
     assert "preparing tiny: 5 images at native size, grid superpixels" in lines[0] and "prepared tiny: 5 images" in lines[-1]
     lines.clear()
-    make(tmp_path, report=lines.append)
+    with lines_to(lines.append):
+        make(tmp_path)
     assert lines == []
 
 
 def test_two_callers_at_once_do_the_work_once(tmp_path):
     lines = []
     with ThreadPoolExecutor(2) as pool:
-        calls = [pool.submit(make, tmp_path, small(pause=0.05), report=lines.append) for _ in range(2)]
-        assert calls[0].result() == calls[1].result()
+        with lines_to(lines.append):
+            calls = [pool.submit(make, tmp_path, small(pause=0.05)) for _ in range(2)]
+            assert calls[0].result() == calls[1].result()
     assert sum(line.startswith("preparing") for line in lines) == 1
 
 
@@ -175,7 +180,8 @@ def test_progress_says_how_long_it_will_take(tmp_path, monkeypatch):
     clock = iter(range(0, 1000, 3))  # three seconds per look
     monkeypatch.setattr("oreal_lib.data.prepare.time", SimpleNamespace(monotonic=lambda: next(clock)))
     lines = []
-    make(tmp_path, report=lines.append)
+    with lines_to(lines.append):
+        make(tmp_path)
     assert [line.strip() for line in lines[1:-1]] == ["2 of 5 images, about 9 s left", "4 of 5 images, about 3 s left"]
 
 
@@ -232,7 +238,7 @@ def test_a_kill_at_any_moment_costs_no_second_cut_and_no_byte(tmp_path, monkeypa
         ("oreal_lib.data.cuts.os.replace", 1, 3),  # the first map lies there under the name that does not count yet
         ("oreal_lib.data.store.NpyFile.append", 11, 2),  # in the arrays of the second picture, which is of the test
         ("oreal_lib.data.cuts._write", 2, 1),  # the maps of pictures 0 and 2 are there, that of 4 is lost
-        ("oreal_lib.data.prepare.sealed.write_json", 1, 0),
+        ("oreal_lib.data.prepare.checked.write_json", 1, 0),
         ("oreal_lib.data.cuts.forget", 1, 0),  # the store is there, only the maps are not gone yet
     ]:
         child = multiprocessing.get_context("spawn").Process(target=killed_at, args=(killed, where, call))
@@ -258,7 +264,8 @@ def test_two_killed_processes_leave_what_each_has_cut(tmp_path):
         time.sleep(0.02)
     slow.kill()
     slow.join()
-    make(killed, small(n=15, opened=partial(block, 24, 32)), report=lines.append, **HALF)
+    with lines_to(lines.append):
+        make(killed, small(n=15, opened=partial(block, 24, 32)), **HALF)
     assert "of 9 training images were cut by an attempt that was stopped" in lines[1] and int(lines[1].split()[0]) >= 4
     assert files(killed) == files(tmp_path / "undisturbed")
 
@@ -349,10 +356,12 @@ def test_the_whole_time_is_told_before_the_work(tmp_path, monkeypatch):
     clock = iter(range(0, 100_000, 60))  # a minute per look
     monkeypatch.setattr(cuts, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     lines = []
-    make(tmp_path, report=lines.append)  # three are cut, a minute each; all five are read and written, a minute each
+    with lines_to(lines.append):
+        make(tmp_path)  # three are cut, a minute each; all five are read and written, a minute each
     assert lines[1] == "  about 2 minutes per image, 3 images with 1 process: about 8 minutes"
     monkeypatch.undo()
-    make(tmp_path / "quick", report=lines.append)
+    with lines_to(lines.append):
+        make(tmp_path / "quick")
     assert sum("per image" in line for line in lines) == 1  # who waits for less than ten seconds is told nothing
 
 
@@ -361,7 +370,8 @@ def test_what_is_left_is_told_from_what_is_left_to_cut(stopped, monkeypatch):
     monkeypatch.setattr(cuts, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
     monkeypatch.setattr("oreal_lib.data.prepare.time", SimpleNamespace(monotonic=iter(range(0, 1000, 6)).__next__))
     lines = []
-    make(stopped[0], NOISE, report=lines.append, **HALF)
+    with lines_to(lines.append):
+        make(stopped[0], NOISE, **HALF)
     assert lines[1:-1] == [
         "  2 of 3 training images were cut by an attempt that was stopped",
         "  about 60 s per image, 1 more images with 1 process: about 5 minutes",
@@ -519,8 +529,10 @@ def test_wrong_arguments_are_refused(tmp_path):
 def test_a_script_that_its_own_workers_would_run_again_stops_with_the_remedy(tmp_path):
     """Without `if __name__ == "__main__":` each worker reads the script, and would wait for what its parent holds."""
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(read_yaml("toy") | TINY | {"workers": 2}))
-    run = f"loop.run(RunConfig.from_yaml({str(tmp_path / 'tiny.yaml')!r}))"
-    (tmp_path / "script.py").write_text(f"from oreal_lib import loop\nfrom oreal_lib.config import RunConfig\nlist({run})\n")
+    run = f"run(RunConfig.from_yaml({str(tmp_path / 'tiny.yaml')!r}))"
+    (tmp_path / "script.py").write_text(
+        f"from oreal_lib.experiments.run import run\nfrom oreal_lib.config import RunConfig\nlist({run})\n"
+    )
     environment = os.environ | {"OREAL_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "script.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)

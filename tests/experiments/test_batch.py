@@ -9,11 +9,11 @@ import yaml
 from oreal_lib.config import RunConfig
 from oreal_lib.experiments import batch
 from oreal_lib.experiments.batch import last_words, main, next_run, notebook
-from oreal_lib.experiments.grid import combinations, parse_changes, read_grid
+from oreal_lib.experiments.grid import combinations, read_grid
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.storage.lock import Lock
 from oreal_lib.storage.paths import params_root
-from oreal_lib.storage.yaml_file import ConfigError
+from oreal_lib.storage.yaml_file import ConfigError, parse_changes
 
 FILES = {p.stem: yaml.safe_load(p.read_text(encoding="utf-8")) for p in sorted(params_root().glob("*.yaml"))}
 GRIDS = [

@@ -16,8 +16,8 @@ import yaml
 from oreal_lib.annotate.serve import serve
 from oreal_lib.experiments import batch
 from oreal_lib.experiments.batch import papermill
-from oreal_lib.experiments.grid import parse_options
 from oreal_lib.experiments.reproduce import main, run_snakemake, snakemake_options
+from oreal_lib.storage.yaml_file import parse_options
 
 HOME = Path(__file__).resolve().parents[2]
 POSIX = pytest.mark.skipif(os.name == "nt", reason="make and the workflow's shell lines are POSIX")

@@ -19,8 +19,8 @@ import yaml
 from oreal_lib.config import RunConfig
 from oreal_lib.experiments.grid import Grid, in_order
 from oreal_lib.experiments.reproduce import main, now_and_then, run_snakemake, snakemake_options, summary
+from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
-from oreal_lib.loop import run
 from oreal_lib.storage.lock import Lock
 from oreal_lib.storage.paths import home
 
@@ -49,7 +49,7 @@ def start(place):
 @POSIX
 def test_killed_with_all_it_started_it_continues_and_leaves_finished_runs_alone(place, tiny_config):
     full, random = tiny_config(steps=1, supervision="full_dominant"), tiny_config(steps=1, strategy="random")
-    list(run(full, report=lambda text: None))
+    list(run(full))
     finished = {file: file.read_bytes() for file in (place / "runs" / full.run_id).iterdir()}
     first, begun = start(place), place / "runs" / random.run_id / "config.json"
     while not begun.exists():

@@ -21,29 +21,28 @@ import numpy as np
 import pytest
 import torch
 
-from oreal_lib import loop, train
+from oreal_lib import train
 from oreal_lib.config import RunConfig
 from oreal_lib.data import open_store
+from oreal_lib.experiments import run as loop
+from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
-from oreal_lib.loop import run
 from oreal_lib.storage import atomic, checked
 
 WAY = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 PROCESSES = multiprocessing.get_context(WAY)
 if WAY == "forkserver":
-    PROCESSES.set_forkserver_preload(["pytest", "oreal_lib.loop"])  # imported once; each attempt is a fork of that process
+    PROCESSES.set_forkserver_preload(
+        ["pytest", "oreal_lib.experiments.run"]
+    )  # imported once; each attempt is a fork of that process
 KILLED = {-signal.SIGTERM, signal.SIGTERM, -getattr(signal, "SIGKILL", 9)}
-
-
-def quiet(text):
-    pass
 
 
 def start(values, runs_dir, store, before=None):
     """The body of a process: make `before` ready, then run to the end."""
     if before:
         before(Path(runs_dir))
-    list(run(RunConfig.make(values), runs_dir, open_store(store), quiet))
+    list(run(RunConfig.make(values), runs_dir, open_store(store)))
 
 
 def process(*args):
@@ -234,7 +233,6 @@ def wait_in_epoch(t, epoch, runs_dir):
     now = []
     train.loss_of, train._train_epoch = loss, noted
     sys.stdout = open(runs_dir / "said.txt", "w", buffering=1)
-    globals()["quiet"] = print
 
 
 @pytest.mark.skipif(os.name != "posix", reason="there is no SIGINT for another process on Windows")

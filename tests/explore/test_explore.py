@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from oreal_lib import loop
 from oreal_lib.data import open_store
+from oreal_lib.experiments import run as loop
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.explore import figures
 from oreal_lib.explore.browser import class_debt_explorer, curve_explorer, selection_browser
@@ -30,7 +30,7 @@ def data(tiny_store):
 def run(data, tiny_config, tmp_path_factory):
     """The folder of a finished run of BvSB by max that kept all its networks."""
     config, root = tiny_config(strategy="bvsb", aggregate="max", keep_weights="all"), tmp_path_factory.mktemp("runs")
-    list(loop.run(config, root, data, report=lambda text: None))
+    list(loop.run(config, root, data))
     return root / config.run_id
 
 
@@ -115,7 +115,7 @@ def test_a_run_that_goes_on_is_followed(data, tiny_config, tmp_path):
     config = tiny_config(strategy="bvsb", aggregate="mean", keep_weights="all", seed=5, steps=2)
     browser = selection_browser(config, tmp_path)
     assert "holds no run that has begun" in browser.message.value and 'role="alert"' in browser.message.value
-    going = loop.run(config, tmp_path, data, report=lambda text: None)
+    going = loop.run(config, tmp_path, data)
     browser.controls["most"].click()
     browser.controls["again"].click()
     assert "holds no run that has begun" in browser.message.value and browser.picture.value == b""

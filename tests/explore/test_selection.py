@@ -4,19 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from oreal_lib import loop, scores
+from oreal_lib import scores
 from oreal_lib.aggregate import Regions, Remembering
 from oreal_lib.data import open_store
+from oreal_lib.experiments import run as loop
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.explore.question import DEPTH, LADDERS, ladder, open_run, question
 from oreal_lib.explore.view import curves, differing, probabilities, view
 from oreal_lib.types import Superpixels
 
 WEAK = {"labeling": "weak", "undefined": "keep", "label_trim": 1, "query_size": 12}
-
-
-def quiet(text):
-    pass
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,7 +28,7 @@ def data(tiny_store):
 def oreal(data, tiny_config, tmp_path_factory):
     """A finished run of OREAL by max that kept all its networks."""
     config, root = tiny_config(strategy="oreal", aggregate="max", keep_weights="all"), tmp_path_factory.mktemp("runs")
-    list(loop.run(config, root, data, report=quiet))
+    list(loop.run(config, root, data))
     return open_run(config, root)
 
 
@@ -51,10 +48,10 @@ def oreal(data, tiny_config, tmp_path_factory):
 def test_what_a_run_would_ask_is_what_it_asked_to_the_last_bit(strategy, how, options, labels, data, tiny_config, tmp_path):
     changes = {"strategy": strategy, "aggregate": how, "strategy_options": options, "keep_weights": "all"} | labels
     config = tiny_config(**changes)
-    steps = list(loop.run(config, tmp_path, data, report=quiet))
+    steps = list(loop.run(config, tmp_path, data))
     recorded, run = RunFolder(tmp_path / config.run_id).queries(), open_run(tmp_path / config.run_id)
     for step in (2, 3):
-        asked = question(run, step, ("mean", *{how} - {"mean"}), report=quiet)
+        asked = question(run, step, ("mean", *{how} - {"mean"}))
         mine = asked.listed[strategy, config.aggregate]
         assert mine.query.tolist() == recorded[step].ids.tolist() == asked.asked.tolist()
         if mine.for_class is not None:
@@ -64,7 +61,7 @@ def test_what_a_run_would_ask_is_what_it_asked_to_the_last_bit(strategy, how, op
 
 
 def test_a_list_goes_on_where_the_query_ends_and_names_nothing_twice(oreal):
-    asked = question(oreal, 2, ("mean", "max"), report=quiet)
+    asked = question(oreal, 2, ("mean", "max"))
     q, free = oreal.setting.query_size, asked.labels.unlabeled
     for listed in asked.listed.values():
         assert listed.n == q and len(listed.ids) == len(set(listed.ids)) == DEPTH * q and free[listed.ids].all()
@@ -75,7 +72,7 @@ def test_a_list_goes_on_where_the_query_ends_and_names_nothing_twice(oreal):
 
 
 def test_two_questions_differ_in_what_only_one_of_them_asks(oreal):
-    asked = question(oreal, 3, ("mean", "max"), report=quiet)
+    asked = question(oreal, 3, ("mean", "max"))
     a, b = ("bvsb", "mean"), ("bvsb", "max")
     mine, other = set(asked.listed[a].query.tolist()), set(asked.listed[b].query.tolist())
     assert set(differing(asked, a, b).tolist()) == mine ^ other and mine != other
@@ -84,13 +81,13 @@ def test_two_questions_differ_in_what_only_one_of_them_asks(oreal):
 
 def test_only_networks_that_were_kept_can_be_asked_and_the_rest_is_said(data, tiny_config, tmp_path):
     config = tiny_config(strategy="bvsb", aggregate="max")
-    list(loop.run(config, tmp_path, data, report=quiet))
+    list(loop.run(config, tmp_path, data))
     run = open_run(config, tmp_path)
     assert list(run.networks()) == [2, 4]  # that of step 1 lies in the run all begin with, that of step 3 is the last
     assert run.missing().startswith("Step 3 cannot be shown") and "keep_weights: all" in run.missing()
     with pytest.raises(ValueError, match=r"step is 3, but the steps that can be shown are: 2, 4\. Step 3 cannot"):
         question(run, 3)
-    after = question(run, 4, ("max",), report=quiet)  # the run is over, but it can be asked once more
+    after = question(run, 4, ("max",))  # the run is over, but it can be asked once more
     assert after.asked is None and after.listed["bvsb", "max"].n == run.setting.query_size
 
 
@@ -98,13 +95,13 @@ def test_a_running_run_offers_what_it_has_and_later_more(data, tiny_config, tmp_
     config = tiny_config(strategy="bvsb", aggregate="max", keep_weights="all", seed=3)
     with pytest.raises(FileNotFoundError, match=r"holds no run that has begun \(no config.json\); start it first"):
         open_run(config, tmp_path)
-    going = loop.run(config, tmp_path, data, report=quiet)
+    going = loop.run(config, tmp_path, data)
     next(going)
     run = open_run(config.run_id, tmp_path)
-    assert list(run.networks()) == [2] and run.missing() == "" and question(run, 2, ("max",), report=quiet).asked is None
+    assert list(run.networks()) == [2] and run.missing() == "" and question(run, 2, ("max",)).asked is None
     assert curves([config], tmp_path)["step"].tolist() == [1]
     assert len(list(going)) == 2 and list(run.networks()) == [2, 3, 4]
-    assert question(run, 2, ("max",), report=quiet).asked is not None
+    assert question(run, 2, ("max",)).asked is not None
     frame = curves([config, tiny_config(seed=4)], tmp_path)
     assert frame["step"].tolist() == [1, 2, 3] and set(frame["labeling"]) == {"dominant"}
     with pytest.raises(FileNotFoundError, match="none of the 1 runs has finished a step"):
@@ -151,13 +148,13 @@ def test_a_ladder_leads_from_mean_to_max_and_has_a_place_for_any_rung():
 def test_threads_are_as_before(oreal):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
-    question(oreal, 2, ("max",), report=quiet)
+    question(oreal, 2, ("max",))
     assert torch.get_num_threads() == 2
     torch.set_num_threads(before)
 
 
 def test_a_view_is_of_one_image_and_says_what_the_run_asked_there(oreal):
-    asked = question(oreal, 3, ("mean", "max"), report=quiet)
+    asked = question(oreal, 3, ("mean", "max"))
     offset, total = oreal.setting.superpixels.offset, 0
     for i in range(len(oreal.setting.pool)):
         v = view(oreal, asked, i, ("oreal", "max"), ("random", "mean"), "ovr_entropy", 2)

@@ -7,14 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from oreal_lib import loop
 from oreal_lib.annotate.serve import serve
 from oreal_lib.annotate.session import open_session
+from oreal_lib.experiments import run as running
 from oreal_lib.lessons import against, race
 from oreal_lib.setting import open_setting
 from oreal_lib.strategies import STRATEGIES
-
-QUIET = {"report": lambda text: None}
 
 
 @pytest.fixture
@@ -23,7 +21,7 @@ def begun(tiny_config, tiny, tmp_path):
     config = tiny_config()
     setting = open_setting(config, tiny)
     pictures, partition = against.write_pool(setting, tmp_path)
-    session = open_session(pictures, list(tiny.classes), partition=partition, side=32, **QUIET)
+    session = open_session(pictures, list(tiny.classes), partition=partition, side=32)
     yield config, setting, session
     session.close()
 
@@ -68,9 +66,9 @@ def test_who_clicks_what_a_strategy_asks_learns_what_it_learns(begun):
         asked.extend(np.flatnonzero(after.asked_in == step))
         return after
 
-    theirs = race.run(setting, config, watched, (8, 20), **QUIET)
+    theirs = race.run(setting, config, watched, (8, 20))
     answer(setting, session, asked)
-    assert race.run(setting, config, against.of_person(setting, *against.clicked(session)), (8, 20), **QUIET) == theirs
+    assert race.run(setting, config, against.of_person(setting, *against.clicked(session)), (8, 20)) == theirs
     assert against.agrees(setting, session) == 1.0
 
 
@@ -78,9 +76,9 @@ def test_who_clicks_what_a_strategy_asks_learns_what_it_learns(begun):
 def test_a_race_is_run_as_a_run_is(tiny_config, tiny, tmp_path, strategy):
     """So a curve of a run may stand beside one of a race."""
     config = tiny_config(strategy=strategy, aggregate="max")
-    steps = list(loop.run(config, tmp_path, tiny, **QUIET))
+    steps = list(running.run(config, tmp_path, tiny))
     setting = open_setting(config, tiny)
-    assert race.run(setting, config, race.of_strategy(setting, config), (8, 16, 24), **QUIET) == [s.miou for s in steps]
+    assert race.run(setting, config, race.of_strategy(setting, config), (8, 16, 24)) == [s.miou for s in steps]
 
 
 def test_a_strategy_of_ones_own_races_by_the_same_rules(begun):
@@ -89,14 +87,14 @@ def test_a_strategy_of_ones_own_races_by_the_same_rules(begun):
     ours = {
         name: (race.of_strategy(setting, config.model_copy(update={"strategy": name})), (8, 16)) for name in ("random", "oreal")
     }
-    frame = race.race(setting, config, own, **QUIET)
-    assert frame.equals(race.race(setting, config, ours, **QUIET)) and frame["clicks"].tolist() == [8, 16, 8, 16]
+    frame = race.race(setting, config, own)
+    assert frame.equals(race.race(setting, config, ours)) and frame["clicks"].tolist() == [8, 16, 8, 16]
 
 
 def test_you_take_part_as_far_as_you_have_clicked(begun):
     config, setting, session = begun
     answer(setting, session, range(10))
-    frame = race.race(setting, config, against.runners(setting, config, session, (8, 20), others=("random",)), **QUIET)
+    frame = race.race(setting, config, against.runners(setting, config, session, (8, 20), others=("random",)))
     assert frame.groupby("who")["clicks"].apply(list).to_dict() == {"random": [8, 20], "you": [8]}
     assert against.agrees(setting, session) == 1.0
     wrong = next(c for c in session.classes if c != session.classes[setting.oracle.answers[0].argmax()])

@@ -15,8 +15,8 @@ import yaml
 from test_docstrings import faults
 from trees import saved, scene
 
-from oreal_lib import loop
 from oreal_lib.config import RunConfig
+from oreal_lib.experiments import run as loop
 from oreal_lib.lessons.contract import CLAUSES
 from oreal_lib.models import check_model
 from oreal_lib.storage.paths import home
@@ -112,7 +112,7 @@ def interpret(line):
     if words[0] == "papermill":
         file, given = words[words.index("-f") + 1], zip(words, words[1:], words[2:], strict=False)
         values = {key: yaml.safe_load(value) for p, key, value in given if p == "-p"}
-        list(loop.run(RunConfig.from_yaml(file, **values), report=lambda text: None))
+        list(loop.run(RunConfig.from_yaml(file, **values)))
         return
     sys.argv = [*words[2:], *["--workers", "1"] * ("check" in words)] if words[1] == "-m" else words[1:]
     try:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from oreal_lib.aggregate import Regions, Remembering, by_label, by_superpixel, parse_how
-from oreal_lib.ask import ask
+from oreal_lib.loop import ask
 from oreal_lib.scores import bvsb, predicted_class, probability
 from oreal_lib.setting import network, open_setting
 from oreal_lib.types import Superpixels

@@ -4,8 +4,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from oreal_lib import draw, loop
+from oreal_lib import draw
 from oreal_lib.config import RunConfig
+from oreal_lib.experiments import run as running
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.reports import figures
 from oreal_lib.reports.selections import _half, _objects, _richest, context, mean_and_max, pseudo_labeled, rivals, selections
@@ -34,7 +35,7 @@ def test_the_pair_differs_only_in_mean_and_max():
 def test_a_view_shows_what_the_two_runs_asked(tiny, tiny_config, tmp_path, monkeypatch):
     pair = [tiny_config(strategy="bvsb", aggregate=how, keep_weights="all", steps=2) for how in ("mean", "max")]
     for config in pair:
-        list(loop.run(config, tmp_path, tiny, report=lambda text: None))
+        list(running.run(config, tmp_path, tiny))
     monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
     setting = open_setting(pair[0], tiny)
     views = selections(*pair, step=2, n_images=len(setting.pool), runs_dir=tmp_path)
@@ -64,7 +65,7 @@ def bvsb(tiny, tiny_config, tmp_path, monkeypatch):
     """BvSB by mean and by max, two steps, carried out in tmp_path without the weights of step 1 that they began with."""
     pair = [tiny_config(strategy="bvsb", aggregate=how, steps=2) for how in ("mean", "max")]
     for config in pair:
-        list(loop.run(config, tmp_path, tiny, report=lambda text: None))
+        list(running.run(config, tmp_path, tiny))
         assert not (tmp_path / config.run_id / "weights_step1.safetensors").exists()
     monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
     return pair
@@ -147,7 +148,7 @@ def with_a_band_of_void(dataset):
 def test_a_view_shows_what_stage_two_made_of_an_answer(undefined, tiny, tiny_config, tmp_path, monkeypatch):
     data, weak = with_a_band_of_void(tiny), {"labeling": "weak", "classifier": "cosine", "undefined": undefined, "label_trim": 1}
     config = tiny_config(**weak, stage=2, steps=2, query_size=24, max_epochs=3)
-    list(loop.run(config, tmp_path, data, report=lambda text: None))
+    list(running.run(config, tmp_path, data))
     monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: data)
     setting, folder = open_setting(config), RunFolder(tmp_path / config.run_id)
     offset, answers = setting.superpixels.offset, setting.oracle.answers

@@ -22,8 +22,8 @@ from oreal_lib.annotate.pictures import open_pictures
 from oreal_lib.annotate.several.log import read_session
 from oreal_lib.batches import Pairs
 from oreal_lib.data import open_store
+from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
-from oreal_lib.loop import run
 from oreal_lib.models import build_model
 from oreal_lib.storage.checkpoint import load_checkpoint
 from oreal_lib.types import Query, Ragged
@@ -78,7 +78,7 @@ def fit(dataset, checkpoint):
     config = run_config(0, 1)
     model = build_model("small_unet", 8)
     pairs = Pairs(dataset.images[:4], dataset.truth[:4])
-    train.fit(model, pairs, pairs, config, KEY, checkpoint=checkpoint, report=lambda text: None)
+    train.fit(model, pairs, pairs, config, KEY, checkpoint=checkpoint)
 
 
 def flat(value):

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oreal_lib import loop
 from oreal_lib.annotate import training
 from oreal_lib.annotate.out.export import export
 from oreal_lib.annotate.out.predicted import predict_folder
@@ -25,6 +24,7 @@ from oreal_lib.data import prepare as preparing
 from oreal_lib.data.check import check
 from oreal_lib.data.description import describe
 from oreal_lib.data.label_cost import label_cost
+from oreal_lib.experiments import run as running
 from oreal_lib.experiments.logs import Quiet, standing
 from oreal_lib.experiments.reproduce import News
 from oreal_lib.experiments.run_folder import RunFolder
@@ -34,7 +34,7 @@ from oreal_lib.models import build_model
 from oreal_lib.reports import mechanism
 from oreal_lib.setting import network, open_setting
 from oreal_lib.storage import progress
-from oreal_lib.storage.progress import LONGEST, Progress, spoken, told
+from oreal_lib.storage.progress import LONGEST, Progress, lines_to, spoken, told
 from oreal_lib.superpixels import SuperpixelRecipe
 from oreal_lib.train import fit
 
@@ -57,9 +57,10 @@ class Clock:
 def lines_at(seconds, total, **how):
     """[(second, line)] of work whose item i is done at seconds[i]."""
     clock, said = Clock(), []
-    work = Progress("{done} of {total} images", lambda text: said.append((clock.now, text)), total, clock=clock, **how)
-    for done, clock.now in enumerate(seconds, start=1 + how.get("before", 0)):
-        work.at(done)
+    work = Progress("{done} of {total} images", total, clock=clock, **how)
+    with lines_to(lambda line: said.append((clock.now, line))):
+        for done, clock.now in enumerate(seconds, start=1 + how.get("before", 0)):
+            work.at(done)
     return said
 
 
@@ -92,21 +93,23 @@ def test_what_an_earlier_attempt_did_does_not_count():
 
 def test_an_item_can_be_done_in_part():
     clock, said = Clock(), []
-    work = Progress("", said.append, 10, quick=0.1, left="at most about {} left", clock=clock)
-    for clock.now, done in ((1, 0.1), (11, 0.6)):
-        work.at(done, f"epoch 1: {done}")
+    work = Progress("", 10, quick=0.1, left="at most about {} left", clock=clock)
+    with lines_to(said.append):
+        for clock.now, done in ((1, 0.1), (11, 0.6)):
+            work.at(done, f"epoch 1: {done}")
     assert said == ["epoch 1: 0.6, at most about 3 minutes left"]
 
 
 def test_items_come_through_unchanged_and_their_worker_is_measured(monkeypatch):
     clock, said = Clock(), []
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=clock))
-    for item in told(iter("abc"), "{done} of {total} letters", said.append, 3):
-        clock.now += 7
-        assert item == "abc"[int(clock.now) // 7 - 1]
+    with lines_to(said.append):
+        for item in told(iter("abc"), "{done} of {total} letters", 3):
+            clock.now += 7
+            assert item == "abc"[int(clock.now) // 7 - 1]
     assert said == ["1 of 3 letters", "2 of 3 letters, about 7 s left"]
     with pytest.raises(TypeError, match="give their number as total"):
-        list(told(iter("abc"), "", said.append))
+        list(told(iter("abc"), ""))
 
 
 @pytest.mark.parametrize(
@@ -143,79 +146,79 @@ def toy():
     return open_source("toy", None, 32, 32, {"scene": "large_tools", "generator_seed": 1, "train": 3, "test": 1})
 
 
-def a_training(say, tiny_config, **_):
+def a_training(tiny_config, **_):
     pairs = Pairs(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 32, 32), np.uint8))
-    fit(build_model("small_unet", 8), pairs, pairs, tiny_config(max_epochs=3), key=(0,), report=say)
+    fit(build_model("small_unet", 8), pairs, pairs, tiny_config(max_epochs=3), key=(0,))
 
 
-def a_run(say, tiny_config, tiny, tmp_path, **_):
-    list(loop.run(tiny_config(strategy="bvsb", steps=2, void="exclude"), tmp_path, tiny, say))
+def a_run(tiny_config, tiny, tmp_path, **_):
+    list(running.run(tiny_config(strategy="bvsb", steps=2, void="exclude"), tmp_path, tiny))
 
 
-def stage_two(say, tiny_config, tiny, tmp_path, **_):
-    list(loop.run(tiny_config(labeling="weak", classifier="cosine", stage=2, steps=1), tmp_path, tiny, say))
+def stage_two(tiny_config, tiny, tmp_path, **_):
+    list(running.run(tiny_config(labeling="weak", classifier="cosine", stage=2, steps=1), tmp_path, tiny))
 
 
-def a_cost(say, monkeypatch, **_):
+def a_cost(monkeypatch, **_):
     monkeypatch.setattr("oreal_lib.data.label_cost.BLOCK", 2)
-    label_cost(np.ones((6, 3), int), "vote", say)
+    label_cost(np.ones((6, 3), int), "vote")
 
 
-def a_race(say, tiny_config, tiny, **_):
+def a_race(tiny_config, tiny, **_):
     setting, config = open_setting(tiny_config(), tiny), tiny_config()
-    race.race(setting, config, {"me": (race.of_strategy(setting, config), [8])}, say)
+    race.race(setting, config, {"me": (race.of_strategy(setting, config), [8])})
 
 
-def browsing(say, tiny_config, tiny, tmp_path, monkeypatch, **_):
+def browsing(tiny_config, tiny, tmp_path, monkeypatch, **_):
     monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
     config = tiny_config(steps=1)
-    list(loop.run(config, tmp_path, tiny, lambda text: None))
-    question.question(question.open_run(config, tmp_path, say), 2, ("mean", "max"), report=say)
+    list(running.run(config, tmp_path, tiny))
+    question.question(question.open_run(config, tmp_path), 2, ("mean", "max"))
 
 
-def correlating(say, tiny_config, tiny, tmp_path, monkeypatch, **_):
+def correlating(tiny_config, tiny, tmp_path, monkeypatch, **_):
     monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
     folder.save_weights(1, network(tiny_config(), len(tiny.classes)).state_dict())
-    mechanism.correlations({folder: tiny_config()}, ("mean", "max"), 3, say)
+    mechanism.correlations({folder: tiny_config()}, ("mean", "max"), 3)
 
 
-def opening(say, tiny_store, **_):
-    open_store(tiny_store, say)
+def opening(tiny_store, **_):
+    open_store(tiny_store)
 
 
-def preparing_data(say, tmp_path, **_):
-    preparing.prepare(toy(), GRID, store_root=tmp_path, workers=1, report=say)
+def preparing_data(tmp_path, **_):
+    preparing.prepare(toy(), GRID, store_root=tmp_path, workers=1)
 
 
-def checking(say, **_):
-    check(toy(), 1, say)
+def checking(**_):
+    check(toy(), 1)
 
 
-def describing(say, **_):
-    describe(toy(), GRID, 3, np.random.default_rng(0), 1, report=say)
+def describing(**_):
+    describe(toy(), GRID, 3, np.random.default_rng(0), 1)
 
 
-def labeling(say, photos, tmp_path, monkeypatch, **_):
+def labeling(photos, tmp_path, monkeypatch, **_):
     """Everything with which a person begins and ends."""
     monkeypatch.setattr(training, "LEAST_STEPS", 2)
     shape = {"superpixel_method": "grid", "superpixel_count": 4, "workers": 1, "height": 32, "width": 32, "max_epochs": 1}
     for name in ("ana", "ben"):
-        session = open_session(photos, ["road", "car"], annotator=name, first="kmeans", report=say, device="cpu", **shape)
+        session = open_session(photos, ["road", "car"], annotator=name, first="kmeans", device="cpu", **shape)
         session.act("label", 0, [0], to="road")
         session.act("label", 1, [1], to="car")
         board, config = session.board, session.config
-        training.pairs(board, 32, say)
+        training.pairs(board, 32)
         model = network(config, 2)
-        training.ask(config, board, model, 2, say)
-        exported = export(session, report=say)
-        bring_masks(session, exported.out / "labels", report=say)
+        training.ask(config, board, model, 2)
+        exported = export(session)
+        bring_masks(session, exported.out / "labels")
         session.close()
-    merge(photos, ["ana", "ben"], "both", report=say)
+    merge(photos, ["ana", "ben"], "both")
 
 
-def predicting(say, photos, tmp_path, tiny_config, **_):
+def predicting(photos, tmp_path, tiny_config, **_):
     import json
 
     from safetensors.torch import save_file
@@ -225,7 +228,7 @@ def predicting(say, photos, tmp_path, tiny_config, **_):
     save_file(network(config, 2).state_dict(), model / "weights.safetensors")
     about = {"classes": ["road", "car"], "working_side": 32, "config": config.values()}
     (model / "model.json").write_text(json.dumps(about))
-    predict_folder(model, photos, tmp_path / "out", say, "cpu")
+    predict_folder(model, photos, tmp_path / "out", "cpu")
 
 
 LEFT = r", about \S+ \S+ left"
@@ -273,18 +276,12 @@ def test_all_that_can_take_long_says_how_far_it_is(
     work, slow, tiny, tiny_config, tiny_store, photos, tmp_path, monkeypatch, capsys
 ):
     said = []
-    work(
-        said.append,
-        tiny=tiny,
-        tiny_config=tiny_config,
-        tiny_store=tiny_store,
-        photos=photos,
-        tmp_path=tmp_path,
-        monkeypatch=monkeypatch,
-    )
+    given = {"tiny": tiny, "tiny_config": tiny_config, "tiny_store": tiny_store, "photos": photos}
+    with lines_to(said.append):
+        work(**given, tmp_path=tmp_path, monkeypatch=monkeypatch)
     for text in WORK[work]:
         assert any(re.search(text, line) for line in said), (text, said)
-    assert capsys.readouterr().out == "", "it was told to report, not to print"
+    assert capsys.readouterr().out == "", "the lines went elsewhere"
     assert not any("\r" in line or "\n" in line for line in said)
 
 
@@ -293,7 +290,8 @@ def test_what_is_quick_says_nothing_of_it(work, tiny, tiny_config, tiny_store, p
     monkeypatch.setattr(progress, "FIRST", 1000.0)  # a slow machine is no reason to fail
     monkeypatch.setattr(progress, "LONGEST", 1000.0)
     said = []
-    work(said.append, tiny=tiny, tiny_config=tiny_config, tiny_store=tiny_store, photos=photos, tmp_path=tmp_path)
+    with lines_to(said.append):
+        work(tiny=tiny, tiny_config=tiny_config, tiny_store=tiny_store, photos=photos, tmp_path=tmp_path)
     assert not any(" left" in line or re.search(r"\d of \d", line) for line in said)
 
 

@@ -20,9 +20,10 @@ from test_prepare import HALF, block, files, make, small
 from oreal_lib.annotate.__main__ import main as annotate
 from oreal_lib.annotate.session import open_session
 from oreal_lib.experiments.grid import read_grid
+from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
-from oreal_lib.loop import run
 from oreal_lib.storage.interrupt import STOPPED, unless_stopped
+from oreal_lib.storage.progress import lines_to
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals to a group of processes are of POSIX")
 
@@ -123,7 +124,8 @@ def test_preparing_that_is_stopped_goes_on_with_what_was_cut(tmp_path):
     command.wait_for(lambda: len(list(root.glob(".*unfinished/cut/[!.]*"))) >= 2)
     assert_polite(*command.stop(), "kept")
     whole = small(n=15, opened=partial(block, 24, 32))
-    make(root, whole, report=lines.append, **HALF)
+    with lines_to(lines.append):
+        make(root, whole, **HALF)
     assert "of 9 training images were cut by an attempt that was stopped" in lines[1]
     make(tmp_path / "undisturbed", whole, **HALF)
     assert files(root) == files(tmp_path / "undisturbed")
@@ -138,7 +140,7 @@ def test_an_export_that_is_stopped_is_written_whole_the_next_time(tmp_path):
     for i in range(30):
         picture = np.random.default_rng(i).integers(0, 255, (90, 120, 3), np.uint8)
         Image.fromarray(picture).resize((480, 360)).save(folder / f"{i:02d}.png")
-    session = open_session(folder, ["road", "car"], report=str, superpixel_method="grid", superpixel_count=12, workers=1)
+    session = open_session(folder, ["road", "car"], superpixel_method="grid", superpixel_count=12, workers=1)
     for i in range(30):
         session.act("label", i, [i % 12], to="car")
     session.close()
@@ -176,5 +178,5 @@ def test_a_batch_that_is_stopped_leaves_no_process_and_continues_to_the_same_end
     again = Command(*words)
     said = again.process.communicate()[0]
     assert again.process.returncode == 0 and "1 runs, 0 finished already" in said
-    undisturbed = list(run(config, tmp_path / "undisturbed", report=str))
+    undisturbed = list(run(config, tmp_path / "undisturbed"))
     assert [step.miou for step in folder.steps()] == [step.miou for step in undisturbed]

@@ -9,11 +9,11 @@ from test_resume import KILLED, assert_same, kill_at_every_point, process, start
 from torch import nn
 from torch.nn import functional as F
 
-from oreal_lib import loop
-from oreal_lib.ask import without_undefined
+from oreal_lib.experiments import run as loop
 from oreal_lib.experiments.batch import refuse
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.experiments.stage_two import look, pseudo_labels_of, quality_of
+from oreal_lib.loop import without_undefined
 from oreal_lib.models import NormalizeAndPad, build_model
 from oreal_lib.predict import evaluate
 from oreal_lib.setting import open_setting

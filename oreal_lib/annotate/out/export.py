@@ -14,7 +14,7 @@ from ...data.files import read_image
 from ...data.resize import bounded, nearest, resized
 from ...draw import class_palette
 from ...storage import atomic, checked
-from ...storage.progress import Report, told
+from ...storage.progress import told
 from ...types import IGNORE
 from .. import rounds
 from ..about import read_json
@@ -45,7 +45,7 @@ class Exported:
     problems: tuple[str, ...] = ()
 
 
-def export(session: Session | Reading, out: Path | str | None = None, report: Report = print) -> Exported:
+def export(session: Session | Reading, out: Path | str | None = None) -> Exported:
     """Writes everything a session has into a folder, `<work>/export/<annotator>` unless `out` names one.
 
     masks/<name>.png: (h, w) class ids at the picture's own size, turned as its EXIF says, 255 = void: what was clicked, and where
@@ -68,7 +68,7 @@ def export(session: Session | Reading, out: Path | str | None = None, report: Re
     by = f"export of {read.annotator}"
     begin(out, [*files, "clicks.csv", "coco.json", *(name for three in names.values() for name in three)], top, by)
     coco, written, predicted = Coco(board.classes), [], 0
-    for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported", report)):
+    for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported")):
         seen = _seen(home, last, picture, len(board.classes), problems)
         try:
             ids = board.ids(i)

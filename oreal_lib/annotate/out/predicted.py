@@ -12,7 +12,7 @@ from ...data.files import read_image
 from ...data.resize import bounded, nearest, resized
 from ...scores import bvsb
 from ...storage import atomic, checked
-from ...storage.progress import Report, told
+from ...storage.progress import told
 from ..about import check_classes, check_side, check_usable
 from ..pictures import find_pictures
 from ..training import load_network, look
@@ -30,9 +30,7 @@ class Predicted:
     problems: tuple[str, ...] = ()
 
 
-def predict_folder(
-    model: Path | str, pictures: Path | str, out: Path | str, report: Report = print, device: str = "auto"
-) -> Predicted:
+def predict_folder(model: Path | str, pictures: Path | str, out: Path | str, device: str = "auto") -> Predicted:
     """Writes for each picture of a folder masks/<name>.png, class ids at its own size, and uncertainty/<name>.png.
 
     model: the folder model/ of an export.  uncertainty: grey, 0 sure .. 255 a tie of two classes (BvSB), at the working side.
@@ -51,7 +49,7 @@ def predict_folder(
     by = f"prediction for {folder.resolve().name}"
     begin(out, [*files, *(f"{kind}/{name}.png" for name in found for kind in kinds)], _top(folder), by)
     written: list[str] = []
-    for name, file in told(found.items(), "{done} of {total} pictures are predicted", report):
+    for name, file in told(found.items(), "{done} of {total} pictures are predicted"):
         try:
             image = read_image(file)
         except (ValueError, OSError) as error:

@@ -13,7 +13,7 @@ from ...data.folders import listing
 from ...data.readers.folder import read_classes
 from ...data.resize import nearest
 from ...oracle import class_votes, dominant_label
-from ...storage.progress import Report, told
+from ...storage.progress import told
 from ...types import IGNORE
 from ..board import UNLABELED
 from ..session import Session
@@ -39,7 +39,6 @@ def bring_masks(
     masks: Path | str | Mapping[str, Path],
     share: float = SHARE,
     overwrite: bool = False,
-    report: Report = print,
 ) -> Brought:
     """Gives each superpixel the class that at least `share` of its pixels have in the mask; the others stay as they are.
 
@@ -61,7 +60,7 @@ def bring_masks(
     ]
     known = [(place[name], file) for name, file in files.items() if name in place]
     read = labeled = unclear = kept = 0
-    for i, file in told(known, "{done} of {total} masks are read", report):
+    for i, file in told(known, "{done} of {total} masks are read"):
         try:
             truth = _translated(read_mask(file, len(names), void, None, colors), names, session.classes, file)
             answer, agreed = _answers(truth, session, i, file, share)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...storage import atomic, checked, provenance
-from ...storage.progress import Report, told
+from ...storage.progress import told
 from ...types import IGNORE
 from ..about import check_annotator, read_board, read_json, work_folder
 from ..board import MOST_CLASSES, UNLABELED, Board, pack
@@ -52,7 +52,6 @@ def merge(
     into: str,
     work: Path | str | None = None,
     take: str | None = None,
-    report: Report = print,
 ) -> Merged:
     """Writes the log of a new annotator `into`, which opens as any other, and conflicts.csv beside it.
 
@@ -79,7 +78,7 @@ def merge(
     merged, events, conflicts = Board(first.pictures, classes), [], []
     at = max((e.at for events in logs.values() for e in events), default="")
     times = {name: _times(board) for name, board in boards.items()}
-    for i in told(range(len(first.pictures)), "{done} of {total} pictures are merged", report):
+    for i in told(range(len(first.pictures)), "{done} of {total} pictures are merged"):
         events += _refine(merged, i, list(boards.values()), at, into)
         more, found = _agree(merged, i, boards, times, take, into)
         events, conflicts = events + more, conflicts + found
