@@ -222,7 +222,7 @@ def run_config(variant: int, stage: int) -> RunConfig:
 
 
 def carry_out(config: dict, runs_dir: str, store: str) -> None:
-    list(run(RunConfig.make(config), runs_dir, open_store(store), lambda text: None))
+    list(run(RunConfig.make(config), runs_dir, open_store(store)))
 
 
 def run_found(runs_dir: Path) -> dict[str, Any]:
@@ -383,7 +383,7 @@ def train_round(place: str) -> None:
         from oreal_lib.storage import checked
 
         checked.write_json(rounds.folder_of(home / "me", 2) / "request.json", request)
-    training.train_round(home / "me", 2, partial(read_board, folder, home, "me"), lambda text: None)
+    training.train_round(home / "me", 2, partial(read_board, folder, home, "me"))
 
 
 def round_found(place: Path, variant: int) -> dict[str, Any]:

@@ -67,7 +67,7 @@ def a_run(disk: Disk, store: str, refused: list[str]) -> dict:
     """A run on the disk, started again after each refusal; what it has left, compared with an undisturbed one."""
     for _ in range(40):
         try:
-            for step in run(RunConfig.make(CONFIG.values()), disk.path, open_store(store), lambda text: None):
+            for step in run(RunConfig.make(CONFIG.values()), disk.path, open_store(store)):
                 if step.step == 1:
                     disk.strike()
             break

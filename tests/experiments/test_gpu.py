@@ -59,10 +59,10 @@ def test_several_may_share_and_fill_the_empty_ones_first(holder, tmp_path):
 
 def test_without_a_gpu_and_where_one_is_named_no_lock_is_asked(monkeypatch):
     monkeypatch.setattr("oreal_lib.experiments.gpu.free_slot", lambda *a: pytest.fail("asked"))
-    with device_of_run("cpu", 1, print) as device:
+    with device_of_run("cpu", 1) as device:
         assert device == torch.device("cpu")
     if not torch.cuda.is_available():
-        with device_of_run("auto", 1, print) as device:
+        with device_of_run("auto", 1) as device:
             assert device == torch.device("cpu")
 
 
@@ -71,6 +71,6 @@ def test_the_free_gpu_is_the_device_of_the_run(monkeypatch, tmp_path):
     monkeypatch.setattr("oreal_lib.experiments.gpu.tempfile.gettempdir", lambda: str(tmp_path))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda i: type("Properties", (), {"uuid": f"serial-{i}"}))
-    with device_of_run("auto", 1, print) as a, device_of_run("auto", 1, print) as b:
+    with device_of_run("auto", 1) as a, device_of_run("auto", 1) as b:
         assert [a, b] == [torch.device("cuda", 0), torch.device("cuda", 1)]
         assert {f.name for f in next(tmp_path.iterdir()).iterdir()} == {"serial-0.0.lock", "serial-1.0.lock"}

@@ -28,6 +28,7 @@ from oreal_lib.experiments import run as loop
 from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.storage import atomic, checked
+from oreal_lib.storage.progress import lines_to
 
 WAY = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 PROCESSES = multiprocessing.get_context(WAY)
@@ -254,7 +255,8 @@ def test_stopped_by_ctrl_c_it_says_what_is_kept_and_goes_on_after_the_last_finis
     assert said == (
         f"[{config.run_id}] stopped: {t - 1} of 3 steps are finished and kept; run the same again and it goes on from there{inside}"
     )
-    list(run(config, tmp_path, open_store(tiny_store), texts.append))
+    with lines_to(texts.append):
+        list(run(config, tmp_path, open_store(tiny_store)))
     assert [text.split(": ")[1] for text in texts if "continuing" in text] == [f"continuing after epoch {kept}"] * bool(kept)
     assert_same(RunFolder(tmp_path / config.run_id), twin(**changes))
 

@@ -26,7 +26,7 @@ def go(tiny, tiny_config, tmp_path):
 
     def go(dataset=tiny, runs_dir=tmp_path, **changes):
         config = tiny_config(**{"max_epochs": 1, "checkpoint_seconds": 60.0, **changes})
-        steps = list(run(config, runs_dir, dataset, lambda text: None))
+        steps = list(run(config, runs_dir, dataset))
         return steps, RunFolder(runs_dir / config.run_id)
 
     return go
@@ -216,7 +216,7 @@ def test_the_whole_pool_can_be_asked(go):
 
 def test_a_run_that_is_being_computed_is_not_computed_twice(go, tiny, tiny_config, tmp_path):
     config = tiny_config(max_epochs=1)
-    first = run(config, tmp_path, tiny, lambda text: None)
+    first = run(config, tmp_path, tiny)
     next(first)
     with pytest.raises(RuntimeError, match=rf"run {config.run_id} is being computed in this process already; finish"):
         go()

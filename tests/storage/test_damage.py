@@ -26,6 +26,7 @@ from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.models import build_model
 from oreal_lib.storage.checkpoint import load_checkpoint
+from oreal_lib.storage.progress import lines_to
 from oreal_lib.types import Query, Ragged
 
 EXAMPLES, SEED = int(os.environ.get("OREAL_EXAMPLES") or 60), os.environ.get("OREAL_SEED", "0")
@@ -56,7 +57,7 @@ def place(tiny_store, tmp_path_factory):
     """Everything that is read back: finished runs of both stages, a checkpoint, a store, a session with a trained round, its export."""
     place = tmp_path_factory.mktemp("whole")
     config = run_config(0, 2)
-    list(run(config, place / "runs", open_store(tiny_store), lambda text: None))
+    list(run(config, place / "runs", open_store(tiny_store)))
     (place / "runs" / config.run_id).rename(place / "run")
     fit(open_store(tiny_store), place / "checkpoint.pt")
     shutil.copytree(tiny_store, place / "store")
@@ -69,7 +70,7 @@ def place(tiny_store, tmp_path_factory):
     before = training.LEAST_STEPS
     train_round(str(place))
     training.LEAST_STEPS = before
-    export(read_session(photos(place), "me"), place / "export", lambda text: None)
+    export(read_session(photos(place), "me"), place / "export")
     return place
 
 
@@ -98,7 +99,8 @@ def flat(value):
 
 def checkpoint(file):
     said = []
-    state = load_checkpoint(file, KEY, said.append)
+    with lines_to(said.append):
+        state = load_checkpoint(file, KEY)
     if state is None:
         raise ValueError(said[0] if said else f"{file}: the checkpoint of another training")
     return state

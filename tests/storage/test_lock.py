@@ -112,7 +112,7 @@ def test_waiting_for_oneself_is_refused_and_another_thread_waits(tmp_path):
     with pytest.raises(RuntimeError, match="held by this thread already"):
         Lock(tmp_path / "run.lock").wait("it is held", print)
     got = []
-    other = threading.Thread(target=lambda: got.append(Lock(tmp_path / "run.lock").wait("it is held", lambda text: None)))
+    other = threading.Thread(target=lambda: got.append(Lock(tmp_path / "run.lock").wait("it is held")))
     other.start()
     first.release()
     other.join(60)

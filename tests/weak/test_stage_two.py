@@ -32,7 +32,7 @@ def go(tiny, tiny_config, tmp_path):
 
     def go(dataset=tiny, runs_dir=tmp_path, **changes):
         config = tiny_config(**WEAK | changes)
-        steps = list(loop.run(config, runs_dir, dataset, lambda text: None))
+        steps = list(loop.run(config, runs_dir, dataset))
         return steps, RunFolder(runs_dir / config.run_id), config
 
     return go
