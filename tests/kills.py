@@ -382,7 +382,7 @@ def train_round(place: str) -> None:
         request = {"config": config, "classes": CLASSES, "log": log, "round": 2}
         from oreal_lib.storage import checked
 
-        checked.write_json(rounds.folder_of(home / "me", 2) / "request.json", request)
+        checked.write(rounds.folder_of(home / "me", 2) / "request.json", request)
     training.train_round(home / "me", 2, partial(read_board, folder, home, "me"))
 
 

@@ -238,7 +238,7 @@ def test_a_kill_at_any_moment_costs_no_second_cut_and_no_byte(tmp_path, monkeypa
         ("oreal_lib.data.cuts.os.replace", 1, 3),  # the first map lies there under the name that does not count yet
         ("oreal_lib.data.store.NpyFile.append", 11, 2),  # in the arrays of the second picture, which is of the test
         ("oreal_lib.data.cuts._write", 2, 1),  # the maps of pictures 0 and 2 are there, that of 4 is lost
-        ("oreal_lib.data.prepare.checked.write_json", 1, 0),
+        ("oreal_lib.data.prepare.checked.write", 1, 0),
         ("oreal_lib.data.cuts.forget", 1, 0),  # the store is there, only the maps are not gone yet
     ]:
         child = multiprocessing.get_context("spawn").Process(target=killed_at, args=(killed, where, call))
@@ -408,9 +408,9 @@ def flip_a_byte(path):
 
 def in_manifest(path, **changes):
     file = path / "manifest.json"
-    manifest = checked.read_json(file, "")
+    manifest = checked.read(file, "")
     manifest["about"] |= changes
-    checked.write_json(file, manifest)
+    checked.write(file, manifest)
 
 
 @pytest.mark.parametrize(
