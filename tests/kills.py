@@ -294,7 +294,7 @@ def a_preparation() -> Work:
     """22 pictures prepared by one process, and by two."""
 
     def found(place: Path, variant: int) -> dict[str, Any]:
-        files = [p for p in place.rglob("*") if p.is_file() and p.suffix not in (".lock", ".holder")]
+        files = [p for p in place.rglob("*") if p.is_file() and p.suffix != ".lock"]
         return {str(p.relative_to(place)): np.frombuffer(p.read_bytes(), np.uint8) for p in files}
 
     return Work(lambda place, variant: Forked(prepare, str(place), 1 + variant), found, 2)

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..storage import checked
 from ..storage.checked import load_arrays
-from ..storage.lock import Held, holder
+from ..storage.lock import holder
 from ..types import Query
 from .board import Board
 from .pictures import Picture, key
@@ -119,7 +119,7 @@ def progress(home: Path, number: int, process: subprocess.Popen | None = None) -
         said = Progress(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         said = Progress("running", 0.0, "starting ...")
-    if said.state != "running" or (process is not None and process.poll() is None) or _held(folder):
+    if said.state != "running" or (process is not None and process.poll() is None) or holder(folder / ".lock"):
         return said
     if (folder / "done.json").exists():  # between the two looks
         return Progress("done", 1.0, "done")
@@ -134,13 +134,6 @@ def stop(home: Path, number: int) -> None:
     """Asks the training of a round to end after its present epoch; nothing happens if there is none."""
     if (folder := folder_of(home, number)).is_dir():
         (folder / "stop").touch()
-
-
-def _held(folder: Path) -> bool:
-    try:
-        return holder(folder / ".lock") is not None
-    except Held:
-        return True
 
 
 def predicted(view: np.ndarray, ids: np.ndarray, count: int, n_classes: int) -> np.ndarray:

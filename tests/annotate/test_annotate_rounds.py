@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tiny import taken_over
 
 from oreal_lib.aggregate import Regions
 from oreal_lib.annotate import first, rounds, training
@@ -513,8 +514,7 @@ def test_a_round_that_was_taken_over_writes_nothing_more(session, asked_for, mon
 
     def sleeps(*given, **how):
         fitted = real(*given, **how)
-        file = folder / ".holder"
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"token": "of the other", "machine": "node7"}))
+        taken_over(folder / ".lock")
         return fitted
 
     monkeypatch.setattr(training, "fit", sleeps)
