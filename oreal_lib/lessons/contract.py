@@ -133,7 +133,7 @@ def _order_of_images(ask: Ask) -> str | None:
         shuffled = Labels(labels.present[moved], labels.asked_in[moved], labels.clicks)
         plain, again = _query(ask, pool(seed)[2], labels), _query(ask, pool(seed, images=order)[2], shuffled)
         if sorted(moved[again.ids]) != sorted(plain.ids):
-            return "with the images in another order it asks other superpixels; a score may not depend on where a file stands in a list"
+            return "with the images in another order it asks others; a score may not depend on where a file stands in a list"
     return None
 
 
@@ -143,7 +143,7 @@ def _numbers_of_classes(ask: Ask) -> str | None:
         plain = _query(ask, pool(seed)[2], bought(seed))
         again = _query(ask, pool(seed, classes=order)[2], bought(seed, classes=order))
         if sorted(again.ids) != sorted(plain.ids):
-            return "with the classes numbered differently it asks other superpixels; a query may not depend on a class's number"
+            return "with the classes numbered in another way it asks others; a query may not depend on a class's number"
     return None
 
 
