@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..config import RunConfig
 from ..storage import atomic, checked
 from ..storage.arrays import read_npz
 from ..types import Pictures, Query, Ragged, StepResult
@@ -94,6 +95,19 @@ class RunFolder:
             return checked.load_tensors_of(file.read_bytes())
         except ValueError as error:
             raise self._damaged(file, error) from error
+
+    def network_before(self, step: int) -> RunFolder | None:
+        """The folder that keeps the network which `step` (2 or later) asked, as its `weights(step - 1)`; None where none does.
+
+        That of step 1 may lie beside this folder: the run of one step that all strategies of a seed begin with keeps its network
+        whatever keep_weights says.
+        """
+        folders = [self]
+        if step == 2 and (about := self.config) is not None:
+            first = RunConfig.make({k: v for k, v in about.items() if k in RunConfig.model_fields}).step_one
+            folders += [RunFolder(self.path.parent / first.run_id)] if first else []
+        kept = (f for f in folders if (f.path / f"weights_step{step - 1}.safetensors").is_file())
+        return next(kept, None)
 
     def save_weights(self, step: int, state: dict[str, torch.Tensor]) -> None:
         """Keep the model's state (name -> tensor) after `step`."""
