@@ -4,7 +4,10 @@ import pytest
 from skimage.exposure import equalize_hist
 from skimage.measure import label
 
-from oreal_lib.superpixels import SuperpixelRecipe, dense, equalized, keep_largest_pieces, predicted_count, superpixels
+from oreal_lib.superpixels import SuperpixelRecipe, dense, superpixels
+from oreal_lib.superpixels.pieces import keep_largest_pieces
+from oreal_lib.superpixels.seeds import equalized, predicted_count
+from oreal_lib.types import Superpixels
 
 TABLE = {
     (2048, 1024): {256: 210, 512: 512, 1024: 882, 2048: 2048, 4096: 2048, 8192: 8192},
@@ -72,19 +75,11 @@ def test_the_default_is_the_official_recipe():
     assert np.array_equal(superpixels(photo(), SuperpixelRecipe()), dense(seeds.getLabels()))
 
 
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("equalize", ["joint", "value", "none"])
-def test_a_picture_of_one_color_is_cut_without_a_warning(equalize):
-    assert superpixels(np.full((40, 40, 3), 90, np.uint8), SuperpixelRecipe(count=16, levels=2, equalize=equalize)).max() > 0
-
-
 RNG = np.random.default_rng(2)
 PICTURES = {
     "noise": RNG.integers(0, 256, (37, 53, 3), np.uint8),
     "a few values of the middle": RNG.choice(np.uint8([90, 91, 150]), (40, 30, 3)),
-    "two values": RNG.choice(np.uint8([0, 255]), (40, 30, 3)),
     "one value": np.full((20, 30, 3), 77, np.uint8),
-    "black": np.zeros((20, 30, 3), np.uint8),
     "one pixel": np.uint8([[[3, 200, 3]]]),
     "grey": RNG.integers(0, 9, (20, 30), np.uint8) ** 2,
     "not in one piece": RNG.integers(0, 256, (40, 60, 3), np.uint8)[::2, ::-3],
@@ -122,13 +117,6 @@ def test_an_island_goes_to_the_neighbor_with_the_longest_border():
     moved = keep_largest_pieces(np.array(ids))
     assert moved[1, 4] == moved[0, 4] != moved[2, 4]
     assert label(moved + 1, connectivity=1).max() == 3
-
-
-def test_islands_that_touch_only_islands_still_find_a_home():
-    rng = np.random.default_rng(0)
-    shattered = rng.integers(0, 6, (20, 20))
-    mended = keep_largest_pieces(shattered)
-    assert len(np.unique(mended)) == label(mended.astype(int) + 1, connectivity=1).max() == 6
 
 
 def test_connected_superpixels_on_request():
@@ -211,3 +199,17 @@ def test_histograms_that_fit_in_no_memory_are_refused_with_the_remedy(monkeypatc
     monkeypatch.setattr(cv2.ximgproc, "createSuperpixelSEEDS", full)
     with pytest.raises(ValueError, match=r"40x30 pixels into 12 superpixels with 100 bins \(Insuff.*\); lower superpixel_bins"):
         superpixels(np.zeros((30, 40, 3), np.uint8), SuperpixelRecipe(count=12, bins=100, levels=2))
+
+
+def test_ids_with_gaps_or_of_another_kind_are_refused():
+    with pytest.raises(ValueError, match="id 1 is empty"):
+        Superpixels.from_maps(np.array([[[0, 2, 2]]], np.uint16))
+    for wrong in ([[0.0, 1.0]], [[True, False]], [[-1, 0]], [[0, 10**18]]):
+        with pytest.raises(ValueError, match=r"the map of image 0 is .* make it with superpixels.dense"):
+            Superpixels.from_maps([np.array(wrong)])
+
+
+def test_a_subset_of_images_is_renumbered():
+    maps = np.array([[[0, 0, 1]], [[0, 1, 2]], [[0, 0, 0]]], np.uint16)
+    part = Superpixels.from_maps(maps).subset(np.array([2, 1]))
+    assert part.offset.tolist() == [0, 1, 4] and part.size.tolist() == [3, 1, 1, 1] and part.image.tolist() == [0, 1, 1, 1]
