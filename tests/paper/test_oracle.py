@@ -82,15 +82,14 @@ def test_a_class_or_a_superpixel_that_is_not_there_is_not_counted_for_the_next_o
         class_votes(mask % 2, ids, 1, 2)
 
 
-@pytest.mark.parametrize("ids", [[-1], [3], [0.5], [[0, 1]]])
+@pytest.mark.parametrize("ids", [[-1], [3]])
 def test_only_superpixels_that_are_there_can_be_bought(ids):
     """-1 would be the last one of the pool."""
     with pytest.raises(ValueError, match="but superpixels are 0 to 2; ask those"):
         Labels.none(3, 2).reveal(ids, np.ones((1, 2), bool), 1)
 
 
-def test_answers_are_one_row_for_each_and_steps_are_what_int16_holds():
-    with pytest.raises(ValueError, match=r"the answers are \(1, 3\), but 1 superpixels and 2 columns need \(1, 2\)"):
-        Labels.none(3, 2).reveal([0], np.ones((1, 3), bool), 1)
-    with pytest.raises(ValueError, match="step is 32768, but steps count from 1 to 32,767"):
-        Labels.none(3, 2).reveal([0], np.ones((1, 2), bool), 32_768)
+@pytest.mark.parametrize("step", [0, 32_768])
+def test_steps_are_what_int16_holds_and_0_means_never(step):
+    with pytest.raises(ValueError, match=f"step is {step}, but steps count from 1 to 32,767"):
+        Labels.none(3, 2).reveal([0], np.ones((1, 2), bool), step)
