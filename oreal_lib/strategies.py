@@ -128,8 +128,8 @@ def power_bvsb(
     return top(np.log(ratio) + noise, budget, labels.unlabeled, rng)
 
 
-STRATEGIES: dict[str, Strategy] = {  # in the order of tables and figures
-    "random": random,
+STRATEGIES: dict[str, Strategy] = {
+    "random": random,  # the order is that of tables and figures
     "bvsb": bvsb_top,
     "revisiting_sp": revisiting_sp,
     "pixelbal": pixelbal,
