@@ -13,9 +13,7 @@ def class_debt(counts: np.ndarray, budget: int, max_share: float | None = None) 
     max_share in [1/C, 1] (not in the paper): no class gets more than this share of the budget, rounded up; the rest goes to the
     others. It keeps a class that does not exist from taking every budget. ValueError for a value out of range.
     """
-    counts = _checked(counts, budget)
-    if max_share is None:
-        return _fill(counts, budget)
+    counts, max_share = _checked(counts, budget), 1 if max_share is None else max_share
     if not 1 / len(counts) <= max_share <= 1:
         raise ValueError(f"max_share is {max_share}, but with {len(counts)} classes it must be in [1/{len(counts)}, 1]")
     cap = int(np.ceil(max_share * budget))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import cycle
-
 import numpy as np
 from matplotlib.axes import Axes
 from scipy import ndimage
@@ -43,8 +41,8 @@ OWN_COLORS = {
     "stratified_random": "#222222",
     "power_bvsb": "#33bbee",
 }
-SPARE_COLORS = "#117733 #882255 #999933 #332288".split()  # for strategies that have none of their own, in turn
-STRATEGY_COLORS = OWN_COLORS | dict(zip([s for s in STRATEGIES if s not in OWN_COLORS], cycle(SPARE_COLORS), strict=False))
+SPARE_COLORS = "#117733 #882255 #999933 #332288".split()  # in turn, for strategies that have no color of their own
+STRATEGY_COLORS = {s: OWN_COLORS.get(s) or SPARE_COLORS[i % len(SPARE_COLORS)] for i, s in enumerate(STRATEGIES)}
 
 
 def title(column: str) -> str:

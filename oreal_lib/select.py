@@ -35,9 +35,10 @@ def top_per_class(
     so every debt is paid and the query has exactly debt.sum() distinct ids.
     ValueError if fewer are there, FloatingPointError if a score is NaN.
     """
+    debt = np.asarray(debt)
     check_budget(int(debt.sum()), among)
-    ids, taken = rng.permutation(np.flatnonzero(among)), np.zeros(len(among), bool)
-    order, parts = np.arange(len(debt)) if class_order is None else class_order, []
+    ids, taken, parts = rng.permutation(np.flatnonzero(among)), np.zeros(len(among), bool), []
+    order = np.arange(len(debt)) if class_order is None else np.asarray(class_order)
     for c in order[debt[order] > 0]:
         parts.append(_best(score[:, c], debt[c], ids[~taken[ids]]))
         taken[parts[-1]] = True

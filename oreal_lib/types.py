@@ -71,17 +71,13 @@ class Superpixels:
 
     @classmethod
     def from_maps(cls, maps: Pictures) -> Superpixels:
-        """The superpixels of (n_images, H, W) dense local id maps (0..k-1), counted. ValueError if an id is empty or negative."""
-        sizes = []
-        for i, ids in enumerate(map(np.asarray, maps)):
-            if ids.dtype.kind not in "iu" or ids.min() < 0 or ids.max() >= ids.size:
-                raise ValueError(
-                    f"the map of image {i} is {ids.dtype} from {ids.min()} to {ids.max()}, but must hold whole numbers 0..k-1; "
-                    "make it with superpixels.dense"
-                )
-            sizes.append(size := np.bincount(ids.ravel().astype(np.int64)))
+        """The superpixels of (n_images, H, W) dense local id maps (0..k-1), counted. ValueError if an id is empty."""
+        sizes = [np.bincount(np.asarray(ids).ravel().astype(np.int64)) for ids in maps]
+        for i, size in enumerate(sizes):
             if not size.all():
-                raise ValueError(f"superpixel ids of image {i} have gaps (id {int(np.argmin(size))} is empty); relabel to 0..k-1")
+                raise ValueError(
+                    f"id {size.argmin()} of image {i} is empty, but ids are 0..k-1; relabel the map by superpixels.dense"
+                )
         offset = np.concatenate([[0], np.cumsum([len(s) for s in sizes])]).astype(np.int64)
         return cls(maps, offset, np.concatenate([*sizes, []]).astype(np.int32))
 
@@ -180,12 +176,10 @@ class Labels:
         ValueError if an id occurs twice, was asked before or does not exist, or if step < 1.
         """
         ids = np.asarray(ids, dtype=np.int64)
-        if ids.size and not 0 <= ids.min() <= ids.max() < len(self.asked_in):
+        if len(np.unique(ids)) != len(ids) or not np.isin(ids, np.flatnonzero(self.unlabeled)).all():
             raise ValueError(
-                f"a query names {ids.min()} to {ids.max()}, but superpixels are 0 to {len(self.asked_in) - 1}; ask those"
+                "a query names a superpixel twice, or one that was asked before or is not there; ask unlabeled ids once"
             )
-        if len(np.unique(ids)) != len(ids) or not self.unlabeled[ids].all():
-            raise ValueError("a query names a superpixel twice or asks one that was asked before; ask distinct unlabeled ids")
         if not 1 <= step <= MOST_STEPS:
             raise ValueError(f"step is {step}, but steps count from 1 to {MOST_STEPS:,}; 0 means 'never asked'")
         present, asked_in = self.present.copy(), self.asked_in.copy()

@@ -1,7 +1,7 @@
 """Superpixels: a picture cut into a few hundred pieces, each bought with one click.
 
-SEEDS as the OREAL baselines use it (Cai et al., `scripts/extract_superpixels.py`), SLIC, a plain grid, or any given
-label map. Every map that leaves this module is dense: uint16 ids 0..k-1, none of them empty.
+SEEDS as the OREAL baselines use it (Cai et al. 2021; `seeds.py`), SLIC, a plain grid, or any given label map. Every map that
+leaves this package is dense: uint16 ids 0..k-1, none of them empty.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class SuperpixelRecipe:
     """How to cut a picture. The defaults are the official SEEDS settings with the 150 asked on VOC.
 
     count: superpixels asked; SEEDS often gives fewer, `predicted_count` tells how many.
-    levels, prior, bins, double_step, iterations: of SEEDS (iterations of SLIC, too); levels "auto" takes that of
-        2..5 whose count comes nearest to what was asked (our choice).
+    levels, prior, bins, double_step, iterations: of SEEDS (iterations of SLIC, too); levels "auto": the one of 2..5
+        whose count comes nearest to what was asked (our choice).
     equalize: histogram equalization before SEEDS: "joint" over R, G and B in one histogram (official), "value": of
         the V of HSV only, "none".
     hue: "official" hands hue in 0..360 to SEEDS, which clamps it, so that only S and V count; "scaled" divides by 360.
@@ -92,21 +92,14 @@ def superpixels(image: np.ndarray, recipe: SuperpixelRecipe | np.ndarray) -> np.
     if recipe.method == "seeds":
         ids = cut_by_seeds(image, recipe)
     elif recipe.method == "slic":
-        ids = slic(
-            image,
-            n_segments=recipe.count,
-            compactness=recipe.compactness,
-            max_num_iter=recipe.iterations,
-            start_label=0,
-            channel_axis=-1,
-        )
+        ids = slic(image, recipe.count, recipe.compactness, recipe.iterations, start_label=0, channel_axis=-1)
     else:
         ids = _grid(height, width, recipe.count)
     return dense(keep_largest_pieces(ids) if recipe.connectivity == "largest" else ids)
 
 
 def _grid(height: int, width: int, count: int) -> np.ndarray:
-    """Rectangles (H, W) of nearly equal size, near to squares, as many as come nearest to `count`."""
+    """Rectangles (H, W) of nearly equal size, nearly square, of a number as near as possible to `count`."""
     ideal = (count * height / width) ** 0.5
     pairs = []
     for rows in {int(ideal), int(ideal) + 1}:

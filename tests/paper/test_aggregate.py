@@ -36,31 +36,6 @@ def test_the_spectrum_between_mean_and_max_by_hand(how, expected):
     assert by_superpixel(UNSURE, IDS, 3, how)[2, 0] == -torch.inf  # an empty superpixel is never a candidate
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_aggregation_agrees_with_a_loop_over_superpixels(seed):
-    rng = np.random.default_rng(seed)
-    score, ids = rng.random((3, 11, 13)).astype(np.float32), rng.permutation(np.arange(11 * 13) % 9).reshape(11, 13)
-    obvious = {
-        "mean": lambda v: v.mean(),
-        "max": lambda v: v.max(),
-        "top_0.3": lambda v: np.sort(v)[-int(np.ceil(0.3 * len(v))) :].mean(),
-        "top_1": lambda v: v.mean(),
-        "quantile_0.8": lambda v: np.quantile(v, 0.8, method="lower"),
-        "quantile_1": lambda v: v.max(),
-        "power_1": lambda v: v.mean(),
-        "power_8": lambda v: (v.astype(float) ** 8).mean() ** (1 / 8),
-    }
-    for how, f in obvious.items():
-        ours = by_superpixel(torch.from_numpy(score), torch.from_numpy(ids), 9, how).numpy()
-        slow = [[f(channel[ids == k]) for channel in score] for k in range(9)]
-        np.testing.assert_allclose(ours, slow, rtol=1e-5, err_msg=how)
-
-
-def test_growing_powers_approach_the_maximum():
-    values = [by_superpixel(UNSURE, IDS, 2, f"power_{p}")[0, 0].item() for p in (1, 2, 8, 64, 256)]
-    assert values == sorted(values) and values[-1] == pytest.approx(0.9, rel=0.01)
-
-
 @pytest.mark.parametrize("power", ["power_64", "power_256"])
 def test_powers_of_small_and_of_large_scores_are_numbers(power):
     """0.01^256 is 0 and 100^256 infinite in any float: all superpixels of a rare class would be equally unsure."""

@@ -6,14 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from generated import FLOATS, HOWS, SEEDS, VALUES, every, label_maps, pools, probabilities, refusal, score_tables, some_of
+from generated import FLOATS, HOWS, SEEDS, VALUES, every, label_maps, pools, probabilities, refusal
 from hypothesis import strategies as st
 from skimage.measure import label
 
 from oreal_lib import scores
 from oreal_lib.aggregate import Regions, by_superpixel, parse_how
 from oreal_lib.balance import class_debt
-from oreal_lib.select import top, top_per_class
 from oreal_lib.strategies import STRATEGIES, check
 from oreal_lib.superpixels import SuperpixelRecipe, dense, superpixels
 from oreal_lib.superpixels.pieces import keep_largest_pieces
@@ -27,7 +26,6 @@ RANGES = {  # score -> its largest value for C classes
     scores.ovr_doubt: lambda c: 0.5,
 }
 SCORES, REAL_HOWS = st.sampled_from(list(RANGES)), st.sampled_from(HOWS)
-COUNTS = st.lists(st.integers(0, 60) | st.just(10**6), min_size=1, max_size=12)
 
 
 # ---- pixels and superpixels
@@ -90,10 +88,10 @@ def test_no_prediction_of_any_kind_gives_a_score_that_is_nan(pool, score, how, f
         assert not np.isnan(found[0]).any() and len(found[0]) == len(cut)
 
 
-# ---- debts and queries
+# ---- debts
 
 
-@every(counts=COUNTS, budget=st.integers(0, 150), data=st.data())
+@every(counts=st.lists(st.integers(0, 60) | st.just(10**6), min_size=1, max_size=12), budget=st.integers(0, 150), data=st.data())
 def test_debts_are_the_budget_spent_click_by_click_on_the_rarest_class_and_a_cap_loses_nothing(counts, budget, data):
     debt, level = class_debt(np.array(counts), budget), list(counts)
     for _ in range(budget):
@@ -104,22 +102,6 @@ def test_debts_are_the_budget_spent_click_by_click_on_the_rarest_class_and_a_cap
     assert capped.sum() == budget and (capped >= 0).all() and capped.max() <= cap
     after = (np.array(counts) + capped)[(capped < cap) & (capped > 0)]  # those that could take more end level
     assert not len(after) or after.max() - after.min() <= 1
-
-
-@every(score=score_tables(), data=st.data())
-def test_a_query_is_what_sorting_every_column_gives_ties_and_all(score, data):
-    among, seed = some_of(data.draw, len(score)), data.draw(SEEDS)
-    k, rng = data.draw(st.integers(1, int(among.sum()))), np.random.default_rng(seed)
-    debt, order = rng.multinomial(k, rng.dirichlet(np.ones(score.shape[1]))), rng.permutation(score.shape[1])
-    query = top_per_class(score, debt, among, np.random.default_rng(seed), order)
-    left, expected = np.random.default_rng(seed).permutation(np.flatnonzero(among)).tolist(), []
-    for c in order:
-        best = sorted(left, key=lambda i: -score[i, c])[: debt[c]]
-        expected, left = expected + best, [i for i in left if i not in best]
-    assert query.ids.tolist() == expected
-    single = top(score[:, 0], k, among, np.random.default_rng(seed))
-    drawn = np.random.default_rng(seed).permutation(np.flatnonzero(among)).tolist()
-    assert single.ids.tolist() == sorted(drawn, key=lambda i: -score[i, 0])[:k]
 
 
 # ---- strategies

@@ -12,11 +12,8 @@ from oreal_lib.types import Superpixels
 TABLE = {
     (2048, 1024): {256: 210, 512: 512, 1024: 882, 2048: 2048, 4096: 2048, 8192: 8192},
     (500, 375): {100: 49, 150: 70, 200: 165, 600: 165, 1024: 713},
-    (500, 333): {100: 60, 150: 60, 200: 150, 600: 150},
     (513, 513): {100: 64, 150: 100, 256: 100, 300: 256, 600: 256},
-    (769, 769): {150: 81, 200: 144, 300: 256, 1024: 576},
     (224, 224): {50: 49, 150: 49, 200: 196, 600: 196},
-    (220, 220): {50: 36, 150: 36, 200: 169, 600: 169},
 }
 
 
@@ -119,11 +116,6 @@ def test_an_island_goes_to_the_neighbor_with_the_longest_border():
     assert label(moved + 1, connectivity=1).max() == 3
 
 
-def test_connected_superpixels_on_request():
-    ids = superpixels(photo(), SuperpixelRecipe(count=60, levels=3, prior=0, connectivity="largest"))
-    assert label(ids.astype(int) + 1, connectivity=1).max() == ids.max() + 1
-
-
 def test_dense_closes_gaps_and_keeps_the_order():
     assert dense(np.array([[7, 7, 90], [1, 7, 90]])).tolist() == [[1, 1, 2], [0, 1, 2]]
 
@@ -150,11 +142,8 @@ def test_what_is_no_partition_is_refused(ids, message):
         ({"method": "watershed"}, "method is 'watershed'.*seeds, slic, grid"),
         ({"count": 0}, "count is 0.*from 1"),
         ({"count": 150.0}, "count is 150.0.*whole number"),
-        ({"levels": 1}, "levels is 1.*or 'auto'"),
-        ({"levels": "many"}, "levels is 'many'"),
-        ({"prior": 6}, "prior is 6.*0 to 5"),
+        ({"levels": "many"}, "levels is 'many'.*or 'auto'"),
         ({"double_step": 1}, "double_step is 1"),
-        ({"hue": "right"}, "hue is 'right'"),
         ({"compactness": 0}, "compactness is 0"),
     ],
 )
@@ -201,12 +190,9 @@ def test_histograms_that_fit_in_no_memory_are_refused_with_the_remedy(monkeypatc
         superpixels(np.zeros((30, 40, 3), np.uint8), SuperpixelRecipe(count=12, bins=100, levels=2))
 
 
-def test_ids_with_gaps_or_of_another_kind_are_refused():
-    with pytest.raises(ValueError, match="id 1 is empty"):
+def test_ids_with_gaps_are_refused():
+    with pytest.raises(ValueError, match=r"id 1 of image 0 is empty, .* relabel the map by superpixels.dense"):
         Superpixels.from_maps(np.array([[[0, 2, 2]]], np.uint16))
-    for wrong in ([[0.0, 1.0]], [[True, False]], [[-1, 0]], [[0, 10**18]]):
-        with pytest.raises(ValueError, match=r"the map of image 0 is .* make it with superpixels.dense"):
-            Superpixels.from_maps([np.array(wrong)])
 
 
 def test_a_subset_of_images_is_renumbered():
