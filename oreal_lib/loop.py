@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from .aggregate import Regions, Remembering
+from .aggregate import Regions
 from .config import RunConfig
+from .fast.remembering import Remembering
 from .predict import predict
 from .scores import predicted_class
 from .setting import Setting
@@ -56,7 +57,7 @@ def put(config: RunConfig, setting: Setting, labels: Labels, regions: Regions, s
     if config.labeling == "dominant":
         return once(labels, setting.query_size)
     if not isinstance(regions, Remembering):  # asks in rounds; the network stays the same
-        regions = Remembering(regions.predict, regions.superpixels, regions.n_classes, names=regions.names, classes=regions.classes)
+        regions = Remembering(regions)
     if config.keeps_undefined and config.strategy != "random":
         labels = without_undefined(labels, regions, setting.query_size)
     query = buy(once, setting.oracle, labels, setting.query_size, step, config.click_cut)
