@@ -1,8 +1,8 @@
 """Does a grid on Slurm survive whatever is killed? Started by slurm_on_loopback.sh, which makes the cluster; exit code 0 if it does.
 
-A grid of seven runs of seconds, by `python -m oreal_lib.experiments.reproduce tiny --profile slurm`: a job is cancelled, the processes of another
+A grid of seven runs of seconds, by `python -m oreal_lib run tiny --profile slurm`: a job is cancelled, the processes of another
 are killed, then the controller is, while a run goes on. After a second start every step was computed once, and the table is that of a
-plain `python -m oreal_lib.experiments.batch` of the same grid, byte for byte.
+plain `python -m oreal_lib` of the same grid, byte for byte.
 """
 
 import contextlib
@@ -141,7 +141,7 @@ def main():
     for what in ("run", "report"):
         check(
             start(alone, "oreal_lib.experiments.batch", what, "tiny").wait() == 0,
-            f"python -m oreal_lib.experiments.batch {what} tiny",
+            f"python -m oreal_lib {what} tiny",
         )
 
     runs = cluster / "runs"

@@ -227,21 +227,6 @@ def test_a_grid_file_is_runs_that_can_be_made_or_refused(folder, grid, place):
         assert said
 
 
-@every(sizes=st.lists(st.sampled_from([1, 2, 3, 5, 50]), min_size=1, max_size=4))
-def test_a_grid_of_too_many_runs_is_refused_before_they_are_counted_out(folder, sizes):
-    file = folder / "many.yaml"
-    names = ("seed", "patience", "steps", "max_epochs")
-    axes = {name: list(range(1, n + 1)) for name, n in zip(names, sizes, strict=False)}
-    total = math.prod(sizes)
-    if 40 < total <= 10_000:  # takes its time
-        return
-    file.write_text(yaml.safe_dump({"base": "toy", "runs": [{}], "grid": axes}, default_flow_style=True), encoding="utf-8")
-    if total <= 40:
-        assert len(read_grid(file).configs) <= total
-    else:
-        assert f"{total:,} runs, but a grid has at most 10,000" in refusal(lambda: read_grid(file))
-
-
 COLORS = st.lists(st.integers(-1, 256) | FLOATS, min_size=2, max_size=4) | st.just([1, 2, 3]) | LEAVES
 ENTRIES = (
     st.text(max_size=3) | st.fixed_dictionaries({"name": st.text(max_size=3)}, optional={"color": COLORS, "x": LEAVES}) | VALUES
