@@ -96,7 +96,8 @@ licences: setup ## the licence of every package in .venv; the first time it need
 	@.venv/bin/uv tool run --quiet --from pip-licenses==5.5.5 pip-licenses --python .venv/bin/python --order=license
 
 audit: setup ## known vulnerabilities of every package in .venv; needs a network
-	@.venv/bin/uv tool run --quiet --from pip-audit==2.10.1 pip-audit --skip-editable --path .venv/lib/python3*/site-packages
+	@.venv/bin/uv pip freeze --quiet --exclude-editable --python .venv/bin/python >.venv/installed.txt
+	@.venv/bin/uv tool run --quiet --from pip-audit==2.10.1 pip-audit --strict --no-deps --disable-pip -r .venv/installed.txt
 
 setup: ## only make .venv
 	@sh -c "$$SETUP"
