@@ -17,7 +17,7 @@ import yaml
 from ..config import RunConfig
 from ..predict import choose_device
 from ..storage import atomic
-from ..storage.lock import Held, holder
+from ..storage.lock import holder
 from ..storage.paths import home
 from ..storage.yaml_file import ConfigError
 from ..strategies import check
@@ -93,9 +93,9 @@ def run_one(config: RunConfig, runs_dir: Path) -> None:
     Waits while another process computes the run. Whether it is finished, its folder tells.
     """
     folder = RunFolder(runs_dir / config.run_id)
-    while folder.done is None and (who := computed_by(folder.path)):  # which writes the run's notebook and log
+    while folder.done is None and (who := holder(folder.path / "run.lock")):  # which writes the run's notebook and log
         print(f"run {config.run_id} is being computed by {who}; waiting for it", flush=True)
-        while folder.done is None and computed_by(folder.path):
+        while folder.done is None and holder(folder.path / "run.lock"):
             time.sleep(0.5)
     if folder.done is None:
         first = "10_active_learning_run" if config.supervision == "active" else "11_full_supervision"
@@ -137,16 +137,6 @@ def work_of(configs: Sequence[RunConfig], runs_dir: Path, reports: Sequence[Path
     spent = seconds_spent((RunFolder(runs_dir / c.run_id) for c in configs), reports)
     parts = [f"{what} {seconds:.0f} s ({100 * seconds / sum(spent.values()):.0f} %)" for what, seconds in spent.items() if seconds]
     return f"work, of all processes together: {', '.join(parts)}"
-
-
-def computed_by(folder: Path) -> str:
-    """Who computes the run in a folder now, in words; "" if nobody does."""
-    try:
-        return str(holder(folder / "run.lock") or "")
-    except Held as held:
-        return str(held)
-    except OSError:  # cannot be seen now; a run that is started there says what is wrong
-        return ""
 
 
 def refuse(configs: Sequence[RunConfig], runs_dir: Path) -> None:

@@ -14,10 +14,10 @@ from types import FrameType
 from typing import Any
 
 from ..config import RunConfig
-from ..storage.lock import Held, Lock
+from ..storage.lock import Held, Lock, holder
 from ..storage.paths import figures_root, home
 from ..storage.yaml_file import ConfigError
-from .batch import computed_by, executed, notebook, refuse, run_one_after_another, run_reports, work_of
+from .batch import executed, notebook, refuse, run_one_after_another, run_reports, work_of
 from .grid import Grid, in_order
 from .logs import Watch, failed, last_words, steps_left, told_while
 from .records import unfinished
@@ -63,7 +63,7 @@ def run_grid(
         at_once = jobs or (1 if not snakemake else os.cpu_count() if profile is None else "as many as the profile says")
         print(f"{len(grid.configs)} runs, {finished} finished already, {steps} steps to go, {at_once} at a time", flush=True)
         for config in left:
-            if who := computed_by(runs_dir / config.run_id):
+            if who := holder(runs_dir / config.run_id / "run.lock"):
                 print(f"run {config.run_id} is being computed by {who}; it is waited for", flush=True)
         reports = [executed(runs_dir, grid.name, name) for name in grid.reports]
         own_words = runs_dir / "reports" / f"{grid.name}.snakemake.log"
