@@ -60,45 +60,25 @@ def loss_of(logits: torch.Tensor, batch: Batch, config: RunConfig) -> torch.Tens
     return weak_loss(logits, batch.ids, batch.answers, weights)
 
 
-class _Average(AveragedModel):
-    """torch's own looks anew for all tensors of both models at each update, which on a small network takes longer than to mix them.
-
-    Bound to the tensors that the model has: it must be on its device, and in its memory format, before."""
-
-    def __init__(self, model: nn.Module, mix: Callable[[list, list, int], None]):
-        super().__init__(model, use_buffers=True)
-        self.n_averaged += 1  # it is a copy of the start already
-        self._mix, self._of, self._lists = mix, [model], {}  # in a list, the model is no part of this module
-        for pair in zip(*([*m.parameters(), *m.buffers()] for m in (self.module, model)), strict=True):
-            lists = self._lists.setdefault(pair[0].dtype, ([], []))
-            for tensors, tensor in zip(lists, pair, strict=True):
-                tensors.append(tensor.detach())
-
-    def update_parameters(self, model: nn.Module) -> None:
-        """Mix in the model, which must be the one that the average was made of, and on its device."""
-        if model is not self._of[0]:
-            raise ValueError("this is the average of another model; make one for each model by averaged(model, ...)")
-        with torch.no_grad():
-            for average, current in self._lists.values():
-                self._mix(average, current, int(self.n_averaged))
-            self.n_averaged += 1
-
-
 def averaged(model: nn.Module, decay: float, warmup: bool) -> AveragedModel:
     """A Polyak average of the weights and the batch-norm statistics, started from the model as it is (OREAL: decay 0.99).
 
-    warmup: decay min(decay, (1 + t) / (10 + t)) after t iterations; without it a short run validates an untrained net.
+    warmup: decay min(decay, (1 + t) / (10 + t)) after t iterations; without it a short run validates an untrained network.
     """
 
-    def mix(average: list[torch.Tensor], current: list[torch.Tensor], n: int) -> None:
+    @torch.no_grad()
+    def mix(average: list[torch.Tensor], current: list[torch.Tensor], _: torch.Tensor) -> None:
         if not average[0].is_floating_point():  # counters are copied, not averaged
             torch._foreach_copy_(average, current)
             return
-        t = n - 1
+        t = int(count) - 1  # torch hands in a copy on the model's device: to read it, the CPU would wait for a GPU
         a = min(decay, (1 + t) / (10 + t)) if warmup else decay
         torch._foreach_lerp_(average, current, 1 - a)
 
-    return _Average(model, mix).eval()
+    average = AveragedModel(model, multi_avg_fn=mix, use_buffers=True).eval()
+    count = average.n_averaged
+    count += 1  # it is a copy of the start already
+    return average
 
 
 def equip(model: nn.Module, config: RunConfig) -> tuple[Callable, torch.optim.Optimizer, AveragedModel]:
