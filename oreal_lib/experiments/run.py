@@ -20,7 +20,7 @@ from ..models import check_model
 from ..predict import choose_device
 from ..setting import Setting, network, open_setting
 from ..storage import provenance
-from ..storage.lock import Lock
+from ..storage.lock import Lock, holder
 from ..storage.paths import runs_root
 from ..storage.progress import lines_begin, log
 from ..train import half_precision
@@ -42,7 +42,7 @@ def run(config: RunConfig, runs_dir: Path | str | None = None, dataset: Dataset 
     """
     refuse_unguarded()
     path = Path(runs_dir or runs_root()) / config.run_id
-    if RunFolder(path).done is not None and not (path / "run.holder").exists():  # perhaps nothing can be written there
+    if RunFolder(path).done is not None and not holder(path / "run.lock"):  # perhaps nothing can be written there
         yield from _run(config, RunFolder(path), dataset)
         return
     with _locked(path) as lock:
