@@ -170,7 +170,7 @@ def _prepared(
     try:
         image, mask = open_item(item)
     except ValueError as error:
-        raise ValueError(f"{error}; `python -m oreal_lib.data check` lists all pictures that cannot be used") from error
+        raise ValueError(f"{error}; `python -m oreal_lib data check` lists all pictures that cannot be used") from error
     labeled = mask is not None
     mask = mask if labeled else np.full(image.shape[:2], IGNORE, np.uint8)
     if image.shape != (*mask.shape, 3) or image.dtype != np.uint8 or mask.dtype != np.uint8:
