@@ -9,6 +9,7 @@ from oreal_lib import metrics
 from oreal_lib.data.label_cost import label_cost, painted_confusion, undersegmentation_error
 from oreal_lib.oracle import Oracle, class_votes, dominant_label
 from oreal_lib.select import top
+from oreal_lib.train import cross_entropy
 from oreal_lib.types import IGNORE, Labels, Query, Ragged, Superpixels
 from oreal_lib.weak import losses
 from oreal_lib.weak.labels import affordable, buy, classes_present, click_cost, near_border, weak_oracle
@@ -189,7 +190,7 @@ def test_cross_entropy_is_the_mean_surprise_of_the_labeled_pixels(data, shape, c
     scale = data.draw(st.sampled_from([0.0, 1.0, 1e4]))
     logits = torch.from_numpy(rng.normal(size=(shape[0], c, *shape[1:])) * scale).requires_grad_()
     target = np.stack([data.draw(masks(shape[1:], c)) for _ in range(shape[0])])
-    loss = losses.cross_entropy(logits, torch.from_numpy(target))
+    loss = cross_entropy(logits, torch.from_numpy(target))
     p = logits.detach().log_softmax(dim=1).numpy()
     b, y, x = np.nonzero(target != IGNORE)
     slow = -p[b, target[b, y, x], y, x].mean() if len(b) else 0.0
