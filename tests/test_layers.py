@@ -25,6 +25,7 @@ ROWS = [
     "reports",
     "explore",
     "lessons",
+    "__main__",
 ]
 PACKAGE = Path(oreal_lib.__file__).parent
 RANK = {name: row for row, names in enumerate(ROWS) for name in names.split()}
