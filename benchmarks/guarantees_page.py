@@ -79,12 +79,12 @@ PROMISES: list[tuple[str, list[tuple[str, str]]]] = [
             (
                 "Images, masks, label maps, probabilities, scores, budgets, YAML, logs and label acts of any kind give what they must, or "
                 "an error of ours with value, rule and remedy.",
-                "test_generated_files.py test_generated_labels.py test_generated_queries.py test_generated_scores.py "
-                "test_generated_superpixels.py test_generated_yaml.py test_generated_annotation.py",
+                "test_generated_files.py test_generated_labels.py test_generated_paper.py test_generated_yaml.py "
+                "test_generated_annotation.py",
             ),
             (
                 "NaN in a score is an error that names picture, superpixel and class, never a rank.",
-                "test_generated_scores.py test_aggregate.py",
+                "test_generated_paper.py test_aggregate.py",
             ),
         ],
     ),

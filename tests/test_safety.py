@@ -40,6 +40,7 @@ from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.models.weights import read_state
 from oreal_lib.setting import network
 from oreal_lib.storage import paths
+from oreal_lib.storage.checkpoint import Checkpoint
 from oreal_lib.storage.progress import lines_to
 from oreal_lib.storage.yaml_file import ConfigError, parse_yaml
 from oreal_lib.train import fit
@@ -232,7 +233,7 @@ def test_a_checkpoint_runs_nothing_and_is_passed_over(bombs, tmp_path, tiny, tin
     config = tiny_config(max_epochs=1)
     pairs = Pairs(tiny.images[:4], tiny.truth[:4])
     with lines_to(told.append):
-        fit(network(config, len(tiny.classes)), pairs, pairs, config, key=(0, 1), max_epochs=1, checkpoint=file)
+        fit(network(config, len(tiny.classes)), pairs, pairs, config, key=(0, 1), keep=Checkpoint(file))
     assert any("cannot be read" in text for text in told)
 
 

@@ -136,7 +136,7 @@ def _write(
             log.info(f"  about {spoken(cutting + rest)} per image, {left} with {processes}: about {spoken(total)}")
         quick = train[there - 1] + 1 if there else 1  # the processes start, or need not cut
         # before 1: the first was measured and told of above
-        progress = Progress("  {done} of {total} images", n, before=1, quick=quick, clock=time.monotonic)
+        progress = Progress("  {done} of {total} images", n, before=1, quick=quick)
         pictures = []
         for done, arrays in enumerate(stack.enter_context(closing(parallel(work, source.items, workers))), start=1):
             pictures.append(arrays["pictures"])

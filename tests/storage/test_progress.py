@@ -234,7 +234,7 @@ WORK = {  # what takes long -> what it says
     a_training: [
         r"epoch 1 of at most 3: 2 of 2 batches, at most about \S+ \S+ left",
         r"epoch 2 of at most 3: 7 of 8 validation images, best validation mIoU \S+ \(epoch \d\), at most about \S+ \S+ left",
-        r"epoch 2 of at most 3: validation mIoU \S+, best \S+ \(epoch \d\), at most about \S+ \S+ left",
+        r"epoch 2 of at most 3: validation mIoU \S+, best validation mIoU \S+ \(epoch \d\), at most about \S+ \S+ left",
     ],
     a_run: [
         "looking for void: 2 of 6 images" + LEFT,
