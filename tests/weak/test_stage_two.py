@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from test_resume import KILLED, assert_same, kill_at_every_point, process, start
+from test_resume import assert_same, process, start, stop_at_every_point
 from torch import nn
 from torch.nn import functional as F
 
@@ -230,6 +230,7 @@ def test_a_stage_one_computed_anew_is_told_from_the_one_that_was_continued(go):
         go(stage=2, keep_weights="all")
 
 
+@pytest.mark.slow
 def test_stage_two_waits_while_another_process_computes_its_stage_one(tiny_config, tiny_store, tmp_path):
     config = tiny_config(**WEAK, stage=2, steps=1)
     attempts = [process(config.values() | {"pseudo_flip": flip}, str(tmp_path), str(tiny_store)) for flip in (False, True)]
@@ -255,19 +256,13 @@ def test_stage_two_killed_at_every_point_ends_as_if_undisturbed(tiny_config, tin
     start(config.values(), tmp_path / "twin", tiny_store)
     first = config.stage_one  # its own kills: test_resume.py
     start(first.values(), tmp_path / "killed", tiny_store)
-    for _ in range(150):
-        attempt = process(config.values(), str(tmp_path / "killed"), str(tiny_store), kill_at_every_point)
-        attempt.join()
-        if attempt.exitcode == 0:
-            break
-        assert attempt.exitcode in KILLED
+    points = stop_at_every_point(config.values(), tmp_path / "killed", tiny_store)
     for one in (config.stage_one, config):
         killed, undisturbed = (RunFolder(tmp_path / name / one.run_id) for name in ("killed", "twin"))
         assert_same(killed, undisturbed)
         for t in (1, 2):
             a, b = killed.pseudo(t), undisturbed.pseudo(t)
             assert a is b is None or all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
-    points = (tmp_path / "killed" / "points.txt").read_text().splitlines()
     own, shared = config.run_id, config.step_one.run_id
     wanted = {f"{run} step 1: {kind} pseudo_step1.npz" for run in (own, shared) for kind in ("half written", "written")}
     wanted |= {f"{own} step 2: {kind} pseudo_step2.npz" for kind in ("half written", "written")}
