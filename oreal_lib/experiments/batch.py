@@ -31,8 +31,7 @@ from ..strategies import check
 from .fingerprint import Inputs, check_inputs, read_inputs
 from .grid import in_order, read_grid
 from .logs import Quiet, last_words, name_of, standing
-from .records import find, publish, unfinished
-from .run_folder import RunFolder, seconds_spent
+from .run_folder import RunFolder, find, publish, seconds_spent, unfinished
 from .stage_two import check_networks
 
 

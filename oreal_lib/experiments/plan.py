@@ -24,8 +24,7 @@ from ..storage.yaml_file import ConfigError, parse_options
 from .batch import steps_left
 from .grid import Grid, read_grid
 from .logs import last_words
-from .records import unfinished
-from .run_folder import RunFolder
+from .run_folder import RunFolder, unfinished
 
 ERROR = re.compile(r"^[\w.]*(Error|Exception|Timeout|Killed|Died)\w*(:|$)")
 KINDS = {"active": "active", "full_dominant": "full supervision B", "full_masks": "full supervision A"}

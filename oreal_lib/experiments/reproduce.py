@@ -27,8 +27,7 @@ from .batch import notebook, refuse
 from .grid import Grid, in_order, read_grid
 from .logs import PATIENCE, last_words, name_of, standing
 from .plan import failed, plan, runs_of, text
-from .records import unfinished
-from .run_folder import RunFolder
+from .run_folder import RunFolder, unfinished
 
 # A killed start leaves nothing to clean up: the lock of `main` takes the place of Snakemake's own, and the system frees it; done.json
 # is whole or not there, so it counts whoever wrote it. What decides a run is in its name, so nothing but a missing file starts it.
