@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from .aggregate import Regions, Remembering
+from .aggregate import Regions
 from .batches import Pairs
 from .config import RunConfig
+from .fast.remembering import Remembering
 from .metrics import class_iou, miou
 from .predict import choose_device, device_of, evaluate, predict
 from .scores import predicted_class
@@ -79,7 +80,7 @@ def put(config: RunConfig, setting: Setting, labels: Labels, regions: Regions, s
     if config.labeling == "dominant":
         return once(labels, setting.query_size)
     if not isinstance(regions, Remembering):  # asks in rounds; the network stays the same
-        regions = Remembering(regions.predict, regions.superpixels, regions.n_classes, names=regions.names, classes=regions.classes)
+        regions = Remembering(regions)
     if config.keeps_undefined and config.strategy != "random":
         labels = void_last(labels, regions(predicted_class, "vote")[:, 0] == regions.n_classes - 1, setting.query_size)
     return buy(once, setting.oracle, labels, setting.query_size, step, config.click_cut)

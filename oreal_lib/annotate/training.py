@@ -19,7 +19,8 @@ from ..aggregate import Regions
 from ..batches import Pairs
 from ..config import RunConfig
 from ..data.resize import bounded, nearest, resized
-from ..predict import choose_device, logits, softmax_by_class
+from ..fast.tiles import softmax_by_class
+from ..predict import choose_device, logits
 from ..scores import bvsb
 from ..setting import network
 from ..storage import atomic, checked, provenance

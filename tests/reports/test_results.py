@@ -194,7 +194,7 @@ def test_no_run_at_all_says_how_to_start(tmp_path):
 
 def test_published_records_stand_in_for_the_runs(configs, tmp_path, monkeypatch):
     with_runs = frames.load(configs, tmp_path)
-    monkeypatch.setattr(records, "figures_root", lambda: tmp_path / "figures")
+    monkeypatch.setattr(run_folder, "figures_root", lambda: tmp_path / "figures")
     run_folder.publish(configs, tmp_path)
     assert frames.load(configs, tmp_path / "nothing here").equals(with_runs)
 
