@@ -313,7 +313,11 @@ def test_a_real_ctrl_c_is_such_a_stop(tiny_config, tiny_store, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "call, code, sentence", [("fsync", errno.ENOSPC, "disk is full"), ("replace", errno.EDQUOT, "quota is used up")]
+    "call, code, sentence",
+    [
+        ("fsync", errno.ENOSPC, "disk is full"),
+        pytest.param("replace", errno.EDQUOT, "quota is used up", marks=pytest.mark.slow),
+    ],
 )
 def test_a_full_disk_at_any_write_is_told_and_costs_nothing(
     monkeypatch, twin, tiny_config, tiny_store, tmp_path, call, code, sentence
