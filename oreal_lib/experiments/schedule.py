@@ -20,8 +20,7 @@ from ..storage.yaml_file import ConfigError
 from .batch import executed, notebook, refuse, run_one_after_another, run_reports, work_of
 from .grid import Grid, in_order
 from .logs import Watch, failed, last_words, steps_left, told_while
-from .records import unfinished
-from .run_folder import RunFolder
+from .run_folder import RunFolder, unfinished
 
 # A killed start leaves nothing to clean up: our lock takes the place of Snakemake's own, and the system frees it; done.json is whole
 # or not there, so it counts whoever wrote it. What decides a run is in its name, so nothing but a missing file starts it.

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from oreal_lib.config import RunConfig
-from oreal_lib.experiments import records
+from oreal_lib.experiments import run_folder
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.reports import frames
 from oreal_lib.types import StepResult
@@ -194,8 +194,8 @@ def test_no_run_at_all_says_how_to_start(tmp_path):
 
 def test_published_records_stand_in_for_the_runs(configs, tmp_path, monkeypatch):
     with_runs = frames.load(configs, tmp_path)
-    monkeypatch.setattr(records, "figures_root", lambda: tmp_path / "figures")
-    records.publish(configs, tmp_path)
+    monkeypatch.setattr(run_folder, "figures_root", lambda: tmp_path / "figures")
+    run_folder.publish(configs, tmp_path)
     assert frames.load(configs, tmp_path / "nothing here").equals(with_runs)
 
 
@@ -234,5 +234,5 @@ def test_the_committed_figures_say_where_they_come_from():
             Image.open(path).verify()
         source = json.loads(path.with_suffix(".json").read_text())
         for run_id in source["made_from"]:
-            there = [place / run_id / "done.json" for place in (root / "runs", records.runs_root())]
+            there = [place / run_id / "done.json" for place in (root / "runs", run_folder.runs_root())]
             assert any(r.is_file() for r in there), f"{path.name} names {run_id}, whose record is missing"
