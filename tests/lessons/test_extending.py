@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_docstrings import RULES, faults
+from test_docstrings import faults
 from trees import saved, scene
 
 from oreal_lib.lessons.contract import CLAUSES
@@ -126,9 +126,8 @@ def test_every_file_line_and_name_of_the_page_is_there(place, typed):
         typed(f"python -m ruff {command} {' '.join(code)}")
     modules = [re.sub(r"^tests/\w+/", "", name).removesuffix(".py").replace("/", ".") for name in code]
     typed(f"python -c 'import {', '.join(modules)}'")
-    for name in (name for name in code if name.startswith("oreal_lib/")):
-        text = (place / name).read_text(encoding="utf-8")
-        assert [fault for rule in RULES for fault in faults(rule, name.removeprefix("oreal_lib/"), text)] == []
+    for name in (name.removeprefix("oreal_lib/") for name in code if name.startswith("oreal_lib/")):
+        assert faults(name, (place / "oreal_lib" / name).read_text(encoding="utf-8")) == []
 
 
 def run_ids(place):
