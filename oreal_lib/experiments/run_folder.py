@@ -13,7 +13,7 @@ import torch
 
 from ..config import RunConfig
 from ..storage import atomic, checked
-from ..storage.arrays import read_npz
+from ..storage.checked import load_arrays
 from ..types import Pictures, Query, Ragged, StepResult
 
 WRITTEN = (
@@ -65,7 +65,7 @@ class RunFolder:
         if not file.exists() and not finished:
             return {}
         try:
-            arrays = read_npz(file.read_bytes() if file.exists() else b"")
+            arrays = load_arrays(file.read_bytes() if file.exists() else b"")
             found = sorted(int(name.removeprefix("ids_")) for name in arrays if name.startswith("ids_"))
             if missing := set(range(1, finished + 1)).difference(found):
                 raise ValueError(f"the query of step {min(missing)} is not in it")
@@ -92,7 +92,7 @@ class RunFolder:
                 f"If an unfinished run misses it, move the folder {self.path.name} away and start the run again"
             )
         try:
-            return checked.load_tensors_of(file.read_bytes())
+            return checked.load_tensors(file.read_bytes())
         except ValueError as error:
             raise self._damaged(file, error) from error
 
@@ -122,7 +122,7 @@ class RunFolder:
         if not file.exists():
             return None
         try:
-            arrays = read_npz(file.read_bytes())
+            arrays = load_arrays(file.read_bytes())
             return Ragged(tuple(arrays[str(i)] for i in range(len(arrays))))
         except (ValueError, KeyError) as error:
             raise ValueError(f"{file} is damaged ({error!r}); delete it and start the run again: it is made anew") from error
@@ -145,7 +145,7 @@ class RunFolder:
 
     def _json(self, name: str) -> dict | None:
         file = self.path / name
-        return checked.read_json(file, "delete it and start the run again: no step is repeated") if file.exists() else None
+        return checked.read(file, "delete it and start the run again: no step is repeated") if file.exists() else None
 
     def save_json(self, name: str, values: dict) -> None:
         """Write config.json or done.json."""

@@ -18,7 +18,7 @@ from ..data.files import read_image
 from ..draw import class_palette, color_mask, draw_image, draw_selection
 from ..setting import Setting
 from ..storage import atomic
-from ..storage.arrays import read_npy
+from ..storage.checked import read_npy
 from ..strategies import STRATEGIES
 from ..types import IGNORE, Labels, some
 from .race import Choose, of_strategy
