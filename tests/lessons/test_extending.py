@@ -147,7 +147,9 @@ def tree(folder, images, masks, names, first=0):
 @pytest.mark.slow
 def test_a_strategy_of_ones_own_is_judged_and_raced(place, typed):
     follow(SECTIONS["A strategy"][0], place, typed)
-    assert "it keeps the contract" in typed.said and re.search(r"oreal +16 .*\n.* mine +8 .*\n.* mine +16 ", typed.said)
+    steps_of = re.findall(r"^(\w+), step \d: (\d+) clicks, mIoU (\S+) %$", typed.said, re.M)
+    assert [step[:2] for step in steps_of] == [("oreal", "8"), ("oreal", "16"), ("mine", "8"), ("mine", "16")]
+    assert "it keeps the contract" in typed.said and steps_of[0][2] == steps_of[2][2], "step 1 is the same for both"
 
 
 @pytest.mark.slow
