@@ -262,13 +262,13 @@ def a_batch() -> Work:
     def start(place: Path, variant: int) -> Command:
         if not (place / "params").exists():
             home = Path(TOY).parent.parent
-            for name in ("params", "notebooks"):
+            for name in ("params", "notebooks", "workflow"):
                 shutil.copytree(home / name, place / name)
             tiny = read_yaml(TOY) | TINY | {"steps": 2}
             (place / "params" / "tiny.yaml").write_text(yaml.safe_dump(tiny))
             grid = {"base": "tiny", "runs": [{"strategy": "oreal", "aggregate": ["mean", "max"]}]}
             (place / "params" / "two.yaml").write_text(yaml.safe_dump(grid))
-        return Command([sys.executable, "-m", "oreal_lib.experiments.batch", "run", "two", "--jobs", "2"], place)
+        return Command([sys.executable, "-m", "oreal_lib", "run", "two", "--jobs", "2"], place)
 
     def found(place: Path, variant: int) -> dict[str, Any]:
         left = run_found(place / "runs")
@@ -294,7 +294,7 @@ def a_preparation() -> Work:
     """22 pictures prepared by one process, and by two."""
 
     def found(place: Path, variant: int) -> dict[str, Any]:
-        files = [p for p in place.rglob("*") if p.is_file() and p.suffix not in (".lock", ".holder")]
+        files = [p for p in place.rglob("*") if p.is_file() and p.suffix != ".lock"]
         return {str(p.relative_to(place)): np.frombuffer(p.read_bytes(), np.uint8) for p in files}
 
     return Work(lambda place, variant: Forked(prepare, str(place), 1 + variant), found, 2)
@@ -382,7 +382,7 @@ def train_round(place: str) -> None:
         request = {"config": config, "classes": CLASSES, "log": log, "round": 2}
         from oreal_lib.storage import checked
 
-        checked.write_json(rounds.folder_of(home / "me", 2) / "request.json", request)
+        checked.write(rounds.folder_of(home / "me", 2) / "request.json", request)
     training.train_round(home / "me", 2, partial(read_board, folder, home, "me"))
 
 

@@ -23,9 +23,9 @@ from ..data.folders import listing
 from ..data.prepare import parallel
 from ..data.resize import Size, bounded, nearest, resized
 from ..storage import atomic, checked
-from ..storage.arrays import read_npy
+from ..storage.checked import read_npy
 from ..storage.progress import log, told
-from ..superpixels import MOST, SuperpixelRecipe, dense, superpixels
+from ..superpixels import MOST_SUPERPIXELS, SuperpixelRecipe, dense, superpixels
 
 PARTITIONS = (".npy", ".png", ".tif", ".tiff")
 
@@ -167,7 +167,7 @@ def _changed(file: Path, entry: dict, store: Path) -> str | None:
             return None
         if hashlib.sha256(read_bytes(file)).hexdigest() == entry["content"]:
             with suppress(OSError):  # of a copied folder, each file is hashed once
-                checked.write_json(store / f"{key(entry['name'])}.json", entry | {"stat": known})
+                checked.write(store / f"{key(entry['name'])}.json", entry | {"stat": known})
             return None
     except OSError as error:
         return str(error)
@@ -206,7 +206,7 @@ def _cut(
         buffer = BytesIO()
         np.save(buffer, array, allow_pickle=False)
         atomic.write_bytes(store / f"{key(name)}.{part}.npy", buffer.getvalue())
-    checked.write_json(store / f"{key(name)}.json", entry)  # last: from here on the picture is in the store
+    checked.write(store / f"{key(name)}.json", entry)  # last: from here on the picture is in the store
     return entry, None
 
 
@@ -252,8 +252,10 @@ def read_partition(file: Path, size: Size) -> np.ndarray:
 def from_masks(masks: np.ndarray) -> np.ndarray:
     """(h, w) int64 ids of masks (k, h, w) bool that may overlap: the smallest mask lies on top; connected pixels in no mask
     become superpixels of their own. ValueError for more masks than a picture can have superpixels."""
-    if len(masks) > MOST:
-        raise ValueError(f"{len(masks):,} masks were given, but one picture can have {MOST:,} superpixels; drop the smallest")
+    if len(masks) > MOST_SUPERPIXELS:
+        raise ValueError(
+            f"{len(masks):,} masks were given, but one picture can have {MOST_SUPERPIXELS:,} superpixels; drop the smallest"
+        )
     order = np.argsort(-masks.sum(axis=(1, 2)), kind="stable")
     ids = np.zeros(masks.shape[1:], np.int64)
     for rank, i in enumerate(order, 1):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -13,7 +14,9 @@ import torch
 
 from ..config import RunConfig
 from ..storage import atomic, checked
-from ..storage.arrays import read_npz
+from ..storage.checked import load_arrays
+from ..storage.checkpoint import Checkpoint
+from ..storage.lock import Lock
 from ..types import Pictures, Query, Ragged, StepResult
 
 WRITTEN = (
@@ -35,10 +38,10 @@ class RunFolder:
     done.json, and while it runs checkpoint.pt. Every file is replaced whole, so a kill at any instant leaves the last good
     state, and carries a checksum, so a damaged one is named and never taken for a result.
 
-    may_write: called before each write; what it raises (a lock that was lost) keeps the file as it is."""
+    lock: of the process that computes the run; nothing is written once it is lost."""
 
     path: Path
-    may_write: Callable[[], None] = lambda: None
+    lock: Lock | None = None
 
     def steps(self) -> list[StepResult]:
         """The finished steps, in order; ValueError if the file is damaged."""
@@ -65,7 +68,7 @@ class RunFolder:
         if not file.exists() and not finished:
             return {}
         try:
-            arrays = read_npz(file.read_bytes() if file.exists() else b"")
+            arrays = load_arrays(file.read_bytes() if file.exists() else b"")
             found = sorted(int(name.removeprefix("ids_")) for name in arrays if name.startswith("ids_"))
             if missing := set(range(1, finished + 1)).difference(found):
                 raise ValueError(f"the query of step {min(missing)} is not in it")
@@ -92,7 +95,7 @@ class RunFolder:
                 f"If an unfinished run misses it, move the folder {self.path.name} away and start the run again"
             )
         try:
-            return checked.load_tensors_of(file.read_bytes())
+            return checked.load_tensors(file.read_bytes())
         except ValueError as error:
             raise self._damaged(file, error) from error
 
@@ -122,7 +125,7 @@ class RunFolder:
         if not file.exists():
             return None
         try:
-            arrays = read_npz(file.read_bytes())
+            arrays = load_arrays(file.read_bytes())
             return Ragged(tuple(arrays[str(i)] for i in range(len(arrays))))
         except (ValueError, KeyError) as error:
             raise ValueError(f"{file} is damaged ({error!r}); delete it and start the run again: it is made anew") from error
@@ -145,15 +148,20 @@ class RunFolder:
 
     def _json(self, name: str) -> dict | None:
         file = self.path / name
-        return checked.read_json(file, "delete it and start the run again: no step is repeated") if file.exists() else None
+        return checked.read(file, "delete it and start the run again: no step is repeated") if file.exists() else None
 
     def save_json(self, name: str, values: dict) -> None:
         """Write config.json or done.json."""
         self._write(name, (checked.dumps(values, indent=1) + "\n").encode())
 
     def _write(self, name: str, data: bytes) -> None:
-        self.may_write()
+        if self.lock is not None:
+            self.lock.check()
         atomic.write_bytes(self.path / name, data)
+
+    def checkpoint(self, seconds: float) -> Checkpoint:
+        """Where the training of a step is kept, at most once in so many seconds."""
+        return Checkpoint(self.path / "checkpoint.pt", seconds, partial(self._write, "checkpoint.pt"))
 
     def tidy(self, finished: int, keep_weights: str) -> None:
         """Delete the weights and pseudo labels that are not to be kept after `finished` steps, and what killed processes left half written.

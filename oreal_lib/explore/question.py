@@ -14,14 +14,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..aggregate import Regions, Remembering, parse_how, separable
+from ..aggregate import parse_how
 from ..config import WITHOUT_SCORES, RunConfig
 from ..experiments.run_folder import RunFolder
+from ..fast.remembering import Remembering
 from ..loop import put, view_of_pool
 from ..metrics import border_superpixels
 from ..predict import choose_device
 from ..reports.mechanism import SCORES
-from ..scores import bvsb, ovr_doubt, predicted_class, probability
+from ..scores import ovr_doubt, predicted_class, probability
 from ..setting import Setting, network, open_setting
 from ..storage.paths import runs_root
 from ..storage.progress import lines_begin, log, told
@@ -159,7 +160,13 @@ def question(run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: 
     try:
         with lines_begin(f"step {step}: "):
             log.info(f"{len(setting.pool)} images, {len(hows)} aggregations")
-            regions = _looked_at(view_of_pool(setting, model, config), hows)
+            regions = Remembering(view_of_pool(setting, model, config), tuple(hows))
+            regions.together(  # one look for all that is known beforehand; PixelBal needs a second
+                (probability, "mean"),
+                (predicted_class, "vote"),
+                *((score, how) for score in SCORES.values() for how in hows),
+                *((ovr_doubt, how) for how in hows if parse_how(how)[0] in ("max", "quantile")),
+            )
             listed = {}
             for name, how in told([(name, how) for name in STRATEGIES for how in hows], "choosing: {done} of {total} queries"):
                 same = name in WITHOUT_SCORES and how != hows[0]
@@ -171,20 +178,7 @@ def question(run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: 
     return Question(step, labels, model, asked, tuple(hows), listed, scores)
 
 
-def _looked_at(pool: Regions, hows: Sequence[str]) -> Remembering:
-    """The pool with the answers to all that the strategies ask about it, from one look; PixelBal needs a second."""
-    regions = Remembering(pool.predict, pool.superpixels, pool.n_classes, tuple(hows), names=pool.names, classes=pool.classes)
-    regions.together(
-        (probability, "mean"),
-        (predicted_class, "vote"),
-        *((score, how) for score in SCORES.values() for how in hows),
-        *((ovr_doubt, how) for how in hows if parse_how(how)[0] in ("max", "quantile")),
-        *((bvsb, how, predicted_class) for how in hows if separable(how)),
-    )
-    return regions
-
-
-def _list(run: Run, labels: Labels, regions: Regions, name: str, how: str, step: int) -> Listed:
+def _list(run: Run, labels: Labels, regions: Remembering, name: str, how: str, step: int) -> Listed:
     """The query of a strategy, and those that would follow it; by the run's own options where the strategy is the run's own."""
     options = run.config.strategy_options if name == run.config.strategy else {}
     config = run.config.model_copy(update={"strategy": name, "aggregate": how, "strategy_options": options})

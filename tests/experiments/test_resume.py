@@ -16,18 +16,17 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pytest
 import torch
 
-from oreal_lib import train
+from oreal_lib import loop, train
 from oreal_lib.config import RunConfig
 from oreal_lib.data import open_store
-from oreal_lib.experiments import run as loop
 from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.storage import atomic, checked
+from oreal_lib.storage.lock import Lock
 from oreal_lib.storage.progress import lines_to
 
 WAY = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -78,8 +77,8 @@ def kill_at_every_point(runs_dir):
 
     def delete(path, **kwargs):
         ours = Path(path).is_relative_to(runs_dir) and Path(path).exists() and not Path(path).name.endswith((".tmp", ".lock"))
-        lot = Path(path).name.startswith("run.holder")  # that of a dead one is put aside under a name drawn by lot
-        named = Path(path).with_name("run.holder") if lot else path
+        aside = Path(path).name.startswith("run.lock.")  # that of a dead one, under a name drawn at random
+        named = Path(path).with_name("run.lock.aside") if aside else path
         if ours and reached(runs_dir, "not yet deleted", named):
             die()
         unlink_(path, **kwargs)
@@ -112,7 +111,7 @@ def kill_at_every_point(runs_dir):
 def slow_epochs(runs_dir):
     """Each epoch takes a moment longer, so that a kill by the clock falls into training, too."""
     epoch = train._train_epoch
-    train._train_epoch = lambda *a: (time.sleep(0.02), epoch(*a))
+    train._train_epoch = lambda *a: time.sleep(0.02) or epoch(*a)
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +187,7 @@ def test_killed_by_the_clock_it_ends_as_if_undisturbed(twin, tiny_config, tiny_s
 
 
 def hold_the_lock(runs_dir):
-    with filelock.FileLock(next(runs_dir.iterdir()) / "run.lock"):
+    with Lock(next(runs_dir.iterdir()) / "run.lock").acquire():
         (runs_dir / "held").touch()
         time.sleep(60)
 
@@ -208,7 +207,8 @@ def test_a_run_that_another_process_computes_is_waited_for_until_that_dies(tiny_
             assert not (tmp_path / config.run_id / "config.json").exists()
             other.kill()
 
-    list(run(config, tmp_path, open_store(tiny_store), report))
+    with lines_to(report):
+        list(run(config, tmp_path, open_store(tiny_store)))
     assert not other.is_alive() and RunFolder(tmp_path / config.run_id).done
     assert said[0].startswith(f"run {config.run_id} is being computed")
 
@@ -228,7 +228,7 @@ def wait_in_epoch(t, epoch, runs_dir):
         return loss_of(*args)
 
     def noted(*args):
-        now[:] = args[-1][1:]
+        now[:] = args[0].key[1], args[0].epoch
         return one_epoch(*args)
 
     now = []
@@ -343,7 +343,7 @@ def stopped_once(tiny_config, tiny_store, tmp_path_factory):
         epoch, runs_dir = train._train_epoch, tmp_path_factory.mktemp("stopped")
 
         def stop(*args):
-            if args[-1][1:] == (t, 2):
+            if (args[0].key[1], args[0].epoch) == (t, 2):
                 raise Stop
             return epoch(*args)
 
