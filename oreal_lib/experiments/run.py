@@ -15,7 +15,6 @@ import torch
 from ..batches import Pairs
 from ..config import RunConfig
 from ..data.label_cost import label_cost
-from ..data.prepare import refuse_unguarded
 from ..loop import ask
 from ..metrics import class_iou, miou
 from ..models import check_model
@@ -24,6 +23,7 @@ from ..setting import Setting, border_share, network, open_setting
 from ..storage import provenance
 from ..storage.lock import Lock
 from ..storage.paths import runs_root
+from ..storage.processes import refuse_unguarded
 from ..storage.progress import Progress, lines_begin, log
 from ..train import fit, half_precision
 from ..types import Dataset, StepResult, some

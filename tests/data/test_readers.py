@@ -1,5 +1,6 @@
 """Each data set in its native layout, and every defect a real folder has: listed without opening a picture, or told when opened."""
 
+import io
 import json
 import os
 import pickle
@@ -14,9 +15,13 @@ import numpy as np
 import pytest
 from trees import camvid_tree, cityscapes_tree, endovis_download, endovis_tree, folder_tree, saved, scene, voc_palette, voc_tree
 
+from oreal_lib.data import READERS, Item, Source, load_dataset, open_source
 from oreal_lib.data.folders import fingerprint, folders_below
 from oreal_lib.data.readers import camvid, cityscapes, endovis, folder, monarch, voc
+from oreal_lib.storage import paths
+from oreal_lib.superpixels import SuperpixelRecipe
 
+CAMVID = paths.home().parent / "shared" / "data" / "camvid"
 TREES = {
     "camvid": (camvid.read, camvid_tree),
     "voc": (voc.read, voc_tree),
@@ -154,6 +159,114 @@ def test_a_link_in_a_circle_ends(tmp_path):
     assert list(folders_below(tmp_path)) == [tmp_path, tmp_path / "a"]
 
 
+# ---- by name
+
+
+def test_items_and_sources_check_themselves():
+    with pytest.raises(ValueError, match=r"'training'.*train, val, test"):
+        Item("a", "a", "training")
+    with pytest.raises(ValueError, match="two items named 'a'"):
+        Source("s", ("x",), (Item("a", "a", "train"), Item("a", "a", "test")), print, {})
+    with pytest.raises(ValueError, match="no items"):
+        Source("s", ("x",), (), print, {})
+
+
+def test_a_data_set_by_name(tmp_path):
+    how = {"recipe": SuperpixelRecipe(method="grid", count=6), "store_root": tmp_path / "stores", "workers": 1}
+    tree = camvid_tree(tmp_path / "camvid")
+    dataset = load_dataset("camvid", root=tree, **how)
+    assert dataset.images.shape == (5, 16, 24, 3) and len(dataset.superpixels) == 3 * 6
+    dataset = load_dataset("camvid", root=tree, options={"val": "official"}, height=8, width=12, **how)
+    assert dataset.images.shape == (6, 8, 12, 3) and dataset.split["val"].tolist() == [3]
+    toy = {"options": {"train": 2, "test": 1}, **how}
+    assert load_dataset("toy", **toy).images.shape == (3, 96, 128, 3)
+    assert load_dataset("toy", **toy, height=48, width=64).truth.shape == (3, 48, 64)
+
+
+def test_unknown_names_and_options_list_the_choices():
+    with pytest.raises(KeyError, match="'citiscapes'; choose one of " + ", ".join(READERS)):
+        load_dataset("citiscapes")
+    with pytest.raises(ValueError, match="camvid has no option 'validation'; it knows val"):
+        load_dataset("camvid", options={"validation": "official"})
+    with pytest.raises(ValueError, match="options is 'draw', but must be a dictionary of val"):
+        load_dataset("camvid", options="draw")
+
+
+def test_folders_with_problems_are_refused_with_the_first_ten(tmp_path):
+    for i in range(13):
+        saved(camvid_tree(tmp_path) / "train", np.zeros((16, 24), np.uint8), f"extra_{i}.png")
+    with pytest.raises(
+        ValueError, match=r"camvid cannot be used: 13 problems: .*extra_6.png has no mask.*; and 3 more. `python -m"
+    ):
+        open_source("camvid", tmp_path)
+    assert len(open_source("camvid", tmp_path, strict=False).problems) == 13
+
+
+# ---- CamVid
+
+
+def test_camvid_is_listed_by_split_and_sequence(tmp_path):
+    source = camvid.read(camvid_tree(tmp_path))
+    assert [(i.name, i.group, i.split) for i in source.items][1:4] == [
+        ("0016E5_00008", "0016E5", "train"),
+        ("Seq05VD_f00002", "Seq05VD", "train"),
+        ("0001TP_006690", "0001TP", "test"),
+    ]
+    assert [i.name for i in camvid.read(tmp_path, val="official").items if i.split == "val"] == ["0016E5_08000"]
+    assert all(np.array_equal(a, b) for a, b in zip(opened(source), truth((16, 24), 11), strict=True))
+
+
+def test_an_edited_mask_is_other_data(tmp_path):
+    before = camvid.read(camvid_tree(tmp_path)).identity
+    saved(tmp_path / "trainannot", np.full((16, 24), 3, np.uint8), "0016E5_00007.png")
+    assert before != camvid.read(tmp_path).identity
+
+
+def gray(tree, name):
+    saved((tree / name).parent, np.zeros((16, 24), np.uint8), (tree / name).name)
+
+
+@pytest.mark.parametrize(
+    "spoil, problems",
+    [
+        (lambda t: (t / "trainannot/0016E5_00007.png").unlink(), [r"^train/0016E5_00007.png has no mask.*; add it or remove this"]),
+        (lambda t: (t / "test/0001TP_006690.png").unlink(), ["^testannot/0001TP_006690.png has no image"]),
+        (lambda t: (t / "testannot").rename(t / "other"), ["testannot/ is missing; copy"]),
+        (lambda t: gray(t, "test/0001TP_006690.jpg"), ["test/0001TP_006690.png and 0001TP_006690.jpg have one name.*keep one"]),
+        (
+            lambda t: [shutil.copy(t / f"train{kind}/0016E5_00007.png", t / f"test{kind}") for kind in ("", "annot")],
+            [r"0016E5_00007 lies in train/ and in test/.*; remove one"],
+        ),
+        (
+            lambda t: [(t / "train/0016E5_00007.png").unlink(), (t / "train/0016E5_00007.png").mkdir()],
+            ["0016E5_00007.png cannot be read.*copy it again", "has no image"],
+        ),
+        (lambda t: (t / "train/x.gif").touch(), ["train/x.gif has a format that is not read; save it as PNG"]),
+    ],
+)
+def test_defects_of_the_folders_are_listed_before_any_work(tmp_path, spoil, problems):
+    spoil(camvid_tree(tmp_path))
+    told(camvid.read(tmp_path), *problems)
+
+
+def test_a_turned_mask_names_the_likely_reason(tmp_path):
+    source = camvid.read(camvid_tree(tmp_path))
+    saved(tmp_path / "trainannot", np.zeros((24, 16), np.uint8), "0016E5_00007.png")
+    with pytest.raises(ValueError, match=r"0016E5_00007.png is 24x16 pixels.*0016E5_00007.png is 16x24; both need one size .*EXIF"):
+        source.open(source.items[0])
+
+
+@pytest.mark.skipif(not CAMVID.is_dir(), reason="the real CamVid does not lie beside this repository")
+def test_the_real_camvid_is_read():
+    source = camvid.read(CAMVID, val="official")
+    assert Counter(i.split for i in source.items) == {"train": 367, "val": 101, "test": 233}
+    assert {i.group for i in source.items if i.split == "train"} == {"0006R0", "0016E5", "0001TP"}
+    for item in (source.items[0], source.items[-1]):
+        image, mask = source.open(item)
+        assert image.shape == (360, 480, 3) and image.std() > 20
+        assert set(np.unique(mask)) <= {*range(11), 255} and (mask == camvid.CLASSES.index("road")).mean() > 0.05
+
+
 # ---- VOC
 
 
@@ -214,7 +327,7 @@ def test_the_augmented_list_is_found_where_published_code_puts_it(tmp_path, plac
         (lambda t, s: lines(s / "val.txt", "2007_000060", "2007_000060"), ["val.txt names 2007_000060 2 times.*keep one line"]),
         (lambda t, s: lines(s / "val.txt", "2007_000060 1", "2007_000060 -1"), ["2007_000060 stands twice in .*val.txt"]),
         (lambda t, s: lines(s / "val.txt"), ["val.txt names no image"]),
-        (lambda t, s: (s / "val.txt").write_bytes(b"\xff\xfe\x00"), ["val.txt is no UTF-8 text"]),
+        (lambda t, s: (s / "val.txt").write_bytes(b"\xff\xfe\x00"), ["val.txt is not UTF-8 text"]),
         (lambda t, s: (s / "train.txt").unlink(), ["train.txt is missing; copy it"]),
         (lambda t, s: shutil.rmtree(t / "SegmentationClass"), ["SegmentationClass/ is missing", *["has no mask"] * 6]),
         (lambda t, s: (t / "SegmentationClass/2012_004331.png").touch(), []),  # of a photo no list names
@@ -267,6 +380,38 @@ def test_a_download_is_checked_unpacked_and_readable(tmp_path, monkeypatch):
     assert len(voc.read(voc.download(tmp_path / "mine")).items) == 6
 
 
+@pytest.mark.parametrize(
+    "member, why",
+    [
+        ({"name": "../out.txt"}, "outside"),
+        ({"name": "VOC/b", "type": tarfile.SYMTYPE, "linkname": "/etc"}, "link to an absolute path"),
+        ({"name": "VOC/b", "type": tarfile.CHRTYPE}, "special file"),
+        (None, "unexpected end of data"),
+    ],
+)
+def test_an_archive_that_leads_elsewhere_or_is_torn_is_refused(tmp_path, monkeypatch, member, why):
+    def fetched(url, root, filename, md5):
+        with tarfile.open(Path(root) / filename, "w") as archive:
+            entry = tarfile.TarInfo("a.bin")
+            entry.size = 50_000
+            archive.addfile(entry, io.BytesIO(bytes(50_000)))
+            if member:
+                entry = tarfile.TarInfo()
+                for key, value in member.items():
+                    setattr(entry, key, value)
+                archive.addfile(entry)
+        if not member:
+            os.truncate(Path(root) / filename, 20_000)
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", fetched)
+    (tmp_path / "data").mkdir()
+    with pytest.raises(
+        ValueError, match=rf"is damaged or unsafe \(.*{why}.*\); delete it and download it again, or unpack .* by hand"
+    ):
+        voc.download(tmp_path / "data")
+    assert not (tmp_path / "out.txt").exists()
+
+
 # ---- Cityscapes
 
 
@@ -295,7 +440,9 @@ def test_the_official_ids_become_train_ids_or_void(tmp_path):
     assert [i for i in range(34) if ids[i] != 255] == list(cityscapes.LABEL_IDS) and ids[34:37] == [255, 0, 255]
     assert [ids[i] for i in cityscapes.LABEL_IDS] == list(range(19))
     saved(item.mask.parent, np.where(everything == 7, 77, everything).astype(np.uint8), item.mask.name)
-    with pytest.raises(ValueError, match=rf"{item.mask.name} holds 1 value .*: 77 \(2 pixels\); allowed are -1..33, 255, 65535"):
+    with pytest.raises(
+        ValueError, match=rf"{item.mask.name} holds values .*: 77 \(2 pixels\); allowed are 0..18, -1, 19, .* 33, 255, 65535"
+    ):
         source.open(item)
 
 
@@ -484,7 +631,7 @@ def test_an_unknown_color_is_told_with_its_file_and_pixels(tmp_path):
     picture = np.zeros((32, 40, 3), np.uint8)
     picture[3, :5] = (9, 8, 7)
     saved(item.mask.parent, picture, item.mask.name)
-    with pytest.raises(ValueError, match=r"seq_1.labels.frame001.png holds 1 color that is no class: \(9, 8, 7\) \(5 pixels\)"):
+    with pytest.raises(ValueError, match=r"seq_1.labels.frame001.png holds colors that are not classes: \(9, 8, 7\) \(5 pixels\)"):
         source.open(item)
 
 
@@ -590,7 +737,7 @@ def test_without_any_masks_all_is_train(tmp_path):
         ),
         (lambda t: (t / "images/p1/frame_000.png").unlink(), ["masks/p1/frame_000.png has no image"]),
         (lambda t: shutil.copy(t / "images/p1/frame_000.png", t / "images/p1/frame_000.bmp"), ["have one name without suffix"]),
-        (lambda t: (t / "masks/p1/scan.npy").touch(), ["masks/p1/scan.npy is of a format that is not read"]),
+        (lambda t: (t / "masks/p1/scan.npy").touch(), ["masks/p1/scan.npy has a format that is not read"]),
         (lambda t: [shutil.rmtree(t / "masks"), (t / "masks").mkdir()], ["masks/ holds no pictures", *["has no mask"] * 6]),
         (
             lambda t: (t / "masks").rename(t / "Labels"),
@@ -661,9 +808,9 @@ def test_classes_named_twice_over_need_a_decision(tmp_path):
 
 def test_a_value_or_color_that_is_no_class_is_told_when_opened(tmp_path):
     source = folder.read(folder_tree(tmp_path, masks="rgb", classes=COLORS.split("void")[0]))
-    with pytest.raises(ValueError, match=r"frame_000.png holds 1 color .*\(224, 224, 192\)"):
+    with pytest.raises(ValueError, match=r"frame_000.png holds colors .*\(224, 224, 192\)"):
         source.open(source.items[0])
     item = source.items[1]
     saved(item.mask.parent, np.full((24, 24), 3, np.uint8), item.mask.name)
-    with pytest.raises(ValueError, match=r"frame_001.png holds 1 value that is no class: 3 \(576 pixels\)"):
+    with pytest.raises(ValueError, match=r"frame_001.png holds values that are not classes: 3 \(576 pixels\)"):
         source.open(item)
