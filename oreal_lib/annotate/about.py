@@ -16,7 +16,6 @@ from .pictures import open_pictures
 
 WORDS = r"\w[\w.-]*(?<!\.)"  # of an annotator, who gets a folder of that name; Windows drops a dot at its end
 TAKEN = ("pictures", "export", "con", "prn", "aux", "nul")  # our own folders, and names that cannot be folders on Windows
-BEFORE = ("session", "classes", "side", "superpixels", "partition", "versions", "folder")  # keys, before there were checksums
 REMEDY = "put back a copy of it, or name another folder (work=)"
 DEVICES = tuple(f"{name}{i}" for name in ("com", "lpt") for i in range(10))  # no folders on Windows, either
 LONGEST = 100  # bytes of an annotator's name; the files of some systems have names of at most 143
@@ -118,7 +117,7 @@ def read_about(home: Path, classes, side: int | None, config: RunConfig, partiti
 
 def read_json(home: Path) -> dict:
     """What session.json says; ValueError if it is damaged."""
-    return checked.read_json(home / "session.json", REMEDY, BEFORE)
+    return checked.read(home / "session.json", REMEDY)
 
 
 def check_side(side: int) -> None:

@@ -9,18 +9,17 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 from ..storage import atomic, checked
-from ..storage.lock import Held, Holder, Lock
+from ..storage.lock import Held, Lock
 
 WHATS = ("open", "label", "skip", "split", "undo", "redo")
 PATIENCE = 8.0  # seconds that a page that was left has to end by itself
@@ -146,24 +145,28 @@ class Log:
     def __init__(self, path: Path, repair: bool = False, page: bool = False) -> None:
         """Opens or begins the log. ValueError if another process holds it, or if a line in its middle is damaged.
 
-        page: it is opened by a page of `make label`. Such a page ends the process of another one that still holds the log:
-        leaving a page does not always end what answered it, and everything acknowledged is on disk.
+        page: it is opened by a page of `make label`, which waits PATIENCE seconds for one that was left: its process ends a moment
+        later.
 
         A torn last line is put aside into a file `<log>.torn-<time>`. repair: damaged lines are, too, and the rest is kept.
         """
         self.path = Path(path).resolve()
         if (older := _OPEN.get(self.path)) is not None:
             older.close()
-        self._lock = Lock(Path(f"{self.path}.lock"), page)
+        self._lock = Lock(Path(f"{self.path}.lock"))
         self._file = None
         self._turn = threading.RLock()  # a cell that opens the log again must not close it under an act of the widget's thread
-        try:
-            with _writing(self.path):
-                self._lock.acquire()
-        except Held as held:
-            if not (page and self._end_page(held.holder)):
-                off = "" if held.left is None else f", or if that machine is off, open it again in {held.left:.0f} s"
-                raise ValueError(f"{self.path} is open already in {held}; close it there (shut down that kernel){off}") from None
+        limit = time.monotonic() + PATIENCE * page
+        while True:
+            try:
+                with _writing(self.path):
+                    self._lock.acquire()
+                break
+            except Held as held:
+                if time.monotonic() >= limit:
+                    how = "close it there (shut down that kernel), or if it is gone, open it again in a minute"
+                    raise ValueError(f"{self.path} is open already in {held}; {how}") from None
+            time.sleep(0.1)
         try:
             self.events, self.problems = self._recover(repair)
             with _writing(self.path):
@@ -174,21 +177,6 @@ class Log:
             raise
         self._ids = {event.id for event in self.events}
         _OPEN[self.path] = self
-
-    def _end_page(self, holder: Holder | None) -> bool:
-        """Whether the log could be had by ending the process of the page that held it."""
-        if holder is None or not holder.page or not holder.is_here:
-            return False
-        # it holds the lock, so it lives and is the one that wrote this; one that is stuck does not hear the first signal
-        for number, seconds in ((signal.SIGTERM, PATIENCE), (getattr(signal, "SIGKILL", signal.SIGTERM), 7.0)):
-            with suppress(OSError):
-                os.kill(holder.process, number)
-            limit = time.monotonic() + seconds
-            while time.monotonic() < limit:
-                with suppress(Held):
-                    self._lock.acquire()
-                    return True
-        return False
 
     def _recover(self, repair: bool) -> tuple[list[Event], list[str]]:
         data = self.path.read_bytes() if self.path.exists() else b""

@@ -75,7 +75,7 @@ def open_session(
         )
         for problem in problems:
             log.info(f"left out: {problem}")
-        checked.write_json(home / "session.json", about)
+        checked.write(home / "session.json", about)
     clicks = Log(home / annotator / "clicks.jsonl", repair, page)
     try:
         session = Session(home, annotator, tuple(about["classes"]), pictures, clicks, config, about["session"])
@@ -266,9 +266,7 @@ class Session:
         rng = np.random.default_rng([self.config.seed, 1])
         query = first_query(self.board, first, self.config.query_size, rng)
         rounds.write_query(self.home, 1, self.board, query, len(self.log.events))
-        checked.write_json(
-            rounds.folder_of(self.home, 1) / "done.json", {"round": 1, "first": first, "versions": provenance.versions()}
-        )
+        checked.write(rounds.folder_of(self.home, 1) / "done.json", {"round": 1, "first": first, "versions": provenance.versions()})
 
     def train(self) -> Progress:
         """Starts the next round in a process of its own and comes back at once; nothing happens if one is running.

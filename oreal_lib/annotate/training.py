@@ -30,7 +30,7 @@ from ..train import fit
 from ..types import Query, Ragged
 from .board import Board
 from .pictures import Picture, key
-from .rounds import BEFORE, Progress, folder_of, write_query
+from .rounds import Progress, folder_of, write_query
 
 LEAST_STEPS = 150  # of training, however few pictures there are; our choice
 VALIDATED = 8  # pictures that decide which epoch agrees best with the clicks; more cost time and change little
@@ -56,7 +56,7 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
     with Lock(folder / ".lock").wait(f"round {number} is being computed") as lock:
         if (folder / "done.json").exists():
             return
-        request = checked.read_json(folder / "request.json", "train again from the session", BEFORE)
+        request = checked.read(folder / "request.json", "train again from the session")
         config = RunConfig.make(request["config"])
         try:
             _train_round(home, number, config, request, open_board, say, lock.check)
@@ -132,7 +132,7 @@ def _train_round(home, number, config, request, open_board, say, may_write) -> N
         query = ask(config, board, model, number)
     may_write()
     write_query(home, number, board, query, clicks)
-    checked.write_json(
+    checked.write(
         folder / "done.json",
         {
             "round": number,
@@ -210,7 +210,7 @@ def load_network(config: RunConfig, n_classes: int, weights: Path, device: str =
 def read_weights(file: Path) -> dict[str, torch.Tensor]:
     """The weights of a round or an export, on the CPU; ValueError if the file is damaged."""
     try:
-        return checked.load_tensors_of(Path(file).read_bytes(), before=True)
+        return checked.load_tensors(Path(file).read_bytes())
     except ValueError as error:
         raise ValueError(
             f"{file} is damaged ({error}); take the weights and the model.json of one round, or train again"

@@ -175,7 +175,7 @@ def _write(
         del files["native_truth"]  # the same as truth
         (folder / "native_truth.npy").unlink()
     manifest = {"key": content_key(about), "about": about, "files": files, "libraries": versions()}
-    checked.write_json(folder / "manifest.json", manifest)
+    checked.write(folder / "manifest.json", manifest)
     cut, vanished = int(picture["cut"].sum()), int(picture["vanished"].sum())
     lost = f"; {vanished:,} of {cut:,} superpixels have no pixel at working size and are never asked" if vanished else ""
     log.info(f"prepared {source.name}: {n} images in {progress.clock() - progress.begun:.0f} s{lost}")

@@ -21,7 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..storage import checked
-from ..storage.arrays import read_npy
+from ..storage.checked import read_npy
 from ..storage.progress import Progress
 from ..superpixels import SuperpixelRecipe
 from ..types import Dataset, Pictures, Ragged, Superpixels
@@ -77,7 +77,7 @@ def _manifest(path: Path) -> dict:
     file = path / "manifest.json"
     if not file.is_file():
         raise ValueError(f"{file} is missing, so {path} is no prepared store; {_remedy(path)}")
-    manifest = checked.read_json(file, _remedy(path))
+    manifest = checked.read(file, _remedy(path))
     if (found := manifest["about"]["format"]) != FORMAT:
         raise ValueError(f"{file} has store format {found}, but this version of the library reads {FORMAT}; {_remedy(path)}")
     return manifest

@@ -253,8 +253,8 @@ def test_of_masks_that_overlap_the_smallest_lies_on_top_and_what_is_free_falls_i
         ("a.npy", np.zeros((4, 6)), "a.npy: the label map is float64"),
         ("a.npy", np.zeros((4, 6), bool), "a.npy: the label map is bool"),
         ("a.npy", HALVES.astype(int) - 1, "a.npy: the label map holds the negative id -1"),
-        ("a.npy", np.array([[None] * 6] * 4), "a.npy is no array of numbers"),
-        ("a.npy", b"nonsense", "a.npy is no array of numbers"),
+        ("a.npy", np.array([[None] * 6] * 4), "a.npy is not an array of numbers"),
+        ("a.npy", b"nonsense", "a.npy is not an array of numbers"),
         ("a.png", b"nonsense", "a.png cannot be used"),
         ("a.tif", HALVES.astype(np.float32), "a.tif cannot be used .it holds floating-point numbers"),
         ("a.png", np.zeros((4, 7), np.uint8), r"a.png is \(4, 7\), but its picture is \(4, 6\)"),
@@ -309,7 +309,7 @@ def test_an_array_file_of_any_other_kind_is_named(tmp_path, content, why):
     """Of a damaged array numpy throws errors of zip files, of Python's tokenizer, and of the memory that it would need."""
     with open(tmp_path / "a.npy", "wb") as file:
         content(file)
-    with pytest.raises(ValueError, match=rf"a.npy is no array of numbers \(.*({why})"):
+    with pytest.raises(ValueError, match=rf"a.npy is not an array of numbers \(.*({why})"):
         read_partition(tmp_path / "a.npy", (4, 6))
 
 

@@ -19,7 +19,7 @@ from oreal_lib.annotate.board import UNLABELED
 from oreal_lib.annotate.events import VOID, read, to_line
 from oreal_lib.annotate.pictures import key
 from oreal_lib.annotate.session import open_session
-from oreal_lib.storage import atomic
+from oreal_lib.storage import checked
 from oreal_lib.storage.progress import lines_to
 from oreal_lib.types import IGNORE
 
@@ -77,8 +77,8 @@ def finish_round(session, number, views, query, log=None):
         "for_class": None,
         "log": len(session.log.events) if log is None else log,
     }
-    atomic.write_json(folder / "query.json", values)
-    atomic.write_json(folder / "done.json", {"round": number})
+    checked.write(folder / "query.json", values)
+    checked.write(folder / "done.json", {"round": number})
 
 
 def test_a_session_begins_with_all_superpixels_unlabeled_and_a_random_query(session, folder):

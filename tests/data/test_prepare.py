@@ -1,6 +1,5 @@
 """A raw data set becomes arrays once: what is in them, what is said meanwhile, and what a stop or a kill costs."""
 
-import json
 import multiprocessing
 import os
 import pkgutil
@@ -18,7 +17,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
-from tiny import TINY
+from tiny import TINY, taken_over
 
 from oreal_lib.data import prepare as module
 from oreal_lib.data.prepare import Cutter, _room, prepare
@@ -86,7 +85,7 @@ def made(root, *arguments, **named):
 
 def left(root):
     """What lies in a folder of stores apart from locks."""
-    return [path for path in root.iterdir() if path.suffix not in (".lock", ".holder")]
+    return [path for path in root.iterdir() if path.suffix != ".lock"]
 
 
 def files(root):
@@ -231,7 +230,7 @@ def raised(root, where, call):
         with pytest.raises(Killed):
             patch.setattr("oreal_lib.storage.lock.Lock.check", lambda self: None)
             ended_at(root, where, call, end)
-    for file in root.glob(".*.holder"):
+    for file in root.glob(".*.lock"):
         file.unlink()
 
 
@@ -352,16 +351,14 @@ def test_who_was_taken_over_while_it_slept_leaves_the_work_of_the_other_alone(tm
     def sleeps_at_the_eighth(self, array):
         calls.append(1)
         if len(calls) == 8:  # the second picture is half written
-            (file,) = root.glob(".*.holder")
-            holder = json.loads(file.read_text())
-            file.write_text(json.dumps(holder | {"token": "of the other", "machine": "node7"}))
+            taken_over(*root.glob(".*.lock"))
             (unfinished,) = root.glob(".*.unfinished")
             (unfinished / "images.npy").unlink()  # as the other clears the folder, to begin anew
             (unfinished / "images.npy").write_bytes(b"the other's")
         real(self, array)
 
     monkeypatch.setattr(NpyFile, "append", sleeps_at_the_eighth)
-    with pytest.raises(OSError, match=r"not ours to write in any more: process \d+ on node7 since .* has taken over"):
+    with pytest.raises(OSError, match=r"may not be written any more: process \d+ on node7 has taken over"):
         make(root)
     (unfinished,) = root.glob(".*.unfinished")
     assert (unfinished / "images.npy").read_bytes() == b"the other's" and not (unfinished / "manifest.json").exists()

@@ -34,9 +34,9 @@ def test_a_harmed_store_is_named_with_the_remedy(tmp_path, harm, message):
 
 
 def of_format(store, number):
-    manifest = checked.read_json(store / "manifest.json", "")
+    manifest = checked.read(store / "manifest.json", "")
     assert manifest["about"]["format"] == FORMAT
-    checked.write_json(store / "manifest.json", manifest | {"about": manifest["about"] | {"format": number}})
+    checked.write(store / "manifest.json", manifest | {"about": manifest["about"] | {"format": number}})
 
 
 @pytest.mark.parametrize("columns, shape", [(None, (6,)), (3, (2, 3))])

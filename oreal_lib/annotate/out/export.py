@@ -146,7 +146,7 @@ def _model(read: Reading, problems: list[str]) -> tuple[int, dict[str, bytes]]:
         return 0, {}
     folder = rounds.folder_of(read.home, last)
     try:
-        request, done = (checked.read_json(folder / f"{name}.json", "train again", rounds.BEFORE) for name in ("request", "done"))
+        request, done = (checked.read(folder / f"{name}.json", "train again") for name in ("request", "done"))
         classes = done.get("classes") or request.get("classes") or _classes_then(read, request["log"])
         about = {
             "classes": classes,

@@ -42,7 +42,7 @@ def begin(out: Path, files: Iterable[str], pictures: Path, by: str) -> None:
             raise ValueError(f"{inside} is a link that leads out of {out}; remove it, or name another folder (out)")
         if name not in own and (out / name).exists():
             raise ValueError(f"{out / name} is there already, and no export wrote it; move it away, or name another folder (out)")
-    checked.write_json(out / LIST, {"by": by, "whole": False, "files": sorted({*own, *files})})
+    checked.write(out / LIST, {"by": by, "whole": False, "files": sorted({*own, *files})})
 
 
 def end(out: Path, files: Iterable[str], by: str) -> None:
@@ -55,7 +55,7 @@ def end(out: Path, files: Iterable[str], by: str) -> None:
         file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # its folder holds something else
             file.parent.rmdir()
-    checked.write_json(out / LIST, {"by": by, "whole": True, "files": sorted(files)})
+    checked.write(out / LIST, {"by": by, "whole": True, "files": sorted(files)})
 
 
 def _is_ours(out: Path, name: str) -> bool:
@@ -77,7 +77,7 @@ def _listed(out: Path) -> tuple[str, set[str]]:
     if not file.is_file():
         return "", set()
     try:
-        known = checked.loads(file.read_bytes(), before=("by", "whole", "files"))
+        known = checked.loads(file.read_bytes())
         return str(known["by"]), {str(name) for name in known["files"]}
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(

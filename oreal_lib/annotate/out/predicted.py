@@ -18,8 +18,6 @@ from ..pictures import find_pictures
 from ..training import load_network, look
 from .output import begin, class_files, end, png
 
-BEFORE = "classes colors round side working_side annotator versions config".split()  # keys of model.json, before it had a checksum
-
 
 @dataclass(frozen=True)
 class Predicted:
@@ -80,7 +78,7 @@ def _about(model: Path) -> tuple[dict, RunConfig]:
     if not file.is_file():
         raise ValueError(f"{model} holds no model.json; name the folder model/ of an export made after a training")
     try:
-        about = checked.loads(file.read_bytes(), BEFORE)
+        about = checked.loads(file.read_bytes())
         if missing := {"classes", "working_side", "config"} - set(about):
             raise ValueError(f"{min(missing)} is missing")
         check_classes(about["classes"])
