@@ -24,7 +24,7 @@ def by_hand(*train, test=("test",), problems=(), name="hand", identity=None):
     return Source(name, ("tissue", "tool", "thread"), tuple(items), open_by_hand, identity or {}, tuple(problems))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_broken_file_is_a_problem_and_the_others_are_counted(workers):
     found = check(by_hand("a", "torn", "nobody", "b", problems=["masks/x.png has no image"]), workers)
     train, test = found.splits["train"], found.splits["test"]
