@@ -125,14 +125,7 @@ def _room(about: dict, native: Size, kept: int) -> int:
 
 
 def _write(
-    source: Source,
-    about: dict,
-    work: Callable[[Item], dict],
-    needed: int,
-    folder: Path,
-    kept: int,
-    workers: int,
-    may_write: Callable[[], None],
+    source: Source, about: dict, work: Callable, needed: int, folder: Path, kept: int, workers: int, may_write: Callable
 ) -> None:
     """Fill `folder` with the arrays and, last, the manifest.
 

@@ -7,15 +7,30 @@ import pickle
 import re
 import shutil
 import tarfile
+import unicodedata
 from collections import Counter
 from pathlib import Path
 from urllib.error import URLError
 
 import numpy as np
 import pytest
-from trees import camvid_tree, cityscapes_tree, endovis_download, endovis_tree, folder_tree, saved, scene, voc_palette, voc_tree
+from trees import (
+    ODD_NAMES,
+    camvid_tree,
+    cityscapes_tree,
+    endovis_download,
+    endovis_tree,
+    folder_tree,
+    odd_names_tree,
+    odd_picture,
+    saved,
+    scene,
+    voc_palette,
+    voc_tree,
+)
 
 from oreal_lib.data import READERS, Item, Source, load_dataset, open_source
+from oreal_lib.data.check import check, summary
 from oreal_lib.data.folders import fingerprint, folders_below
 from oreal_lib.data.readers import camvid, cityscapes, endovis, folder, monarch, voc
 from oreal_lib.storage import paths
@@ -656,3 +671,50 @@ def test_classes_named_twice_over_need_a_decision(tmp_path):
     (tmp_path / "classes.yaml").unlink()
     with pytest.raises(ValueError, match="the option classes is 'a'"):
         folder.read(tmp_path, classes="a")
+
+
+# ---- names of files
+
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows allows fewer names")
+
+
+@POSIX
+def test_pictures_of_any_name_are_listed_prepared_and_checked_with_their_masks(tmp_path):
+    root = odd_names_tree(tmp_path / "my 'best' \"photos\" $HOME %s\nÜ")
+    source = open_source("folder", root)
+    assert sorted(item.name for item in source.items) == sorted(ODD_NAMES) and all(item.mask for item in source.items)
+    how = {"recipe": SuperpixelRecipe(method="grid", count=4), "store_root": tmp_path / "store", "workers": 1}
+    dataset = load_dataset("folder", root=root, **how)
+    for i, seed in enumerate(map(ODD_NAMES.index, dataset.names)):
+        assert (dataset.images[i] == np.asarray(odd_picture(seed))).all()
+        assert (dataset.truth[i] == np.asarray(odd_picture(seed, 2, ()))).all()
+    fits = [name for name in ODD_NAMES if name.splitlines() == [name] and name == name.strip() and "\\" not in name][:9]
+    (root / "test.txt").write_text("\n".join(unicodedata.normalize("NFD", name) for name in fits), encoding="utf-8")
+    source = open_source("folder", root)
+    assert {item.name for item in source.items if item.split == "test"} == set(fits)
+    assert check(source, 1).problems == ()
+    for file in (root / "images").rglob("*.png"):
+        file.write_bytes(b"torn")
+    (root / "images" / "more\nlines.gif").touch()
+    lines = summary(check(open_source("folder", root, strict=False), 1), 99).splitlines()
+    problems = [line for line in lines if line.startswith("problem: ")]
+    assert len(problems) == len(ODD_NAMES) + 1 and sum("is no image or is cut off" in line for line in problems) == len(ODD_NAMES)
+    assert "problem: images/more lines.gif has a format that is not read; save it as PNG, or move it elsewhere" in problems
+
+
+@POSIX
+def test_a_name_that_is_not_utf8_or_written_in_two_ways_is_a_problem(tmp_path):
+    (folder_tree(tmp_path, masks="none") / "images" / unicodedata.normalize("NFC", "Übung.png")).touch()
+    (tmp_path / "images" / unicodedata.normalize("NFD", "Übung.png")).touch()
+    try:
+        open(os.fsencode(tmp_path) + b"/images/\xff.png", "w").close()
+    except OSError:
+        pytest.skip("this file system has UTF-8 names only")
+    if len(list((tmp_path / "images").glob("*.png"))) < 3:
+        pytest.skip("to this file system they are one file")
+    told(
+        folder.read(tmp_path),
+        "have one name without suffix; keep one of them",
+        r"^'images/\\udcff.png' is not a name in UTF-8; give",
+    )
