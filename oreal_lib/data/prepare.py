@@ -171,7 +171,7 @@ def _write(
     checked.write(folder / "manifest.json", manifest)
     cut, vanished = int(picture["cut"].sum()), int(picture["vanished"].sum())
     lost = f"; {vanished:,} of {cut:,} superpixels have no pixel at working size and are never asked" if vanished else ""
-    log.info(f"prepared {source.name}: {n} images in {progress.clock() - progress.begun:.0f} s{lost}")
+    log.info(f"prepared {source.name}: {n} images in {time.monotonic() - progress.begun:.0f} s{lost}")
 
 
 def _measured(work: Callable[[Item], dict], item: Item) -> tuple[float, float]:

@@ -369,8 +369,9 @@ def test_who_was_taken_over_while_it_slept_leaves_the_work_of_the_other_alone(tm
 
 def clocks(monkeypatch, cutting, waiting):
     """Seconds that pass at each look while a picture is worked on, and at each look of the progress lines."""
-    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=iter(range(0, 100_000, cutting)).__next__))
-    monkeypatch.setattr("oreal_lib.storage.progress.time", SimpleNamespace(monotonic=iter(range(0, 10_000, waiting)).__next__))
+    waited = iter(range(0, 10_000, waiting)).__next__
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=iter(range(0, 100_000, cutting)).__next__, monotonic=waited))
+    monkeypatch.setattr("oreal_lib.storage.progress.time", SimpleNamespace(monotonic=waited))
 
 
 def test_the_whole_time_is_told_before_the_work_and_what_is_left_meanwhile(tmp_path, monkeypatch):
