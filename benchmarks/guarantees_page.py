@@ -52,7 +52,7 @@ PROMISES: list[tuple[str, list[tuple[str, str]]]] = [
                 "Every file of ours that decides a number or a label carries a checksum: what was flipped, cut, zeroed or exchanged in it is named with the remedy "
                 "or computed again, and never becomes a number. (A log of clicks that is cut exactly at the end of a line is a shorter "
                 "log, and two whole lines that were exchanged are two acts.)",
-                "test_damage.py test_prepare.py::test_a_harmed_store_is_named_with_the_remedy",
+                "test_damage.py test_store.py::test_a_harmed_store_is_named_with_the_remedy",
             ),
         ],
     ),
@@ -79,7 +79,7 @@ PROMISES: list[tuple[str, list[tuple[str, str]]]] = [
             (
                 "Images, masks, label maps, probabilities, scores, budgets, YAML, logs and label acts of any kind give what they must, or "
                 "an error of ours with value, rule and remedy.",
-                "test_generated_files.py test_generated_labels.py test_generated_queries.py test_generated_scores.py "
+                "test_generated_data.py test_generated_labels.py test_generated_queries.py test_generated_scores.py "
                 "test_generated_superpixels.py test_generated_yaml.py test_generated_annotation.py",
             ),
             (
