@@ -62,7 +62,7 @@ PROMISES: list[tuple[str, list[tuple[str, str]]]] = [
             (
                 "A run, a preparation, a grid, a log of clicks belongs to one process at a time, also on a disk that several machines share. "
                 "Another one waits or is refused, and is told who has it and since when; a second batch goes on with the other runs.",
-                "test_lock.py test_batch.py::test_a_run_that_another_batch_computes_is_waited_for_and_begun_when_that_has_died "
+                "test_lock.py test_batch.py::test_a_run_that_another_process_computes_is_waited_for_and_begun_when_that_has_died "
                 "test_annotate_session.py::test_another_annotator_process_is_told_by_name_while_it_has_the_log",
             ),
             (
@@ -79,12 +79,12 @@ PROMISES: list[tuple[str, list[tuple[str, str]]]] = [
             (
                 "Images, masks, label maps, probabilities, scores, budgets, YAML, logs and label acts of any kind give what they must, or "
                 "an error of ours with value, rule and remedy.",
-                "test_generated_data.py test_generated_labels.py test_generated_queries.py test_generated_scores.py "
-                "test_generated_superpixels.py test_generated_yaml.py test_generated_annotation.py",
+                "test_generated_data.py test_generated_labels.py test_generated_paper.py test_generated_yaml.py "
+                "test_generated_annotation.py",
             ),
             (
                 "NaN in a score is an error that names picture, superpixel and class, never a rank.",
-                "test_generated_scores.py test_aggregate.py",
+                "test_generated_paper.py test_aggregate.py",
             ),
         ],
     ),
@@ -105,15 +105,17 @@ PROMISES: list[tuple[str, list[tuple[str, str]]]] = [
                 "Nothing that is read runs code, and nothing leaves its folder: weights, checkpoints, arrays, YAML, archives, logs, names.",
                 "test_safety.py test_file_names.py",
             ),
-            ("What is typed reaches the program whole and runs nothing, through make, Snakemake and papermill.", "test_quoting.py"),
+            (
+                "What is typed reaches the program whole and runs nothing, through make, Snakemake and papermill.",
+                "test_makefile.py test_schedule.py test_batch.py",
+            ),
             (
                 "JupyterLab and the page of `make label` listen to this computer only and ask for the token.",
                 "test_safety_servers.py",
             ),
             (
-                "Every file that is installed has a hash; licences are listed ([licences](licences.md)); `make audit` asks for known "
-                "vulnerabilities and never takes silence for good news.",
-                "test_environment.py test_licences.py test_audit.py",
+                "Every file that is installed has a hash; `make licences` lists licences, `make audit` known vulnerabilities.",
+                "test_environment.py",
             ),
         ],
     ),

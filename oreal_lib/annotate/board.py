@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..superpixels import MOST
+from ..superpixels import MOST_SUPERPIXELS
 from ..types import IGNORE, Labels, Ragged, Superpixels
 from .events import VOID, Event
 from .pictures import Picture
@@ -116,8 +116,8 @@ class Board:
         made = int(np.max(pieces, where=pieces != IGNORE, initial=0))
         if len(np.unique(pieces[pieces != IGNORE])) <= made:
             return f"the pieces of superpixel {event.superpixels[0]} of {event.image} are not numbered 0..{made}; split it again"
-        if count + made > MOST:
-            return f"{event.image} has {count:,} superpixels and can have {MOST:,}; label this one as it is"
+        if count + made > MOST_SUPERPIXELS:
+            return f"{event.image} has {count:,} superpixels and can have {MOST_SUPERPIXELS:,}; label this one as it is"
         mine = self.ids(self._place[event.image]) == event.superpixels[0]
         covered = np.zeros_like(mine)
         box = covered[y : y + pieces.shape[0], x : x + pieces.shape[1]]

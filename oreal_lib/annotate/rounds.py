@@ -88,7 +88,7 @@ def read_request(home: Path, number: int) -> dict:
 
 
 def start(home: Path, number: int, command: list[str], request: dict) -> subprocess.Popen:
-    """Starts the process of a round and comes back at once. command: what `python -m oreal_lib.annotate` is given.
+    """Starts the process of a round and comes back at once. command: what `python -m oreal_lib annotate` is given.
 
     Asked for the same again, it goes on from its checkpoint; with other clicks, classes or values it begins anew.
     """
@@ -100,7 +100,7 @@ def start(home: Path, number: int, command: list[str], request: dict) -> subproc
     checked.write(folder / "request.json", request)
     with open(folder / "train.log", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "oreal_lib.annotate", *command],
+            [sys.executable, "-m", "oreal_lib", "annotate", *command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,

@@ -19,10 +19,12 @@ from ..aggregate import Regions
 from ..batches import Pairs
 from ..config import RunConfig
 from ..data.resize import bounded, nearest, resized
-from ..predict import choose_device, logits, softmax_by_class
+from ..fast.tiles import softmax_by_class
+from ..predict import choose_device, logits
 from ..scores import bvsb
 from ..setting import network
 from ..storage import atomic, checked, provenance
+from ..storage.checkpoint import Checkpoint
 from ..storage.lock import Lock
 from ..storage.progress import lines_to, told
 from ..strategies import STRATEGIES
@@ -38,6 +40,19 @@ VALIDATED = 8  # pictures that decide which epoch agrees best with the clicks; m
 
 class Stopped(KeyboardInterrupt):
     """The person asked the training to stop: as Ctrl-C, it keeps what the last finished epoch left."""
+
+
+class Kept(Checkpoint):
+    """The checkpoint of a round, after which it is said how far the training is; each_epoch: is given the number of the epoch."""
+
+    def __init__(self, path: Path, seconds: float, write: Callable[[bytes], None], each_epoch: Callable[[int], None]) -> None:
+        super().__init__(path, seconds, write)
+        self.each_epoch = each_epoch
+
+    def after_epoch(self, state: dict) -> None:
+        """As of `Checkpoint`; then `each_epoch`, which may stop the training."""
+        super().after_epoch(state)
+        self.each_epoch(state["epoch"])
 
 
 def train_round(home: Path, number: int, open_board: Callable[[int | None], tuple[Board, int]]) -> None:
@@ -77,9 +92,7 @@ def _train_round(home, number, config, request, open_board, say, may_write) -> N
     torch.set_num_threads(config.threads)
     board, clicks = open_board(request["log"])
     device = choose_device(config.device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = network(config, len(board.classes), config.weights)
+    model = network(config, len(board.classes), config.weights)
     model.to(device, memory_format=torch.channels_last)
     before = folder_of(home, number - 1) / "weights.safetensors"
     if config.warm_start and before.exists():
@@ -102,16 +115,17 @@ def _train_round(home, number, config, request, open_board, say, may_write) -> N
         left = (time.monotonic() - mark) / (epoch - before[0]) * (epochs - epoch)
         say("running", 0.05 + 0.8 * epoch / epochs, f"training, epoch {epoch} of {epochs}", round(left, 1))
 
+    def write(data: bytes) -> None:
+        may_write()
+        atomic.write_bytes(folder / "checkpoint.pt", data)
+
     fitted = fit(
         model,
         train,
         Pairs(train.images[some], train.target[some]),
-        config.model_copy(update={"patience": epochs}),
+        config.model_copy(update={"max_epochs": epochs, "patience": epochs}),
         key=(config.seed, number),
-        max_epochs=epochs,
-        checkpoint=folder / "checkpoint.pt",
-        may_write=may_write,
-        each_epoch=each_epoch,
+        keep=Kept(folder / "checkpoint.pt", config.checkpoint_seconds, write, each_epoch),
     )
     may_write()
     atomic.write_bytes(folder / "weights.safetensors", checked.dump_tensors(fitted.state))

@@ -11,7 +11,7 @@ import pytest
 from trees import ODD_NAMES as NAMES
 from trees import odd_names_tree, odd_picture
 
-from oreal_lib.annotate.__main__ import main as annotate
+from oreal_lib.__main__ import main
 from oreal_lib.annotate.events import read
 from oreal_lib.annotate.out.export import export
 from oreal_lib.annotate.out.predicted import predict_folder
@@ -36,10 +36,10 @@ def test_what_an_export_leaves_out_is_told_on_a_line_each(session, photos, capsy
     for file in (photos / "images").rglob("*.png"):
         odd_picture(99).save(file, compress_level=0)  # of another size in bytes
     (photos / "images" / "fine.png").write_bytes(b"torn\n")
-    assert annotate(["export", str(photos)]) == 2  # no picture is left
+    assert main(["annotate", "export", str(photos)]) == 2  # no picture is left
     assert capsys.readouterr().err.count("\n") == 1
     odd_picture(NAMES.index("plain")).save(photos / "images" / "plain.png")
-    assert annotate(["export", str(photos)]) == 1
+    assert main(["annotate", "export", str(photos)]) == 1
     assert all(line.startswith("left out: ") for line in capsys.readouterr().err.splitlines())
 
 
@@ -90,9 +90,9 @@ def test_masks_find_their_pictures_and_logs_are_merged(session, photos, capsys):
     rows = list(csv.DictReader(StringIO((both.log.with_name("conflicts.csv")).read_text(encoding="utf-8"))))
     assert {row["picture"] for row in rows} == {c.picture for c in both.conflicts}
     for command in (["status", str(photos)], ["export", str(photos), "--annotator", "both"]):
-        assert annotate(command) == 0, capsys.readouterr().err
+        assert main(["annotate", *command]) == 0, capsys.readouterr().err
     with_problem = ["import", str(photos), str(photos / "nowhere"), "--annotator", "me"]
-    assert annotate(with_problem) == 2 and capsys.readouterr().err.count("\n") == 1
+    assert main(["annotate", *with_problem]) == 2 and capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_network_looks_at_every_picture(session, photos, tmp_path):

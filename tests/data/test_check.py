@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oreal_lib.data import __main__ as command_line
+from oreal_lib.__main__ import main
 from oreal_lib.data.check import check, size_text, summary
 from oreal_lib.data.source import Item, Source
 
@@ -88,7 +88,7 @@ def camvid(tmp_path):
 
 
 def run(capsys, *arguments):
-    code = command_line.main([*map(str, arguments)])
+    code = main(["data", *map(str, arguments)])
     return code, capsys.readouterr()
 
 

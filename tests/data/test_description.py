@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from oreal_lib.data import __main__ as command_line
+from oreal_lib.__main__ import main
 from oreal_lib.data.description import _spread, describe, description_text, draw_description
 from oreal_lib.data.source import Item, Source
 from oreal_lib.superpixels import SuperpixelRecipe
@@ -95,7 +95,7 @@ def test_what_cannot_be_described_is_told_with_the_remedy():
 def test_the_command_writes_the_page_and_prints_its_path(tmp_path, capsys):
     out = tmp_path / "pages" / "toy.png"
     asked = ["describe", "toy", "--set", "train=3", "test=1", "--superpixels", "60", "--workers", "1", "--out", str(out)]
-    assert command_line.main(asked) == 0
+    assert main(["data", *asked]) == 0
     said = capsys.readouterr().out
     assert said.splitlines()[-1] == str(out) and "3 train, 1 test images" in said and "60 asked" in said
     assert imread(out).shape[1] > 1000
