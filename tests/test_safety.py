@@ -199,7 +199,7 @@ def test_a_file_of_weights_runs_nothing(bombs, tmp_path, kind):
     for suffix in ("pt", "pth", "bin", "safetensors"):
         file = tmp_path / f"weights.{suffix}"
         file.write_bytes(bombs()[kind])
-        with pytest.raises(ValueError, match=r"weights.* must be a .safetensors file or come from|holds no tensors by name"):
+        with pytest.raises(ValueError, match=r"weights.* must be a .safetensors file or come from|does not hold tensors by name"):
             read_state(file)
         with pytest.raises(ValueError, match=r"is damaged .*; take the weights and the model.json of one round"):
             load_network(RunConfig.from_yaml("annotate"), 2, file, "cpu")

@@ -1,4 +1,4 @@
-"""Who learns most from as many clicks: the same pictures and network, whoever chooses."""
+"""Who learns most from equally many clicks, on the same pictures and with the same network."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def of_strategy(setting: Setting, config: RunConfig, strategy: Strategy | None =
 
 
 def run(setting: Setting, config: RunConfig, choose: Choose, clicks: Sequence[int]) -> list[float]:
-    """mIoU 0..1 on the test pictures after so many clicks each; the network goes on from its weights, as in a run."""
+    """mIoU 0..1 on the test pictures after each number of clicks; the network continues from its weights, as in a run."""
     model = network(config, len(setting.dataset.classes), config.weights)
     model.to(choose_device(config.device), memory_format=torch.channels_last)
     labels, found = setting.no_labels, []
@@ -71,7 +71,7 @@ def race(
 
 
 def draw_race(frame: pd.DataFrame, ax: Axes) -> Axes:
-    """Learning curves of `race`; strategies in their colors, whoever is none of ours in black."""
+    """Learning curves of `race`: strategies of the library in their colors, others in black."""
     for who, rows in frame.groupby("who", sort=False):
         mine = who not in STRATEGY_COLORS
         color, name = ("black", str(who)) if mine else (STRATEGY_COLORS[who], title(who))
