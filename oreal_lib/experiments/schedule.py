@@ -42,11 +42,15 @@ def run_grid(
     given, changes: how the grid was named, and what `--set` changes, as texts and as values.  jobs: runs at a time; None for one per
     core, or for what the profile says.  profile, more: a profile and options of Snakemake.  snakemake: whether it can run here; without
     it (Windows: its shell lines are POSIX) there is one run after another.
+    ConfigError for what cannot work, before anything starts.
     """
-    if snakemake:
-        check_plain(runs_dir, grid.name)
-    elif profile or more:
+    if not snakemake and (profile or more):
         raise ConfigError(f"{profile or more[0]} is for Snakemake, whose shell lines need Linux or macOS; leave it out")
+    for said in (str(runs_dir), grid.name) if snakemake else ():
+        if "{" in said or "}" in said:
+            raise ConfigError(
+                f"Snakemake takes what stands in the braces of {said!r} for a wildcard; choose a name without {{ and }}"
+            )
     for name in grid.reports:
         notebook(name)
     # on a cluster the nodes have the GPUs, and this machine need not have one
@@ -94,15 +98,6 @@ def run_some(configs: Sequence[RunConfig], runs_dir: Path) -> int:
     missing, said = summary(configs, runs_dir)
     print(said, flush=True)
     return min(1, missing)
-
-
-def check_plain(runs_dir: Path, name: str) -> None:
-    """ConfigError for what Snakemake would take for a wildcard in the name of a file: braces in a folder of runs or a grid."""
-    for what, said in (("the folder of the runs", str(runs_dir)), ("the name of the grid", name)):
-        if "{" in said or "}" in said:
-            raise ConfigError(
-                f"{what} is {said!r}, but Snakemake takes what stands in braces for a wildcard; choose one without {{ and }}"
-            )
 
 
 def snakemake_options(
