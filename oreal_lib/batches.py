@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,8 +41,7 @@ class Pairs:
         return np.flatnonzero([(np.asarray(t) != IGNORE).any() for t in self.target])
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """x: (B, 3, H, W) float32 about [0, 1], channels last.  y: (B, H, W) uint8 or None.  ids: (B, H, W) int32 or None.
     answers: (B, S, C') bool or None."""
 
@@ -52,15 +52,11 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device, copied without waiting where its memory is pinned."""
-        return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self._tensors))
+        return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self))
 
     def pinned(self) -> Batch:
         """The batch in pinned memory, from which a GPU copies faster."""
-        return Batch(*(None if t is None else t.pin_memory() for t in self._tensors))
-
-    @property
-    def _tensors(self) -> tuple[torch.Tensor | None, ...]:
-        return self.x, self.y, self.ids, self.answers
+        return Batch(*(None if t is None else t.pin_memory() for t in self))
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,8 @@ class Setting:
     @property
     def no_labels(self) -> Labels:
         """The labels at the start of a run: none."""
-        undefined = self.oracle.answers.shape[1] - len(self.dataset.classes)
-        return Labels.none(len(self.superpixels), len(self.dataset.classes), undefined == 1)
+        n, n_classes = len(self.superpixels), len(self.dataset.classes)
+        return Labels.none(n, n_classes, undefined=self.oracle.answers.shape[1] > n_classes)
 
     def labels_after(self, queries: Mapping[int, Query], step: int) -> Labels:
         """The labels once the queries of steps 1 to `step` are answered; none after step 0. queries: step -> Query."""
@@ -94,9 +94,7 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
             raise ValueError(f"none of the {len(images)} {name} images has a labeled pixel, so {why}; give some with true masks")
     train = dataset.split["train"]
     if unlabeled := int((~dataset.labeled[train]).sum()):
-        log.info(
-            f"{unlabeled} of {len(train)} training images have no mask, so the simulated annotator cannot answer for them; they are not asked"
-        )
+        log.info(f"{unlabeled} of {len(train)} training images have no mask to answer from: their superpixels are not asked")
     place = np.searchsorted(train, pool)
     superpixels, ids = dataset.superpixels.subset(place), dataset.superpixels.ids(place)
     query_size = _query_size(config, len(superpixels))
@@ -119,16 +117,14 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
 
 
 def _load(config: RunConfig) -> Dataset:
+    same = {name: getattr(config, name) for name in ("height", "width", "resize", "workers")}
     dataset = load_dataset(
         config.dataset,
         root=config.data_root,
-        height=config.height,
-        width=config.width,
-        resize=config.resize,
         recipe=SuperpixelRecipe(**config.superpixel_recipe),
         options=config.data_options,
         trim=config.label_trim,
-        workers=config.workers,
+        **same,
     )
     if config.resize == "square" and isinstance(dataset.images, Ragged):
         raise ValueError(
