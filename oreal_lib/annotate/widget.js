@@ -42,27 +42,6 @@ export async function inflate(bytes) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** The superpixel of each pixel, from what `pack_ids` of `packing.py` made of it, unpacked by `inflate`. */
-export function unpackIds(bytes, width, height) {
-  const [news, inside] = new Uint32Array(bytes.buffer, bytes.byteOffset, 2);
-  const difference = new Uint16Array(bytes.buffer, bytes.byteOffset + 8, news); // little-endian, as all browsers run on
-  const next = [4 * (8 + 2 * news), 4 * (8 + 2 * news + inside)]; // in quarters of a byte: codes of pixels inside, and of the others
-  const ids = new Uint16Array((height + 1) * width + 1); // with zeros before the first pixel
-  for (let j = width + 1, k = 0; j < ids.length; j++) {
-    const left = ids[j - 1];
-    const corner = ids[j - width - 1];
-    const above = ids[j - width];
-    const at = next[left === above && corner === above && ids[j - width + 1] === above ? 0 : 1]++;
-    const code = (bytes[at >> 2] >> (2 * (at & 3))) & 3;
-    const guess = corner === left ? above : left;
-    if (code === 0) ids[j] = guess;
-    else if (code === 1) ids[j] = guess === above ? left : above;
-    else if (code === 2) ids[j] = ids[j - width + 1];
-    else ids[j] = above + difference[k++];
-  }
-  return ids.subarray(width + 1);
-}
-
 /** Pixels by superpixel, by a counting sort: superpixel k has the pixels order[start[k]] .. order[start[k + 1] - 1], in
  * raster order, and the bounding box box[4 k ..]: left, top, right, bottom, all inside. */
 export function sortPixels(ids, width, count) {
@@ -481,7 +460,7 @@ function render({ model, el }) {
     const image = part.image ? createImageBitmap(new Blob([part.image])) : old.bitmap;
     const [bitmap, bytes] = await Promise.all([image, inflate(part.ids)]);
     const { width, height, count } = message;
-    const ids = unpackIds(bytes, width, height);
+    const ids = new Uint16Array(bytes.buffer); // little-endian, as all browsers run on
     const labels = part.labels.slice(); // a copy: the message is not ours
     const { predicted, prediction, uncertainty } = part; // the latter two still packed
     const layers = { labels, predicted, prediction, uncertainty };

@@ -4,7 +4,7 @@ Every act is on disk before it is acknowledged; until then the browser keeps it 
 labels: class ids 0..C-1, 254 = not labeled, 255 = void.
 
 From the browser: hello (acts not acknowledged yet), act, show (a picture), set (strategy, aggregate), train, stop, poll, export.
-To the browser: state, picture (with buffers: JPEG, packed ids, labels, prediction, uncertainty), done or refused or failed (an act),
+To the browser: state, picture (with buffers: JPEG, ids, labels, prediction, uncertainty), done or refused or failed (an act),
 training, exported, error.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 import zlib
 from html import escape
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import anywidget
 import ipywidgets as widgets
 import numpy as np
 import traitlets
+from PIL import Image
 
 from ..draw import class_palette, title
 from ..storage.progress import lines_to
@@ -28,7 +30,6 @@ from ..types import IGNORE
 from .board import UNLABELED, Change
 from .events import VOID
 from .out.export import export
-from .packing import jpeg, pack_ids
 from .session import Session, open_session
 
 AGGREGATES = ("mean", "top_0.5", "top_0.25", "top_0.1", "quantile_0.9", "power_8", "max")
@@ -197,9 +198,9 @@ class Annotator(anywidget.AnyWidget):
             raise ValueError(f"there is no picture {picture}; there are 0..{len(session.pictures) - 1}")
         self._shown = picture if remember else self._shown
         height, width = session.pictures[picture].size
-        layers = {} if keep else {"image": jpeg(session.pictures[picture].image())}
+        layers = {} if keep else {"image": _jpeg(session.pictures[picture].image())}
         layers |= {
-            "ids": pack_ids(session.board.ids(picture)),
+            "ids": zlib.compress(session.board.ids(picture), 6),
             "labels": session.board.labels(picture).tobytes(),
         }
         if (view := session.view(picture)) is not None:
@@ -218,3 +219,9 @@ def waited(clicked: object, now: object) -> float:
 
 def _plain(change: Change) -> dict:
     return {"picture": change.picture, "superpixels": change.superpixels.tolist(), "labels": change.labels.tolist()}
+
+
+def _jpeg(image: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=80, optimize=True)
+    return buffer.getvalue()

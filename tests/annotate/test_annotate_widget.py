@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 from oreal_lib.annotate.events import read
-from oreal_lib.annotate.packing import pack_ids
 from oreal_lib.annotate.session import open_session
 from oreal_lib.annotate.widget import AGGREGATES, Annotator
 from oreal_lib.strategies import STRATEGIES
@@ -192,4 +191,4 @@ def test_layers_are_what_the_session_has(widget):
     layers = dict(zip(picture["layers"], buffers, strict=True))
     assert set(zlib.decompress(layers["prediction"])) == {1} and set(zlib.decompress(layers["uncertainty"])) == {200}
     assert list(layers["predicted"]) == [1] * 12
-    assert layers["ids"] == pack_ids(widget.session.board.ids(0))
+    assert zlib.decompress(layers["ids"]) == widget.session.board.ids(0).tobytes()
