@@ -10,13 +10,12 @@ from pathlib import Path
 
 from ..storage.interrupt import unless_stopped
 from . import training
-from .about import check_annotator, read_board, work_folder
 from .out.export import export
-from .out.predicted import predict_folder
+from .out.predictions import predict_folder
+from .saved import annotators, check_annotator, read_board, read_session, status, work_folder
 from .serve import serve
 from .session import open_session
-from .several.imported import SHARE, bring_masks
-from .several.log import annotators, read_session, status
+from .several.masks import SHARE, import_masks
 from .several.merge import merge
 
 AGAIN = "start the same command again"
@@ -132,7 +131,7 @@ def _import(given: argparse.Namespace) -> int:
     annotators(given.folder, given.work)  # says what to do where there is no session
     session = open_session(given.folder, annotator=given.annotator, work=given.work)
     try:
-        done = bring_masks(session, given.masks, given.share, given.overwrite)
+        done = import_masks(session, given.masks, given.share, given.overwrite)
     finally:
         session.close()
     print(

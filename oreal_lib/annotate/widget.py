@@ -27,14 +27,14 @@ from ..draw import class_palette, title
 from ..storage.progress import lines_to
 from ..strategies import STRATEGIES
 from ..types import IGNORE
-from .board import UNLABELED, Change
+from .board import UNLABELED
 from .events import VOID
 from .out.export import export
 from .session import Session, open_session
 
 AGGREGATES = ("mean", "top_0.5", "top_0.25", "top_0.1", "quantile_0.9", "power_8", "max")
 HERE = Path(__file__).parent
-A_YEAR = 365 * 86_400  # seconds; acts that say they waited longer come from a wrong clock
+A_YEAR = 365 * 86_400.0  # seconds
 
 
 def annotate(folder: Path | str, classes: list[str] | None = None, **options: object) -> Annotator:
@@ -43,10 +43,10 @@ def annotate(folder: Path | str, classes: list[str] | None = None, **options: ob
 
 
 def page(folder: str, annotator: str, work: str) -> widgets.Widget:
-    """What a page of `serve` shows: the widget for a session that was begun, or why it cannot be opened."""
+    """What a page of `serve` shows: the widget for an existing session, or why it cannot be opened."""
     try:
         with lines_to(lambda line: None):
-            return annotate(folder, annotator=annotator, work=work, page=True)
+            return annotate(folder, annotator=annotator, work=work)
     except (ValueError, OSError) as error:
         return widgets.HTML(f"<p style='font: 16px sans-serif; max-width: 60em'>{escape(str(error))}</p>")
 
@@ -67,7 +67,7 @@ class Annotator(anywidget.AnyWidget):
         self.on_msg(self._answer)
 
     def _answer(self, _: object, content: dict[str, Any], buffers: list) -> None:
-        """Whatever happens becomes a message: a traceback would end in a place where nobody looks."""
+        """Whatever happens becomes a message: nobody would see a traceback."""
         try:
             {
                 "hello": self._hello,
@@ -109,23 +109,15 @@ class Annotator(anywidget.AnyWidget):
         except OSError as error:
             self.send({"kind": "failed", "id": act_id, "text": error.strerror or str(error)})
             return False
-        except (ValueError, TypeError, KeyError) as error:  # the latter two: an act that no widget of this version has made
+        except (ValueError, TypeError) as error:  # TypeError: an act that another version of the page made
             self._refused.add(act_id)
             self.send({"kind": "refused", "id": act_id, "text": str(error)})
             return True
         written = round(1000 * time.time(), 3)  # ms since 1970: by now the act is on disk
         elsewhere = changes[0].picture if changes and content["do"] in ("undo", "redo") else None
-        self.send(
-            {
-                "kind": "done",
-                "id": act_id,
-                "changes": [_plain(change) for change in changes],
-                "query": session.query(),
-                "counters": session.counters(),
-                "to_see": elsewhere,
-                "written": written,
-            }
-        )
+        plain = [{"picture": c.picture, "superpixels": c.superpixels.tolist(), "labels": c.labels.tolist()} for c in changes]
+        done = {"kind": "done", "id": act_id, "changes": plain, "query": session.query(), "counters": session.counters()}
+        self.send(done | {"to_see": elsewhere, "written": written})
         for change in changes:
             if change.split:
                 self._show(change.picture, keep=True)
@@ -156,39 +148,31 @@ class Annotator(anywidget.AnyWidget):
         self.send({"kind": "exported", "text": f"exported {done.pictures} masks to {done.out}{left_out}"})
 
     def _state(self) -> None:
-        session = self.session
-        colors = class_palette(len(session.classes))
-        labeled = [int(np.count_nonzero(session.board.labels(i) != UNLABELED)) for i in range(len(session.pictures))]
-        self.send(
-            {
-                "kind": "state",
-                "session": session.name,
-                "classes": [
-                    {"name": name, "color": "#{:02x}{:02x}{:02x}".format(*rgb)}
-                    for name, rgb in zip(session.classes, colors.tolist(), strict=True)
-                ],
-                "pictures": [
-                    {
-                        "name": p.name,
-                        "height": p.size[0],
-                        "width": p.size[1],
-                        "superpixels": len(session.board.labels(i)),
-                        "labeled": n,
-                    }
-                    for i, (p, n) in enumerate(zip(session.pictures, labeled, strict=True))
-                ],
-                "picture": self._shown,
-                "round": session.round,
-                "query": session.query(),
-                "strategies": list(STRATEGIES),
-                "titles": {name: title(name).rstrip("*") for name in STRATEGIES},
-                "aggregates": list(dict.fromkeys([*AGGREGATES, session.config.aggregate])),
-                "strategy": session.config.strategy,
-                "aggregate": session.config.aggregate,
-                "counters": session.counters(),
-                "training": vars(session.training()),
-            }
-        )
+        session, board = self.session, self.session.board
+        colors = ["#{:02x}{:02x}{:02x}".format(*rgb) for rgb in class_palette(len(session.classes)).tolist()]
+        pictures = []
+        for i, picture in enumerate(session.pictures):
+            labels, (height, width) = board.labels(i), picture.size
+            labeled = int(np.count_nonzero(labels != UNLABELED))
+            about = {"name": picture.name, "height": height, "width": width, "superpixels": len(labels), "labeled": labeled}
+            pictures.append(about)
+        state = {
+            "kind": "state",
+            "session": session.name,
+            "classes": [{"name": name, "color": color} for name, color in zip(session.classes, colors, strict=True)],
+            "pictures": pictures,
+            "picture": self._shown,
+            "round": session.round,
+            "query": session.query(),
+            "strategies": list(STRATEGIES),
+            "titles": {name: title(name).rstrip("*") for name in STRATEGIES},
+            "aggregates": list(dict.fromkeys([*AGGREGATES, session.config.aggregate])),
+            "strategy": session.config.strategy,
+            "aggregate": session.config.aggregate,
+            "counters": session.counters(),
+            "training": vars(session.training()),
+        }
+        self.send(state)
         self._show(self._shown)
 
     def _show(self, picture: int, remember: bool = True, keep: bool = False) -> None:
@@ -211,14 +195,10 @@ class Annotator(anywidget.AnyWidget):
         self.send(about | {"layers": list(layers)}, list(layers.values()))
 
 
-def waited(clicked: object, now: object) -> float:
-    """Seconds that an act waited in the browser, by its own clock (ms since 1970); 0 where that is not known."""
-    known = all(type(t) in (int, float) and 0 <= t < 1e18 for t in (clicked, now)) and 0 <= now - clicked < 1000 * A_YEAR
-    return (now - clicked) / 1000 if known else 0.0
-
-
-def _plain(change: Change) -> dict:
-    return {"picture": change.picture, "superpixels": change.superpixels.tolist(), "labels": change.labels.tolist()}
+def waited(clicked: float | None, now: float | None) -> float:
+    """Seconds that an act waited in the browser, by its own clock (ms since 1970); 0 where that is not known. Clocks may be changed
+    meanwhile, so it is at most a year, and not negative."""
+    return 0.0 if clicked is None or now is None else min(max(0.0, (now - clicked) / 1000), A_YEAR)
 
 
 def _jpeg(image: np.ndarray) -> bytes:

@@ -1,7 +1,5 @@
 """`python -m oreal_lib.annotate ...`, as a shell sees it: output, errors, exit codes."""
 
-import json
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,6 +7,7 @@ from PIL import Image
 from oreal_lib.annotate import rounds, training
 from oreal_lib.annotate.__main__ import main
 from oreal_lib.annotate.session import open_session
+from oreal_lib.storage import checked
 
 SIX = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1}
 
@@ -103,7 +102,7 @@ def test_train_carries_out_the_request_of_a_session_and_its_network_is_exported(
     config = with_few_steps.config.values() | {"device": "cpu"}
     with_few_steps.close()
     (home / "rounds" / "002").mkdir()
-    (home / "rounds" / "002" / "request.json").write_text(json.dumps({"config": config, "log": 2, "round": 2}))
+    checked.write_json(home / "rounds" / "002" / "request.json", {"config": config, "log": 2, "round": 2})
     assert main(["train", str(folder), "--annotator", "ben", "--round", "2"]) == 0
     assert rounds.finished(home) == 2
     assert main(["export", str(folder), "--annotator", "ben", "--out", str(tmp_path / "out")]) == 0

@@ -10,7 +10,7 @@ import pytest
 from lab import until
 from PIL import Image
 
-from oreal_lib.annotate.events import read
+from oreal_lib.annotate.events import read_whole
 
 pytestmark = pytest.mark.browser
 
@@ -41,7 +41,7 @@ def served(tmp_path):
 
 
 def clicked(log):
-    return [e for e in read(log)[0] if e.what == "label"]
+    return [e for e in read_whole(log) if e.what == "label"]
 
 
 def test_a_page_that_is_left_or_opened_twice_goes_on_where_it_was(browser, served, screenshot):

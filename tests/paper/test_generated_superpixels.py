@@ -5,9 +5,8 @@ from generated import FLOATS, NUMBERS, SEEDS, every, label_maps, refusal
 from hypothesis import strategies as st
 from skimage.measure import label
 
-from oreal_lib.annotate.board import pack, unpack
+from oreal_lib.annotate.board import pack, split, unpack
 from oreal_lib.annotate.pictures import from_masks
-from oreal_lib.annotate.split import split
 from oreal_lib.data.resize import nearest, resized
 from oreal_lib.superpixels import SuperpixelRecipe, dense, equalized, keep_largest_pieces, superpixels
 from oreal_lib.types import IGNORE

@@ -5,20 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from ...config import RunConfig
 from ...data.files import read_image
 from ...data.resize import bounded, nearest, resized
-from ...scores import bvsb
 from ...storage import atomic, checked
 from ...storage.progress import told
-from ..about import check_classes, check_side, check_usable
 from ..pictures import find_pictures
-from ..training import load_network, look
+from ..saved import check_usable
+from ..training import classes_and_doubt, load_network, look
 from .output import begin, class_files, end, png
-
-BEFORE = "classes colors round side working_side annotator versions config".split()  # keys of model.json, before it had a checksum
 
 
 @dataclass(frozen=True)
@@ -33,21 +28,21 @@ class Predicted:
 def predict_folder(model: Path | str, pictures: Path | str, out: Path | str, device: str = "auto") -> Predicted:
     """Writes for each picture of a folder masks/<name>.png, class ids at its own size, and uncertainty/<name>.png.
 
-    model: the folder model/ of an export.  uncertainty: grey, 0 sure .. 255 a tie of two classes (BvSB), at the working side.
-    Probabilities are made at the working side of the session (1024 pixels unless changed), so that a large photo needs no more
-    memory than there; its classes are brought up by the nearest pixel, as in `export`. Pictures that cannot be read are named in
-    `problems`, the others go on. ValueError for a model or an `out` that cannot be used, OSError where the disk is full.
+    model: the folder model/ of an export.  uncertainty: gray, 0 sure .. 255 a tie of two classes (BvSB), at the working side.
+    Probabilities are computed at the working side of the session (1024 pixels unless changed), so that a large photo needs no more
+    memory than there; its classes are enlarged by the nearest pixel, as in `export`. Pictures that cannot be read are named in
+    `problems`. ValueError for a model or an `out` that cannot be used, OSError where the disk is full.
     """
-    model, out = Path(model).expanduser(), Path(out).expanduser()
+    model, out, folder = Path(model).expanduser(), Path(out).expanduser(), Path(pictures).expanduser()
     about, config = _about(model)
     classes, side = tuple(about["classes"]), about["working_side"]
-    folder = Path(pictures).expanduser()
     found, problems = find_pictures(folder)
     net = load_network(config, len(classes), model / "weights.safetensors", device)
     files = class_files(classes)
-    kinds = ("masks", "uncertainty")
     by = f"prediction for {folder.resolve().name}"
-    begin(out, [*files, *(f"{kind}/{name}.png" for name in found for kind in kinds)], _top(folder), by)
+    names = {name: (f"masks/{name}.png", f"uncertainty/{name}.png") for name in found}
+    images = folder / "images" if (folder / "images").is_dir() else folder
+    begin(out, [*files, *(name for two in names.values() for name in two)], images, by)
     written: list[str] = []
     for name, file in told(found.items(), "{done} of {total} pictures are predicted"):
         try:
@@ -57,22 +52,14 @@ def predict_folder(model: Path | str, pictures: Path | str, out: Path | str, dev
             continue
         native = image.shape[:2]
         size = bounded(native, side)
-        image = image if size == native else resized(image, size)
-        p = look(net, image, config.height, size)
-        unsure = (255 * bvsb(p[None])[0, 0]).round().to(torch.uint8).cpu().numpy()
-        seen = p.argmax(dim=0).to(torch.uint8).cpu().numpy()
-        mask = seen if size == native else nearest(seen, native)
-        for kind, data in zip(kinds, (png(mask, len(classes)), png(unsure)), strict=True):
-            atomic.write_bytes(out / f"{kind}/{name}.png", data)
-            written.append(f"{kind}/{name}.png")
+        seen, unsure = classes_and_doubt(look(net, resized(image, size), config.height, size))
+        for path, data in zip(names[name], (png(nearest(seen, native), len(classes)), png(unsure)), strict=True):
+            atomic.write_bytes(out / path, data)
+            written.append(path)
     for name, data in files.items():
         atomic.write_bytes(out / name, data)
     end(out, [*written, *files], by)
     return Predicted(out, len(written) // 2, tuple(problems))
-
-
-def _top(folder: Path) -> Path:
-    return folder / "images" if (folder / "images").is_dir() else folder
 
 
 def _about(model: Path) -> tuple[dict, RunConfig]:
@@ -80,15 +67,9 @@ def _about(model: Path) -> tuple[dict, RunConfig]:
     if not file.is_file():
         raise ValueError(f"{model} holds no model.json; name the folder model/ of an export made after a training")
     try:
-        about = checked.loads(file.read_bytes(), BEFORE)
-        if missing := {"classes", "working_side", "config"} - set(about):
-            raise ValueError(f"{min(missing)} is missing")
-        check_classes(about["classes"])
-        check_side(about["working_side"])
+        about = checked.loads(file.read_bytes())
         config = RunConfig.make(about["config"])
         check_usable(config)
-        if config.height is None:
-            raise ValueError("the config's height is null, which the longer side of a picture is brought to")
         return about, config
-    except (ValueError, TypeError) as error:
+    except (ValueError, KeyError) as error:
         raise ValueError(f"{file} cannot be used ({error}); export the session again") from error

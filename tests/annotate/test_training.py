@@ -17,9 +17,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from oreal_lib.aggregate import Regions
-from oreal_lib.annotate import first, rounds, training
-from oreal_lib.annotate.about import read_board
+from oreal_lib.annotate import rounds, training
 from oreal_lib.annotate.board import UNLABELED
+from oreal_lib.annotate.saved import read_board, read_json
 from oreal_lib.annotate.session import open_session
 from oreal_lib.setting import network
 from oreal_lib.storage import atomic, checked
@@ -63,7 +63,11 @@ def session(tmp_path):
 
 def board_of(session, home=None, upto=None):
     work = session.work if home is None else home.parent
-    return read_board(session._folder(), work, "me", upto)
+    return read_board(folder_of(session), work, "me", upto)
+
+
+def folder_of(session):
+    return read_json(session.work)["folder"]
 
 
 @pytest.fixture
@@ -86,7 +90,7 @@ def asked_for(monkeypatch):
 def carry_out(session, home=None, number=2, said=None):
     home = home or session.home
     with lines_to((lambda line: None) if said is None else said.append):
-        training.train_round(home, number, partial(read_board, session._folder(), home.parent, "me"))
+        training.train_round(home, number, partial(read_board, folder_of(session), home.parent, "me"))
     return rounds.folder_of(home, number)
 
 
@@ -129,6 +133,7 @@ def wait(session, until, seconds=200):
     return present
 
 
+@pytest.mark.slow
 def test_training_runs_beside_the_clicks_outlives_the_kernel_and_a_kill_and_asks_what_the_strategy_says(session, tmp_path):
     alone = copied(session, "alone")
     assert session.training().state == "none"
@@ -138,7 +143,7 @@ def test_training_runs_beside_the_clicks_outlives_the_kernel_and_a_kill_and_asks
     assert session.train().state == "running" and session._process is process  # a second one is not started
     folder = rounds.folder_of(session.home, 2)
     wait(session, lambda p: (folder / "checkpoint.pt").exists() or p.state != "running")
-    again = opened(session._folder())  # the notebook's cell is run again, or the kernel was
+    again = opened(folder_of(session))  # the notebook's cell is run again, or the kernel was
     assert again._process is None and again.training().state == "running" and again.train().state == "running"
     assert again._process is None and 0 < again.training().share < 1
     os.kill(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
@@ -160,7 +165,7 @@ def test_training_runs_beside_the_clicks_outlives_the_kernel_and_a_kill_and_asks
     assert expected == found and not (folder / "checkpoint.pt").exists()
     assert again.view(0)[0].shape == (48, 64) and again.view(2)[0].shape == (2, 90)
     seen = [(again.predicted(i)[s], again.board.labels(i)[s]) for i, s in [*clicked, (1, 5)]]  # what the network had not seen
-    assert len(again.predicted(0)) == 12 and again.agreement() == np.mean([a == b for a, b in seen])
+    assert len(again.predicted(0)) == 12 and again.foreseen() == (sum(a == b for a, b in seen), len(seen))
     done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
     assert done["labeled"] == 6 and done["epochs"] == 75
     again.close()
@@ -290,7 +295,7 @@ def test_another_class_or_network_after_a_stop_begins_anew_instead_of_failing_fo
         with pytest.raises(Killed):
             carry_out(session)
     session.close()
-    again = opened(session._folder(), [*CLASSES, "sea"])
+    again = opened(folder_of(session), [*CLASSES, "sea"])
     asked_for(again)
     carry_out(again)
     assert again.refresh() and again.round == 2 and len(again.predicted(0)) == 12
@@ -313,7 +318,7 @@ def test_a_round_begins_with_the_weights_of_the_one_before_unless_there_are_new_
     assert all(torch.equal(value, begins[1][name]) for name, value in trained.items())
     session.refresh()
     session.close()
-    again = opened(session._folder(), [*CLASSES, "sea"])
+    again = opened(folder_of(session), [*CLASSES, "sea"])
     asked_for(again)
     carry_out(again, number=4)
     assert again.refresh() and again.round == 4
@@ -332,7 +337,7 @@ def test_what_stops_a_round_is_told_in_words(session, asked_for, monkeypatch, ca
             carry_out(session, home)
     assert session.training() == rounds.Progress("failed", 0.0, "the training loss is nan in epoch 2: lower learning_rate")
     assert "FloatingPointError" in capsys.readouterr().err
-    shutil.move(session._folder(), session.work.parent / "away")
+    shutil.move(folder_of(session), session.work.parent / "away")
     asked_for(session)
     with pytest.raises(SystemExit):
         carry_out(session, home)
@@ -369,7 +374,7 @@ def test_training_needs_labels_of_a_class_and_two_classes(session, tmp_path):
     with pytest.raises(ValueError, match="no superpixel has a class yet; label a few of each class"):
         session.train()
     session.close()
-    one = opened(session._folder(), ["tool"], work=tmp_path / "one")
+    one = opened(folder_of(session), ["tool"], work=tmp_path / "one")
     one.act("label", 0, [0], "tool")
     with pytest.raises(ValueError, match="'tool' is the only class, so there is nothing to tell apart; add one"):
         one.train()
@@ -393,9 +398,9 @@ def test_damaged_files_of_a_round_are_named_with_the_remedy(session, asked_for):
     (folder / "query.json").write_text('{"query": [')
     session.close()
     with pytest.raises(ValueError, match=r"query\.json is damaged .*move the folder .*002 away and train again"):
-        opened(session._folder())
+        opened(folder_of(session))
     folder.rename(folder.with_name("002-damaged"))
-    again = opened(session._folder())
+    again = opened(folder_of(session))
     assert again.round == 1 and len(again.query()) > 0
     again.close()
 
@@ -431,8 +436,8 @@ def test_a_query_takes_what_is_left_and_then_nothing(session):
     assert training.ask(session.config, session.board, model, 2) is None
     training.write_query(session.home, 2, session.board, None, 9)
     assert rounds.read_query(session.home, 2) == {"query": [], "score": [], "for_class": None, "log": 9}
-    for how in first.FIRST:
-        assert len(first.first_query(session.board, how, 4, np.random.default_rng(0)).ids) == 0
+    for how in rounds.FIRST:
+        assert len(rounds.first_query(session.board, how, 4, np.random.default_rng(0)).ids) == 0
 
 
 def test_kmeans_asks_one_of_each_color_and_random_draws_by_lot(tmp_path):
@@ -443,12 +448,10 @@ def test_kmeans_asks_one_of_each_color_and_random_draws_by_lot(tmp_path):
     Image.fromarray(image).save(folder / "bands.png")
     session = opened(folder, CLASSES, query_size=3, first="kmeans")
     assert sorted(s // 4 for _, s in session.query()) == [0, 1, 2]
-    by_lot = [first.first_query(session.board, "random", 3, np.random.default_rng(seed)).ids.tolist() for seed in (0, 0, 1)]
+    by_lot = [rounds.first_query(session.board, "random", 3, np.random.default_rng(seed)).ids.tolist() for seed in (0, 0, 1)]
     assert by_lot[0] == by_lot[1] != by_lot[2]
     session.act("label", 0, range(11), "sky")
-    assert first.first_query(session.board, "kmeans", 3, np.random.default_rng(0)).ids.tolist() == [11]
-    with pytest.raises(ValueError, match="first is 'best', but must be one of random, kmeans"):
-        first.first_query(session.board, "best", 3, np.random.default_rng(0))
+    assert rounds.first_query(session.board, "kmeans", 3, np.random.default_rng(0)).ids.tolist() == [11]
     session.close()
 
 
@@ -482,8 +485,8 @@ def test_new_pictures_have_no_view_until_the_next_round(session, asked_for):
     asked_for(session)
     carry_out(session)
     session.close()
-    shutil.copy(f"{session._folder()}/a.png", f"{session._folder()}/0.png")
-    again = opened(session._folder())
+    shutil.copy(f"{folder_of(session)}/a.png", f"{folder_of(session)}/0.png")
+    again = opened(folder_of(session))
     assert again.view(0) is None and again.predicted(0) is None and again.view(1)[0].dtype == np.uint8
     assert (again.board.labels(0) == UNLABELED).all()
     again.close()
@@ -493,7 +496,7 @@ def test_pictures_that_a_training_finds_and_the_session_does_not_know_are_not_su
     folder = rounds.folder_of(session.home, 2)
     training.write_query(session.home, 2, session.board, None, 1)
     values = rounds.read_query(session.home, 2) | {"query": [["later", 0], ["a", 3], ["a", 99]], "score": [1.0, 0.5, 0.2]}
-    (folder / "query.json").write_text(json.dumps(values))
+    checked.write_json(folder / "query.json", values)
     (folder / "done.json").write_text("{}")
     assert session.refresh() and session.query() == [(0, 3)] and session.counters()["asked"] == 1
 
@@ -529,4 +532,4 @@ def test_a_damaged_click_is_told_at_the_end_of_a_training_too(session):
     data[len(data) // 2] ^= 1
     log.write_bytes(data)
     with pytest.raises(ValueError, match=r"line \d of clicks.jsonl is damaged: .*put back a whole copy, or open the session once"):
-        read_board(session._folder(), session.work, "me")
+        read_board(folder_of(session), session.work, "me")

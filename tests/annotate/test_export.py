@@ -9,16 +9,15 @@ import torch
 import yaml
 from PIL import Image
 from pycocotools.coco import COCO
-from safetensors.torch import save
 
 from oreal_lib.annotate import rounds, training
 from oreal_lib.annotate.out import export as exporting
 from oreal_lib.annotate.out.export import export
 from oreal_lib.annotate.out.overlay import blend
-from oreal_lib.annotate.out.predicted import predict_folder
+from oreal_lib.annotate.out.predictions import predict_folder
 from oreal_lib.annotate.pictures import key
+from oreal_lib.annotate.saved import read_session
 from oreal_lib.annotate.session import open_session
-from oreal_lib.annotate.several.log import read_session
 from oreal_lib.config import RunConfig
 from oreal_lib.data import open_source
 from oreal_lib.data.check import check
@@ -26,7 +25,7 @@ from oreal_lib.data.files import read_mask
 from oreal_lib.data.resize import nearest, resized
 from oreal_lib.predict import to_input
 from oreal_lib.setting import network
-from oreal_lib.storage import atomic
+from oreal_lib.storage import atomic, checked
 
 ROAD, CAR = 0, 1
 SIX = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1}
@@ -65,15 +64,14 @@ def trained(session, seen):
         small = resized(np.array(session.pictures[picture_of(session, "c")].image()), (32, 21))
         z = model(to_input(small[None], torch.device("cpu")))[0]
         model.net.classifier.bias[1] += (z[0] - z[1]).median()  # as many pixels of one class as of the other
-    weights = {k: v.contiguous() for k, v in model.state_dict().items()}
-    atomic.write_bytes(home / "weights.safetensors", save(weights))
+    atomic.write_bytes(home / "weights.safetensors", checked.dump_tensors(model.state_dict()))
     for picture in session.pictures:
         (home / "views").mkdir(exist_ok=True)
         view = np.full(picture.size, seen, np.uint8)
         np.savez_compressed(home / "views" / f"{key(picture.name)}.npz", predicted=view, unsure=view)
     rounds.write_query(session.home, 2, session.board, None, len(session.log.events))
-    atomic.write_json(home / "request.json", {"config": config.values(), "log": len(session.log.events), "round": 2})
-    atomic.write_json(home / "done.json", {"round": 2, "versions": {"torch": "any"}})
+    checked.write_json(home / "request.json", {"config": config.values(), "log": len(session.log.events), "round": 2})
+    checked.write_json(home / "done.json", {"round": 2, "classes": ["road", "car"], "versions": {"torch": "any"}})
     session.refresh()
 
 
@@ -220,7 +218,7 @@ def test_an_export_writes_over_no_file_of_somebody_else(session, folder, tmp_pat
     own = tmp_path / "own" / "masks" / "a.png"
     own.parent.mkdir(parents=True)
     own.write_bytes(b"drawn by hand")
-    with pytest.raises(ValueError, match=r"a\.png is there already, and no export wrote it; move it away"):
+    with pytest.raises(ValueError, match=r"a\.png exists already, and no export wrote it; move it away"):
         export(session, tmp_path / "own")
     assert own.read_bytes() == b"drawn by hand" and len(list(own.parent.parent.rglob("*"))) == 2
     with pytest.raises(ValueError, match="lies among the pictures"):

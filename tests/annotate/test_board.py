@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oreal_lib.annotate.board import UNLABELED, Board, pack, unpack
+from oreal_lib.annotate.board import UNLABELED, Board, pack, split, unpack
 from oreal_lib.annotate.events import VOID, Event
 from oreal_lib.annotate.pictures import open_pictures
-from oreal_lib.annotate.split import split
 from oreal_lib.superpixels import MOST, SuperpixelRecipe
 from oreal_lib.types import IGNORE
 
@@ -108,9 +107,9 @@ def any_event(board, rng):
     return event(what, image, some[:1], pieces=pack(int(y), int(x), pieces))
 
 
-@pytest.mark.parametrize("start", range(0, 300, 50))
+@pytest.mark.parametrize("start", range(0, 120, 40))
 def test_random_acts_give_the_board_of_whole_copies_on_a_stack_and_so_does_the_replay_of_their_log(pictures, start):
-    for seed in range(start, start + 50):
+    for seed in range(start, start + 40):
         rng = np.random.default_rng(seed)
         board, naive, log = Board(pictures, CLASSES), Naive(pictures), []
         for _ in range(int(rng.integers(1, 40))):
@@ -180,9 +179,7 @@ def test_a_split_keeps_the_numbers_of_all_others_and_gives_the_pieces_its_label(
         (event("label", "a", [0], "sea"), "no class 'sea'; choose one of sky, road, wet, Öl or void"),
         (event("label", "c", [0], "sky"), "no picture 'c'; the folder has 2, the first is 'a'"),
         (event("skip", "a", [99]), "no superpixel 99"),
-        (event("split", "a", [0, 1], pieces=cut([[0]])), "2 superpixels were to be split at once"),
-        (event("split", "a", [0], pieces="nonsense"), "pieces of a split cannot be read"),
-        (event("split", "a", [0], pieces="0,0,9,9,eJxjYGBgAAAABAAB"), "pieces of a split cannot be read"),
+        (event("split", "a", [0, 1], pieces=cut([[0]])), "2 superpixels cannot be split at once; split one"),
         (event("split", "a", [0], pieces=cut([[0, 1]])), "do not cover superpixel 0"),
         (event("split", "a", [1], pieces=cut([[0, 1], [1, 1]])), "do not cover superpixel 1"),
         (event("split", "a", [5], pieces=cut([[0, 1], [1, 1]], 3, 5)), "do not cover superpixel 5"),
@@ -200,7 +197,12 @@ def test_an_act_that_does_not_fit_is_refused_by_check_and_does_nothing_in_a_log(
 
 
 def test_acts_about_a_picture_that_is_gone_are_counted_and_come_back_with_it(pictures, board):
-    log = [event("label", "a", [0], "sky"), event("label", "b", [0], "sky"), event("split", "b", [1], pieces="?"), event("undo")]
+    log = [
+        event("label", "a", [0], "sky"),
+        event("label", "b", [0], "sky"),
+        event("split", "b", [1], pieces=cut([[0]])),
+        event("undo"),
+    ]
     only_a = Board(pictures[:1], CLASSES, log)
     assert only_a.lost == 2 and only_a.labels(0)[0] == 0 and len(only_a.acts) == 2
     only_a.apply(event("undo"))
@@ -251,9 +253,6 @@ def test_pieces_survive_being_written_as_text():
     pieces = np.random.default_rng(0).integers(0, 256, (7, 11), np.uint8)
     y, x, back = unpack(pack(5, 1000, pieces[:, ::-1]))
     assert (y, x) == (5, 1000) and (back == pieces[:, ::-1]).all()
-    for text in ("", "1,2,3", "0,0,2,2,????", "0,0,2,2," + pack(0, 0, pieces).rsplit(",", 1)[1], "0,0,x,2,eJxjAAAAAQAB"):
-        with pytest.raises(ValueError, match="pieces of a split cannot be read"):
-            unpack(text)
 
 
 def test_pieces_follow_the_color():
@@ -304,9 +303,3 @@ def test_a_single_pixel_is_not_split():
     ids[1, 1] = 1
     with pytest.raises(ValueError, match="superpixel 1 has 1 pixel and cannot be split; zoom in"):
         split(np.zeros((3, 3, 3), np.uint8), ids, 1)
-
-
-@pytest.mark.parametrize("text", ["", "0,0,1,1,", "0,0,0,0,00", f"0,0,0,{10**30},eJwDAAAAAAE=", f"{10**30},0,0,0,eJwDAAAAAAE="])
-def test_pieces_that_cannot_be_read_are_refused_with_the_remedy(text):
-    with pytest.raises(ValueError, match=r"the pieces of a split cannot be read \(.*\); split the superpixel again"):
-        unpack(text)
