@@ -20,20 +20,31 @@ from .types import Labels, Query, some
 from .weak.labels import buy
 
 
-def ask(config: RunConfig, setting: Setting, labels: Labels, model: nn.Module, step: int) -> Query:
-    """The query of a step: step 1 is random, whatever the strategy (our choice, as in the baselines' code); later steps ask what
-    `model`, that of the last step, is unsure of."""
-    rng = np.random.default_rng([config.seed, step])
-    images, outputs = some(setting.dataset.images, setting.pool), setting.oracle.answers.shape[1]
+def view_of_pool(setting: Setting, model: nn.Module, config: RunConfig, places: np.ndarray | None = None) -> Regions:
+    """The pool as `model` sees it, looked at anew for each question.
+
+    places: (k,) positions of images in the pool, if not all of them are wanted; superpixels are then numbered in their order.
+    """
+    pool, superpixels, names = setting.pool, setting.superpixels, setting.names
+    if places is not None:
+        pool, superpixels = pool[places], superpixels.subset(places)
+        names |= {"names": tuple(names["names"][i] for i in places)}
+    images = some(setting.dataset.images, pool)
 
     def look() -> Iterator[torch.Tensor]:
         seen = predict(model, images, config.eval_batch_size)
         return told(seen, "looking at the pool: {done} of {total} images", len(images))
 
-    regions = Regions(look, setting.superpixels, outputs, **setting.names)
+    return Regions(look, superpixels, setting.oracle.answers.shape[1], **names)
+
+
+def ask(config: RunConfig, setting: Setting, labels: Labels, model: nn.Module, step: int) -> Query:
+    """The query of a step: step 1 is random, whatever the strategy (our choice, as in the baselines' code); later steps ask what
+    `model`, that of the last step, is unsure of."""
+    rng = np.random.default_rng([config.seed, step])
     if step == 1:
         config = config.model_copy(update={"strategy": "random", "aggregate": "mean", "strategy_options": {}})
-    return put(config, setting, labels, regions, step, rng)
+    return put(config, setting, labels, view_of_pool(setting, model, config), step, rng)
 
 
 def put(config: RunConfig, setting: Setting, labels: Labels, regions: Regions, step: int, rng: np.random.Generator) -> Query:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from .oracle import Oracle
 from .storage.progress import log, told
 from .strategies import check
 from .superpixels import SuperpixelRecipe
-from .types import IGNORE, Dataset, Labels, Ragged, Superpixels, some
+from .types import IGNORE, Dataset, Labels, Query, Ragged, Superpixels, some
 from .weak.labels import weak_oracle
 
 
@@ -41,6 +42,13 @@ class Setting:
         """What a run begins with."""
         undefined = self.oracle.answers.shape[1] - len(self.dataset.classes)
         return Labels.none(len(self.superpixels), len(self.dataset.classes), undefined == 1)
+
+    def labels_after(self, queries: Mapping[int, Query], step: int) -> Labels:
+        """What is known once the queries of the steps 1 to `step` are answered; step 0: nothing. queries: step -> Query."""
+        labels = self.no_labels
+        for t in range(1, step + 1):
+            labels = self.oracle.answer(labels, queries[t].ids, t)
+        return labels
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:

@@ -294,7 +294,7 @@ def a_preparation() -> Work:
     """22 pictures prepared by one process, and by two."""
 
     def found(place: Path, variant: int) -> dict[str, Any]:
-        files = [p for p in place.rglob("*") if p.is_file() and p.suffix not in (".lock", ".holder")]
+        files = [p for p in place.rglob("*") if p.is_file() and p.suffix != ".lock"]
         return {str(p.relative_to(place)): np.frombuffer(p.read_bytes(), np.uint8) for p in files}
 
     return Work(lambda place, variant: Forked(prepare, str(place), 1 + variant), found, 2)
@@ -382,7 +382,7 @@ def train_round(place: str) -> None:
         request = {"config": config, "classes": CLASSES, "log": log, "round": 2}
         from oreal_lib.storage import checked
 
-        checked.write_json(rounds.folder_of(home / "me", 2) / "request.json", request)
+        checked.write(rounds.folder_of(home / "me", 2) / "request.json", request)
     training.train_round(home / "me", 2, partial(read_board, folder, home, "me"))
 
 

@@ -101,7 +101,10 @@ def faults(rule, file, text):
     return [f"oreal_lib/{p.name} lacks {fault}" for p in public(file, text) for broken, fault in missing(p, text) if broken == rule]
 
 
-@pytest.mark.parametrize("rule", ["sentence", "shapes", "units", "errors", "source"])
+RULES = ("sentence", "shapes", "units", "errors", "source")
+
+
+@pytest.mark.parametrize("rule", RULES)
 def test_every_public_docstring_says_its(rule):
     assert sum(len(list(public(*pair))) for pair in TEXTS.items()) > 500
     found = [line for pair in TEXTS.items() for line in faults(rule, *pair)]

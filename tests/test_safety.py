@@ -282,7 +282,7 @@ def test_yaml_makes_no_objects(bombs, tmp_path, text):
 def test_a_header_that_promises_more_than_there_is_takes_no_memory(tmp_path):
     header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (1000000, 1000000, 1000), }"
     (tmp_path / "map.npy").write_bytes(np.lib.format.magic(1, 0) + len(header).to_bytes(2, "little") + header + b"x")
-    with pytest.raises(ValueError, match=r"map.npy is no array of numbers"):
+    with pytest.raises(ValueError, match=r"map.npy is not an array of numbers"):
         read_partition(tmp_path / "map.npy", (16, 16))
 
 
@@ -445,7 +445,7 @@ def test_an_annotator_whose_name_is_no_folder_s_is_refused_before_anything_is_wr
 def test_a_round_of_a_folder_elsewhere_is_not_carried_out(session, tmp_path, capsys):
     elsewhere = folder_of(tmp_path / "deep" / "x", 2)
     elsewhere.mkdir(parents=True)
-    checked.write_json(elsewhere / "request.json", {"config": RunConfig.from_yaml("annotate").values(), "log": 0})
+    checked.write(elsewhere / "request.json", {"config": RunConfig.from_yaml("annotate").values(), "log": 0})
     before = tree(tmp_path)
     assert annotate(["train", str(tmp_path / "deep" / "photos"), "--annotator=../x", "--round", "2"]) == 2
     assert "annotator is '../x', but must be usable as a folder's name" in capsys.readouterr().err and tree(tmp_path) == before
@@ -526,7 +526,7 @@ def exported(session, **changes):
     listed = json.loads((out / "export.json").read_text())
     listed.pop("check", None)
     listed["files"] += changes.get("files", [])
-    checked.write_json(out / "export.json", listed)
+    checked.write(out / "export.json", listed)
     return out
 
 
@@ -579,7 +579,7 @@ def test_a_model_of_somebody_is_refused_where_it_cannot_be_one(tmp_path, session
     given = about | changes
     if isinstance(changes.get("config"), dict) and changes["config"]:
         given["config"] = config | changes["config"]
-    checked.write_json(model / "model.json", given)
+    checked.write(model / "model.json", given)
     assert annotate(["predict", str(model), str(tmp_path / "deep" / "photos"), str(out)]) == 2
     said = capsys.readouterr().err
     assert "model.json cannot be used" in said and "export the session again" in said and not out.exists()
@@ -591,7 +591,7 @@ def test_a_session_that_names_another_folder_is_about_the_folder_it_is_opened_wi
     file = session.work / "session.json"
     about = json.loads(file.read_text())
     about.pop("check", None)
-    checked.write_json(file, about | {"folder": "/etc"})
+    checked.write(file, about | {"folder": "/etc"})
     with open_quietly(tmp_path / "deep" / "photos") as again:
         assert again.pictures[0].file == tmp_path / "deep" / "photos" / "a.png"
         assert json.loads(file.read_text())["folder"] == str(tmp_path / "deep" / "photos")

@@ -149,11 +149,10 @@ class Log:
                 self._lock.acquire()
                 return
             except Held as held:
-                if time.monotonic() < limit:
-                    time.sleep(0.2)
-                    continue
-                off = "" if held.left is None else f", or if that machine is off, open it again in {held.left:.0f} s"
-                raise ValueError(f"{self.path} is open already in {held}; close it there (shut down that kernel){off}") from None
+                if time.monotonic() >= limit:
+                    how = "close it there (shut down that kernel), or if it is gone, open it again in a minute"
+                    raise ValueError(f"{self.path} is open already in {held}; {how}") from None
+            time.sleep(0.1)
 
     def _recover(self, repair: bool) -> tuple[list[Event], list[str]]:
         data, name = self.path.read_bytes() if self.path.exists() else b"", self.path.name

@@ -22,7 +22,7 @@ from ..data.folders import listing
 from ..data.prepare import parallel
 from ..data.resize import Size, bounded, nearest, resized
 from ..storage import atomic, checked
-from ..storage.arrays import read_npy
+from ..storage.checked import read_npy
 from ..storage.progress import log, told
 from ..superpixels import MOST, SuperpixelRecipe, dense, superpixels
 
@@ -151,7 +151,7 @@ def _changed(file: Path, entry: dict, store: Path) -> str | None:
             return None
         if hashlib.sha256(read_bytes(file)).hexdigest() == entry["content"]:
             with suppress(OSError):  # of a copied folder, each file is hashed once
-                checked.write_json(store / f"{key(entry['name'])}.json", entry | {"stat": known})
+                checked.write(store / f"{key(entry['name'])}.json", entry | {"stat": known})
             return None
     except OSError as error:
         return str(error)
@@ -190,7 +190,7 @@ def _cut(
         buffer = BytesIO()
         np.save(buffer, array, allow_pickle=False)
         atomic.write_bytes(store / f"{key(name)}.{part}.npy", buffer.getvalue())
-    checked.write_json(store / f"{key(name)}.json", entry)  # last: from here on the picture is in the store
+    checked.write(store / f"{key(name)}.json", entry)  # last: from here on the picture is in the store
     return entry, None
 
 

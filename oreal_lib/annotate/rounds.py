@@ -19,8 +19,8 @@ from skimage.color import rgb2lab
 
 from ..aggregate import Regions
 from ..storage import checked
-from ..storage.arrays import read_npz
-from ..storage.lock import Held, holder
+from ..storage.checked import load_arrays
+from ..storage.lock import holder
 from ..storage.progress import told
 from ..strategies import STRATEGIES
 from ..types import Query
@@ -60,7 +60,7 @@ def read_query(home: Path, number: int) -> dict:
     ValueError if the file is damaged.
     """
     file = folder_of(home, number) / "query.json"
-    return checked.read_json(file, f"move the folder {file.parent} away and train again")
+    return checked.read(file, f"move the folder {file.parent} away and train again")
 
 
 def read_view(home: Path, number: int, picture: Picture) -> tuple[np.ndarray, np.ndarray] | None:
@@ -70,7 +70,7 @@ def read_view(home: Path, number: int, picture: Picture) -> tuple[np.ndarray, np
     if not file.exists():
         return None
     try:
-        arrays = read_npz(file.read_bytes())
+        arrays = load_arrays(file.read_bytes())
         return arrays["predicted"], arrays["unsure"]
     except (ValueError, KeyError) as error:
         raise ValueError(f"{file} is damaged ({error!r}); move the folder {file.parent.parent} away and train again") from error
@@ -87,13 +87,13 @@ def write_query(home: Path, number: int, board: Board, query: Query | None, log:
         "for_class": None if query is None or query.for_class is None else [board.classes[c] for c in query.for_class],
         "log": log,
     }
-    checked.write_json(folder_of(home, number) / "query.json", values)
+    checked.write(folder_of(home, number) / "query.json", values)
 
 
 def read_request(home: Path, number: int) -> dict:
     """request.json of a round, {} if there is none that can be read."""
     try:
-        return checked.read_json(folder_of(home, number) / "request.json", "train again")
+        return checked.read(folder_of(home, number) / "request.json", "train again")
     except (OSError, ValueError):
         return {}
 
@@ -108,7 +108,7 @@ def start(home: Path, number: int, command: list[str], request: dict) -> subproc
     same = read_request(home, number) == request
     for name in ("stop", "progress.json", *([] if same else ["checkpoint.pt"])):
         (folder / name).unlink(missing_ok=True)
-    checked.write_json(folder / "request.json", request)
+    checked.write(folder / "request.json", request)
     command = [sys.executable, "-m", "oreal_lib.annotate", *command]
     with open(folder / "train.log", "ab") as log:  # a session of its own: interrupting a cell must not end the training
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -125,7 +125,7 @@ def progress(home: Path, number: int, process: subprocess.Popen | None = None) -
         said = Progress(**json.loads((folder / "progress.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         said = Progress("running", 0.0, "starting ...")
-    if said.state != "running" or (process is not None and process.poll() is None) or _held(folder):
+    if said.state != "running" or (process is not None and process.poll() is None) or holder(folder / ".lock"):
         return said
     if (folder / "done.json").exists():  # it ended between the two looks
         return DONE
@@ -139,13 +139,6 @@ def stop(home: Path, number: int) -> None:
     """Asks the training of a round to end after its present epoch; nothing happens if there is none."""
     if (folder := folder_of(home, number)).is_dir():
         (folder / "stop").touch()
-
-
-def _held(folder: Path) -> bool:
-    try:
-        return holder(folder / ".lock") is not None
-    except Held:
-        return True
 
 
 def predicted(view: np.ndarray, ids: np.ndarray, count: int, n_classes: int) -> np.ndarray:

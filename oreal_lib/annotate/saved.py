@@ -125,7 +125,7 @@ def read_about(home: Path, classes, side: int | None, config: RunConfig, partiti
 
 def read_json(home: Path) -> dict:
     """The values of session.json; ValueError if it is damaged."""
-    return checked.read_json(home / "session.json", "put back a copy of it, or name another folder (work=)")
+    return checked.read(home / "session.json", "put back a copy of it, or name another folder (work=)")
 
 
 def recipe_of(about: dict) -> SuperpixelRecipe:

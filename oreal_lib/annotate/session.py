@@ -75,7 +75,7 @@ def open_session(
         )
         for problem in problems:
             log.info(f"left out: {problem}")
-        checked.write_json(home / "session.json", about)
+        checked.write(home / "session.json", about)
     clicks = Log(home / annotator / "clicks.jsonl", repair)
     try:
         session = Session(home, annotator, tuple(about["classes"]), pictures, clicks, config, about["session"])
@@ -258,7 +258,7 @@ class Session:
         query = first_query(self.board, first, self.config.query_size, rng)
         rounds.write_query(self.home, 1, self.board, query, len(self.log.events))
         done = {"round": 1, "first": first, "versions": provenance.versions()}
-        checked.write_json(rounds.folder_of(self.home, 1) / "done.json", done)
+        checked.write(rounds.folder_of(self.home, 1) / "done.json", done)
 
     def train(self) -> Progress:
         """Starts the next round in a process of its own and returns at once; nothing happens if one is running.

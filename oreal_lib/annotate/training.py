@@ -52,7 +52,7 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
     with Lock(folder / ".lock").wait(f"round {number} is being computed") as lock:
         if (folder / "done.json").exists():
             return
-        request = checked.read_json(folder / "request.json", "train again from the session")
+        request = checked.read(folder / "request.json", "train again from the session")
         work = _Round(home, number, RunConfig.make(request["config"]), request, lock)
         try:
             work.carry_out(open_board)
@@ -122,7 +122,7 @@ class _Round:
             "device": provenance.device_name(device_of(model)),
             "versions": provenance.versions(),
         }
-        checked.write_json(self.folder / "done.json", done)
+        checked.write(self.folder / "done.json", done)
         (self.folder / "checkpoint.pt").unlink(missing_ok=True)
         self.say("done", 1.0, "done")
 
@@ -241,6 +241,6 @@ def load_network(config: RunConfig, n_classes: int, weights: Path, device: str =
 def read_weights(file: Path) -> dict[str, torch.Tensor]:
     """The weights of a round or an export, on the CPU; ValueError if the file is damaged."""
     try:
-        return checked.load_tensors_of(Path(file).read_bytes())
+        return checked.load_tensors(Path(file).read_bytes())
     except ValueError as error:
         raise ValueError(f"{file} is damaged ({error}); {REMEDY}") from error

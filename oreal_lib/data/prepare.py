@@ -156,9 +156,7 @@ def _write(
         del files["native_truth"]  # the same as truth
         (folder / "native_truth.npy").unlink()
     may_write()
-    checked.write_json(
-        folder / "manifest.json", {"key": content_key(about), "about": about, "files": files, "libraries": versions()}
-    )
+    checked.write(folder / "manifest.json", {"key": content_key(about), "about": about, "files": files, "libraries": versions()})
     cut, vanished = int(picture["cut"].sum()), int(picture["vanished"].sum())
     lost = f"; {vanished:,} of {cut:,} superpixels have no pixel at working size and are never asked" if vanished else ""
     log.info(f"prepared {source.name}: {n} images in {time.monotonic() - progress.begun:.0f} s{lost}")

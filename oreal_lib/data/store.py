@@ -21,7 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 from ..storage import checked
-from ..storage.arrays import read_npy
+from ..storage.checked import read_npy
 from ..storage.progress import Progress
 from ..superpixels import SuperpixelRecipe
 from ..types import Dataset, Pictures, Ragged, Superpixels
@@ -109,7 +109,7 @@ def _manifest(path: Path) -> dict:
     if not file.is_file():
         raise StoreError(f"{file} is missing, so {path} is no prepared store; {_remedy(path)}")
     try:
-        manifest = checked.loads(file.read_bytes(), before=("key", "about", "files", "libraries"))
+        manifest = checked.loads(file.read_bytes())
         key, about, found = manifest["key"], manifest["about"], manifest["about"]["format"]
         optional = {"native_truth"}
         complete = set(manifest["files"]) | optional == set(ARRAYS)

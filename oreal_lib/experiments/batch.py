@@ -23,7 +23,7 @@ from ..config import RunConfig
 from ..predict import choose_device
 from ..storage import atomic
 from ..storage.interrupt import unless_stopped
-from ..storage.lock import Held, holder
+from ..storage.lock import holder
 from ..storage.paths import figures_root, home, runs_root
 from ..storage.progress import spoken
 from ..storage.yaml_file import ConfigError, parse_options
@@ -148,12 +148,7 @@ def run_batch(configs: tuple[RunConfig, ...], jobs: int, runs_dir: Path) -> int:
 
 def computed_by(folder: Path) -> str:
     """Who computes the run in a folder now, in words; "" if nobody does."""
-    try:
-        return str(holder(folder / "run.lock") or "")
-    except Held as held:
-        return str(held)
-    except OSError:  # cannot be seen now; a run that is started there says what is wrong
-        return ""
+    return holder(folder / "run.lock")
 
 
 def next_run(queue: Sequence[str], by_id: Mapping[str, RunConfig], running: Collection[str]) -> str | None:

@@ -22,7 +22,7 @@ from ..models import check_model
 from ..predict import choose_device, evaluate
 from ..setting import Setting, border_share, network, open_setting
 from ..storage import provenance
-from ..storage.lock import Lock
+from ..storage.lock import Lock, holder
 from ..storage.paths import runs_root
 from ..storage.progress import Progress, lines_begin, log
 from ..train import fit, half_precision
@@ -58,7 +58,7 @@ def run(config: RunConfig, runs_dir: Path | str | None = None, dataset: Dataset 
 
 def _is_over(path: Path) -> bool:
     """Whether a run is finished and nobody holds it, so that nothing is written in its folder any more; perhaps nothing can be."""
-    return RunFolder(path).done is not None and not (path / "run.holder").exists()
+    return RunFolder(path).done is not None and not holder(path / "run.lock")
 
 
 def _kept(config: RunConfig, folder: RunFolder) -> str:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..config import RunConfig
 from ..storage import atomic, checked
-from ..storage.arrays import read_npz
+from ..storage.checked import load_arrays
 from ..types import Pictures, Query, Ragged, StepResult
 
 WRITTEN = (
@@ -64,7 +65,7 @@ class RunFolder:
         if not file.exists() and not finished:
             return {}
         try:
-            arrays = read_npz(file.read_bytes() if file.exists() else b"")
+            arrays = load_arrays(file.read_bytes() if file.exists() else b"")
             found = sorted(int(name.removeprefix("ids_")) for name in arrays if name.startswith("ids_"))
             if missing := set(range(1, finished + 1)).difference(found):
                 raise ValueError(f"the query of step {min(missing)} is not in it")
@@ -91,9 +92,22 @@ class RunFolder:
                 f"If an unfinished run misses it, move the folder {self.path.name} away and start the run again"
             )
         try:
-            return checked.load_tensors_of(file.read_bytes())
+            return checked.load_tensors(file.read_bytes())
         except ValueError as error:
             raise self._damaged(file, error) from error
+
+    def network_before(self, step: int) -> RunFolder | None:
+        """The folder that keeps the network which `step` (2 or later) asked, as its `weights(step - 1)`; None where none does.
+
+        That of step 1 may lie beside this folder: the run of one step that all strategies of a seed begin with keeps its network
+        whatever keep_weights says.
+        """
+        folders = [self]
+        if step == 2 and (about := self.config) is not None:
+            first = RunConfig.make({k: v for k, v in about.items() if k in RunConfig.model_fields}).step_one
+            folders += [RunFolder(self.path.parent / first.run_id)] if first else []
+        kept = (f for f in folders if (f.path / f"weights_step{step - 1}.safetensors").is_file())
+        return next(kept, None)
 
     def save_weights(self, step: int, state: dict[str, torch.Tensor]) -> None:
         """Keep the model's state (name -> tensor) after `step`."""
@@ -108,7 +122,7 @@ class RunFolder:
         if not file.exists():
             return None
         try:
-            arrays = read_npz(file.read_bytes())
+            arrays = load_arrays(file.read_bytes())
             return Ragged(tuple(arrays[str(i)] for i in range(len(arrays))))
         except (ValueError, KeyError) as error:
             raise ValueError(f"{file} is damaged ({error!r}); delete it and start the run again: it is made anew") from error
@@ -131,7 +145,7 @@ class RunFolder:
 
     def _json(self, name: str) -> dict | None:
         file = self.path / name
-        return checked.read_json(file, "delete it and start the run again: no step is repeated") if file.exists() else None
+        return checked.read(file, "delete it and start the run again: no step is repeated") if file.exists() else None
 
     def save_json(self, name: str, values: dict) -> None:
         """Write config.json or done.json."""

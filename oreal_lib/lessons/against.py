@@ -18,7 +18,7 @@ from ..data.files import read_image
 from ..draw import class_palette, color_mask, draw_image, draw_selection
 from ..setting import Setting
 from ..storage import atomic
-from ..storage.arrays import read_npy
+from ..storage.checked import read_npy
 from ..strategies import STRATEGIES
 from ..types import IGNORE, Labels, some
 from .race import Choose, of_strategy
@@ -90,14 +90,9 @@ def runners(
 ) -> dict[str, tuple[Choose, list[int]]]:
     """Who takes part in `race.race`, by name: the strategies `others`, and "you", as far as you have clicked.
 
-    clicks: after which each is trained and tested.  ValueError if the session is not of the setting's pool, or has a split
-    superpixel.
+    clicks: after which each is trained and tested.  ValueError if the session has a split superpixel.
     """
     ids, codes = clicked(session)
-    if (there := sum(p.count for p in session.pictures)) != len(setting.superpixels):
-        raise ValueError(
-            f"the session has {there} superpixels, but the pool {len(setting.superpixels)}; open the one of `write_pool`"
-        )
     found = {name: (of_strategy(setting, config, STRATEGIES[name]), list(clicks)) for name in others}
     if mine := [c for c in clicks if c <= len(ids)]:
         found["you"] = (of_person(setting, ids, codes), mine)

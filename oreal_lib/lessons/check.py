@@ -1,4 +1,4 @@
-"""Gentle answer checks for the lessons: what is right, and what is wrong with what is not."""
+"""The checks that the lessons call: is an answer right, and if not, what is wrong with it?"""
 
 from __future__ import annotations
 
@@ -19,38 +19,34 @@ def exercises() -> dict[str, Exercise]:
 
 
 def answer(name: str, mine: Any, *given: Any) -> None:
-    """Print whether an answer is right, and what is wrong with it; "your turn" while it is None, `...`, or a function of such.
+    """Print whether an answer is right, or what is wrong with it; "your turn" while it is None, `...`, or a function of such.
 
     name: of the exercise.  mine: a function or a value.  given: what a value was made from, in the order the lesson names.
     ValueError for a name that no exercise has.
     """
     known = exercises()
     if name not in known:
-        near = difflib.get_close_matches(str(name), known, 1)
-        raise ValueError(
-            f"no exercise is named {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}")
-        )
+        near = difflib.get_close_matches(name, known, 1, cutoff=0)
+        raise ValueError(f"no exercise is named {name!r}; did you mean {near[0]!r}?")
     print(f"{name}: {verdict(known[name], mine, *given)[1]}")
 
 
 def strategy(name: str, mine: Any, by_lot: bool = False) -> None:
-    """Print whether a strategy of yours keeps the contract of all strategies (`contract.CLAUSES`), by mean and by max, and what it
-    breaks.
+    """Print whether a strategy of yours keeps the contract of all strategies (`contract.CLAUSES`), by mean and by max, or which
+    clauses it breaks.
 
     name: what it is called.  mine: a function `(regions, labels, budget, how, rng) -> Query`.  by_lot: it draws by lot, so it
     need not ask the same when images or classes come in another order.
     """
     clauses = [clause for clause in CLAUSES if not (by_lot and clause in NOT_BY_LOT)]
-    broken = {how: judge(mine, how, clauses) for how in ("mean", "max")}
-    if len(broken["max"]) == len(clauses) and all("it returns ellipsis" in said or "NoneType" in said for said in broken["max"]):
+    broken = list(dict.fromkeys(judge(mine, "mean", clauses) + judge(mine, "max", clauses)))
+    reasons = {said.partition(": ")[2] for said in broken}
+    if len(reasons) == 1 and len(broken) == len(clauses):  # one typo breaks everything
+        broken = [f"all of it: {min(reasons)}"]
+    if any(f"it returns {nothing}," in broken[0] for nothing in ("ellipsis", "NoneType") if broken):
         print(f"{name}: your turn: the function does not return anything yet")
-        return
-    sentences = dict.fromkeys(broken["mean"] + broken["max"])
-    reasons = {said.partition(": ")[2] for said in sentences}
-    if len(reasons) == 1 and len(sentences) > 1:  # one typo breaks everything
-        sentences = [f"all of it: {reasons.pop()}"]
-    if sentences:
-        print(f"{name} breaks the contract:", *sentences, sep="\n  - ")
+    elif broken:
+        print(f"{name} breaks the contract:", *broken, sep="\n  - ")
     else:
         print(f"{name}: right, it keeps all {len(clauses)} clauses of the contract; whether it is any good, the race says")
 

@@ -30,15 +30,15 @@ def share_right(votes: np.ndarray) -> float:
 
 
 def images_within_budget(budget: int, width: int, height: int, asked: int, levels: int) -> int:
-    """How many images of width x height pixels can be labeled completely, if SEEDS is asked for `asked` superpixels and each costs
-    one of `budget` clicks. ValueError as of `predicted_count`."""
+    """How many images of width x height pixels `budget` clicks label completely, a click for each superpixel that SEEDS makes when
+    asked for `asked`. ValueError as of `predicted_count`."""
     return budget // predicted_count(width, height, asked, levels)
 
 
 def cut_cost(
     images: np.ndarray, truth: np.ndarray, recipe: SuperpixelRecipe, counts: Sequence[int], n_classes: int
 ) -> pd.DataFrame:
-    """What dominant labels are worth by the number of superpixels asked; one row for each of `counts`.
+    """What dominant labels are worth by the number of superpixels asked for; one row for each of `counts`.
 
     images: (n, H, W, 3) uint8.  truth: (n, H, W) uint8.  Columns: method, asked, clicks (superpixels an image, mean), right and
     miou (of all images together, in [0, 1]).
@@ -56,14 +56,13 @@ def cut_cost(
 
 
 def draw_cut_cost(table: pd.DataFrame, ax: Axes) -> Axes:
-    """Pixels that one label for each superpixel gets wrong, over clicks an image; one line for each method. table: of `cut_cost`."""
+    """Pixels that one label per superpixel gets wrong, over clicks per image; a line for each method. table: of `cut_cost`."""
     looks = {"grid": ("#777777", "s", "--"), "slic": ("#0077bb", "^", "-."), "seeds": ("#cc3311", "o", "-")}
     for method, (color, marker, line) in looks.items():
         mine = table[table["method"] == method]
         if len(mine):
             ax.plot(mine["clicks"], 100 * (1 - mine["right"]), color=color, marker=marker, ls=line, label=method)
-    ax.set_xlabel("superpixels an image (clicks to label all of it)")
-    ax.set_ylabel("pixels with the wrong label (%)")
+    ax.set(xlabel="superpixels an image (clicks to label all of it)", ylabel="pixels with the wrong label (%)")
     ax.set_ylim(bottom=0)
     ax.grid(alpha=0.3)
     ax.legend(fontsize="small", frameon=False)
@@ -89,27 +88,14 @@ def draw_lost(image: np.ndarray, ids: np.ndarray, truth: np.ndarray, classes: tu
     return axes
 
 
-def _named(votes: np.ndarray, winner: np.ndarray, some: np.ndarray) -> np.ndarray:
-    return (winner[:, None] == np.arange(votes.shape[1] - 1)) & some[:, None]
-
-
-def _void_always_votes(votes: np.ndarray, void: str) -> np.ndarray:
-    return dominant_label(votes, "vote")
-
-
-def _void_never_votes(votes: np.ndarray, void: str) -> np.ndarray:
-    return dominant_label(votes, "exclude")
+def _named(winner: np.ndarray, n_classes: int) -> np.ndarray:
+    return winner[:, None] == np.arange(n_classes)
 
 
 def _last_on_a_tie(votes: np.ndarray, void: str) -> np.ndarray:
     count = votes if void == "vote" else votes[:, :-1]
-    return _named(votes, count.shape[1] - 1 - count[:, ::-1].argmax(axis=1), count.max(axis=1) > 0)
-
-
-def _last_class_on_a_tie(votes: np.ndarray, void: str) -> np.ndarray:
-    """As `_last_on_a_tie`, but void loses its ties."""
-    count, heard = votes[:, :-1], dominant_label(votes, void).any(axis=1)
-    return _named(votes, count.shape[1] - 1 - count[:, ::-1].argmax(axis=1), heard)
+    winner = count.shape[1] - 1 - count[:, ::-1].argmax(axis=1)
+    return _named(winner, votes.shape[1] - 1) & count.any(axis=1)[:, None]
 
 
 def _void_on_a_tie(votes: np.ndarray, void: str) -> np.ndarray:
@@ -119,7 +105,7 @@ def _void_on_a_tie(votes: np.ndarray, void: str) -> np.ndarray:
 
 def _class_0_of_nothing(votes: np.ndarray, void: str) -> np.ndarray:
     count = votes if void == "vote" else votes[:, :-1]
-    return _named(votes, count.argmax(axis=1), np.ones(len(votes), bool))
+    return _named(count.argmax(axis=1), votes.shape[1] - 1)
 
 
 def _every_winner(votes: np.ndarray, void: str) -> np.ndarray:
@@ -128,46 +114,23 @@ def _every_winner(votes: np.ndarray, void: str) -> np.ndarray:
     return (votes[:, :-1] == best) & (best > 0)
 
 
-def _every_class_of_nothing(votes: np.ndarray, void: str) -> np.ndarray:
-    count = votes if void == "vote" else votes[:, :-1]
-    return votes[:, :-1] == count.max(axis=1, keepdims=True)
-
-
-def _mean_over_superpixels(votes: np.ndarray) -> float:
-    return float((votes[:, :-1].max(axis=1) / votes.sum(axis=1)).mean())
-
-
-def _void_in_the_share(votes: np.ndarray) -> float:
-    return float(np.trace(painted_confusion(votes)) / votes.sum())
-
-
-def _void_is_right(votes: np.ndarray) -> float:
-    return float(votes.max(axis=1).sum() / votes.sum())
-
-
-def _winner_of_the_classes(votes: np.ndarray) -> float:
-    return float(votes[:, :-1].max(axis=1).sum() / votes[:, :-1].sum())
-
-
-_CLEAR = np.array([[3, 1, 0], [0, 9, 2]])
-_TIES = np.array([[2, 2, 0, 0], [0, 3, 3, 0], [1, 1, 0, 2], [2, 0, 0, 2]])
-_VOID = np.array([[1, 0, 3], [0, 0, 4], [2, 3, 2]])
-
 EXERCISES: dict[str, Exercise] = {
     "dominant_label_of_votes": Exercise(
         key=dominant_label,
-        cases=((_CLEAR, "vote"), (_VOID, "vote"), (_VOID, "exclude"), (_TIES, "vote"), (_TIES, "exclude")),
+        cases=(
+            (np.array([[3, 1, 0], [0, 9, 2]]), "vote"),
+            *((np.array([[1, 0, 3], [0, 0, 4], [2, 3, 2]]), void) for void in ("vote", "exclude")),  # much void
+            *((np.array([[2, 2, 0, 0], [0, 3, 3, 0], [1, 1, 0, 2], [2, 0, 0, 2]]), void) for void in ("vote", "exclude")),  # ties
+        ),
         mistakes={
-            'void wins although the rule is "exclude": leave the last column out there': _void_always_votes,
-            'void never wins, but with the rule "vote" it is a candidate like any class': _void_never_votes,
+            'void wins although the rule is "exclude": leave the last column out there': lambda v, void: dominant_label(v, "vote"),
+            'void never wins, but by the rule "vote" it is a candidate like any class': lambda v, void: dominant_label(
+                v, "exclude"
+            ),
             "on a tie the last one wins; the rule is the lowest id, and argmax takes the first": _last_on_a_tie,
-            "on a tie of classes the highest id wins; the rule is the lowest id, and argmax takes the first": _last_class_on_a_tie,
             "void wins a tie here; between a class and void the class wins": _void_on_a_tie,
             "a superpixel of nothing but void became class 0: argmax of zeros is 0, so ask whether any pixel voted": _class_0_of_nothing,
-            "a tie gave two classes; one click names one class, that with the lowest id": _every_winner,
-            "a superpixel of nothing but void got every class: zeros are equal to their maximum, 0, so ask whether any pixel voted": (
-                _every_class_of_nothing
-            ),
+            "a tie gave two classes; one click names one class, the one with the lowest id": _every_winner,
         },
         see="oreal_lib/oracle.py",
     ),
@@ -179,31 +142,24 @@ EXERCISES: dict[str, Exercise] = {
             (np.array([[4, 0, 0], [0, 0, 4]]),),
         ),
         mistakes={
-            "this is the mean over superpixels; a large one has more pixels to get right, so count pixels": _mean_over_superpixels,
-            "you divide by all pixels; void has no class that could be right, so divide by the pixels with a class": _void_in_the_share,
-            "void counts as right here; a pixel is right if its own class was painted": _void_is_right,
-            'a superpixel whose answer is void paints no class, so its pixels are lost (rule "vote")': _winner_of_the_classes,
+            "this is the mean over superpixels; count pixels": lambda v: np.mean(v[:, :-1].max(axis=1) / v.sum(axis=1)),
+            "you divide by all pixels; divide by those with a class": lambda v: np.trace(painted_confusion(v)) / v.sum(),
+            "void counts as right here; a pixel is right if its own class was painted": lambda v: v.max(axis=1).sum() / v.sum(),
+            'a superpixel whose answer is void paints no class, so its pixels are lost (rule "vote")': (
+                lambda v: v[:, :-1].max(axis=1).sum() / v[:, :-1].sum()
+            ),
         },
         see="oreal_lib/data/label_cost.py, painted_confusion",
     ),
     "images_within_budget": Exercise(
         key=images_within_budget,
         mistakes={
-            "you paid for what was asked; a click is paid for each superpixel that SEEDS makes (predicted_count)": (
-                lambda budget, width, height, asked, levels: budget // asked
-            ),
-            "only whole images count; and a click is paid for each superpixel that SEEDS makes (predicted_count), not for each you "
-            "asked for": lambda budget, width, height, asked, levels: budget / asked,
-            "only whole images count": (
-                lambda budget, width, height, asked, levels: budget / predicted_count(width, height, asked, levels)
-            ),
-            "the last of these images would not be finished: round down": (
-                lambda budget, width, height, asked, levels: -(-budget // predicted_count(width, height, asked, levels))
-            ),
-            "this is the number of superpixels in an image; the question is how many such images the clicks pay for": (
-                lambda budget, width, height, asked, levels: predicted_count(width, height, asked, levels)
+            "you pay for what SEEDS makes (predicted_count), not for what you ask for": lambda budget, *recipe: budget // recipe[2],
+            "only whole images count: round down": lambda budget, *recipe: budget / predicted_count(*recipe),
+            "so many superpixels are in an image; how many images do the clicks pay for?": lambda _, *recipe: predicted_count(
+                *recipe
             ),
         },
-        see="oreal_lib/superpixels/__init__.py, predicted_count",
+        see="oreal_lib/superpixels, predicted_count",
     ),
 }

@@ -1,13 +1,13 @@
 """What every strategy must keep, ours and yours: the judge of `tests/paper/test_strategies.py` and of lesson 07.
 
-Each clause is a sentence and a function that puts questions to a strategy about pools of 5 images of 11 superpixels, and
-returns what is broken, or None.
+Each clause is a sentence and a function that puts questions about pools of 5 images of 11 superpixels to a strategy and returns
+what is broken, or None.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -22,9 +22,9 @@ Ask = Callable[[Regions, Labels, int, np.random.Generator], Query]
 
 
 def pool(
-    seed: int, classes: np.ndarray | None = None, images: np.ndarray | None = None
+    seed: int, classes: Sequence[int] = range(C), images: Sequence[int] = range(IMAGES)
 ) -> tuple[torch.Tensor, np.ndarray, Regions]:
-    """A pool drawn from a seed, optionally with its classes (C,) or images (5,) in another order.
+    """A pool drawn from a seed, with its classes and its images in the order given.
 
     Returns probabilities (5, C, H, W) float32, id maps (5, H, W) uint16, and the Regions of both. Each superpixel leans to a
     class, so that votes have no ties.
@@ -34,40 +34,38 @@ def pool(
     logits = rng.normal(size=(IMAGES, C, H, W)) + np.arange(C)[:, None, None] * 0.3
     for image, ids in zip(logits, maps, strict=True):
         image += 3 * rng.permutation(np.eye(C)[np.arange(K) % C])[ids].transpose(2, 0, 1)
-    p = torch.from_numpy(logits).softmax(dim=1).float()
-    classes, images = np.arange(C) if classes is None else classes, np.arange(IMAGES) if images is None else images
-    p, maps = p[images][:, classes], maps[images]
+    p = torch.from_numpy(logits).softmax(dim=1).float()[list(images)][:, list(classes)]
+    maps = maps[list(images)]
     return p, maps, Regions(lambda: iter(p), Superpixels.from_maps(maps), C)
 
 
-def bought(seed: int, classes: np.ndarray | None = None) -> Labels:
-    """15 of the pool's 55 superpixels, unevenly spread over the classes; one answer is void. classes: (C,) another order."""
+def bought(seed: int, classes: Sequence[int] = range(C)) -> Labels:
+    """15 of the pool's 55 superpixels, unevenly spread over the classes, in the order given; one answer is void."""
     rng, n = np.random.default_rng(seed), IMAGES * K
     ids = rng.permutation(n)[:15]
     answers = np.eye(C, dtype=bool)[rng.choice(C, 15, p=[0.7, 0.15, 0.1, 0.05])]
     answers[0] = False
-    return Labels.none(n, C).reveal(ids, answers[:, np.arange(C) if classes is None else classes], step=1)
+    return Labels.none(n, C).reveal(ids, answers[:, list(classes)], step=1)
 
 
 def judge(strategy: Strategy, how: str = "max", clauses: Iterable[str] | None = None) -> list[str]:
-    """What `strategy(regions, labels, budget, how, rng)` breaks: one sentence for each clause, none if it keeps the contract.
+    """What `strategy(regions, labels, budget, how, rng)` breaks: a sentence for each clause, none if it keeps the contract.
 
-    how: the aggregation it is asked with.  clauses: keys of CLAUSES, or None for all. One that draws by lot need not keep
-    those about the order of images and classes.  Never raises for what a strategy does.
+    how: the aggregation it is asked with.  clauses: keys of CLAUSES, or None for all; a strategy that draws by lot need not keep
+    NOT_BY_LOT.  Never raises, whatever a strategy does.
     """
     found = []
     for name in CLAUSES if clauses is None else clauses:
         try:
             broken = CLAUSES[name](lambda regions, labels, budget, rng: strategy(regions, labels, budget, how, rng))
-        except Exception as error:  # whatever a student's function raises is a finding, not a crash
+        except Exception as error:
             broken = f"it stops with {type(error).__name__}: {error}"
         if broken:
             found.append(f"{name}: {broken}")
     return found
 
 
-def query(ask: Ask, regions: Regions, labels: Labels, budget: int = 9, seed: int = 0) -> Query:
-    """What is asked with the generator of a seed; TypeError if it is no Query."""
+def _query(ask: Ask, regions: Regions, labels: Labels, budget: int = 9, seed: int = 0) -> Query:
     found = ask(regions, labels, budget, np.random.default_rng(seed))
     if not isinstance(found, Query):
         raise TypeError(f"it returns {type(found).__name__}, but a strategy returns a Query, such as select.top makes")
@@ -77,7 +75,7 @@ def query(ask: Ask, regions: Regions, labels: Labels, budget: int = 9, seed: int
 def _distinct_unlabeled(ask: Ask) -> str | None:
     regions, labels = pool(0)[2], bought(0)
     for budget in (1, 9, 40):  # 40 is everything that is left
-        ids, score, for_class = query(ask, regions, labels, budget)
+        ids, score, for_class = _query(ask, regions, labels, budget)
         if not isinstance(ids, np.ndarray):
             return f"the ids are a {type(ids).__name__}, but must be a numpy array"
         if len(ids) != budget:
@@ -95,7 +93,7 @@ def _distinct_unlabeled(ask: Ask) -> str | None:
 
 def _refuses_more(ask: Ask) -> str | None:
     try:
-        query(ask, pool(0)[2], bought(0), 41)
+        _query(ask, pool(0)[2], bought(0), 41)
     except ValueError:
         return None
     return "41 superpixels were wanted where 40 are unlabeled, and it says nothing; select.check_budget does"
@@ -103,22 +101,19 @@ def _refuses_more(ask: Ask) -> str | None:
 
 def _repeats(ask: Ask) -> str | None:
     regions, labels = pool(1)[2], bought(1)
-    before = np.random.get_state()  # noqa: NPY002  the old generator is watched, not used
-    try:
-        np.random.seed(987654321)  # noqa: NPY002  a place that no strategy leaves it at by seeding it anew
-        watched = _global_chance()
-        first, second = query(ask, regions, labels, seed=3), query(ask, regions, labels, seed=3)
-        if watched != _global_chance():
-            return "it draws from a global generator; take all chance from rng"
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
+    np.random.random()  # noqa: NPY002  so that a strategy is noticed which seeds the global generator anew
+    before = _global_chance()
+    first, second = _query(ask, regions, labels, seed=3), _query(ask, regions, labels, seed=3)
+    if before != _global_chance():
+        return "it draws from a global generator; take all chance from rng"
     if not (np.array_equal(first.ids, second.ids) and np.array_equal(first.score, second.score)):
         return "asked twice with the same generator, it names other superpixels; take all chance from rng"
     return None
 
 
 def _global_chance() -> tuple:
-    return np.random.get_state()[1].tolist(), torch.random.get_rng_state().tolist(), random.getstate()  # noqa: NPY002
+    _, key, position, *_ = np.random.get_state()  # noqa: NPY002
+    return position, key.tolist(), torch.random.get_rng_state().tolist(), random.getstate()
 
 
 def _changes_nothing(ask: Ask) -> str | None:
@@ -126,27 +121,27 @@ def _changes_nothing(ask: Ask) -> str | None:
     labels = bought(1)
     mine = p, maps, labels.present, labels.asked_in, regions.superpixels.size
     before = [np.asarray(a).copy() for a in mine]
-    query(ask, regions, labels)
+    _query(ask, regions, labels)
     return None if all(map(np.array_equal, before, mine)) else "it changes what it was given; work on copies"
 
 
 def _order_of_images(ask: Ask) -> str | None:
-    order = np.array([3, 0, 4, 1, 2])
-    moved = (order[:, None] * K + np.arange(K)).ravel()  # new position -> old global id
+    order = [3, 0, 4, 1, 2]
+    moved = (np.array(order)[:, None] * K + np.arange(K)).ravel()  # new position -> old global id
     for seed in SEEDS:
         labels = bought(seed)
         shuffled = Labels(labels.present[moved], labels.asked_in[moved], labels.clicks)
-        plain, again = query(ask, pool(seed)[2], labels), query(ask, pool(seed, images=order)[2], shuffled)
+        plain, again = _query(ask, pool(seed)[2], labels), _query(ask, pool(seed, images=order)[2], shuffled)
         if sorted(moved[again.ids]) != sorted(plain.ids):
             return "with the images in another order it asks others; a score may not depend on where a file stands in a list"
     return None
 
 
 def _numbers_of_classes(ask: Ask) -> str | None:
-    order = np.array([2, 0, 3, 1])
+    order = [2, 0, 3, 1]
     for seed in SEEDS:
-        plain = query(ask, pool(seed)[2], bought(seed))
-        again = query(ask, pool(seed, classes=order)[2], bought(seed, classes=order))
+        plain = _query(ask, pool(seed)[2], bought(seed))
+        again = _query(ask, pool(seed, classes=order)[2], bought(seed, classes=order))
         if sorted(again.ids) != sorted(plain.ids):
             return "with the classes numbered in another way it asks others; a query may not depend on a class's number"
     return None
@@ -155,7 +150,7 @@ def _numbers_of_classes(ask: Ask) -> str | None:
 def _ties_by_lot(ask: Ask) -> str | None:
     p, _, regions = pool(5)
     alike = Regions(lambda: iter(torch.full_like(p, 1 / C)), regions.superpixels, C)
-    first, second = query(ask, alike, bought(5), seed=0), query(ask, alike, bought(5), seed=1)
+    first, second = _query(ask, alike, bought(5), seed=0), _query(ask, alike, bought(5), seed=1)
     if sorted(first.ids) == sorted(second.ids):
         return "where all superpixels are alike it always asks the same ones; let rng decide, as select.top does"
     return None

@@ -15,9 +15,12 @@ from .exercise import Exercise
 HAVE, BUDGET = (2, 9, 4, 0, 30), 12
 
 
-def class_by_class(score: np.ndarray, debt: np.ndarray) -> np.ndarray:
-    """(Q,) int64 ids in the order asked: of scores (N, C) the debt (C,) of each class in turn, no superpixel twice."""
-    return top_per_class(np.asarray(score), np.asarray(debt), np.ones(len(score), bool), np.random.default_rng(0)).ids
+def class_by_class(score: np.ndarray, debt: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
+    """(Q,) int64 ids in the order asked: of scores (N, C) the debt (C,) of each class in turn, no superpixel twice.
+
+    order: (C,) in which the classes choose; None: by number.
+    """
+    return top_per_class(score, debt, np.ones(len(score), bool), np.random.default_rng(0), order).ids
 
 
 def water_level(counts: Sequence[int] = HAVE, budget: int = BUDGET) -> int:
@@ -37,25 +40,11 @@ def _inverse(counts: np.ndarray, budget: int) -> np.ndarray:
     return debt
 
 
-def _inverse_as_it_is(counts: np.ndarray, budget: int) -> np.ndarray:
-    weight = 1 / np.maximum(counts, 1)
-    return np.round(budget * weight / weight.sum())
-
-
-def _to_the_last(counts: np.ndarray, budget: int) -> np.ndarray:
-    """Ties go to the highest id instead of the lowest."""
-    return class_debt(np.asarray(counts)[::-1], budget)[::-1]
-
-
 def _by_id_alone(counts: np.ndarray, budget: int) -> np.ndarray:
     have = np.array(counts)
     for _ in range(budget):
         have[have.argmin()] += 1
     return have - counts
-
-
-def _all_to_the_poorest(counts: np.ndarray, budget: int) -> np.ndarray:
-    return budget * (np.arange(len(counts)) == np.argmin(counts))
 
 
 def _down(counts: np.ndarray, budget: int) -> np.ndarray:
@@ -78,18 +67,6 @@ def _twice(score: np.ndarray, debt: np.ndarray) -> np.ndarray:
     return np.concatenate([np.argsort(-score[:, c], kind="stable")[:n] for c, n in enumerate(debt)]).astype(int)
 
 
-def _dropped(score: np.ndarray, debt: np.ndarray) -> np.ndarray:
-    return np.array(list(dict.fromkeys(_twice(score, debt).tolist())))
-
-
-def _in_order(score: np.ndarray, debt: np.ndarray, order: np.ndarray) -> np.ndarray:
-    return top_per_class(np.asarray(score), np.asarray(debt), np.ones(len(score), bool), np.random.default_rng(0), order).ids
-
-
-def _one_list(score: np.ndarray, debt: np.ndarray) -> np.ndarray:
-    return np.argsort(-score.max(axis=1), kind="stable")[: debt.sum()]
-
-
 _TABLE = np.array(
     [[0.61, 0.69, 0.10], [0.62, 0.68, 0.20], [0.30, 0.40, 0.65], [0.20, 0.50, 0.60], [0.10, 0.05, 0.66], [0.45, 0.15, 0.25]]
 )
@@ -108,23 +85,17 @@ EXERCISES: dict[str, Exercise] = {
             (np.array([99, 24, 19, 1, 9, 1, 0, 1]), 154),  # the lessons' run after its random step
         ),
         mistakes={
-            "these are the labels afterwards; the debt is what was added": lambda counts, budget: (
-                counts + class_debt(counts, budget)
-            ),
-            "a debt is what is added, 0 or more: the labels afterwards minus those before, not the other way round": (
-                lambda counts, budget: -class_debt(counts, budget)
-            ),
+            "these are the labels afterwards; the debt is what was added": lambda have, budget: have + class_debt(have, budget),
+            "a debt is what is added, 0 or more: the labels afterwards minus those before": lambda *given: -class_debt(*given),
             "that divides the budget equally, whatever the classes have already": _equal,
-            "that divides the budget in proportion to 1 / (count + 1); Eq. 3 fills the poorest up to one level, and who stands above "
-            "the water gets nothing": _inverse,
-            "that divides the budget in proportion to 1 / count; Eq. 3 fills the poorest up to one level, and who stands above the "
-            "water gets nothing": _inverse_as_it_is,
-            "among equally poor classes the lowest id comes first; yours takes the highest (<= instead of <, or a sort from the end)": (
-                _to_the_last
+            "that divides the budget in proportion to 1 / (count + 1); Eq. 3 fills the poorest up to one level, and classes above "
+            "that level get nothing": _inverse,
+            "of equally poor classes the lowest id comes first, not the highest": lambda have, n: class_debt(have[::-1], n)[::-1],
+            "as good for Eq. 3, but another rule for ties: of classes that stand level, the one that had least at the beginning "
+            "comes first, and only then the lower id": _by_id_alone,
+            "all of it goes to one class; look again after each click": lambda have, n: (
+                n * (np.arange(len(have)) == np.argmin(have))
             ),
-            "as good for Eq. 3, but another rule for ties: of classes that stand level, the one that had least at the beginning comes "
-            "first, and only then the lower id": _by_id_alone,
-            "all of it goes to the class that was poorest at first; look again after each click": _all_to_the_poorest,
             "the clicks that are left over below the next level are lost; the debts add up to the budget": _down,
             "that is CBAL's shortfall, what a class lacks to an equal share; it need not add up to the budget": shortfall,
         },
@@ -132,21 +103,16 @@ EXERCISES: dict[str, Exercise] = {
     ),
     "class_by_class": Exercise(
         key=class_by_class,
-        cases=(
-            (_TABLE, np.array([1, 2, 1])),
-            (_TABLE, np.array([2, 2, 0])),
-            (_TABLE, np.array([0, 1, 3])),
-            (_TABLE, np.array([2, 2, 2])),  # the whole pool
-        ),
+        cases=tuple((_TABLE, np.array(debt)) for debt in ([1, 2, 1], [2, 2, 0], [0, 1, 3], [2, 2, 2])),  # the last: the whole pool
         mistakes={
-            "a superpixel is asked twice: it was best for two classes. Take out what an earlier class has taken": _twice,
+            "a superpixel is asked twice: it was best for two classes. Leave out what an earlier class has taken": _twice,
             "a superpixel that two classes want is taken once, but then the later class gets fewer than its debt; let it move on to "
-            "its next best": _dropped,
-            "the classes are served from the last to the first; Algorithm 1 goes through them in their order": lambda score, debt: (
-                _in_order(score, debt, np.arange(len(debt))[::-1])
-            ),
+            "its next best": lambda score, debt: np.array(list(dict.fromkeys(_twice(score, debt).tolist()))),
+            "the last class comes first; Algorithm 1 begins with class 0": lambda s, debt: class_by_class(s, debt, [2, 1, 0]),
             "the classes take turns here; in Algorithm 1 class 0 takes all it is owed before class 1 begins": _in_turns,
-            "that is one list for all classes, by the highest of a superpixel's scores; each class has a list of its own": _one_list,
+            "that is one list for all classes, by the highest of a superpixel's scores; each class has a list of its own": (
+                lambda score, debt: np.argsort(-score.max(axis=1), kind="stable")[: debt.sum()]
+            ),
             "these are the surest of each class; a high entropy means 'ask me'": lambda score, debt: class_by_class(-score, debt),
         },
         see="oreal_lib/select.py",
@@ -154,15 +120,10 @@ EXERCISES: dict[str, Exercise] = {
     "water_level": Exercise(
         key=water_level,
         mistakes={
-            "that is an equal share of everything; but no water flows out of the classes that stand above the level": lambda: (
-                (sum(HAVE) + BUDGET) / len(HAVE)
-            ),
-            "that is an equal share rounded down; but no water flows out of the classes that stand above the level": lambda: (
-                (sum(HAVE) + BUDGET) // len(HAVE)
-            ),
+            "that is an equal share; but no water flows out of the rich classes": lambda: (sum(HAVE) + BUDGET) // len(HAVE),
             "that pours all of it on the poorest class alone": lambda: min(HAVE) + BUDGET,
-            "that level leaves out the class with 30 only; the class with 9 stands above the water, too": lambda: (
-                (sum(HAVE) - max(HAVE) + BUDGET) / (len(HAVE) - 1)
+            "that leaves out only the class with 30; the class with 9 stands above the water, too": (
+                lambda: (sum(HAVE) - max(HAVE) + BUDGET) / (len(HAVE) - 1)
             ),
         },
         see="oreal_lib/balance.py",
@@ -192,8 +153,7 @@ def draw_came_as(table: np.ndarray, names: Sequence[str], ax: Axes, text: str = 
     ax.set_xlim(-0.5, len(columns) - 0.5)
     ax.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
     ax.set_yticks(range(len(names)), names)
-    ax.set_xlabel("what it is (the oracle's answer)")
-    ax.set_ylabel("asked for")
+    ax.set(xlabel="what it is (the oracle's answer)", ylabel="asked for")
     ax.set_title(text, fontsize="medium")
     return ax
 

@@ -36,14 +36,6 @@ def winners() -> list[int]:
     return [int(np.argmax([of_one(np.array(score), how) for score in PIXELS])) for how in HOWS]
 
 
-def _with_zeros(score: torch.Tensor, ids: torch.Tensor, n: int) -> torch.Tensor:
-    return torch.zeros(n).scatter_reduce(0, ids.flatten(), score.flatten(), "amax")
-
-
-def _sum(score: torch.Tensor, ids: torch.Tensor, n: int) -> torch.Tensor:
-    return torch.zeros(n).index_add(0, ids.flatten(), score.flatten())
-
-
 def _of_highest(score: np.ndarray, take: float) -> float:
     """The mean of the highest `take`, at least one."""
     return float(np.mean(np.sort(score)[::-1][: max(1, int(take))]))
@@ -51,6 +43,7 @@ def _of_highest(score: np.ndarray, take: float) -> float:
 
 _IDS = torch.tensor([[0, 0, 0, 1], [0, 0, 0, 1]])
 _UNSURE = torch.tensor([[0, 0, 0.9, 0.5], [0, 0, 0.0, 0.5]])
+_EIGHT = np.array([0.1, 0.9, 0.3, 0.5, 0.2, 0.4, 0.8, 0.0])
 
 EXERCISES: dict[str, Exercise] = {
     "superpixel_max": Exercise(
@@ -63,9 +56,10 @@ EXERCISES: dict[str, Exercise] = {
         ),
         mistakes={
             "that is the mean, which dilutes one unsure pixel among many": lambda s, i, n: aggregated(s, i, n, "mean"),
-            "that is the sum of the scores: a large superpixel would win by its size alone": _sum,
-            "your maxima begin at 0, so a superpixel without a pixel, or with scores below 0, gets 0; begin at -inf, and an empty id "
-            "is never a candidate": _with_zeros,
+            "that is the sum: size alone would win": lambda s, i, n: torch.zeros(n).index_add(0, i.flatten(), s.flatten()),
+            "your maxima begin at 0, so an id without a pixel, or with scores below 0, gets 0; begin at -inf": (
+                lambda s, i, n: torch.zeros(n).scatter_reduce(0, i.flatten(), s.flatten(), "amax")
+            ),
             "that is the surest pixel; higher means 'ask me', so take the highest": lambda s, i, n: -aggregated(-s, i, n, "max"),
         },
         see="oreal_lib/aggregate.py",
@@ -73,53 +67,37 @@ EXERCISES: dict[str, Exercise] = {
     "mean_of_top": Exercise(
         key=mean_of_top,
         cases=(
-            (np.array([0.1, 0.9, 0.3, 0.5, 0.2, 0.4, 0.8, 0.0]), 0.25),
-            (np.array([0.1, 0.9, 0.3, 0.5, 0.2, 0.4]), 0.25),  # 1.5 pixels: two
-            (np.array([0.1, 0.9, 0.3, 0.5, 0.2, 0.4, 0.8, 0.0]), 0.3),  # 2.4 pixels: three
+            (_EIGHT, 0.25),
+            (_EIGHT[:6], 0.25),  # 1.5 pixels: two
+            (_EIGHT, 0.3),  # 2.4 pixels: three
             (np.array([0.6, 0.1, 0.9, 0.6]), 0.5),  # two, though the second and the third are equal
-            (np.array([0.1, 0.9, 0.3, 0.5]), 0.3),  # 1.2 pixels: two
+            (_EIGHT[:4], 0.3),  # 1.2 pixels: two
             (np.array([0.2, 0.9, 0.7]), 0.1),  # 0.3 pixels: one, the maximum
             (np.array([0.2, 0.9, 0.7]), 1.0),  # all: the mean
             (np.array([0.6, 0.6, 0.6, 0.6, 0.0]), 0.5),
         ),
         mistakes={
-            "you round the number of pixels to the nearest; top_<share> rounds up (np.ceil), 2.4 pixels are three": lambda s, share: (
-                _of_highest(s, round(len(s) * share))
+            "you round to the nearest; round up (np.ceil): 2.4 pixels are three": lambda s, p: _of_highest(s, round(len(s) * p)),
+            "you round down; round up (np.ceil), so that one pixel is left": lambda s, p: _of_highest(s, len(s) * p),
+            "you take the pixels from a quantile on, with all that equal it; count pixels": lambda s, p: s[
+                s >= np.quantile(s, 1 - p)
+            ].mean(),
+            "you take the pixels above a quantile, without those that equal it; count pixels": (
+                lambda s, p: s[s > np.quantile(s, 1 - p)].mean()
             ),
-            "you round the number of pixels down; top_<share> rounds up, so that even a small share keeps one pixel": lambda s, share: (
-                _of_highest(s, len(s) * share)
-            ),
-            "you take all pixels from a quantile on; pixels that are equal to it make them too many. Count the pixels instead": (
-                lambda s, share: float(s[s >= np.quantile(s, 1 - share)].mean())
-            ),
-            "you take the pixels above a quantile; those that are equal to it are lost. Count the pixels instead": (
-                lambda s, share: float(s[s > np.quantile(s, 1 - share)].mean())
-            ),
-            "one pixel too many: where the share is a whole number of pixels, nothing is rounded (np.ceil)": lambda s, share: (
-                _of_highest(s, int(len(s) * share) + 1)
-            ),
-            "these are the surest pixels: sort the highest scores to the front": lambda s, share: -mean_of_top(-s, share),
-            "that is a quantile, one value between the pixels; take the mean of the pixels at the top": lambda s, share: float(
-                np.quantile(s, 1 - share)
-            ),
-            "divide by the number of pixels you took, not by all": lambda s, share: (
-                mean_of_top(s, share) * np.ceil(len(s) * share) / len(s)
-            ),
-            "that is the lowest score of those you took, a quantile; take their mean": lambda s, share: float(
-                np.sort(s)[::-1][int(np.ceil(len(s) * share)) - 1]
-            ),
+            "one pixel too many where nothing is to be rounded (np.ceil)": lambda s, p: _of_highest(s, int(len(s) * p) + 1),
+            "that is a quantile, one value; take the mean of the pixels at the top": lambda s, p: np.quantile(s, 1 - p),
+            "that is the lowest of those you took; take their mean": lambda s, p: np.sort(s)[-int(np.ceil(len(s) * p))],
+            "these are the surest pixels: sort the highest scores to the front": lambda s, p: -mean_of_top(-s, p),
         },
         see="oreal_lib/aggregate.py",
     ),
     "winners": Exercise(
         key=winners,
         mistakes={
-            "mean and max are exchanged": lambda: [winners()[1], winners()[0], winners()[2]],
+            "mean and max are exchanged": lambda: [winners()[i] for i in (1, 0, 2)],
             "superpixels are counted from 0": lambda: [w + 1 for w in winners()],
-            "top_0.25 looks at two of eight pixels, not at one: the second superpixel has two unsure ones": lambda: [
-                *winners()[:2],
-                winners()[1],
-            ],
+            "top_0.25 looks at two of eight pixels; superpixel 1 has two unsure ones": lambda: [winners()[i] for i in (0, 1, 1)],
         },
         see="oreal_lib/aggregate.py",
     ),
@@ -148,8 +126,7 @@ def draw_ladder(shares: Mapping[str, float], by_lot: float, ax: Axes, text: str 
         ax.text(x, 1, f"{100 * v:.0f}", ha="center", color="white", fontsize="small")
     ax.axhline(100 * by_lot, color="black", ls="--", lw=1, label=f"by lot: {100 * by_lot:.0f} %")
     ax.set_xticks(at, shares, rotation=30, ha="right")
-    ax.set_ylim(0, 115 * max(*shares.values(), by_lot))
-    ax.set_ylabel("of the query on borders (%)")
+    ax.set(ylim=(0, 115 * max(*shares.values(), by_lot)), ylabel="of the query on borders (%)")
     ax.set_title(text, fontsize="medium")
     ax.legend(frameon=False, loc="upper left", fontsize="small")
     ax.spines[["top", "right"]].set_visible(False)
@@ -160,8 +137,7 @@ def draw_by_size(size: np.ndarray, by: Mapping[str, np.ndarray], ax: Axes, text:
     """A dot per superpixel and aggregation: its score over its size (n,) in pixels."""
     for (how, score), color in zip(by.items(), ("#888888", "#cc6677", "#4477aa"), strict=False):
         ax.plot(size, score, ".", ms=3, color=color, label=how)
-    ax.set_xlabel("pixels of the superpixel")
-    ax.set_ylabel("score")
+    ax.set(xlabel="pixels of the superpixel", ylabel="score")
     ax.set_title(text, fontsize="medium")
     ax.legend(frameon=False, fontsize="small", markerscale=3)
     ax.spines[["top", "right"]].set_visible(False)

@@ -1,4 +1,4 @@
-"""Lesson 06: a person is the oracle; how right was she, and what do two of them agree on?"""
+"""Lesson 06: a person is the oracle; how right is she, and what do two people agree on?"""
 
 from __future__ import annotations
 
@@ -10,47 +10,29 @@ from ..types import IGNORE
 from .against import right_share
 from .exercise import Exercise
 
-ANSWERS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]], bool)  # the fourth is void
+
+def _share(codes: np.ndarray, answers: np.ndarray, counted: np.ndarray, of_void: int = IGNORE) -> float:
+    return float((codes == np.where(answers.any(axis=1), answers.argmax(axis=1), of_void))[counted].mean())
 
 
-def _void_is_class_0(codes: np.ndarray, answers: np.ndarray) -> float:
-    said = codes != UNLABELED
-    return float((codes == answers.argmax(axis=1))[said].mean())
-
-
-def _of_all(codes: np.ndarray, answers: np.ndarray) -> float:
-    return float((codes == np.where(answers.any(axis=1), answers.argmax(axis=1), IGNORE)).mean())
-
-
-def _without_void(codes: np.ndarray, answers: np.ndarray) -> float:
-    said = (codes != UNLABELED) & (codes != IGNORE)
-    return float((codes == answers.argmax(axis=1))[said].mean())
-
-
-def _first_wins(codes: np.ndarray) -> np.ndarray:
-    return np.where(codes[0] != UNLABELED, codes[0], codes[1])
-
-
-def _both_needed(codes: np.ndarray) -> np.ndarray:
-    return np.where((codes == codes[0]).all(axis=0), codes[0], UNLABELED)
-
-
-def _void_is_nothing(codes: np.ndarray) -> np.ndarray:
-    return agreed(np.where(codes == IGNORE, UNLABELED, codes))
-
+_ANSWERS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]], bool)  # the fourth is void
 
 EXERCISES: dict[str, Exercise] = {
     "right_share": Exercise(
         key=right_share,
         cases=(
-            (np.array([0, 1, 0, IGNORE, UNLABELED], np.uint8), ANSWERS),
-            (np.array([0, IGNORE, UNLABELED, 0, 1], np.uint8), ANSWERS),
-            (np.array([2, UNLABELED, UNLABELED, IGNORE, 0], np.uint8), ANSWERS),
+            (np.array([0, 1, 0, IGNORE, UNLABELED], np.uint8), _ANSWERS),
+            (np.array([0, IGNORE, UNLABELED, 0, 1], np.uint8), _ANSWERS),
+            (np.array([2, UNLABELED, UNLABELED, IGNORE, 0], np.uint8), _ANSWERS),
         ),
         mistakes={
-            "argmax of a row without any True is 0, so a void answer passes for the first class": _void_is_class_0,
-            "superpixels that nobody labeled are no mistakes; leave them out": _of_all,
-            "void is an answer, too: whoever says void where the oracle does is right": _without_void,
+            "argmax of a row without any True is 0, so a void answer passes for the first class": (
+                lambda codes, answers: _share(codes, answers, codes != UNLABELED, of_void=0)
+            ),
+            "unlabeled superpixels are not mistakes; leave them out": lambda codes, answers: _share(codes, answers, codes == codes),
+            "void is an answer, too: whoever says void where the oracle does is right": (
+                lambda codes, answers: _share(codes, answers, (codes != UNLABELED) & (codes != IGNORE))
+            ),
         },
         see="oreal_lib/lessons/against.py",
     ),
@@ -61,9 +43,13 @@ EXERCISES: dict[str, Exercise] = {
             (np.array([[IGNORE, IGNORE, 0, IGNORE], [IGNORE, 1, IGNORE, UNLABELED]], np.uint8),),
         ),
         mistakes={
-            "where two people differ nobody is right until somebody says who; leave it unlabeled": _first_wins,
-            "what only one of them labeled is no conflict; keep her label": _both_needed,
-            "void is a label like any other, and can contradict one": _void_is_nothing,
+            "where two people differ nobody is right until somebody decides; leave it unlabeled": (
+                lambda codes: np.where(codes[0] != UNLABELED, codes[0], codes[1])
+            ),
+            "what only one of them labeled is no conflict; keep her label": (
+                lambda codes: np.where((codes == codes[0]).all(axis=0), codes[0], UNLABELED)
+            ),
+            "void is a label, and can contradict another": lambda codes: agreed(np.where(codes == IGNORE, UNLABELED, codes)),
         },
         see="oreal_lib/annotate/several/merge.py",
     ),

@@ -33,9 +33,9 @@ def all_scores(p: torch.Tensor) -> dict[str, np.ndarray]:
     return {name: value.flatten().numpy() for name, value in zip(LOOKS, values, strict=True)}
 
 
-def who_is_asked(p: torch.Tensor, c: int) -> np.ndarray:
-    """(3,) int64: the pixel, 0..n-1, that entropy, BvSB and the one-vs-rest entropy of class c ask first, of n pixels (1, C, 1, n)."""
-    return np.array([int(score.flatten().argmax()) for score in (entropy(p), bvsb(p), ovr_entropy(p)[:, c])])
+def who_is_asked(p: torch.Tensor, c: int, sign: int = 1) -> np.ndarray:
+    """(3,) int64: which of n pixels (1, C, 1, n) entropy, BvSB and the one-vs-rest entropy of class c ask first; last: sign -1."""
+    return np.array([int((sign * score).flatten().argmax()) for score in (entropy(p), bvsb(p), ovr_entropy(p)[:, c])])
 
 
 def wrong_by_tenth(score: torch.Tensor, wrong: torch.Tensor) -> np.ndarray:
@@ -63,8 +63,7 @@ def draw_scores(axes: np.ndarray) -> np.ndarray:
         ax.set_ylim(0, 1.15)
         ax.grid(alpha=0.3)
         ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_xlabel("P[0], and P[1] is the rest")
-    axes[0].set_ylabel("score")
+    axes[0].set(xlabel="P[0], and P[1] is the rest", ylabel="score")
     axes[0].set_title("two classes", fontsize="medium")
     axes[1].set_xlabel("P[2], taken from P[1]; P[0] stays 0.5")
     axes[1].set_title("three classes: half sure, the rest spreads", fontsize="medium")
@@ -90,30 +89,12 @@ def draw_wrong(tenths: Mapping[str, np.ndarray], ax: Axes) -> Axes:
     """The share of wrong pixels in each tenth of the pixels, a line for each score. tenths: score -> (10,) of `wrong_by_tenth`."""
     for (name, shares), color in zip(tenths.items(), ("#0077bb", "#cc3311", "#228833"), strict=False):
         ax.plot(np.arange(1, 11), 100 * shares, "o-", ms=4, color=color, label=name)
-    ax.set_xticks(np.arange(1, 11))
-    ax.set_xlabel("tenth of the pixels, from the surest to the most unsure")
-    ax.set_ylabel("predicted wrongly (%)")
-    ax.set_ylim(0, 100)
+    ax.set(xticks=np.arange(1, 11), xlabel="tenth of the pixels, from the surest to the most unsure")
+    ax.set(ylim=(0, 100), ylabel="predicted wrongly (%)")
     ax.grid(alpha=0.3)
     ax.legend(fontsize="small", frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return ax
-
-
-def _ratio_of(p: torch.Tensor, first: int, second: int) -> torch.Tensor:
-    return p[:, first : first + 1] / p[:, second : second + 1]
-
-
-def _inverse(p: torch.Tensor) -> torch.Tensor:
-    return 1 / bvsb(p)
-
-
-def _highest_p(p: torch.Tensor, c: int) -> np.ndarray:
-    return np.array([*who_is_asked(p, c)[:2], int(p[0, c].argmax())])
-
-
-def _surest(p: torch.Tensor, c: int) -> np.ndarray:
-    return np.array([int(score.flatten().argmin()) for score in (entropy(p), bvsb(p), ovr_entropy(p)[:, c])])
 
 
 _SURE = as_batch([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.25, 0.75]])
@@ -127,12 +108,8 @@ EXERCISES: dict[str, Exercise] = {
         mistakes={
             'the half of "not this class" is missing: add -(1 - P) ln(1 - P) (Eq. 1)': lambda p: -torch.xlogy(p, p),
             "this is the entropy of all classes together, one number a pixel; Eq. 1 has one for each class": entropy,
-            "you summed over the classes; Eq. 1 has no sum, the strategy needs each class by itself": (
-                lambda p: ovr_entropy(p).sum(dim=1, keepdim=True)
-            ),
-            "the second half is P ln(1 - P); its factor is 1 - P, too": (
-                lambda p: -torch.xlogy(p, p) - torch.special.xlog1py(p, -p)
-            ),
+            "you summed over the classes; Eq. 1 has no sum": lambda p: ovr_entropy(p).sum(dim=1, keepdim=True),
+            "the second half is P ln(1 - P); its factor is 1 - P, too": lambda p: -torch.xlogy(p, p) - torch.special.xlog1py(p, -p),
         },
         see="oreal_lib/scores.py",
     ),
@@ -140,32 +117,24 @@ EXERCISES: dict[str, Exercise] = {
         key=bvsb,
         cases=((_SPREAD,), (_TWO_BY_TWO,), (_SURE,)),
         mistakes={
-            "this is the margin p1 - p2, which is high where the network is sure; the ratio is wanted, p2 / p1": (
-                lambda p: 1 - bvsb_margin(p)
-            ),
-            "this is the margin turned round, 1 - (p1 - p2); the ratio is wanted, p2 / p1": bvsb_margin,
-            "this is p1 / p2, upside down: it is high where the network is sure, and divides by 0": _inverse,
-            "you took the classes 0 and 1; the best and the second best differ from pixel to pixel (topk)": (
-                lambda p: _ratio_of(p, 1, 0)
-            ),
-            "you took the last two classes; the best and the second best differ from pixel to pixel (topk)": (
-                lambda p: _ratio_of(p, -2 + p.shape[1], -1 + p.shape[1])
-            ),
-            "this is the least probable class over the best; the second best is wanted": (
-                lambda p: p.amin(dim=1, keepdim=True) / p.amax(dim=1, keepdim=True)
-            ),
+            "this is p1 - p2, which is high where the network is sure; p2 / p1 is wanted": lambda p: 1 - bvsb_margin(p),
+            "this is 1 - (p1 - p2), BvSB as a margin; the ratio p2 / p1 is wanted": bvsb_margin,
+            "this is p1 / p2, upside down: it is high where the network is sure, and divides by 0": lambda p: 1 / bvsb(p),
+            "you took the classes 0 and 1; the best two differ from pixel to pixel (topk)": lambda p: p[:, 1:2] / p[:, :1],
+            "you took the last two classes; the best two differ from pixel to pixel (topk)": lambda p: p[:, -2:-1] / p[:, -1:],
+            "this is the worst class over the best; the second best is wanted": lambda p: p.amin(1, True) / p.amax(1, True),
         },
         see="oreal_lib/scores.py",
     ),
     "who_is_asked": Exercise(
         key=who_is_asked,
         mistakes={
-            "for class c you took the pixel with the highest P; the network is sure of that one, and P near 0.5 is unsure": _highest_p,
-            'these are the surest pixels; higher always means "ask me"': _surest,
-            "pixels are counted from 0": lambda p, c: who_is_asked(p, c) + 1,
-            "entropy and BvSB are exchanged: entropy looks at all classes of a pixel, BvSB at the best two": (
-                lambda p, c: who_is_asked(p, c)[[1, 0, 2]]
+            "for class c you took the pixel with the highest P; but the network is sure there, it is unsure where P is near 0.5": (
+                lambda p, c: np.array([*who_is_asked(p, c)[:2], int(p[0, c].argmax())])
             ),
+            'these are the surest pixels; higher always means "ask me"': lambda p, c: who_is_asked(p, c, sign=-1),
+            "pixels are counted from 0": lambda p, c: who_is_asked(p, c) + 1,
+            "entropy looks at all classes of a pixel, BvSB at the best two": lambda p, c: who_is_asked(p, c)[[1, 0, 2]],
         },
         see="oreal_lib/scores.py",
     ),

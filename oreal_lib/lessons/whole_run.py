@@ -28,9 +28,7 @@ def draw_area(clicks: Sequence[float], score: Sequence[float], full: float, ax: 
     for i in range(len(clicks) - 1):
         middle = ((clicks[i] + clicks[i + 1]) / 2, (score[i] + score[i + 1]) / 4)
         ax.annotate(f"{(clicks[i + 1] - clicks[i]) * (score[i] + score[i + 1]) / 2:.0f}", middle, ha="center", va="center")
-    ax.set_ylim(0, 1.15 * max(full, *score))
-    ax.set_xlabel("clicks")
-    ax.set_ylabel("mIoU")
+    ax.set(ylim=(0, 1.15 * max(full, *score)), xlabel="clicks", ylabel="mIoU")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
@@ -43,15 +41,8 @@ def draw_seeds(wide: pd.DataFrame, pairs: Sequence[tuple[str, str]], ax: Axes) -
     ticks, names = [], []
     for i, (a, b) in enumerate(pairs):
         for seed, row in wide.iterrows():
-            ax.plot(
-                [3 * i, 3 * i + 1.7],
-                [row[b], row[a]],
-                "o-",
-                color=f"C{seed}",
-                ms=4,
-                lw=1.2,
-                label=f"seed {seed}" if not i else None,
-            )
+            label = None if i else f"seed {seed}"
+            ax.plot([3 * i, 3 * i + 1.7], [row[b], row[a]], "o-", color=f"C{seed}", ms=4, lw=1.2, label=label)
         ticks += [3 * i, 3 * i + 1.7]
         names += [title(b).replace(" ", "\n"), title(a).replace(" ", "\n")]
     ax.set_xticks(ticks, names, fontsize="small")
@@ -83,32 +74,27 @@ def paired_interval(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.array([about["low"], about["high"]])
 
 
-def _mean(iou: np.ndarray) -> float:
-    return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
+def _share(m: np.ndarray, below: np.ndarray, otherwise: float = np.nan) -> np.ndarray:
+    """Right pixels of each class over what is below; `otherwise` for 0 / 0."""
+    return np.divide(np.diag(m).astype(float), below, out=np.full(len(m), otherwise), where=below > 0)
 
 
-def _ratio(above: np.ndarray, below: np.ndarray, otherwise: float = np.nan) -> np.ndarray:
-    return np.divide(above, below, out=np.full(len(above), otherwise), where=np.asarray(below) > 0)
+def _mean(m: np.ndarray, below: np.ndarray, times: float = 1.0) -> float:
+    return times * np.nanmean(_share(m, below))
 
 
 def _iou(m: np.ndarray, absent: float = np.nan) -> np.ndarray:
-    return _ratio(np.diag(m).astype(float), m.sum(0) + m.sum(1) - np.diag(m), absent)
+    return _share(m, m.sum(0) + m.sum(1) - np.diag(m), absent)
 
 
-def _curve(x: Sequence[float], y: Sequence[float]) -> float:
-    return float(np.trapezoid(y, x))
+def _area(x: Sequence[float], y: Sequence[float], width: float | None = None) -> float:
+    """Area in percent of a frame 1 high, as wide as the curve or `width`."""
+    return 100 * float(np.trapezoid(y, x)) / (width or x[-1] - x[0])
 
 
-def _around(mean: float, half: float) -> np.ndarray:
-    return np.array([mean - half, mean + half])
-
-
-def _unpaired(a: np.ndarray, b: np.ndarray, pooled: bool) -> np.ndarray:
-    return np.array(stats.ttest_ind(a, b, equal_var=pooled).confidence_interval(0.95))
-
-
-def _t(n: int) -> float:
-    return float(stats.t.ppf(0.975, n - 1))
+def _t_interval(d: np.ndarray, t: float | None = None, ddof: int = 1, root: float = 0.5) -> np.ndarray:
+    t = stats.t.ppf(0.975, len(d) - 1) if t is None else t
+    return np.mean(d) + np.array([-1, 1]) * t * np.std(d, ddof=ddof) / len(d) ** root
 
 
 EXERCISES: dict[str, Exercise] = {
@@ -122,34 +108,20 @@ EXERCISES: dict[str, Exercise] = {
             (np.array([[7, 0], [0, 2]]),),
         ),
         mistakes={
-            "this is the pixel accuracy: the share of right pixels, which the most frequent class decides; IoU counts by class": (
-                lambda m: float(np.diag(m).sum() / m.sum())
-            ),
-            "this is the mean recall, TP / (TP + FN): divide by the row and the column, for a class that is predicted "
-            "everywhere has a recall of 1": lambda m: _mean(_ratio(np.diag(m).astype(float), m.sum(1))),
-            "this is the mean precision, TP / (TP + FP): the pixels of the class that were missed (its row) belong below, too": (
-                lambda m: _mean(_ratio(np.diag(m).astype(float), m.sum(0)))
-            ),
+            "this is the pixel accuracy, which the most frequent class decides": lambda m: np.trace(m) / m.sum(),
+            "this is the mean recall, TP / (TP + FN); the FP (rest of the column) belong below, too": lambda m: _mean(m, m.sum(1)),
+            "this is the mean precision, TP / (TP + FP); the FN (rest of the row) belong below, too": lambda m: _mean(m, m.sum(0)),
             "these are the IoUs of the classes; their mean is wanted": _iou,
-            "a class that does not occur has 0 / 0, which is NaN; leave it out of the mean": lambda m: float(np.mean(_iou(m))),
-            "row + column counts the right pixels twice; take the diagonal away once": (
-                lambda m: _mean(_ratio(np.diag(m).astype(float), m.sum(0) + m.sum(1)))
+            "a class that does not occur has 0 / 0, which is NaN; leave it out of the mean": lambda m: np.mean(_iou(m)),
+            "row + column counts the right pixels twice; take the diagonal away once": lambda m: _mean(m, m.sum(0) + m.sum(1)),
+            "this is Dice (F1), 2 TP / (2 TP + FP + FN), not IoU": lambda m: _mean(m, m.sum(0) + m.sum(1), times=2),
+            "TP, FP and FN were summed over the classes; divide class by class": lambda m: (
+                np.trace(m) / (2 * m.sum() - np.trace(m))
             ),
-            "this is Dice (F1), 2 TP / (2 TP + FP + FN), not IoU": (lambda m: _mean(_ratio(2.0 * np.diag(m), m.sum(0) + m.sum(1)))),
-            "all classes in one: TP, FP and FN were summed before dividing; divide class by class, then take the mean": (
-                lambda m: float(np.diag(m).sum() / (2 * m.sum() - np.diag(m).sum()))
-            ),
-            "a class in neither truth nor prediction counts as 0 here: nobody made a mistake with it, so leave it out": (
-                lambda m: float(np.mean(_iou(m, 0.0)))
-            ),
-            "a class in neither truth nor prediction counts as 1 here, a gift of 1/C that grows with the number of absent "
-            "classes: leave it out": lambda m: float(np.mean(_iou(m, 1.0))),
-            "a class that is predicted but never true was left out: its pixels are mistakes, so its IoU is 0 and counts": (
-                lambda m: float(np.mean(_iou(m, 0.0)[m.sum(1) > 0]))
-            ),
-            "a class that is true but never predicted was left out: all of it was missed, so its IoU is 0 and counts": (
-                lambda m: float(np.mean(_iou(m, 0.0)[m.sum(0) > 0]))
-            ),
+            "a class in neither truth nor prediction counts as 0 here; leave it out of the mean": lambda m: np.mean(_iou(m, 0.0)),
+            "a class in neither truth nor prediction counts as 1 here; leave it out of the mean": lambda m: np.mean(_iou(m, 1.0)),
+            "a class that is predicted but never true has IoU 0; keep it in": lambda m: np.mean(_iou(m, 0.0)[m.sum(1) > 0]),
+            "a class that is true but never predicted has IoU 0; keep it in": lambda m: np.mean(_iou(m, 0.0)[m.sum(0) > 0]),
         },
         see="oreal_lib/metrics.py",
     ),
@@ -162,32 +134,21 @@ EXERCISES: dict[str, Exercise] = {
             ([50, 100, 300], [0.5, 0.7, 0.8], 0.7),  # beats B: more than 100
         ),
         mistakes={
-            "this is the mean of the ratios score / full: with uneven clicks a point counts for the clicks around it, and the two "
-            "ends for half": lambda x, y, full: 100 * float(np.mean(y)) / full,
-            "you took every step as equally wide; each trapezoid is as wide as the clicks between its two ends (np.diff)": (
-                lambda x, y, full: 100 * _curve(range(len(y)), y) / ((len(y) - 1) * full)
-            ),
-            "your trapezoids are all 1 wide, but the frame is x_T - x_1 wide; a trapezoid is as wide as the clicks between its ends": (
-                lambda x, y, full: 100 * _curve(range(len(y)), y) / ((x[-1] - x[0]) * full)
+            "this is the mean of score / full; but the clicks are uneven": lambda x, y, full: 100 * np.mean(y) / full,
+            "all steps are equally wide here; take the clicks between them": lambda x, y, full: _area(range(len(y)), y) / full,
+            "your trapezoids are 1 wide and the frame is not; a trapezoid is as wide as the clicks between its ends (np.diff)": (
+                lambda x, y, full: _area(range(len(y)), y, width=x[-1] - x[0]) / full
             ),
             "heights and widths are exchanged: np.trapezoid(score, clicks) takes the heights first": (
-                lambda x, y, full: 100 * _curve(y, x) / ((x[-1] - x[0]) * full)
+                lambda x, y, full: _area(y, x, width=x[-1] - x[0]) / full
             ),
-            "you divide by all clicks, x_T: the area begins at x_1, so the frame is x_T - x_1 wide": (
-                lambda x, y, full: 100 * _curve(x, y) / (x[-1] * full)
+            "the area begins at x_1, so the frame is x_T - x_1 wide, not x_T": lambda x, y, full: _area(x, y, width=x[-1]) / full,
+            "full is missing: a network at B would not get 100": lambda x, y, full: _area(x, y),
+            "the frame is as high as full; yours is as high as the run's own last score": lambda x, y, full: _area(x, y) / y[-1],
+            "these are rectangles with the height of one end; a trapezoid has the mean of both ends": (
+                lambda x, y, full: 100 * np.dot(np.diff(x), y[:-1]) / ((x[-1] - x[0]) * full)
             ),
-            "full is missing: this is the mean height in percent of 1, and a network at B would not get 100": (
-                lambda x, y, full: 100 * _curve(x, y) / (x[-1] - x[0])
-            ),
-            "you divide by the last score of the run itself: then a strategy that ends badly looks good; the frame is as high as "
-            "full": lambda x, y, full: 100 * _curve(x, y) / ((x[-1] - x[0]) * y[-1]),
-            "you sum rectangles with the height of their left end; a trapezoid has the mean of both ends": (
-                lambda x, y, full: 100 * float(np.dot(np.diff(x), y[:-1])) / ((x[-1] - x[0]) * full)
-            ),
-            "you sum rectangles with the height of their right end; a trapezoid has the mean of both ends": (
-                lambda x, y, full: 100 * float(np.dot(np.diff(x), y[1:])) / ((x[-1] - x[0]) * full)
-            ),
-            "the width of the frame is missing: divide by (x_T - x_1) * full": lambda x, y, full: 100 * _curve(x, y) / full,
+            "the width of the frame is missing: divide by (x_T - x_1) * full": lambda x, y, full: _area(x, y, width=1) / full,
         },
         see="oreal_lib/metrics.py",
     ),
@@ -200,33 +161,22 @@ EXERCISES: dict[str, Exercise] = {
         ),
         mistakes={
             "this interval is of b - a": lambda a, b: paired_interval(b, a),
-            "this is the interval of two unpaired samples: what a seed does to both runs stays in it; take a - b first, seed by "
-            "seed": lambda a, b: _around(
-                np.mean(a) - np.mean(b), _t(len(a)) * np.sqrt((np.var(a, ddof=1) + np.var(b, ddof=1)) / len(a))
+            "these are unpaired samples (Welch's test), in which the spread over seeds stays; take a - b first, seed by seed": (
+                lambda a, b: np.array(stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95))
             ),
-            "this is the interval of two heaps (Welch's); a and b are paired, so take a - b first, seed by seed: what a seed does to both "
-            "runs goes away": lambda a, b: _unpaired(a, b, False),
-            "this is the interval of two heaps with one variance for both (Student's); a and b are paired, so take a - b first, seed "
-            "by seed: what a seed does to both runs goes away": lambda a, b: _unpaired(a, b, True),
-            "these are the mean and the half width; the two ends are wanted, mean - half and mean + half": (
+            "these are mean and half width; the ends are wanted: mean - half, mean + half": (
                 lambda a, b: np.array([np.mean(a - b), np.ptp(paired_interval(a, b)) / 2])
             ),
             "the lower end comes first": lambda a, b: paired_interval(a, b)[::-1],
-            "1.96 is for many seeds: with n differences take t of n - 1 degrees of freedom, 2.78 for five": (
-                lambda a, b: _around(np.mean(a - b), 1.96 * np.std(a - b, ddof=1) / np.sqrt(len(a)))
+            "1.96 is for many seeds; take t of n - 1 degrees of freedom, 2.78 for five": lambda a, b: _t_interval(a - b, t=1.96),
+            "numpy's standard deviation divides by n, but that of a sample by n - 1: ddof=1": lambda a, b: _t_interval(
+                a - b, ddof=0
             ),
-            "the standard deviation divides by n here (numpy's own rule); a sample of n needs n - 1: ddof=1": (
-                lambda a, b: _around(np.mean(a - b), _t(len(a)) * np.std(a - b) / np.sqrt(len(a)))
+            "a single difference may lie here; the mean of n is surer by the square root of n": lambda a, b: _t_interval(
+                a - b, root=0
             ),
-            "this is where a single difference may lie; the mean of n is surer by the square root of n": (
-                lambda a, b: _around(np.mean(a - b), _t(len(a)) * np.std(a - b, ddof=1))
-            ),
-            "n degrees of freedom were taken; one is spent on the mean: n - 1": (
-                lambda a, b: _around(np.mean(a - b), stats.t.ppf(0.975, len(a)) * np.std(a - b, ddof=1) / np.sqrt(len(a)))
-            ),
-            "0.95 leaves 5 % above and another 5 % below, an interval of 90 %; take t at 0.975": (
-                lambda a, b: _around(np.mean(a - b), stats.t.ppf(0.95, len(a) - 1) * np.std(a - b, ddof=1) / np.sqrt(len(a)))
-            ),
+            "one degree of freedom is spent on the mean: n - 1": lambda a, b: _t_interval(a - b, t=stats.t.ppf(0.975, len(a))),
+            "this is an interval of 90 %; take t at 0.975": lambda a, b: _t_interval(a - b, t=stats.t.ppf(0.95, len(a) - 1)),
         },
         see="oreal_lib/reports/frames.py",
     ),

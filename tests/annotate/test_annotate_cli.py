@@ -102,7 +102,7 @@ def test_train_carries_out_the_request_of_a_session_and_its_network_is_exported(
     config = with_few_steps.config.values() | {"device": "cpu"}
     with_few_steps.close()
     (home / "rounds" / "002").mkdir()
-    checked.write_json(home / "rounds" / "002" / "request.json", {"config": config, "log": 2, "round": 2})
+    checked.write(home / "rounds" / "002" / "request.json", {"config": config, "log": 2, "round": 2})
     assert main(["train", str(folder), "--annotator", "ben", "--round", "2"]) == 0
     assert rounds.finished(home) == 2
     assert main(["export", str(folder), "--annotator", "ben", "--out", str(tmp_path / "out")]) == 0

@@ -70,8 +70,8 @@ def trained(session, seen):
         view = np.full(picture.size, seen, np.uint8)
         np.savez_compressed(home / "views" / f"{key(picture.name)}.npz", predicted=view, unsure=view)
     rounds.write_query(session.home, 2, session.board, None, len(session.log.events))
-    checked.write_json(home / "request.json", {"config": config.values(), "log": len(session.log.events), "round": 2})
-    checked.write_json(home / "done.json", {"round": 2, "classes": ["road", "car"], "versions": {"torch": "any"}})
+    checked.write(home / "request.json", {"config": config.values(), "log": len(session.log.events), "round": 2})
+    checked.write(home / "done.json", {"round": 2, "classes": ["road", "car"], "versions": {"torch": "any"}})
     session.refresh()
 
 

@@ -72,9 +72,9 @@ def finish_round(session, number, views, query, log=None):
     for name, predicted in views.items():
         np.savez(folder / "views" / f"{key(name)}.npz", predicted=predicted, unsure=predicted)
     log = len(session.log.events) if log is None else log
-    checked.write_json(folder / "request.json", {"log": log})
-    checked.write_json(folder / "query.json", {"query": query, "score": [0.0] * len(query), "for_class": None, "log": log})
-    checked.write_json(folder / "done.json", {"round": number})
+    checked.write(folder / "request.json", {"log": log})
+    checked.write(folder / "query.json", {"query": query, "score": [0.0] * len(query), "for_class": None, "log": log})
+    checked.write(folder / "done.json", {"round": number})
 
 
 def test_a_session_begins_with_all_superpixels_unlabeled_and_a_random_query(session, folder):

@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
+from tiny import taken_over
 
 from oreal_lib.aggregate import Regions
 from oreal_lib.annotate import rounds, training
@@ -182,7 +183,7 @@ def test_the_same_log_and_seed_give_the_same_weights_and_query_bit_for_bit(sessi
     assert answers(carry_out(session, other)) == first
     request = rounds.folder_of(third, 2) / "request.json"
     values = rounds.read_request(third, 2)
-    checked.write_json(request, values | {"config": values["config"] | {"seed": 1}})
+    checked.write(request, values | {"config": values["config"] | {"seed": 1}})
     assert answers(carry_out(session, third))[0] != first[0]
     assert session.training().state == "done" and session.refresh() and len(session.query()) == 4
 
@@ -496,7 +497,7 @@ def test_pictures_that_a_training_finds_and_the_session_does_not_know_are_not_su
     folder = rounds.folder_of(session.home, 2)
     training.write_query(session.home, 2, session.board, None, 1)
     values = rounds.read_query(session.home, 2) | {"query": [["later", 0], ["a", 3], ["a", 99]], "score": [1.0, 0.5, 0.2]}
-    checked.write_json(folder / "query.json", values)
+    checked.write(folder / "query.json", values)
     (folder / "done.json").write_text("{}")
     assert session.refresh() and session.query() == [(0, 3)] and session.counters()["asked"] == 1
 
@@ -516,8 +517,7 @@ def test_a_round_that_was_taken_over_writes_nothing_more(session, asked_for, mon
 
     def sleeps(*given, **how):
         fitted = real(*given, **how)
-        file = folder / ".holder"
-        file.write_text(json.dumps(json.loads(file.read_text()) | {"token": "of the other", "machine": "node7"}))
+        taken_over(folder / ".lock")
         return fitted
 
     monkeypatch.setattr(training, "fit", sleeps)

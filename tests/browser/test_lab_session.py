@@ -1,8 +1,8 @@
 """A whole session in real JupyterLab: a person with a folder of photos, three classes, mouse and keyboard, and what must survive."""
 
-import json
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from oreal_lib.data.readers.toy import draw_scene
 from oreal_lib.data.resize import nearest
 from oreal_lib.metrics import border_superpixels
 from oreal_lib.oracle import class_votes
+from oreal_lib.storage.lock import holder
 
 pytestmark = pytest.mark.browser
 PHOTOS = 20
@@ -169,7 +170,7 @@ def test_a_folder_of_photos_becomes_masks(browser, lab, photos, screenshot, film
     assert f"{labeled} of" in page.locator(".oreal-counters").inner_text()
 
     # the kernel is killed between clicks, and while a click is under way
-    kernel = int(json.loads((me.log.parent / "clicks.jsonl.holder").read_text())["process"])
+    kernel = int(holder(Path(f"{me.log}.lock")).split()[1])
     page.locator(".oreal-root").focus()
     os.kill(kernel, signal.SIGKILL)
     page.mouse.click(*me.at(40, 40))

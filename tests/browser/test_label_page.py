@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from lab import until
 from PIL import Image
 
 from oreal_lib.annotate.events import read_whole
+from oreal_lib.storage.lock import holder
 
 pytestmark = pytest.mark.browser
 
@@ -57,20 +59,11 @@ def test_a_page_that_is_left_or_opened_twice_goes_on_where_it_was(browser, serve
         page.keyboard.press("Enter")
         until(lambda n=n: len(clicked(log)) == n, 20, "the click")
     screenshot(page, "label_page")
+    page.close(run_before_unload=True)
     second = context.new_page()
     second.goto(address)
     second.wait_for_function("document.querySelector('.oreal-counters')?.textContent.includes('2 clicks')", timeout=90_000)
     context.close()
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) is not None
-    until(lambda: not log.with_name("clicks.jsonl.holder").exists() or _is_free(log), 20, "the end of what answered the page")
-
-
-def _is_free(log):
-    import filelock
-
-    try:
-        with filelock.FileLock(f"{log}.lock", timeout=0):
-            return True
-    except filelock.Timeout:
-        return False
+    until(lambda: not holder(Path(f"{log}.lock")), 20, "the end of what answered the page")

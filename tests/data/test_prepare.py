@@ -1,4 +1,3 @@
-import json
 import multiprocessing
 import os
 import pkgutil
@@ -16,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
-from tiny import TINY
+from tiny import TINY, taken_over
 
 from oreal_lib.data import cuts
 from oreal_lib.data import store as store_module
@@ -54,7 +53,7 @@ def make(root, source=None, recipe=GRID, workers=1, **size):
 
 
 def nothing_left(root):
-    return [path.name for path in root.iterdir() if path.suffix not in (".lock", ".holder")] == []
+    return [path.name for path in root.iterdir() if path.suffix != ".lock"] == []
 
 
 def test_a_store_opens_as_the_data_set_it_was_made_from(tmp_path):
@@ -195,7 +194,7 @@ def test_a_killed_attempt_leaves_nothing_that_disturbs_the_next(tmp_path):
     slow.join()
     assert not nothing_left(tmp_path)
     assert len(open_store(make(tmp_path)).names) == 5
-    assert [path.name for path in tmp_path.iterdir() if path.suffix not in (".lock", ".holder")] == [make(tmp_path).name]
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == [make(tmp_path).name]
 
 
 NOISE, HALF = small(opened=partial(block, 24, 32)), {"height": 12, "width": 16}
@@ -203,7 +202,7 @@ NOISE, HALF = small(opened=partial(block, 24, 32)), {"height": 12, "width": 16}
 
 def files(root):
     """Of the one store in a folder, every file with its bytes; no other folder is there."""
-    (store,) = (path for path in root.iterdir() if path.suffix not in (".lock", ".holder"))
+    (store,) = (path for path in root.iterdir() if path.suffix != ".lock")
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in store.rglob("*")}
 
 
@@ -238,7 +237,7 @@ def test_a_kill_at_any_moment_costs_no_second_cut_and_no_byte(tmp_path, monkeypa
         ("oreal_lib.data.cuts.os.replace", 1, 3),  # the first map lies there under the name that does not count yet
         ("oreal_lib.data.store.NpyFile.append", 11, 2),  # in the arrays of the second picture, which is of the test
         ("oreal_lib.data.cuts._write", 2, 1),  # the maps of pictures 0 and 2 are there, that of 4 is lost
-        ("oreal_lib.data.prepare.checked.write_json", 1, 0),
+        ("oreal_lib.data.prepare.checked.write", 1, 0),
         ("oreal_lib.data.cuts.forget", 1, 0),  # the store is there, only the maps are not gone yet
     ]:
         child = multiprocessing.get_context("spawn").Process(target=killed_at, args=(killed, where, call))
@@ -408,9 +407,9 @@ def flip_a_byte(path):
 
 def in_manifest(path, **changes):
     file = path / "manifest.json"
-    manifest = checked.read_json(file, "")
+    manifest = checked.read(file, "")
     manifest["about"] |= changes
-    checked.write_json(file, manifest)
+    checked.write(file, manifest)
 
 
 @pytest.mark.parametrize(
@@ -547,16 +546,14 @@ def test_who_was_taken_over_while_it_slept_leaves_the_work_of_the_other_alone(tm
     def sleeps_at_the_eighth(self, array):
         calls.append(1)
         if len(calls) == 8:  # the second picture is half written
-            (file,) = root.glob(".*.holder")
-            holder = json.loads(file.read_text())
-            file.write_text(json.dumps(holder | {"token": "of the other", "machine": "node7"}))
+            taken_over(*root.glob(".*.lock"))
             (unfinished,) = root.glob(".*.unfinished")
             (unfinished / "images.npy").unlink()  # as the other clears the folder, to begin anew
             (unfinished / "images.npy").write_bytes(b"the other's")
         real(self, array)
 
     monkeypatch.setattr(store_module.NpyFile, "append", sleeps_at_the_eighth)
-    with pytest.raises(OSError, match=r"not ours to write in any more: process \d+ on node7 since .* has taken over"):
+    with pytest.raises(OSError, match=r"may not be written any more: process \d+ on node7 has taken over"):
         make(root)
     (unfinished,) = root.glob(".*.unfinished")
     assert (unfinished / "images.npy").read_bytes() == b"the other's" and not (unfinished / "manifest.json").exists()

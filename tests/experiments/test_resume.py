@@ -16,7 +16,6 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-import filelock
 import numpy as np
 import pytest
 import torch
@@ -28,6 +27,7 @@ from oreal_lib.experiments import run as loop
 from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.storage import atomic, checked
+from oreal_lib.storage.lock import Lock
 from oreal_lib.storage.progress import lines_to
 
 WAY = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
@@ -78,8 +78,8 @@ def kill_at_every_point(runs_dir):
 
     def delete(path, **kwargs):
         ours = Path(path).is_relative_to(runs_dir) and Path(path).exists() and not Path(path).name.endswith((".tmp", ".lock"))
-        lot = Path(path).name.startswith("run.holder")  # that of a dead one is put aside under a name drawn by lot
-        named = Path(path).with_name("run.holder") if lot else path
+        aside = Path(path).name.startswith("run.lock.")  # that of a dead one, under a name drawn at random
+        named = Path(path).with_name("run.lock.aside") if aside else path
         if ours and reached(runs_dir, "not yet deleted", named):
             die()
         unlink_(path, **kwargs)
@@ -188,7 +188,7 @@ def test_killed_by_the_clock_it_ends_as_if_undisturbed(twin, tiny_config, tiny_s
 
 
 def hold_the_lock(runs_dir):
-    with filelock.FileLock(next(runs_dir.iterdir()) / "run.lock"):
+    with Lock(next(runs_dir.iterdir()) / "run.lock").acquire():
         (runs_dir / "held").touch()
         time.sleep(60)
 

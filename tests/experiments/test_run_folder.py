@@ -51,7 +51,7 @@ def test_pseudo_labels_that_the_archive_s_list_leaves_out_are_missed(tmp_path):
     data = file.read_bytes()
     last, end = data.rindex(b"PK\x01\x02"), data.rindex(b"PK\x05\x06")
     begin = int.from_bytes(data[end + 16 : end + 20], "little")
-    short = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 2, 2, last - begin, begin, 0)
+    short = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 3, 3, last - begin, begin, 0)
     file.write_bytes(data[:last] + short)
-    with pytest.raises(ValueError, match=r"pseudo_step1.npz is damaged .*its list leaves out what lies at its end"):
+    with pytest.raises(ValueError, match=r"pseudo_step1.npz is damaged .*its list of arrays is torn"):
         folder.pseudo(1)

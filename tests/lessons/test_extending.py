@@ -2,21 +2,16 @@
 
 import os
 import re
-import runpy
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
-from test_docstrings import faults
+from test_docstrings import RULES, faults
 from trees import saved, scene
 
-from oreal_lib.config import RunConfig
-from oreal_lib.experiments import run as loop
 from oreal_lib.lessons.contract import CLAUSES
 from oreal_lib.models import check_model
 from oreal_lib.storage.paths import home
@@ -29,29 +24,15 @@ FORMS = {  # the last words of the line before a code block -> what is to be don
     "new": r"New file `(?P<file>[^`]+)`:$",
     "then": r"Then\b[^:]*(\([^)]*\))?:$",
 }
-SMALL = {  # a run of seconds
-    "height": 32,
-    "width": 32,
-    "superpixel_method": "grid",
-    "superpixel_count": 16,
-    "superpixel_levels": 2,
-    "val_images": 2,
-    "train_images": 4,
-    "query_share": "null",
-    "query_size": 8,
-    "steps": 2,
-    "max_epochs": 1,
-    "batch_size": 2,
-    "weights": "none",
-    "device": "cpu",
-    "workers": 1,
-}
+SMALL = """height: 32, width: 32, superpixel_method: grid, superpixel_count: 16, superpixel_levels: 2, val_images: 2, train_images: 4,
+query_share: null, query_size: 8, steps: 2, max_epochs: 1, batch_size: 2, weights: none, device: cpu, workers: 1"""  # seconds
+OF_DATA = {"toy": ", data_options: {train: 8, test: 3}", "folder": ", model: small_unet, superpixel_at: working"}
+NAMES = [f"north_{i:04d}" for i in range(9)]
 
 
 def steps(text):
     """(form, its match, block) of each code block, in order; ValueError for a block that no form stands before."""
-    lines = iter(text.split("\n"))
-    said = ""
+    lines, said = iter(text.split("\n")), ""
     for line in lines:
         fence = re.fullmatch(r"( *)(`{3,})(\w*)", line)
         if not fence:
@@ -66,15 +47,18 @@ def steps(text):
 
 
 def follow(text, place, run):
-    """Do what a section says below `place`; `run(lines)` runs commands. ValueError for an edit whose line is not there once."""
+    """Do what a section says below `place`, `run(line)` its commands; the files it wrote. ValueError if an edit's line is not unique."""
+    written = []
     for form, match, block in steps(text):
         if form == "then":
-            run(block.splitlines())
+            for line in block.splitlines():
+                run(line)
             continue
         path = place / match["file"]
+        written.append(match["file"])
         if form == "new":
-            assert not path.exists()
-            path.parent.mkdir(parents=True, exist_ok=True)
+            assert not path.exists() and path.parent.parent.exists()
+            path.parent.mkdir(exist_ok=True)
             path.write_text(block, encoding="utf-8")
             continue
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -83,103 +67,73 @@ def follow(text, place, run):
             raise ValueError(f"{match['file']} has the line {match['anchor']!r} {len(at)} times, but an edit needs it once")
         lines.insert(at[0] + (match["where"] == "after"), block)
         path.write_text("".join(lines), encoding="utf-8")
+    return written
 
 
 @pytest.fixture
 def place(tmp_path):
     """A copy of the repository, as far as it is edited or run, whose parameter files make small runs."""
     for name in ("oreal_lib", "params", "notebooks", "tests", "docs"):
-        shutil.copytree(home() / name, tmp_path / name, ignore=shutil.ignore_patterns("pictures", "browser"))
+        shutil.copytree(home() / name, tmp_path / name, ignore=shutil.ignore_patterns("pictures", "browser", "__pycache__"))
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(home() / name, tmp_path)
-    changes = {
-        "toy": SMALL | {"data_options": "{train: 8, test: 3}"},
-        "folder": SMALL | {"model": "small_unet", "superpixel_at": "working"},
-    }
-    for name, values in changes.items():
+    for name, more in OF_DATA.items():
         path = tmp_path / "params" / f"{name}.yaml"
         text = path.read_text(encoding="utf-8")
-        for key, value in values.items():
+        for key, value in re.findall(r"(\w+): ({.*}|[^,\n]+)", SMALL + more):
             text, n = re.subn(rf"^{key}: .*", f"{key}: {value}", text, flags=re.M)
             assert n == 1, key
         path.write_text(text, encoding="utf-8")
     return tmp_path
 
 
-def interpret(line):
-    """Do in this process what a command does: papermill's is what notebook 10 makes of its parameters."""
-    words = line.split()
-    if words[0] == "papermill":
-        file, given = words[words.index("-f") + 1], zip(words, words[1:], words[2:], strict=False)
-        values = {key: yaml.safe_load(value) for p, key, value in given if p == "-p"}
-        list(loop.run(RunConfig.from_yaml(file, **values)))
-        return
-    sys.argv = [*words[2:], *["--workers", "1"] * ("check" in words)] if words[1] == "-m" else words[1:]
-    try:
-        if words[1] == "-m":
-            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-        else:
-            runpy.run_path(sys.argv[0], run_name="__main__")
-    except SystemExit as end:
-        assert not end.code, line
-
-
-@pytest.fixture
-def here(place, monkeypatch, capsys):
-    """Runs commands in this process, with the library as it is; what they said is in `here.said`."""
-
-    def run(lines):
-        for line in lines:
-            interpret(line)
-        run.said += capsys.readouterr().out
-
-    run.said = ""
-    monkeypatch.setattr(sys, "argv", [])
-    monkeypatch.chdir(place)
-    monkeypatch.setenv("OREAL_HOME", str(place))
-    return run
-
-
 @pytest.fixture
 def typed(place):
-    """Runs commands in the copy's folder, with its library; they must succeed, and what they said is in `typed.said`.
+    """Runs a command in the copy's folder, with its library, as a user types it; it must succeed. `typed.said`: what they said."""
 
-    As a user types them, or `together`, where those of Python share a process, since loading torch takes longer than they do.
-    """
-
-    def run(lines, together=False):
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        found = os.pathsep.join([str(place), *[str(place / "tests")] * together])
-        mine = {"PATH": path, "PYTHONPATH": found, "OREAL_HOME": str(place), "OMP_NUM_THREADS": "1", "PYTEST_ADDOPTS": "-rA"}
-        one = [sys.executable, "-c", "import sys, test_extending as t; [t.interpret(line) for line in sys.argv[1:]]", *lines]
-        for command in [one] if together and lines[0].startswith("python") else lines:
-            shell = isinstance(command, str)
-            done = subprocess.run(
-                command, shell=shell, cwd=place, env=os.environ | mine, capture_output=True, text=True, timeout=300
-            )
-            assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-            run.said += done.stdout
+    def run(line):
+        paths = [place, place / "tests", place / "tests" / "data", place / "tests" / "models"]
+        mine = {
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+            "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            "OREAL_HOME": str(place),
+            "OMP_NUM_THREADS": "1",
+            "PYTEST_ADDOPTS": "-rA",
+        }
+        done = subprocess.run(line, shell=True, cwd=place, env=os.environ | mine, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        run.said += done.stdout
 
     run.said = ""
     return run
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sed is POSIX")
+def test_every_file_line_and_name_of_the_page_is_there(place, typed):
+    """All edits are made, linted and imported, and the files that commands name are looked up; nothing is trained."""
+
+    def there(line):
+        words = line.split()
+        if words[0] == "sed":
+            typed(line)
+        assert words[0] in ("python", "papermill", "sed"), line
+        for word in words:
+            assert not re.fullmatch(r"(tests|params|notebooks)/\S+|\w+\.py", word) or (place / word).exists(), line
+
+    written = {name for section in SECTIONS.values() for way in section for name in follow(way, place, there)}
+    code = sorted(name for name in written if name.endswith(".py"))
+    for command in ("check", "format --check"):
+        typed(f"python -m ruff {command} {' '.join(code)}")
+    modules = [re.sub(r"^tests/\w+/", "", name).removesuffix(".py").replace("/", ".") for name in code]
+    typed(f"python -c 'import {', '.join(modules)}'")
+    for name in (name for name in code if name.startswith("oreal_lib/")):
+        text = (place / name).read_text(encoding="utf-8")
+        assert [fault for rule in RULES for fault in faults(rule, name.removeprefix("oreal_lib/"), text)] == []
 
 
 def run_ids(place):
     """Of finished runs, without the hash."""
     return {done.parent.name.rpartition("-")[0] for done in (place / "runs").glob("*/done.json")}
-
-
-def lints(place, *files):
-    """What ruff would change in files of the copy: nothing."""
-    for command in ("check", "format --check"):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command.split(), *files], cwd=place, capture_output=True, text=True, timeout=60
-        )
-        assert done.returncode == 0, done.stdout
-    for file in (place / name for name in files if name.startswith("oreal_lib")):
-        for rule in ("sentence", "shapes", "units", "errors", "source"):
-            name = file.relative_to(place / "oreal_lib").as_posix()
-            assert faults(rule, name, file.read_text(encoding="utf-8")) == []
 
 
 def tree(folder, images, masks, names, first=0):
@@ -191,63 +145,59 @@ def tree(folder, images, masks, names, first=0):
         saved(folder / masks, np.where(truth == 255, 0, truth + 1).astype(np.uint8) if first else truth, f"{name}.png")
 
 
-def test_a_strategy_of_ones_own_is_judged_and_raced(place, here):
-    follow(SECTIONS["A strategy"][0], place, here)
-    assert "it keeps the contract" in here.said and re.search(r"oreal +16 .*\n.* mine +8 .*\n.* mine +16 ", here.said)
-    lints(place, "own.py")
+@pytest.mark.slow
+def test_a_strategy_of_ones_own_is_judged_and_raced(place, typed):
+    follow(SECTIONS["A strategy"][0], place, typed)
+    assert "it keeps the contract" in typed.said and re.search(r"oreal +16 .*\n.* mine +8 .*\n.* mine +16 ", typed.said)
 
 
+@pytest.mark.slow
 def test_a_strategy_is_added_for_good(place, typed):
     follow(SECTIONS["A strategy"][1], place, typed)
-    assert (
-        typed.said.count("PASSED tests/paper/test_strategies.py::test_every_strategy_keeps_the_contract[entropy_owed-")
-        == len(CLAUSES) * 5
-    )
-    assert "toy-small_unet-entropy_owed-max-dominant-s0" in run_ids(place)
-    lints(place, "oreal_lib/strategies.py", "oreal_lib/draw.py")
+    judged = "PASSED tests/paper/test_strategies.py::test_every_strategy_keeps_the_contract[entropy_owed-"
+    assert typed.said.count(judged) == len(CLAUSES) * 5 and "toy-small_unet-entropy_owed-max-dominant-s0" in run_ids(place)
 
 
-NAMES = [f"north_{i:04d}" for i in range(9)]
-
-
-def test_a_folder_of_ones_own_is_checked_and_run(place, here):
+@pytest.mark.slow
+def test_a_folder_of_ones_own_is_checked_and_run(place, typed):
     tree(place / "photos", "images", "masks", NAMES)
-    follow(SECTIONS["A data set"][0], place, here)
-    assert "folder: 9 images, 3 classes" in here.said and "folder-small_unet-oreal-max-dominant-s0" in run_ids(place)
+    follow(SECTIONS["A data set"][0], place, typed)
+    assert "folder: 9 images, 3 classes" in typed.said and "folder-small_unet-oreal-max-dominant-s0" in run_ids(place)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sed is POSIX")
 def test_a_data_set_is_added_for_good(place, typed):
     for split, part in (("train", NAMES[:7]), ("test", NAMES[7:])):
         tree(place / "survey" / split, "rgb", "label", part, first=1)
-    follow(SECTIONS["A data set"][1], place, partial(typed, together=True))
-    for test in ("test_survey.py::", "test_docs.py::test_every_data_set_has_its_card_and_its_parameters[survey]"):
+    follow(SECTIONS["A data set"][1], place, typed)
+    for test in ("data/test_survey.py::", "test_docs.py::test_every_data_set_has_its_card_and_its_parameters[survey]"):
         assert f"PASSED tests/{test}" in typed.said
     assert "survey: 9 images, 3 classes" in typed.said and "survey-small_unet-oreal-max-dominant-s0" in run_ids(place)
-    assert not re.search(
-        r"params/folder|describe folder|own images", (place / "params" / "survey.yaml").read_text(encoding="utf-8")
-    )
-    lints(place, "oreal_lib/data/survey.py", "oreal_lib/data/__init__.py", "tests/test_survey.py")
+    values = (place / "params" / "survey.yaml").read_text(encoding="utf-8")
+    assert not re.search(r"params/folder|describe folder|own images", values)
 
 
-def test_a_backbone_of_timm_needs_its_name_only(place, here):
-    follow(SECTIONS["A backbone"][0], place, here)
+@pytest.mark.slow
+def test_a_backbone_of_timm_needs_its_name_only(place, typed):
+    follow(SECTIONS["A backbone"][0], place, typed)
     assert "toy-deeplabv3plus_mobilenetv3_small_050-oreal-max-dominant-s0" in run_ids(place)
 
 
-DILATED = "resnext50_32x4d seresnet50 res2net50_14w_8s resnest14d regnety_002 repvgg_a0 efficientnet_b0 mobilenetv2_050"
-DILATED += " mobilenetv4_conv_small convnext_atto xception41 mobilevit_xxs"
-
-
-@pytest.mark.parametrize("name", DILATED.split())
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    "resnext50_32x4d seresnet50 res2net50_14w_8s resnest14d regnety_002 repvgg_a0 efficientnet_b0 mobilenetv2_050 "
+    "mobilenetv4_conv_small convnext_atto xception41 mobilevit_xxs".split(),
+)
 def test_the_kinds_of_backbones_that_the_page_names_can_be_dilated(name):
     check_model(f"deeplabv3plus_{name}", "none")
 
 
+@pytest.mark.slow
 def test_a_network_is_added_for_good(place, typed):
-    follow(SECTIONS["A backbone"][1], place, partial(typed, together=True))
-    assert "PASSED tests/test_fpn.py" in typed.said and "toy-fpn_pvt_v2_b0-oreal-max-dominant-s0" in run_ids(place)
-    lints(place, "oreal_lib/models/fpn.py", "oreal_lib/models/__init__.py", "tests/test_fpn.py")
+    follow(SECTIONS["A backbone"][1], place, typed)
+    assert "PASSED tests/models/test_fpn.py" in typed.said and "toy-fpn_pvt_v2_b0-oreal-max-dominant-s0" in run_ids(place)
 
 
 def test_a_page_that_cannot_be_followed_is_found_out(tmp_path):

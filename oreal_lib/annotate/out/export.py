@@ -140,7 +140,7 @@ def _model(saved: Saved, problems: list[str]) -> tuple[int, dict[str, bytes]]:
         return 0, {}
     folder = rounds.folder_of(saved.home, last)
     try:
-        request, done = (checked.read_json(folder / f"{name}.json", "train again") for name in ("request", "done"))
+        request, done = (checked.read(folder / f"{name}.json", "train again") for name in ("request", "done"))
         about = {
             "classes": done["classes"],
             "colors": class_palette(len(done["classes"])).tolist(),

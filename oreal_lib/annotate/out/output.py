@@ -37,7 +37,7 @@ def begin(out: Path, files: Iterable[str], pictures: Path, by: str) -> None:
     for name in files:
         if name not in own and (out / name).exists():
             raise ValueError(f"{out / name} exists already, and no export wrote it; move it away, or name another folder (out)")
-    checked.write_json(out / LIST, {"by": by, "whole": False, "files": sorted({*own, *files})})
+    checked.write(out / LIST, {"by": by, "whole": False, "files": sorted({*own, *files})})
 
 
 def end(out: Path, files: Iterable[str], by: str) -> None:
@@ -49,14 +49,14 @@ def end(out: Path, files: Iterable[str], by: str) -> None:
             file.unlink()
             with contextlib.suppress(OSError):  # its folder holds something else
                 file.parent.rmdir()
-    checked.write_json(out / LIST, {"by": by, "whole": True, "files": sorted(files)})
+    checked.write(out / LIST, {"by": by, "whole": True, "files": sorted(files)})
 
 
 def _listed(out: Path) -> tuple[str, set[str]]:
     """Who wrote into the folder ("" nobody), and which files."""
     if not (out / LIST).is_file():
         return "", set()
-    known = checked.read_json(out / LIST, f"delete the folder {out} if everything in it was exported, or name another one")
+    known = checked.read(out / LIST, f"delete the folder {out} if everything in it was exported, or name another one")
     return known["by"], set(known["files"])
 
 

@@ -80,7 +80,7 @@ def merge(
     note = {"merged": counts, "take": take, "classes": list(classes), "versions": provenance.versions()}
     opened = Event("open", _id(into, "open", now()), now(), note=json.dumps(note))
     if classes != first.classes:
-        checked.write_json(home / "session.json", read_json(home) | {"classes": list(classes)})
+        checked.write(home / "session.json", read_json(home) | {"classes": list(classes)})
     atomic.write_bytes(log.with_name("conflicts.csv"), _csv(conflicts, names))
     atomic.write_bytes(log, b"".join(to_line(event) for event in [opened, *events]))  # last: from here on the log exists
     return Merged(log, int(merged.counts().sum()), tuple(conflicts), sum(board.lost for board in boards.values()))
