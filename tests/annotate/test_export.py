@@ -107,13 +107,6 @@ def test_a_mask_holds_clicks_first_then_predictions_and_labels_hold_clicks_only(
     assert (done.labeled, done.predicted, done.round, done.problems) == (2, 4, 2, ())
 
 
-def test_a_picture_that_the_round_has_not_seen_has_its_clicks_only(session):
-    trained(session, CAR)
-    (rounds.folder_of(session.home, 2) / "views" / f"{key('a')}.npz").unlink()
-    out = export(session).out
-    assert (pixels(out / "masks/a.png") == 255).all() and (pixels(out / "masks/c.png") == CAR).all()
-
-
 def test_predictions_of_a_class_that_this_session_does_not_know_are_left_out_and_named(session):
     trained(session, 2)
     done = export(session)
@@ -233,11 +226,6 @@ def test_an_export_writes_over_no_file_of_somebody_else(session, folder, tmp_pat
         export(session, tmp_path / "file")
 
 
-def test_a_session_that_is_open_is_exported_from_its_log(session, folder):
-    session.act("label", 0, [0, 1, 2], to="car")
-    assert export(read_session(folder)).labeled == 3
-
-
 def test_labeled_superpixels_are_half_in_their_color_and_outlined_and_the_rest_is_as_it_was():
     image = np.full((2, 4, 3), 100, np.uint8)
     ids = np.array([[0, 0, 1, 2], [0, 0, 1, 2]])
@@ -247,15 +235,6 @@ def test_labeled_superpixels_are_half_in_their_color_and_outlined_and_the_rest_i
     assert shown[0, 0].tolist() == [(100 + c) // 2 for c in (0x44, 0x77, 0xAA)]
     assert shown[0, 1].tolist() == [(100 + c) // 2 // 4 for c in (0x44, 0x77, 0xAA)]  # its right border
     assert (shown[:, 2:] == 100).all()  # two unlabeled neighbors have no line between them
-
-
-def test_overlays_show_the_whole_picture_and_a_legend_below(session):
-    session.act("label", picture_of(session, "c"), [0], to="car")
-    out = export(session).out
-    height, width, _ = pixels(out / "overlays/c.jpg").shape
-    assert height > 90 and width >= 60
-    near = pixels(out / "overlays/c.jpg")[85, 5].astype(int) - pixels(session.pictures[picture_of(session, "c")].file)[85, 5]
-    assert abs(near).max() < 60  # JPEG of noise
 
 
 def test_the_model_of_an_export_predicts_what_the_session_would_show(session, folder, tmp_path):
@@ -275,16 +254,6 @@ def test_the_model_of_an_export_predicts_what_the_session_would_show(session, fo
     top = p.sort(dim=0).values.numpy()
     assert unsure.shape == (60, 40) and np.abs(unsure - 255 * top[0] / top[1]).max() <= 0.51
     assert read_mask(tmp_path / "new/masks/süd west/Käfer 1.png", 2).shape == (40, 60)
-
-
-def test_a_network_of_a_round_before_a_class_was_added_keeps_its_classes(session, folder, tmp_path):
-    trained(session, CAR)
-    session.close()
-    more = open_session(folder, ["road", "car", "tree"], **SIX)
-    model = export(more).out / "model"
-    more.close()
-    assert json.loads((model / "model.json").read_text(encoding="utf-8"))["classes"] == ["road", "car"]
-    assert predict_folder(model, folder, tmp_path / "new", "cpu").pictures == 4
 
 
 def test_a_new_picture_that_cannot_be_read_is_named_and_the_others_go_on(session, folder, tmp_path):

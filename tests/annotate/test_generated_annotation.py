@@ -124,17 +124,27 @@ def test_any_acts_undone_and_redone_give_what_their_log_gives_when_it_is_read_ag
 
 
 @every(drawn=boards())
-def test_undoing_everything_leads_back_to_the_beginning_and_redoing_it_to_the_end(drawn):
+def test_undo_and_redo_go_back_and_forth_through_the_states_there_were(drawn):
     pictures, events = drawn
     board = Board(pictures, CLASSES)
-    carried_out(board, [e for e in events if e.what not in ("undo", "redo")])
-    end, done = state(board), board.acts
-    for i in range(len(done)):
-        board.apply(Event("undo", f"u{i}"))
-    assert state(board) == state(Board(pictures, CLASSES)) and board.acts == []
-    for i in range(len(done)):
-        board.apply(Event("redo", f"r{i}"))
-    assert state(board) == end and board.acts == done
+    found, _, _ = parse(carried_out(board, events), "log")
+    board, past, future = Board(pictures, CLASSES), [], []
+    now = start = state(board)
+    for event in found:
+        if event.what == "undo":
+            future.append(now)
+            now = past.pop()
+        elif event.what == "redo":
+            past.append(now)
+            now = future.pop()
+        board.apply(event)
+        if event.what not in ("undo", "redo"):
+            past.append(now)
+            now, future = state(board), []
+        assert state(board) == now and len(board.acts) == len(past)
+    for number in range(len(past)):
+        board.apply(Event("undo", f"u{number}"))
+    assert state(board) == start and board.acts == []
 
 
 @every(drawn=boards(), data=st.data())
@@ -158,17 +168,6 @@ def test_a_board_takes_any_events_and_counts_what_does_not_fit(drawn, data):
 
 
 # ---- the log
-
-
-@every(events=LOGS.filter(bool), data=st.data())
-def test_a_changed_byte_is_found_and_never_another_event(events, data):
-    log = bytearray(b"".join(map(to_line, events)))
-    place = data.draw(st.integers(0, len(log) - 1))
-    log[place] ^= data.draw(st.integers(1, 255) | st.sampled_from([1 << i for i in range(8)] + [ord("\n") ^ ord("\r")]))
-    found, damaged, whole = parse(bytes(log), "log")
-    rest = iter(events)
-    assert all(event in rest for event in found)  # in their order, none changed, none new
-    assert damaged or whole < len(log) or found == events  # such as 1e-05 written as 1E-05
 
 
 @pytest.fixture(scope="module")

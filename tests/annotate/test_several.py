@@ -76,16 +76,6 @@ def log_of(folder, annotator):
     return read_whole(folder.parent / "photos-labels" / annotator / "clicks.jsonl")
 
 
-def test_of_two_labels_of_one_millisecond_none_is_later(folder):
-    by(folder, "ana", ("label", 0, [0], "road"))
-    by(folder, "ben", ("label", 0, [0], "car"))
-    for name in ("ana", "ben"):
-        same = [replace(e, at="2030-01-01T00:00:00.000Z") for e in log_of(folder, name)]
-        (folder.parent / "photos-labels" / name / "clicks.jsonl").write_bytes(b"".join(map(to_line, same)))
-    done = merge(folder, ["ana", "ben"], "both", take="later")
-    assert done.conflicts[0].taken == "" and labels(folder, "both")[0] == UNLABELED
-
-
 def test_what_was_undone_or_cleared_is_no_label(folder):
     by(folder, "ana", ("label", 0, [0, 1], "road"), ("label", 0, [1], ""), ("label", 0, [0], "car"), ("undo",))
     by(folder, "ben", ("label", 0, [0], "road"), ("label", 0, [1], "car"))
@@ -137,15 +127,6 @@ def test_the_order_of_the_annotators_changes_nothing(folder):
     log.rename(log.with_name("aside"))
     merge(folder, ["cleo", "ben", "ana"], "both", take="later")
     assert log_of(folder, "both")[1:] == first and len(first) > 3
-
-
-def test_a_log_merged_with_itself_is_itself(folder):
-    by(folder, "ana", ("split", 0, [1]), ("split", 0, [6]), ("label", 0, [0, 6], "road"), ("label", 2, [3], "void"))
-    assert not merge(folder, ["ana", "ana"], "again").conflicts
-    for was, now in zip(painted(folder, "ana"), painted(folder, "again"), strict=True):
-        assert (was == now).all()
-    one, two = (read_session(folder, who).board.ids(0) for who in ("ana", "again"))
-    assert len(np.unique(one)) == len(np.unique(two)) == len(np.unique(one.astype(int) * 1000 + two))
 
 
 def test_logs_of_different_class_lists_are_merged_by_name(folder):

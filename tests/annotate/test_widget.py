@@ -116,16 +116,6 @@ def test_acts_after_one_that_cannot_be_written_wait_for_it(widget, monkeypatch):
     assert [c["id"] for c, _ in widget.sent if c["kind"] == "failed"] == ["x"]
 
 
-def test_an_act_that_no_widget_has_made_is_refused_and_not_asked_for_again(widget):
-    for act_id, wrong in (
-        ("a", {"superpixels": None}),
-        ("b", {"superpixels": [0], "seconds": None}),
-        ("c", {"superpixels": ["x"]}),
-    ):
-        widget.hear(kind="act", **({"id": act_id, "do": "label", "picture": 0, "to": 0, "seconds": 0} | wrong))
-        assert last(widget, "refused")[0]["id"] == act_id
-
-
 def test_what_was_seen_is_accepted_though_a_round_has_ended_meanwhile(widget):
     widget.session._views = {0: (np.full((48, 64), 1, np.uint8), np.full((48, 64), 9, np.uint8))}  # sky by now
     widget.hear(kind="act", id="a", do="accept", picture=0, superpixels=[2], to=0, how="key", seconds=0)
