@@ -7,8 +7,8 @@ changed line is noticed, named, and never taken for a click.
 from __future__ import annotations
 
 import errno
-import itertools
 import os
+import secrets
 import threading
 import time
 from dataclasses import asdict, dataclass, fields
@@ -164,19 +164,14 @@ class Log:
             )
         if not damaged and whole == len(data):
             return events, []
-        aside = self._beside("damaged" if damaged else "torn")
+        why = f"{'damaged' if damaged else 'torn'}-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(2)}"
+        aside = self.path.with_name(f"{name}.{why}")  # the token: two repairs may fall into one second
         atomic.write_bytes(aside, data if damaged else data[whole:])
         bad = {number for number, _ in damaged}
         atomic.write_bytes(self.path, b"".join(line for n, line in enumerate(_lines(data[:whole]), 1) if n not in bad))
         torn = f"the last line of {name} was torn ({len(data) - whole} bytes) and is kept in {aside.name}"
         texts = [f"{text}; it is left out, and the old file kept as {aside.name}" for _, text in damaged]
         return events, texts + [torn] * (whole < len(data))
-
-    def _beside(self, why: str) -> Path:
-        """A free name: two repairs may fall into one second, and clocks go back."""
-        stem = f"{self.path.name}.{why}-{time.strftime('%Y%m%dT%H%M%S')}"
-        names = itertools.chain([stem], (f"{stem}-{i}" for i in itertools.count(2)))
-        return next(path for name in names if not (path := self.path.with_name(name)).exists())
 
     def __contains__(self, event_id: str) -> bool:
         return event_id in self._ids
@@ -194,7 +189,7 @@ class Log:
                 raise OSError(errno.EBADF, why)
             self._lock.check()
             here = os.fstat(self._file.fileno())
-            if not self._is_there(here):
+            if not (self.path.exists() and os.path.samestat(here, os.stat(self.path))):
                 why = f"{self.path} was moved or deleted while it was open, so this act was not kept; open the session again"
                 raise OSError(errno.ENOENT, why)
             self._write(to_line(event), here.st_size)
@@ -216,12 +211,6 @@ class Log:
                 raise
             why = f"this act could not be written to {self.path}: {atomic.remedy(error)} and try again"
             raise OSError(error.errno, why) from error
-
-    def _is_there(self, here: os.stat_result) -> bool:
-        try:
-            return os.path.samestat(here, os.stat(self.path))
-        except OSError:
-            return False
 
     def close(self) -> None:
         """Nothing can be appended from here on; another process may open the log."""

@@ -78,7 +78,7 @@ def open_session(
         checked.write(home / "session.json", about)
     clicks = Log(home / annotator / "clicks.jsonl", repair)
     try:
-        session = Session(home, annotator, tuple(about["classes"]), pictures, clicks, config, about["session"])
+        session = Session(home, annotator, about, pictures, clicks, config)
         for problem in clicks.problems + session.board.lost_acts():
             log.info(problem)
         note = json.dumps({"versions": provenance.versions(), "pictures": len(pictures), "classes": about["classes"]})
@@ -98,19 +98,11 @@ class Session:
     Acts are checked, then written to disk, then applied: an act that raises has changed nothing.
     """
 
-    def __init__(
-        self,
-        home: Path,
-        annotator: str,
-        classes: tuple[str, ...],
-        pictures: tuple[Picture, ...],
-        log: Log,
-        config: RunConfig,
-        name: str,
-    ) -> None:
-        self.home, self.annotator, self.classes, self.pictures = home / annotator, annotator, classes, pictures
-        self.work, self.log, self.config, self.name = home, log, config, f"{name}-{annotator}"
-        self.board = Board(pictures, classes, log.events)
+    def __init__(self, home: Path, annotator: str, about: dict, pictures: tuple[Picture, ...], log: Log, config: RunConfig) -> None:
+        """home: of the session.  about: its session.json."""
+        self.work, self.home, self.annotator, self.name = home, home / annotator, annotator, f"{about['session']}-{annotator}"
+        self.classes, self.pictures, self.log, self.config = tuple(about["classes"]), pictures, log, config
+        self.board = Board(pictures, self.classes, log.events)
         self.round = 0
         self._query: list[tuple[int, int]] = []
         self._process: subprocess.Popen | None = None
@@ -209,15 +201,14 @@ class Session:
         """What a person wants to know: see `widget` for the names. Plain JSON values."""
         counts = self.board.counts()
         acts = [e for e in self.board.acts if e.what == "label" and e.how not in IMPORTED]
-        asked = [(i, s) for i, s in self._query if s < len(self.board.labels(i))]
-        left = len(self.query())
+        asked = sum(s < len(self.board.labels(i)) for i, s in self._query)
         return {
             "clicks": sum(len(e.superpixels) for e in acts),
             "labeled": int(counts.sum()),
             "superpixels": self.board.total,
             "round": self.round,
-            "asked": len(asked),
-            "answered": len(asked) - left,
+            "asked": asked,
+            "answered": asked - len(self.query()),
             "per_class": counts.tolist(),
             "debt": class_debt(counts[:-1], self.config.query_size).tolist(),
             "foreseen": list(self.foreseen()),

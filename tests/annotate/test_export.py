@@ -200,7 +200,7 @@ def test_a_killed_export_leaves_whole_files_only_and_the_next_one_replaces_them(
         write(path, data)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(exporting.atomic, "write_bytes", killed)
+        patch.setattr(atomic, "write_bytes", killed)
         export(session)
     out = session.work / "export" / "me"
     assert sorted(p.name for p in out.rglob("*") if p.is_file()) == ["a.jpg", "a.png", "a.png", "export.json"]

@@ -12,7 +12,7 @@ import numpy as np
 from ...data.files import read_image
 from ...data.resize import bounded, nearest, resized
 from ...draw import class_palette
-from ...storage import atomic, checked
+from ...storage import checked
 from ...storage.progress import told
 from ...types import IGNORE
 from .. import rounds
@@ -22,7 +22,7 @@ from ..pictures import Picture
 from ..saved import Saved, read_json
 from ..session import Session
 from .coco import Coco
-from .output import begin, class_files, end, png
+from .output import class_files, filled, png
 from .overlay import SIDE, blend, with_legend
 
 COLUMNS = "time annotator picture act superpixels class how round asked seconds undone".split()
@@ -52,7 +52,7 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     classes.yaml, model/ (if there is a trained round). With the pictures copied to `<out>/images` it is a data set "folder".
 
     A second export replaces the first; killed in between, each file is whole. Raises ValueError for an `out` that cannot be used
-    (`output.begin`) and OSError with the remedy where the disk is full. A picture whose files are damaged is left out and named.
+    (`output.filled`) and OSError with the remedy where the disk is full. A picture whose files are damaged is left out and named.
     """
     if isinstance(session, Saved):
         saved = session
@@ -61,32 +61,29 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     board, home = saved.board, saved.home
     out = home.parent / "export" / saved.annotator if out is None else Path(out).expanduser()
     top = board.pictures[0].file.parents[board.pictures[0].name.count("/")]  # where the names of the pictures begin
-    problems, by = list(saved.problems), f"export of {saved.annotator}"
+    problems = list(saved.problems)
     last, model = _model(saved, problems)
-    files = class_files(board.classes) | model
+    files, rows = class_files(board.classes) | model, _rows(saved)
     kinds = (("masks", "png"), ("labels", "png"), ("overlays", "jpg"))
     names = {p.name: [f"{folder}/{p.name}.{suffix}" for folder, suffix in kinds] for p in board.pictures}
-    begin(out, [*files, "clicks.csv", "coco.json", *(name for three in names.values() for name in three)], top, by)
-    coco, written, predicted = Coco(board.classes), [], 0
-    for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported")):
-        seen = _seen(home, last, picture, len(board.classes), problems)
-        try:
-            mask, labels, preview = _images(saved, i, seen, last)
-        except (ValueError, OSError) as error:
-            problems.append(f"{picture.name} is left out: {error}")
-            continue
-        three = (png(mask, len(board.classes)), png(labels, len(board.classes)), preview)
-        for name, data in zip(names[picture.name], three, strict=True):
-            atomic.write_bytes(out / name, data)
-            written.append(name)
-        coco.add(picture.file.relative_to(top).as_posix(), labels)
-        predicted += seen is not None
-    rows = _rows(saved)
-    files |= {"coco.json": coco.file(), "clicks.csv": table(COLUMNS, rows)}
-    for name, data in files.items():
-        atomic.write_bytes(out / name, data)
-    end(out, [*written, *files], by)
-    return Exported(out, len(written) // 3, int(board.counts().sum()), predicted, len(rows), last, tuple(problems))
+    everything = [*files, "clicks.csv", "coco.json", *(name for three in names.values() for name in three)]
+    coco, written, predicted = Coco(board.classes), 0, 0
+    with filled(out, everything, top, f"export of {saved.annotator}") as write:
+        for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported")):
+            seen = _seen(home, last, picture, len(board.classes), problems)
+            try:
+                mask, labels, preview = _images(saved, i, seen, last)
+            except (ValueError, OSError) as error:
+                problems.append(f"{picture.name} is left out: {error}")
+                continue
+            three = (png(mask, len(board.classes)), png(labels, len(board.classes)), preview)
+            for name, data in zip(names[picture.name], three, strict=True):
+                write(name, data)
+            coco.add(picture.file.relative_to(top).as_posix(), labels)
+            written, predicted = written + 1, predicted + (seen is not None)
+        for name, data in (files | {"coco.json": coco.file(), "clicks.csv": table(COLUMNS, rows)}).items():
+            write(name, data)
+    return Exported(out, written, int(board.counts().sum()), predicted, len(rows), last, tuple(problems))
 
 
 def _images(saved: Saved, i: int, seen: np.ndarray | None, last: int) -> tuple[np.ndarray, np.ndarray, bytes]:

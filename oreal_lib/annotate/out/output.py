@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -13,14 +13,16 @@ import yaml
 from PIL import Image
 
 from ...draw import class_palette
-from ...storage import checked
+from ...storage import atomic, checked
 from ...types import IGNORE
 
 LIST = "export.json"  # names every file an export wrote, so that the next one knows what it may replace
 
 
-def begin(out: Path, files: Iterable[str], pictures: Path, by: str) -> None:
-    """Prepares a folder for these files (paths in it); `end` closes it, and killed in between, `begin` works again.
+@contextlib.contextmanager
+def filled(out: Path, files: Iterable[str], pictures: Path, by: str) -> Iterator[Callable[[str, bytes], None]]:
+    """Inside, write(name, data) writes one of these files (paths in `out`); at the end, what earlier exports wrote beside them is
+    removed. Killed in between, the next one replaces what there is.
 
     pictures: the folder in which pictures are looked for.  by: who writes, such as "export of ana".  ValueError where `out` is a
     file, lies among the pictures or was written by another one, or where a file of one of these names exists that no export wrote.
@@ -33,23 +35,23 @@ def begin(out: Path, files: Iterable[str], pictures: Path, by: str) -> None:
     other, own = _listed(out)
     if other not in ("", by):
         raise ValueError(f"{out} holds the {other}, which the {by} would replace; name another folder (out)")
-    files = sorted(files)
     for name in files:
         if name not in own and (out / name).exists():
             raise ValueError(f"{out / name} exists already, and no export wrote it; move it away, or name another folder (out)")
-    checked.write(out / LIST, {"by": by, "whole": False, "files": sorted({*own, *files})})
+    own, written = own.union(files), set()
+    checked.write(out / LIST, {"by": by, "whole": False, "files": sorted(own)})
 
+    def write(name: str, data: bytes) -> None:
+        atomic.write_bytes(out / name, data)
+        written.add(name)
 
-def end(out: Path, files: Iterable[str], by: str) -> None:
-    """These files were written; what earlier exports wrote beside them is removed."""
-    files = set(files)
-    for name in _listed(out)[1] - files:
-        file = out / name
+    yield write
+    for file in (out / name for name in own - written):
         if file.is_file() and file.resolve().is_relative_to(out.resolve()):  # not so: a list, or a link, from somebody else
             file.unlink()
             with contextlib.suppress(OSError):  # its folder holds something else
                 file.parent.rmdir()
-    checked.write(out / LIST, {"by": by, "whole": True, "files": sorted(files)})
+    checked.write(out / LIST, {"by": by, "whole": True, "files": sorted(written)})
 
 
 def _listed(out: Path) -> tuple[str, set[str]]:

@@ -8,12 +8,12 @@ from pathlib import Path
 from ...config import RunConfig
 from ...data.files import read_image
 from ...data.resize import bounded, nearest, resized
-from ...storage import atomic, checked
+from ...storage import checked
 from ...storage.progress import told
 from ..pictures import find_pictures
 from ..saved import check_usable
 from ..training import classes_and_doubt, load_network, look
-from .output import begin, class_files, end, png
+from .output import class_files, filled, png
 
 
 @dataclass(frozen=True)
@@ -39,27 +39,26 @@ def predict_folder(model: Path | str, pictures: Path | str, out: Path | str, dev
     found, problems = find_pictures(folder)
     net = load_network(config, len(classes), model / "weights.safetensors", device)
     files = class_files(classes)
-    by = f"prediction for {folder.resolve().name}"
     names = {name: (f"masks/{name}.png", f"uncertainty/{name}.png") for name in found}
     images = folder / "images" if (folder / "images").is_dir() else folder
-    begin(out, [*files, *(name for two in names.values() for name in two)], images, by)
-    written: list[str] = []
-    for name, file in told(found.items(), "{done} of {total} pictures are predicted"):
-        try:
-            image = read_image(file)
-        except (ValueError, OSError) as error:
-            problems.append(str(error))
-            continue
-        native = image.shape[:2]
-        size = bounded(native, side)
-        seen, unsure = classes_and_doubt(look(net, resized(image, size), config.height, size))
-        for path, data in zip(names[name], (png(nearest(seen, native), len(classes)), png(unsure)), strict=True):
-            atomic.write_bytes(out / path, data)
-            written.append(path)
-    for name, data in files.items():
-        atomic.write_bytes(out / name, data)
-    end(out, [*written, *files], by)
-    return Predicted(out, len(written) // 2, tuple(problems))
+    done = 0
+    everything = [*files, *(name for two in names.values() for name in two)]
+    with filled(out, everything, images, f"prediction for {folder.resolve().name}") as write:
+        for name, file in told(found.items(), "{done} of {total} pictures are predicted"):
+            try:
+                image = read_image(file)
+            except (ValueError, OSError) as error:
+                problems.append(str(error))
+                continue
+            native = image.shape[:2]
+            size = bounded(native, side)
+            seen, unsure = classes_and_doubt(look(net, resized(image, size), config.height, size))
+            for path, data in zip(names[name], (png(nearest(seen, native), len(classes)), png(unsure)), strict=True):
+                write(path, data)
+            done += 1
+        for name, data in files.items():
+            write(name, data)
+    return Predicted(out, done, tuple(problems))
 
 
 def _about(model: Path) -> tuple[dict, RunConfig]:
