@@ -33,7 +33,7 @@ from oreal_lib.lessons import race
 from oreal_lib.models import build_model
 from oreal_lib.reports import mechanism
 from oreal_lib.setting import network, open_setting
-from oreal_lib.storage import progress
+from oreal_lib.storage import checked, progress
 from oreal_lib.storage.progress import LONGEST, Progress, lines_to, spoken, told
 from oreal_lib.superpixels import SuperpixelRecipe
 from oreal_lib.train import fit
@@ -219,15 +219,10 @@ def labeling(photos, tmp_path, monkeypatch, **_):
 
 
 def predicting(photos, tmp_path, tiny_config, **_):
-    import json
-
-    from safetensors.torch import save_file
-
     config, model = tiny_config(resize="crop"), tmp_path / "model"
     model.mkdir()
-    save_file(network(config, 2).state_dict(), model / "weights.safetensors")
-    about = {"classes": ["road", "car"], "working_side": 32, "config": config.values()}
-    (model / "model.json").write_text(json.dumps(about))
+    (model / "weights.safetensors").write_bytes(checked.dump_tensors(network(config, 2).state_dict()))
+    checked.write(model / "model.json", {"classes": ["road", "car"], "working_side": 32, "config": config.values()})
     predict_folder(model, photos, tmp_path / "out", "cpu")
 
 
