@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
 import time
@@ -110,11 +109,6 @@ def choose_cbal(t: Tables, rng: np.random.Generator) -> np.ndarray:
     return cbal(t, t.labels, t.query, "max", rng).ids
 
 
-def choose_cbal_batch(t: Tables, rng: np.random.Generator) -> np.ndarray:
-    """CBAL, the whole query at once."""
-    return cbal(t, t.labels, t.query, "max", rng, mode="batch").ids
-
-
 def walk_top(t: Tables, rng: np.random.Generator) -> np.ndarray:
     """`choose_top` by a list."""
     return t.walk([(lambda: t.unsure, t.query)])
@@ -133,8 +127,6 @@ def walk_cbal(t: Tables, rng: np.random.Generator) -> np.ndarray:
 
 
 OURS = {"top": choose_top, "oreal": choose_oreal, "cbal": choose_cbal}
-if "mode" in inspect.signature(cbal).parameters:
-    OURS["cbal batch"] = choose_cbal_batch
 LISTS = {"top": walk_top, "oreal": walk_oreal, "cbal": walk_cbal}
 
 

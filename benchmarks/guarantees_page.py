@@ -30,7 +30,7 @@ PROMISES: list[tuple[str, list[tuple[str, str]]]] = [
             ),
             (
                 "An act of a person that was acknowledged is on the disk; one that was not is sent again and counts once.",
-                "test_torture.py test_annotate_session.py::test_a_kill_between_any_two_clicks_loses_none browser/test_label_page.py",
+                "test_torture.py test_session.py::test_a_kill_between_any_two_clicks_loses_none browser/test_label_page.py",
             ),
             (
                 "Ctrl-C ends every command with one sentence that says what is kept and how to go on; inside a training the last finished "
@@ -62,8 +62,8 @@ PROMISES: list[tuple[str, list[tuple[str, str]]]] = [
             (
                 "A run, a preparation, a grid, a log of clicks belongs to one process at a time, also on a disk that several machines share. "
                 "Another one waits or is refused, and is told who has it and since when; a second batch goes on with the other runs.",
-                "test_lock.py test_batch.py::test_a_run_that_another_batch_computes_is_waited_for_and_begun_when_that_has_died "
-                "test_annotate_session.py::test_another_annotator_process_is_told_by_name_while_it_has_the_log",
+                "test_lock.py test_batch.py::test_a_run_that_another_process_computes_is_waited_for_and_begun_when_that_has_died "
+                "test_events.py::test_another_process_that_has_the_log_is_named_and_its_death_frees_it",
             ),
             (
                 "What a dead process held is free at once on its own machine; on another one a minute after its last sign of life, and it "
@@ -79,12 +79,12 @@ PROMISES: list[tuple[str, list[tuple[str, str]]]] = [
             (
                 "Images, masks, label maps, probabilities, scores, budgets, YAML, logs and label acts of any kind give what they must, or "
                 "an error of ours with value, rule and remedy.",
-                "test_generated_files.py test_generated_labels.py test_generated_queries.py test_generated_scores.py "
-                "test_generated_superpixels.py test_generated_yaml.py test_generated_annotation.py",
+                "test_generated_files.py test_generated_labels.py test_generated_paper.py test_generated_yaml.py "
+                "test_generated_annotation.py",
             ),
             (
                 "NaN in a score is an error that names picture, superpixel and class, never a rank.",
-                "test_generated_scores.py test_aggregate.py",
+                "test_generated_paper.py test_aggregate.py",
             ),
         ],
     ),
@@ -105,15 +105,17 @@ PROMISES: list[tuple[str, list[tuple[str, str]]]] = [
                 "Nothing that is read runs code, and nothing leaves its folder: weights, checkpoints, arrays, YAML, archives, logs, names.",
                 "test_safety.py test_file_names.py",
             ),
-            ("What is typed reaches the program whole and runs nothing, through make, Snakemake and papermill.", "test_quoting.py"),
+            (
+                "What is typed reaches the program whole and runs nothing, through make, Snakemake and papermill.",
+                "test_makefile.py test_schedule.py test_batch.py",
+            ),
             (
                 "JupyterLab and the page of `make label` listen to this computer only and ask for the token.",
                 "test_safety_servers.py",
             ),
             (
-                "Every file that is installed has a hash; licences are listed ([licences](licences.md)); `make audit` asks for known "
-                "vulnerabilities and never takes silence for good news.",
-                "test_environment.py test_licences.py test_audit.py",
+                "Every file that is installed has a hash; `make licences` lists licences, `make audit` known vulnerabilities.",
+                "test_environment.py",
             ),
         ],
     ),

@@ -35,6 +35,7 @@ from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.models import NormalizeAndPad
 from oreal_lib.setting import open_setting
 from oreal_lib.storage import atomic, provenance
+from oreal_lib.storage.checkpoint import Checkpoint
 
 GOAL = 0.85  # of the whole run, imports included, in forward and backward passes
 NETWORK, REST = "network", "rest"
@@ -62,10 +63,10 @@ WRAPPED: tuple[tuple[Any, str, str | None, str], ...] = (
     (running, "open_setting", "set-up", REST),
     (running, "check_model", "set-up", REST),
     (running, "network", "set-up", REST),
-    (running, "ask", "asking", REST),
-    (running, "fit", "training", REST),
+    (loop, "ask", "asking", REST),
+    (loop, "fit", "training", REST),
     (train, "evaluate", "validation", REST),
-    (running, "evaluate", "test", REST),
+    (loop, "evaluate", "test", REST),
     (NormalizeAndPad, "__call__", None, NETWORK),
     (train, "loss_of", None, NETWORK),
     (torch.Tensor, "backward", None, NETWORK),
@@ -77,7 +78,7 @@ WRAPPED: tuple[tuple[Any, str, str | None, str], ...] = (
     (loop.Regions, "together", None, "scores"),
     (strategies, "top", None, "selection"),
     (strategies, "top_per_class", None, "selection"),
-    (train, "save_checkpoint", None, "files"),
+    (Checkpoint, "after_epoch", None, "files"),
     (atomic, "write_bytes", None, "files"),
     *((RunFolder, name, None, "files") for name in ("save_steps", "save_queries", "save_weights", "weights", "queries", "tidy")),
 )

@@ -34,7 +34,8 @@ from oreal_lib.oracle import class_votes
 from oreal_lib.storage import atomic, provenance
 from oreal_lib.storage.processes import parallel
 from oreal_lib.storage.progress import spoken
-from oreal_lib.superpixels import SuperpixelRecipe, dense, equalized, superpixels
+from oreal_lib.superpixels import SuperpixelRecipe, dense, superpixels
+from oreal_lib.superpixels.seeds import equalized
 from oreal_lib.weak.labels import TRIM, classes_present
 
 GOAL = {"equalize_and_color_to_seeds": 1.0, "efficiency": 0.9}  # at most; at least

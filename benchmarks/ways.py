@@ -79,16 +79,15 @@ def plain_way(initial: nn.Module, files: Pairs, config: RunConfig, device: torch
 def our_way(initial: nn.Module, pairs: Pairs, config: RunConfig, device: torch.device) -> Way:
     """A copy of `initial` trained by `oreal_lib.train`, set up as `loop` and `train.fit` do it."""
     model = copy.deepcopy(initial).to(device, memory_format=torch.channels_last)
-    forward, optimizer, average = train.equip(model, config)
-    everything, losses, first_batch = np.arange(len(pairs)), [], []
+    now, losses, first_batch = train.Training(model, config, ()), [], []
 
     def steps(iterations: int, key: tuple[int, ...]) -> float:
+        now.key, now.epoch = key[:-1], key[-1]
         with noted(losses, first_batch):
-            return train._train_epoch(
-                model, forward, average, optimizer, pairs, everything, iterations, config, config.max_epochs, None, key
-            )
+            made = train.batches(pairs, np.arange(len(pairs)), iterations, config, np.random.default_rng(key), device)
+            return train._train_epoch(now, made, iterations, lambda i, n: None)
 
-    return Way(model, average, optimizer, lambda: machine(device, config.threads, tf32=True), steps, losses, first_batch)
+    return Way(model, now.average, now.optimizer, lambda: machine(device, config.threads, tf32=True), steps, losses, first_batch)
 
 
 @contextmanager

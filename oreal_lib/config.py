@@ -299,9 +299,14 @@ class RunConfig(BaseModel):
         return [c for c in (self.stage_one if self.stage == 2 else None, self.step_one) if c is not None]
 
     @property
-    def stage_two_rate(self) -> float:
-        """The learning rate of stage two: that of stage one, unless it has its own."""
-        return self.stage_two_learning_rate or self.learning_rate
+    def rounds(self) -> int:
+        """How many times a network is trained: after each query; under full supervision, which asks nothing, once."""
+        return self.steps if self.supervision == "active" else 1
+
+    @property
+    def epochs(self) -> tuple[int, int]:
+        """The fewest and the most epochs of a training; in between, `patience` decides."""
+        return (1, self.max_epochs) if self.supervision == "active" else (self.full_min_epochs, self.full_max_epochs)
 
     @property
     def keeps_undefined(self) -> bool:

@@ -1,17 +1,16 @@
-"""What strategies are called where people read: in tables, legends and logs."""
+"""Names and colors, and the four pictures everything else is made of."""
 
 from __future__ import annotations
-
-from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
+from .strategies import STRATEGIES
 from .types import IGNORE
 
-STRATEGY_NAMES = {  # all there are, in the order of tables and figures; a config takes no other
+NAMES = {  # what strategies are called where people read
     "random": "random",
     "bvsb": "BvSB",
     "revisiting_sp": "Revisiting SP",
@@ -20,17 +19,13 @@ STRATEGY_NAMES = {  # all there are, in the order of tables and figures; a confi
     "oreal": "OREAL",
     "stratified_random": "random by predicted class*",  # *: not in the paper
     "power_bvsb": "BvSB with noise*",
-}
-
-NAMES = STRATEGY_NAMES | {
     "full_masks": "full supervision A (true masks)",
     "full_dominant": "full supervision B (dominant labels)",
 }
 
-
 ASKED = "#ffe000"  # yellow borders mean "asked", as in the paper
 
-# one color per class everywhere, told apart also with red-green blindness as far as many classes allow
+# one color per class everywhere; with red-green blindness, too, they differ as far as so many can
 CLASS_COLORS = (
     "#4477aa #ee6677 #228833 #ccbb44 #66ccee #aa3377 #bbbbbb #ee7733 #009988 #332288 #882255 #ddcc77 "
     "#117733 #cc6677 #88ccee #999933 #44aa99 #661100 #6699cc #aa4466 #e0e0e0"
@@ -46,14 +41,14 @@ OWN_COLORS = {
     "stratified_random": "#222222",
     "power_bvsb": "#33bbee",
 }
-SPARE_COLORS = "#117733 #882255 #999933 #332288".split()  # for strategies that have none of their own, in turn
-STRATEGY_COLORS = OWN_COLORS | dict(zip([s for s in STRATEGY_NAMES if s not in OWN_COLORS], cycle(SPARE_COLORS), strict=False))
+SPARE_COLORS = "#117733 #882255 #999933 #332288".split()  # in turn, for strategies that have no color of their own
+STRATEGY_COLORS = {s: OWN_COLORS.get(s) or SPARE_COLORS[i % len(SPARE_COLORS)] for i, s in enumerate(STRATEGIES)}
 
 
 def title(column: str) -> str:
     """A column's name as readers know it: "oreal max" -> "OREAL max"."""
-    first, _, rest = column.partition(" ")
-    return f"{NAMES.get(first, first)} {rest}".strip()
+    strategy, _, how = column.partition(" ")
+    return f"{NAMES.get(strategy, strategy)} {how}".strip()
 
 
 def class_palette(n_classes: int) -> np.ndarray:
@@ -98,12 +93,12 @@ def draw_selection(
 ) -> Axes:
     """The image (H, W, 3), slightly dimmed, with yellow borders around the superpixels `asked` (k,) bool of the id map (H, W).
 
-    gray: all but these in 16 shades of gray, where many pictures of one image stand side by side; keeps an SVG of them small.
+    gray: everything else in 16 shades of gray, which keeps an SVG of many such pictures small.
     """
     if gray:
         image = np.where(asked[ids][..., None], image, image.mean(axis=-1, keepdims=True) // 16 * 16 + 8).astype(np.uint8)
     chosen = np.kron(np.where(asked[ids], ids.astype(np.int64) + 1, 0), np.ones((scale, scale), np.int64))
-    # enlarged, so that a border is a fine line inside the superpixel and not a fat pixel on it
+    # enlarged, so that a border is a fine line inside the superpixel and does not cover its pixels
     picture = np.kron(image, np.ones((scale, scale, 1), np.uint8)) * np.where(chosen[..., None] > 0, 1.0, 0.65)
     border = find_boundaries(chosen, mode="inner", background=0)
     border = ndimage.binary_dilation(border) & (chosen > 0)  # two of `scale` fine pixels, still inside the superpixel

@@ -1,7 +1,8 @@
-"""What a run asks in a step: its strategy put to its network and its pool, within the step's budget."""
+"""Active learning, step by step: ask, answer, train, test. Here without a disk; `experiments.run` is the same loop that may be killed."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -9,15 +10,47 @@ import numpy as np
 import torch
 from torch import nn
 
-from .aggregate import Regions, Remembering
+from .aggregate import Regions
+from .batches import Pairs
 from .config import RunConfig
-from .predict import predict
+from .fast.remembering import Remembering
+from .metrics import class_iou, miou
+from .predict import choose_device, device_of, evaluate, predict
 from .scores import predicted_class
-from .setting import Setting
-from .storage.progress import log, told
+from .setting import Setting, border_share, network
+from .storage.checkpoint import Checkpoint
+from .storage.progress import Progress, log, told
+from .storage.provenance import peak_memory_mib
 from .strategies import STRATEGIES
-from .types import Labels, Query, some
-from .weak.labels import buy
+from .train import Fitted, fit
+from .types import Labels, Query, StepResult, some
+from .weak.labels import buy, void_last
+
+
+def active_learning(config: RunConfig, setting: Setting) -> Iterator[StepResult]:
+    """What each step bought and how good the network is after it. Under full supervision there is one step."""
+    model = network(config, len(setting.dataset.classes), config.weights)
+    model.to(choose_device(config.device), memory_format=torch.channels_last)
+    labels = setting.no_labels
+    for t in range(1, config.rounds + 1):
+        began = time.monotonic()
+        query = ask(config, setting, model, labels, t)
+        labels = setting.oracle.answer(labels, query.ids, t)
+        seconds = {"query": time.monotonic() - began}
+        result = learn(config, setting, model, labels, t)
+        yield replace(result, seconds=result.seconds | seconds)
+
+
+def ask(config: RunConfig, setting: Setting, model: nn.Module, labels: Labels, step: int) -> Query:
+    """The query of a step: step 1 is random, whatever the strategy (our choice, as in the baselines' code); later steps ask what
+    `model`, that of the last step, is unsure of. Full supervision asks everything, or, given the true masks, nothing."""
+    if config.supervision != "active":
+        ids = np.arange(len(setting.superpixels) if config.supervision == "full_dominant" else 0)
+        return Query(ids, np.zeros(len(ids), np.float32))
+    rng = np.random.default_rng([config.seed, step])
+    if step == 1:
+        config = config.model_copy(update={"strategy": "random", "aggregate": "mean", "strategy_options": {}})
+    return put(config, setting, labels, view_of_pool(setting, model, config), step, rng)
 
 
 def view_of_pool(setting: Setting, model: nn.Module, config: RunConfig, places: np.ndarray | None = None) -> Regions:
@@ -38,15 +71,6 @@ def view_of_pool(setting: Setting, model: nn.Module, config: RunConfig, places: 
     return Regions(look, superpixels, setting.oracle.answers.shape[1], **names)
 
 
-def ask(config: RunConfig, setting: Setting, labels: Labels, model: nn.Module, step: int) -> Query:
-    """The query of a step: step 1 is random, whatever the strategy (our choice, as in the baselines' code); later steps ask what
-    `model`, that of the last step, is unsure of."""
-    rng = np.random.default_rng([config.seed, step])
-    if step == 1:
-        config = config.model_copy(update={"strategy": "random", "aggregate": "mean", "strategy_options": {}})
-    return put(config, setting, labels, view_of_pool(setting, model, config), step, rng)
-
-
 def put(config: RunConfig, setting: Setting, labels: Labels, regions: Regions, step: int, rng: np.random.Generator) -> Query:
     """What the config's strategy asks of `regions`, within the budget of a step."""
 
@@ -56,19 +80,70 @@ def put(config: RunConfig, setting: Setting, labels: Labels, regions: Regions, s
     if config.labeling == "dominant":
         return once(labels, setting.query_size)
     if not isinstance(regions, Remembering):  # asks in rounds; the network stays the same
-        regions = Remembering(regions.predict, regions.superpixels, regions.n_classes, names=regions.names, classes=regions.classes)
+        regions = Remembering(regions)
     if config.keeps_undefined and config.strategy != "random":
-        labels = without_undefined(labels, regions, setting.query_size)
-    query = buy(once, setting.oracle, labels, setting.query_size, step, config.click_cut)
-    if (spent := int(setting.oracle.cost[query.ids].sum())) < setting.query_size:
-        log.info(f"only {spent} of {setting.query_size} clicks could be spent: nothing is left to ask")
-    return query
+        labels = void_last(labels, regions(predicted_class, "vote")[:, 0] == regions.n_classes - 1, setting.query_size)
+    return buy(once, setting.oracle, labels, setting.query_size, step, config.click_cut)
 
 
-def without_undefined(labels: Labels, regions: Regions, budget: int) -> Labels:
-    """The labels, as if what the network takes for void had been asked already, where enough else is left (MulActSeg's
-    "banignore")."""
-    void = regions(predicted_class, "vote")[:, 0] == regions.n_classes - 1
-    if (labels.unlabeled & ~void).sum() < budget:
-        return labels
-    return replace(labels, asked_in=np.where(labels.unlabeled & void, -1, labels.asked_in).astype(np.int16))
+def learn(
+    config: RunConfig,
+    setting: Setting,
+    model: nn.Module,
+    labels: Labels,
+    step: int,
+    train: Pairs | None = None,
+    keep: Checkpoint | None = None,
+) -> StepResult:
+    """What a step leaves once its query is answered: `model`, that of the last step, is trained on what was bought, and tested.
+
+    It goes on from the weights it has, or from the first ones of the config without `warm_start`.
+    train: instead of what was bought: true masks, pseudo labels.  keep: see `train.fit`.
+    """
+    if step > 1 and not config.warm_start:
+        model.load_state_dict(network(config, len(setting.dataset.classes), config.weights).state_dict())
+    device = device_of(model)
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32; on a CPU it would change bits and gain nothing
+        torch.cuda.reset_peak_memory_stats(device)
+    if train is None:
+        train = setting.masks() if config.supervision == "full_masks" else setting.bought(labels)
+    fitted = fit(model, train, setting.pairs(setting.val), config, (config.seed, step), keep)
+    return _tested(config, setting, model, labels, step, fitted)
+
+
+def _tested(config: RunConfig, setting: Setting, model: nn.Module, labels: Labels, step: int, fitted: Fitted) -> StepResult:
+    """The record of a step: what was bought until then, and how good `model` is on the test images."""
+    began, test = time.monotonic(), setting.pairs(setting.dataset.split["test"])
+    whole, band = evaluate(
+        model,
+        test,
+        config.eval_batch_size,
+        config.boundary_width,
+        config.border_gap,
+        config.keeps_undefined,
+        Progress("testing: {done} of {total} images", len(test)).at,
+    )
+    speed = fitted.speed | {"peak_memory_mib": peak_memory_mib(device_of(model))}
+    if fitted.speed:
+        log.info(
+            f"{speed['images_per_s']} images/s while training, {100 * speed['waiting']:.0f} % of it waiting for data; "
+            f"at most {speed['peak_memory_mib']} MiB of memory"
+        )
+    asked, query = ~labels.unlabeled, np.flatnonzero(labels.asked_in == step)
+    return StepResult(
+        step=step,
+        clicks=labels.clicks,
+        labeled_fraction=float(asked.mean()),
+        labeled_pixels=float(setting.superpixels.size[asked].sum() / setting.superpixels.size.sum()),
+        miou=miou(whole),
+        class_iou=tuple(None if np.isnan(v) else round(float(v), 6) for v in class_iou(whole)),
+        boundary_miou=miou(band),
+        inside_miou=miou(whole - band),
+        val_miou=fitted.val_miou,
+        class_counts=tuple(int(c) for c in labels.class_counts()),
+        border_share=border_share(setting, query, config.border_gap) if config.supervision == "active" else None,
+        epochs=fitted.epochs,
+        seconds={"query": 0.0, "train": fitted.seconds, "test": time.monotonic() - began},
+        speed=speed,
+    )

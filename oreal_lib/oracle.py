@@ -20,7 +20,7 @@ def class_votes(truth: np.ndarray, ids: np.ndarray, n: int, n_classes: int) -> n
     column = np.where(truth == IGNORE, n_classes, truth).astype(np.int64)
     for name, found, limit in (("class", column, n_classes + 1), ("superpixel", ids, n)):
         if found.size and not (0 <= found.min() and found.max() < limit):  # would be counted as another superpixel's
-            last, value = limit - 1 - (name == "class"), int(found.max() if found.max() >= limit else found.min())
+            value, last = int(found.max() if found.max() >= limit else found.min()), limit - 1 - (name == "class")
             raise ValueError(f"a pixel is of {name} {value}, but there are 0 to {last}; give the map and the mask of one data set")
     count = np.bincount(ids.ravel().astype(np.int64) * (n_classes + 1) + column.ravel(), minlength=n * (n_classes + 1))
     return count.reshape(n, n_classes + 1)
@@ -45,7 +45,7 @@ def dominant_label(votes: np.ndarray, void: str = "vote") -> np.ndarray:
 
 @dataclass(frozen=True)
 class Oracle:
-    """What the annotator would answer, and the only road from ground truth to bought labels.
+    """What the annotator would answer: the only way from ground truth to bought labels.
 
     answers: (N, C) bool, or (N, C + 1) where void is an answer, too (weak labels).
     void: (n_images, H, W) bool pixels that stay void even inside a bought superpixel (rule "exclude"), or None where a
@@ -68,7 +68,7 @@ class Oracle:
         return cls(answers, hidden)
 
     def answer(self, labels: Labels, ids: np.ndarray, step: int) -> Labels:
-        """The labels with what the annotator says about the superpixels `ids` (k,) int64 in `step`, and with what it costs."""
+        """The labels, with what the annotator says about the superpixels `ids` (k,) int64 in `step` and what it costs in clicks."""
         clicks = len(ids) if self.cost is None else int(self.cost[ids].sum())
         return labels.reveal(ids, self.answers[ids], step, clicks)
 
@@ -79,7 +79,7 @@ class Oracle:
         """
         named = labels.present.sum(axis=1)
         if (named > 1).any():
-            raise ValueError("a superpixel with several classes has no single color to paint; use the weak-label losses")
+            raise ValueError("a superpixel with several classes cannot be painted in one; use the weak-label losses")
         color = np.where(named == 1, labels.present.argmax(axis=1), IGNORE).astype(np.uint8)
         target = blank(superpixels.maps, np.uint8)
         for i, ids in enumerate(told(superpixels.maps, "painting the labels: {done} of {total} images")):

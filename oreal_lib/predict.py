@@ -10,10 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from .batches import Pairs
-from .metrics import class_border, confusion, first_largest
+from .fast.tiles import first_largest, softmax_by_class
+from .metrics import class_border, confusion
 from .types import IGNORE, Pictures
-
-PIXELS = 1 << 12  # of which 19 classes are 0.3 MB
 
 
 def choose_device(name: str) -> torch.device:
@@ -72,21 +71,6 @@ def _of_one_size(images: Pictures, batch_size: int) -> Iterator[np.ndarray]:
 def predict(model: nn.Module, images: Pictures, batch_size: int = 8) -> Iterator[torch.Tensor]:
     """Probabilities (C, H, W) float32, softmax over C, of images (n, H, W, 3) uint8, one by one and in order."""
     yield from map(softmax_by_class, logits(model, images, batch_size))
-
-
-def softmax_by_class(z: torch.Tensor) -> torch.Tensor:
-    """Softmax over C of logits (C, H, W), float32, one class lying after another: what is asked afterwards goes class by class.
-
-    Networks leave all classes of a pixel together. On a CPU the two orders are exchanged a few pixels at a time, in the cache, which
-    takes half the time. The bits are those of torch's own softmax on one thread; with more, its depend on how it cuts the work.
-    Our choice.
-    """
-    if z.is_contiguous() or z.device.type != "cpu" or z[0].numel() <= PIXELS:
-        return z.contiguous().softmax(dim=0)
-    pixels, out = z.permute(1, 2, 0).flatten(0, 1), z.new_empty(len(z), z[0].numel())
-    for start in range(0, len(pixels), PIXELS):
-        out[:, start : start + PIXELS] = pixels[start : start + PIXELS].T.contiguous().softmax(dim=0)
-    return out.view(z.shape)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""What a run works on: the data of its seed, the oracle, the budget. Everything that cannot work is refused here."""
+"""What a run works on: the data of its seed, the oracle, the budget. What cannot work with these data is refused here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import nn
 
 from .batches import Pairs
@@ -19,7 +20,7 @@ from .storage.progress import log, told
 from .strategies import check
 from .superpixels import SuperpixelRecipe
 from .types import IGNORE, Dataset, Labels, Query, Ragged, Superpixels, some
-from .weak.labels import weak_oracle
+from .weak.labels import answers_by_image, weak_oracle
 
 
 @dataclass(frozen=True)
@@ -65,48 +66,32 @@ class Setting:
     def bought(self, labels: Labels) -> Pairs:
         """The images of the pool with what was bought: painted superpixels, or the sets of classes in them."""
         images = some(self.dataset.images, self.pool)
-        if self.labeling == "dominant":
-            return Pairs(images, self.oracle.paint(labels, self.superpixels))
-        offset = self.superpixels.offset
-        answers = np.zeros((len(self.pool), int(np.diff(offset).max()), labels.present.shape[1]), bool)
-        answers[self.superpixels.image, np.arange(len(self.superpixels)) - offset[self.superpixels.image]] = labels.present
-        return Pairs(images, ids=self.superpixels.maps, answers=answers)
+        if self.labeling == "weak":
+            return Pairs(images, ids=self.superpixels.maps, answers=answers_by_image(labels, self.superpixels))
+        return Pairs(images, self.oracle.paint(labels, self.superpixels))
+
+    def masks(self) -> Pairs:
+        """The images of the pool with their true masks at working size: what full supervision learns from."""
+        return Pairs(some(self.dataset.images, self.pool), some(self.dataset.truth, self.pool))
 
 
 def network(config: RunConfig, n_classes: int, weights: str = "none") -> nn.Module:
-    """The network of a config for C classes, and void where it keeps that; its first weights are torch's generator's."""
-    return build_model(config.model, n_classes + config.keeps_undefined, weights, config.classifier, config.temperature)
+    """The network of a config for C classes, and void where it keeps that. What its first weights are drawn from is the config's seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return build_model(config.model, n_classes + config.keeps_undefined, weights, config.classifier, config.temperature)
 
 
 def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
-    """Load and split the data of a config; a budget or an option that cannot work is refused by ValueError before any long work."""
-    check(config.strategy, config.aggregate, config.strategy_options)
-    if dataset is None:
-        dataset = load_dataset(
-            config.dataset,
-            root=config.data_root,
-            height=config.height,
-            width=config.width,
-            resize=config.resize,
-            recipe=SuperpixelRecipe(**config.superpixel_recipe),
-            options=config.data_options,
-            trim=config.label_trim,
-            workers=config.workers,
-        )
-    if config.resize == "square" and isinstance(dataset.images, Ragged):
-        raise ValueError(
-            f"the images of {dataset.name} are of different sizes, but resize is 'square' and height and width are null; "
-            "give a height and width, or resize: crop"
-        )
+    """Load and split the data of a config, or of the `dataset` given; ValueError for a size, a budget or a strategy's option that
+    cannot work with them."""
+    dataset = dataset or _load(config)
     check(config.strategy, config.aggregate, config.strategy_options, len(dataset.classes))
-    pool, val = draw_split(
-        dataset,
-        config.seed,
-        val_share=config.val_share,
-        val_images=config.val_images,
-        val_by=config.val_by,
-        train_images=config.train_images,
-    )
+    shares = {name: getattr(config, name) for name in ("val_share", "val_images", "val_by", "train_images")}
+    pool, val = draw_split(dataset, config.seed, **shares)
+    for name, images, why in (("validation", val, "no epoch can be the best"), ("test", dataset.split["test"], "there is no mIoU")):
+        if not any((np.asarray(dataset.truth[i]) != IGNORE).any() for i in images):
+            raise ValueError(f"none of the {len(images)} {name} images has a labeled pixel, so {why}; give some with true masks")
     train = dataset.split["train"]
     if unlabeled := int((~dataset.labeled[train]).sum()):
         log.info(
@@ -114,28 +99,11 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
         )
     place = np.searchsorted(train, pool)
     superpixels, ids = dataset.superpixels.subset(place), dataset.superpixels.ids(place)
-    votes = dataset.votes[ids]
-    n = len(superpixels)
-    query_size = config.query_size or round(config.query_share * n)
-    if query_size < 1:
-        raise ValueError(f"query_share {config.query_share} of the pool's {n} superpixels is less than one; raise it")
-    if config.supervision == "active" and config.labeling == "dominant" and query_size * config.steps > n:
-        raise ValueError(
-            f"{config.steps} steps of {query_size} superpixels ask for {config.steps * query_size}, but the pool has {n}; "
-            "lower steps or query_size (query_share), or use more images"
-        )
-    for name, images, why in (("validation", val, "no epoch can be the best"), ("test", dataset.split["test"], "there is no mIoU")):
-        if not any((np.asarray(dataset.truth[i]) != IGNORE).any() for i in images):
-            raise ValueError(f"none of the {len(images)} {name} images has a labeled pixel, so {why}; give some with true masks")
+    query_size = _query_size(config, len(superpixels))
     if config.labeling == "weak":
-        oracle = weak_oracle(dataset.present[ids], config.undefined)
-        if (clicks := int(oracle.cost.sum())) < query_size * config.steps:
-            raise ValueError(
-                f"{config.steps} steps of {query_size} clicks are {config.steps * query_size}, but naming every class in the whole "
-                f"pool takes {clicks}; lower steps or query_size (query_share), or use more images"
-            )
+        oracle = weak_oracle(dataset.present[ids], config.undefined, query_size * config.steps)
     else:
-        oracle = Oracle.dominant(votes, some(dataset.truth, pool), config.void)
+        oracle = Oracle.dominant(dataset.votes[ids], some(dataset.truth, pool), config.void)
     return Setting(
         dataset,
         pool,
@@ -143,11 +111,44 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
         superpixels,
         oracle,
         query_size,
-        votes,
+        dataset.votes[ids],
         vanished=int(dataset.vanished[place].sum()),
         evaluate_at=config.evaluate_at,
         labeling=config.labeling,
     )
+
+
+def _load(config: RunConfig) -> Dataset:
+    dataset = load_dataset(
+        config.dataset,
+        root=config.data_root,
+        height=config.height,
+        width=config.width,
+        resize=config.resize,
+        recipe=SuperpixelRecipe(**config.superpixel_recipe),
+        options=config.data_options,
+        trim=config.label_trim,
+        workers=config.workers,
+    )
+    if config.resize == "square" and isinstance(dataset.images, Ragged):
+        raise ValueError(
+            f"the images of {dataset.name} are of different sizes, but resize is 'square' and height and width are null; "
+            "give a height and width, or resize: crop"
+        )
+    return dataset
+
+
+def _query_size(config: RunConfig, n: int) -> int:
+    """Superpixels per step of a pool of n; with weak labels clicks."""
+    size = config.query_size or round(config.query_share * n)
+    if size < 1:
+        raise ValueError(f"query_share {config.query_share} of the pool's {n} superpixels is less than one; raise it")
+    if config.supervision == "active" and config.labeling == "dominant" and size * config.steps > n:
+        raise ValueError(
+            f"{config.steps} steps of {size} superpixels ask for {config.steps * size}, but the pool has {n}; "
+            "lower steps or query_size (query_share), or use more images"
+        )
+    return size
 
 
 def border_share(setting: Setting, ids: np.ndarray, gap: int = 0) -> float:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
 from .batches import Batch, Pairs, batches, load_tools
 from .config import RunConfig
 from .metrics import miou
 from .predict import device_of, evaluate
-from .storage.checkpoint import load_checkpoint, on_cpu, save_checkpoint
+from .storage.checkpoint import Checkpoint
 from .storage.progress import Progress, log
-from .weak.losses import cross_entropy, weak_loss
+from .types import IGNORE
+from .weak.losses import weak_loss
 
 State = dict[str, torch.Tensor]
-Forward = Callable[[torch.Tensor], torch.Tensor]
+Tell = Callable[[int, int], None]  # is told how many are done, and of how many
 
 
 @dataclass(frozen=True)
@@ -38,48 +40,48 @@ class Fitted:
     speed: dict[str, float] = field(default_factory=dict)
 
 
-class _Average(AveragedModel):
-    """torch's own looks anew for all tensors of both models at each update, which on a small network takes longer than to mix them.
+def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy over the labeled pixels, a scalar (our choice: OREAL names no loss); 0, and its gradient, where none is.
 
-    Bound to the tensors that the model has: it must be on its device, and in its memory format, before."""
+    logits: (B, C, H, W).  target: (B, H, W) uint8 class ids or IGNORE.
+    """
+    total = F.cross_entropy(logits, target.long(), ignore_index=IGNORE, reduction="sum")
+    return total / (target != IGNORE).sum().clamp(min=1)  # a crop may hold no labeled pixel: 0, not 0 / 0
 
-    def __init__(self, model: nn.Module, mix: Callable[[list, list, int], None]):
-        super().__init__(model, use_buffers=True)
-        self.n_averaged += 1  # it is a copy of the start already
-        self._mix, self._of, self._lists = mix, [model], {}  # in a list, the model is no part of this module
-        for pair in zip(*([*m.parameters(), *m.buffers()] for m in (self.module, model)), strict=True):
-            lists = self._lists.setdefault(pair[0].dtype, ([], []))
-            for tensors, tensor in zip(lists, pair, strict=True):
-                tensors.append(tensor.detach())
 
-    def update_parameters(self, model: nn.Module) -> None:
-        """Mix in the model, which must be the one that the average was made of, and on its device."""
-        if model is not self._of[0]:
-            raise ValueError("this is the average of another model; make one for each model by averaged(model, ...)")
-        with torch.no_grad():
-            for average, current in self._lists.values():
-                self._mix(average, current, int(self.n_averaged))
-            self.n_averaged += 1
+def loss_of(logits: torch.Tensor, batch: Batch, config: RunConfig) -> torch.Tensor:
+    """The loss of a batch, a scalar, float32: cross-entropy where pixels have targets, else the loss of weak labels.
+
+    logits: (B, C', H, W).
+    """
+    if batch.answers is None:
+        return cross_entropy(logits, batch.y)
+    weights = (config.loss_single, config.loss_merged, config.loss_prototypical)
+    return weak_loss(logits, batch.ids, batch.answers, weights)
 
 
 def averaged(model: nn.Module, decay: float, warmup: bool) -> AveragedModel:
     """A Polyak average of the weights and the batch-norm statistics, started from the model as it is (OREAL: decay 0.99).
 
-    warmup: decay min(decay, (1 + t) / (10 + t)) after t iterations; without it a short run validates an untrained net.
+    warmup: decay min(decay, (1 + t) / (10 + t)) after t iterations; without it a short run validates an untrained network.
     """
 
-    def mix(average: list[torch.Tensor], current: list[torch.Tensor], n: int) -> None:
+    @torch.no_grad()
+    def mix(average: list[torch.Tensor], current: list[torch.Tensor], _: torch.Tensor) -> None:
         if not average[0].is_floating_point():  # counters are copied, not averaged
             torch._foreach_copy_(average, current)
             return
-        t = n - 1
+        t = int(count) - 1  # torch hands in a copy on the model's device: to read it, the CPU would wait for a GPU
         a = min(decay, (1 + t) / (10 + t)) if warmup else decay
         torch._foreach_lerp_(average, current, 1 - a)
 
-    return _Average(model, mix).eval()
+    average = AveragedModel(model, multi_avg_fn=mix, use_buffers=True).eval()
+    count = average.n_averaged
+    count += 1  # it is a copy of the start already
+    return average
 
 
-def equip(model: nn.Module, config: RunConfig) -> tuple[Forward, torch.optim.Optimizer, AveragedModel]:
+def equip(model: nn.Module, config: RunConfig) -> tuple[Callable, torch.optim.Optimizer, AveragedModel]:
     """What `fit` trains a model with: its forward pass (compiled, if so wanted), Adam, and the average of its weights."""
     groups = [{"params": list(model.parameters())}]
     if config.head_factor != 1:
@@ -93,130 +95,119 @@ def equip(model: nn.Module, config: RunConfig) -> tuple[Forward, torch.optim.Opt
     return torch.compile(model) if config.compile else model, optimizer, averaged(model, config.ema, config.ema_warmup)
 
 
+class Training:
+    """A network in training. epoch: the last one begun.  best_*: of the best epoch so far.  seconds: spent until the last ended."""
+
+    PARTS, VALUES = ("model", "average", "optimizer"), ("epoch", "best_epoch", "best_miou", "best_state", "seconds")
+
+    def __init__(self, model: nn.Module, config: RunConfig, key: tuple[int, ...]) -> None:
+        self.model, self.config, self.key = model, config, key
+        self.forward, self.optimizer, self.average = equip(model, config)
+        self.epoch, self.best_epoch, self.best_miou, self.seconds = 0, 0, -1.0, 0.0
+        self.best_state = _copy(self.average.module.state_dict())
+
+    @property
+    def over(self) -> bool:
+        """Whether no further epoch is wanted."""
+        fewest, most = self.config.epochs
+        return self.epoch >= most or (self.epoch >= fewest and self.epoch - self.best_epoch >= self.config.patience)
+
+    def validated(self, score: float) -> None:
+        """Keeps the averaged weights if `score`, their mIoU, is the best so far."""
+        if score > self.best_miou:
+            self.best_miou, self.best_epoch, self.best_state = score, self.epoch, _copy(self.average.module.state_dict())
+
+    def state(self) -> dict:
+        """What a checkpoint holds. Its tensors are those that the next epoch changes."""
+        parts = {name: getattr(self, name).state_dict() for name in self.PARTS}
+        return {"key": list(self.key)} | parts | {name: getattr(self, name) for name in self.VALUES}
+
+    def go_on_from(self, saved: dict) -> None:
+        """Puts back what `state` gave."""
+        for name in self.PARTS:
+            getattr(self, name).load_state_dict(saved[name])
+        for name in self.VALUES:
+            setattr(self, name, saved[name])
+
+
 def fit(
-    model: nn.Module,
-    train: Pairs,
-    val: Pairs,
-    config: RunConfig,
-    key: tuple[int, ...],
-    max_epochs: int | None = None,
-    min_epochs: int = 1,
-    checkpoint: Path | None = None,
-    each_epoch: Callable[[int], None] | None = None,
-    may_write: Callable[[], None] = lambda: None,
+    model: nn.Module, train: Pairs, val: Pairs, config: RunConfig, key: tuple[int, ...], keep: Checkpoint | None = None
 ) -> Fitted:
     """Train `model` in place on what is known in `train`; it ends with the averaged weights of its best validation epoch.
 
-    An epoch is one pass over as many images as `train` has, whatever part is labeled (OREAL Sec. 4.2). Stops after
-    `max_epochs` (None: the config's), or when `config.patience` epochs in a row bring nothing better and `min_epochs` are done.
+    An epoch is one pass over as many images as `train` has, whatever part is labeled (OREAL Sec. 4.2). Ends after the most of
+    `config.epochs`, or when `config.patience` epochs in a row bring nothing better and the fewest are done.
     key: numbers that fix the randomness; every epoch draws from (key, epoch), so a restart repeats nothing and skips nothing.
-    checkpoint: a file written every `config.checkpoint_seconds` and continued from if it is there; None for no such file.
-    each_epoch: called with the number of each finished epoch; what it raises ends the training there.
-    may_write: called before the checkpoint is written; what it raises (a lock that was lost) ends the training, too.
-    KeyboardInterrupt, by Ctrl-C or from `each_epoch`, saves what the last finished epoch left and goes on to the caller.
+    keep: where an earlier attempt is continued from, and each epoch is kept; what it raises ends the training.
     A training that takes long says where it stands, inside its epochs, too; an early stop makes the time left an upper bound.
     The steps run in bfloat16 where config.precision says so; validation is always in float32.
     """
-    max_epochs = config.max_epochs if max_epochs is None else max_epochs
     trainable = train.trainable()
     if not len(trainable):
         log.info("nothing to train on: every answer so far is void; the weights stay as they are")
         return Fitted(_copy(model.state_dict()), 0, _val_miou(model, val, config), 0.0)
-    iterations = -(-len(train) // config.batch_size)
-    forward, optimizer, average = equip(model, config)
-    epoch, best_epoch, best_miou, seconds, best_state = 0, 0, -1.0, 0.0, _copy(average.module.state_dict())
-    saved = None if checkpoint is None else load_checkpoint(checkpoint, key)
-    if saved is not None:
-        model.load_state_dict(saved["model"])
-        average.load_state_dict(saved["average"])
-        optimizer.load_state_dict(saved["optimizer"])
-        epoch, best_epoch, best_miou, seconds = saved["epoch"], saved["best_epoch"], saved["best_miou"], saved["seconds"]
-        best_state = saved["best_state"]
-        log.info(f"continuing after epoch {epoch}")
+    now = Training(model, config, key)
+    if keep is not None and (saved := keep.load(key)) is not None:
+        now.go_on_from(saved)
+        log.info(f"continuing after epoch {now.epoch}")
     load_tools(config)
-    images, at_work, validating, waiting = 0, 0.0, 0.0, 0.0
-    told = Progress("", max_epochs, before=epoch, quick=epoch + 1 / iterations, left="at most about {} left")
-    began = written = time.monotonic()
-    unsaved = copied = None  # what the last finished epoch left, where the checkpoint is older
-    try:
-        while epoch < max_epochs and not (epoch >= min_epochs and epoch - best_epoch >= config.patience):
-            epoch += 1
-            mark, share = time.perf_counter(), at_work / (at_work + validating) if validating else 1.0
-            where = _Inside(told, epoch, max_epochs, share, best_miou, best_epoch)
-            waiting += _train_epoch(
-                model, forward, average, optimizer, train, trainable, iterations, config, max_epochs, where.training, (*key, epoch)
-            )
-            images, at_work = images + iterations * config.batch_size, at_work + time.perf_counter() - mark
+    most, iterations = config.epochs[1], -(-len(train) // config.batch_size)
+    share = 1 / (1 + len(val) / (3 * iterations * config.batch_size))  # of an epoch: to train on an image takes three passes
+    told = Progress("", most, before=now.epoch, quick=now.epoch + share / iterations, left="at most about {} left")
+
+    def say(part: float, text: str) -> None:
+        best = f", best validation mIoU {now.best_miou:.3f} (epoch {now.best_epoch})" if now.best_epoch else ""
+        told.at(now.epoch - 1 + part, f"epoch {now.epoch} of at most {most}: {text}{best}")
+
+    def training(i: int, n: int) -> None:
+        say(share * i / n, f"{i} of {n} batches")
+
+    def validating(i: int, n: int) -> None:
+        say(share + (1 - share) * i / n, f"{i} of {n} validation images")
+
+    began, images, at_work, waiting = time.monotonic() - now.seconds, 0, 0.0, 0.0
+    with keep or nullcontext():
+        while not now.over:
+            now.epoch += 1
             mark = time.perf_counter()
-            now_miou = _val_miou(average.module, val, config, where.validating)
-            validating += time.perf_counter() - mark
-            if now_miou > best_miou:
-                best_miou, best_epoch, best_state = now_miou, epoch, _copy(average.module.state_dict())
-            told.at(epoch, f"{where}: validation mIoU {now_miou:.3f}, best {best_miou:.3f} (epoch {best_epoch})")
-            if checkpoint is not None:
-                now = time.monotonic()
-                state = _state(key, model, average, optimizer, epoch, best_epoch, best_miou, best_state, seconds + now - began)
-                unsaved = state  # as it is; the next epoch will change it
-                if now - written >= config.checkpoint_seconds:
-                    may_write()
-                    save_checkpoint(checkpoint, state)
-                    unsaved, written = None, time.monotonic()
-                else:
-                    unsaved = copied = on_cpu(state, copied)
-            if each_epoch is not None:
-                each_epoch(epoch)
-    except KeyboardInterrupt:
-        if unsaved is not None:
-            try:
-                may_write()
-                save_checkpoint(checkpoint, unsaved)
-            except OSError as error:  # the stop stays a stop
-                log.info(f"the last epochs could not be kept: {error}")
-        raise
-    model.load_state_dict(best_state)
+            made = batches(train, trainable, iterations, config, np.random.default_rng((*key, now.epoch)), device_of(model))
+            waiting += _train_epoch(now, made, iterations, training)
+            images, at_work = images + iterations * config.batch_size, at_work + time.perf_counter() - mark
+            score = _val_miou(now.average.module, val, config, validating)
+            now.validated(score)
+            say(1.0, f"validation mIoU {score:.3f}")
+            now.seconds = time.monotonic() - began
+            if keep is not None:
+                keep.after_epoch(now.state())
+    model.load_state_dict(now.best_state)
     speed = {"images_per_s": round(images / at_work, 2), "waiting": round(waiting / at_work, 4)} if images else {}
-    return Fitted(best_state, epoch, best_miou, seconds + time.monotonic() - began, speed)
+    return Fitted(now.best_state, now.epoch, now.best_miou, time.monotonic() - began, speed)
 
 
-def _train_epoch(
-    model: nn.Module,
-    forward: Forward,
-    average: AveragedModel,
-    optimizer: torch.optim.Optimizer,
-    train: Pairs,
-    trainable: np.ndarray,
-    iterations: int,
-    config: RunConfig,
-    max_epochs: int,
-    each_batch: Callable[[int, int], None] | None,
-    key: tuple[int, ...],
-) -> float:
-    """One epoch; returns the seconds spent on waiting for batches. forward: the model, or what torch.compile made of it.
-    each_batch: called with how many batches are done, and of how many."""
-    device = device_of(model)
-    half = half_precision(config.precision, device)
-    waiting, mark = 0.0, time.perf_counter()
-    model.train()
+def _train_epoch(now: Training, made: Iterator[Batch], iterations: int, tell: Tell) -> float:
+    """One epoch of so many batches; returns the seconds spent on waiting for them."""
+    config, device, key, most = now.config, device_of(now.model), (*now.key, now.epoch), now.config.epochs[1]
+    half, waiting, mark = half_precision(config.precision, device), 0.0, time.perf_counter()
+    now.model.train()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(zlib.crc32(repr(key).encode()))  # dropout is the one thing that draws from torch's own generator
-        for i, batch in enumerate(batches(train, trainable, iterations, config, np.random.default_rng(key), device)):
+        for i, batch in enumerate(made):
             waiting += time.perf_counter() - mark
-            progress = ((key[-1] - 1) * iterations + i) / (max_epochs * iterations)
-            for group, factor in zip(optimizer.param_groups, (1.0, config.head_factor), strict=False):
+            progress = ((now.epoch - 1) * iterations + i) / (most * iterations)
+            for group, factor in zip(now.optimizer.param_groups, (1.0, config.head_factor), strict=False):
                 group["lr"] = learning_rate(config.learning_rate * factor, progress, config.schedule)
-            optimizer.zero_grad(set_to_none=True)
+            now.optimizer.zero_grad(set_to_none=True)
             with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                z = forward(batch.x)
+                z = now.forward(batch.x)
             loss = loss_of(z, batch, config)
             loss.backward()
-            optimizer.step()
-            average.update_parameters(model)
-            if each_batch is not None:
-                each_batch(i + 1, iterations)
+            now.optimizer.step()
+            now.average.update_parameters(now.model)
+            tell(i + 1, iterations)
             mark = time.perf_counter()
     if not torch.isfinite(loss):
         raise FloatingPointError(
-            f"the training loss is {loss.item()} in epoch {key[-1]}: lower learning_rate ({config.learning_rate})"
+            f"the training loss is {loss.item()} in epoch {now.epoch}: lower learning_rate ({config.learning_rate})"
         )
     return waiting
 
@@ -226,17 +217,6 @@ def learning_rate(initial: float, progress: float, schedule: str) -> float:
     return initial if schedule == "constant" else max(initial * (1 - progress) ** 0.9, 1e-6)
 
 
-def loss_of(logits: torch.Tensor, batch: Batch, config: RunConfig) -> torch.Tensor:
-    """A scalar, float32: of the answers for superpixels where the batch has them, else of the pixels' targets.
-
-    logits: (B, C', H, W).
-    """
-    if batch.answers is None:
-        return cross_entropy(logits, batch.y)
-    weights = (config.loss_single, config.loss_merged, config.loss_prototypical)
-    return weak_loss(logits, batch.ids, batch.answers, weights)
-
-
 def half_precision(precision: str, device: torch.device) -> bool:
     """Whether training steps run in bfloat16: "auto" takes it on a GPU that has it, not on a CPU."""
     if precision == "auto":
@@ -244,57 +224,12 @@ def half_precision(precision: str, device: torch.device) -> bool:
     return precision == "bfloat16"
 
 
-@dataclass(frozen=True)
-class _Inside:
-    """Where an epoch stands. share: of its time that is training, 0..1, the rest being validation."""
+def _val_miou(model: nn.Module, val: Pairs, config: RunConfig, tell: Tell = lambda i, n: None) -> float:
+    def told(done: int) -> None:
+        tell(done, len(val))
 
-    told: Progress
-    epoch: int
-    max_epochs: int
-    share: float
-    best_miou: float
-    best_epoch: int
-
-    def __str__(self) -> str:
-        return f"epoch {self.epoch} of at most {self.max_epochs}"
-
-    def training(self, done: int, of: int) -> None:
-        self._at(self.share * done / of, f"{done} of {of} batches")
-
-    def validating(self, done: int, of: int) -> None:
-        self._at(self.share + (1 - self.share) * done / of, f"{done} of {of} validation images")
-
-    def _at(self, part: float, text: str) -> None:
-        best = f", best validation mIoU {self.best_miou:.3f} (epoch {self.best_epoch})" if self.best_epoch else ""
-        self.told.at(self.epoch - 1 + part, f"{self}: {text}{best}")
-
-
-def _val_miou(model: nn.Module, val: Pairs, config: RunConfig, each: Callable[[int, int], None] | None = None) -> float:
-    n = len(val)
-    seen = evaluate(
-        model,
-        val,
-        config.eval_batch_size,
-        undefined=config.keeps_undefined,
-        each_image=None if each is None else lambda done: each(done, n),
-    )
-    return miou(seen[0])
+    return miou(evaluate(model, val, config.eval_batch_size, undefined=config.keeps_undefined, each_image=told)[0])
 
 
 def _copy(state: State) -> State:
     return {k: v.detach().clone() for k, v in state.items()}
-
-
-def _state(key, model, average, optimizer, epoch, best_epoch, best_miou, best_state, seconds) -> dict:
-    """All that a training goes on from; the tensors are those that the next step changes."""
-    return {
-        "key": list(key),
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "epoch": epoch,
-        "best_epoch": best_epoch,
-        "best_miou": best_miou,
-        "best_state": best_state,
-        "seconds": seconds,
-    }

@@ -20,7 +20,7 @@ IGNORE = 255  # void: a pixel without a class, in every mask and every training 
 @dataclass(frozen=True, eq=False)
 class Ragged:
     """Pictures each in its own place, maybe of different sizes, used like an array (n, h, w, ...): a number gives one, an
-    index array gives a Ragged. Those of one size become a real array with np.asarray. parts: n arrays (h, w, ...)."""
+    index array gives a Ragged. np.asarray makes an array of those of one size. parts: n arrays (h, w, ...)."""
 
     parts: tuple[np.ndarray, ...]
 
@@ -71,22 +71,13 @@ class Superpixels:
 
     @classmethod
     def from_maps(cls, maps: Pictures) -> Superpixels:
-        """Count sizes and offsets of (n_images, H, W) dense local id maps (0..k-1, none empty).
-
-        ValueError if an id is empty, or if a map holds something else than ids.
-        """
-        sizes = []
-        for i, ids in enumerate(map(np.asarray, maps)):
-            if ids.dtype.kind not in "iu" or ids.size == 0 or (ids.dtype.kind == "i" and ids.min() < 0):
-                raise ValueError(
-                    f"the map of image {i} is {ids.dtype} {ids.shape}, but superpixels are whole numbers >= 0, one for each pixel; "
-                    "make them with superpixels.dense"
-                )
-            if ids.max() >= ids.size:  # one is empty: a table of all would only cost memory
-                ids = np.minimum(ids, ids.size)
-            sizes.append(size := np.bincount(ids.ravel().astype(np.int64)))
+        """The superpixels of (n_images, H, W) dense local id maps (0..k-1), counted. ValueError if an id is empty."""
+        sizes = [np.bincount(np.asarray(ids).ravel().astype(np.int64)) for ids in maps]
+        for i, size in enumerate(sizes):
             if not size.all():
-                raise ValueError(f"superpixel ids of image {i} have gaps (id {int(np.argmin(size))} is empty); relabel to 0..k-1")
+                raise ValueError(
+                    f"id {size.argmin()} of image {i} is empty, but ids are 0..k-1; relabel the map by superpixels.dense"
+                )
         offset = np.concatenate([[0], np.cumsum([len(s) for s in sizes])]).astype(np.int64)
         return cls(maps, offset, np.concatenate([*sizes, []]).astype(np.int32))
 
@@ -119,7 +110,7 @@ class Dataset:
     split: "train", "val" (may be empty: drawn per run), "test" -> (k,) int64 positions in `images`.
     superpixels: of the images split["train"], in that order.  votes: (N, C + 1) pixels of each class in each of these
     superpixels where they were cut, void last.  present: (N, C + 1) bool, the classes that an annotator sees in each, void
-    last (`weak_labels.classes_present`).  vanished: (len(split["train"]),) how many superpixels of each image
+    last (`weak.labels.classes_present`).  vanished: (len(split["train"]),) how many superpixels of each image
     were cut but have no pixel left at working size; they are in no other field.
     """
 
@@ -152,7 +143,7 @@ class Query(NamedTuple):
 
 @dataclass(frozen=True)
 class Labels:
-    """What was bought so far; the only labels a strategy or the training ever sees.
+    """What was bought so far: the only labels a strategy or the training ever sees.
 
     present: (N, C) bool, classes the oracle named (one for dominant labels, none for void); (N, C + 1) if `undefined`, the
     last column then for "there is void in it".  asked_in: (N,) int16, step of the query (1..T), 0 = never asked.
@@ -166,7 +157,7 @@ class Labels:
 
     @classmethod
     def none(cls, n: int, n_classes: int, undefined: bool = False) -> Labels:
-        """Nothing asked yet, for n superpixels and n_classes classes; undefined: void is an answer, too."""
+        """Nothing asked yet, for n superpixels and n_classes classes. undefined: void is an answer, too."""
         return cls(np.zeros((n, n_classes + undefined), bool), np.zeros(n, np.int16), undefined=undefined)
 
     @property
@@ -182,18 +173,13 @@ class Labels:
     def reveal(self, ids: np.ndarray, answers: np.ndarray, step: int, clicks: int | None = None) -> Labels:
         """A new value with the answers (k, C), rows of `present`, to `ids` (k,) bought in `step`: a click each, or `clicks`.
 
-        ValueError if an id is there twice, was asked before or is of no superpixel, if the answers do not fit, or if step < 1.
+        ValueError if an id occurs twice, was asked before or does not exist, or if step < 1.
         """
-        ids, given = np.asarray(ids, dtype=np.int64), np.asarray(ids)
-        if ids.ndim != 1 or (ids != given).any() or ((ids < 0) | (ids >= len(self.asked_in))).any():
-            raise ValueError(f"a query names {given.tolist()}, but superpixels are 0 to {len(self.asked_in) - 1}; ask those")
-        if np.shape(answers) != (len(ids), self.present.shape[1]):
+        ids = np.asarray(ids, dtype=np.int64)
+        if len(np.unique(ids)) != len(ids) or not np.isin(ids, np.flatnonzero(self.unlabeled)).all():
             raise ValueError(
-                f"the answers are {np.shape(answers)}, but {len(ids)} superpixels and {self.present.shape[1]} columns need "
-                f"{(len(ids), self.present.shape[1])}; answer each of them"
+                "a query names a superpixel twice, or one that was asked before or is not there; ask unlabeled ids once"
             )
-        if len(np.unique(ids)) != len(ids) or not self.unlabeled[ids].all():
-            raise ValueError("a query names a superpixel twice or asks one that was asked before; ask distinct unlabeled ids")
         if not 1 <= step <= MOST_STEPS:
             raise ValueError(f"step is {step}, but steps count from 1 to {MOST_STEPS:,}; 0 means 'never asked'")
         present, asked_in = self.present.copy(), self.asked_in.copy()
@@ -214,10 +200,10 @@ class StepResult:
     boundary_miou: float
     val_miou: float
     class_counts: tuple[int, ...]  # bought superpixels per class, void left out
-    border_share: float | None  # share of this step's query that touches a true class border; None without a query
+    border_share: float | None  # share of this step's query at a true class border; None without a query
     epochs: int
     seconds: dict[str, float]  # by phase: query, train, test
     speed: dict[str, float] = field(default_factory=dict)  # training: images_per_s, waiting (share), peak_memory_mib
     pseudo: dict[str, float | None] = field(default_factory=dict)  # of stage two: see `stage_two.quality_of`
     inside_miou: float = math.nan  # of the pixels that boundary_miou leaves out; NaN in records older than the field
-    from_run: str = ""  # the run that computed this step, where it was not this one: step 1 is the same for all strategies
+    from_run: str = ""  # the run that computed this step, if another did: step 1 is the same for all strategies

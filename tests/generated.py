@@ -126,24 +126,6 @@ def pools(draw, images=(1, 4), classes=(2, 5)):
     return maps, [draw(probabilities(m.shape, c)) for m in maps]
 
 
-# ---- tables of superpixels
-
-
-@st.composite
-def score_tables(draw, most=40):
-    """(N, K) float32 without NaN: noise, few values and so many ties, all equal, some -inf."""
-    n, k = draw(st.integers(1, most)), draw(st.integers(1, 5))
-    rng, kind = np.random.default_rng(draw(SEEDS)), draw(st.sampled_from(["noise", "ties", "equal", "lacking", "extreme"]))
-    if kind == "ties":
-        return rng.integers(0, 3, (n, k)).astype(np.float32)
-    if kind == "equal":
-        return np.full((n, k), rng.random(), np.float32)
-    table = rng.normal(size=(n, k)).astype(np.float32)
-    if kind == "lacking":
-        table[rng.random((n, k)) < 0.3] = -np.inf
-    return np.sign(table) * np.float32(1e38) if kind == "extreme" else table
-
-
 def some_of(draw, n):
     """(n,) bool mask with at least one True."""
     among = np.random.default_rng(draw(SEEDS)).random(n) < draw(st.sampled_from([0.2, 0.7, 1.0]))

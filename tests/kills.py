@@ -262,13 +262,13 @@ def a_batch() -> Work:
     def start(place: Path, variant: int) -> Command:
         if not (place / "params").exists():
             home = Path(TOY).parent.parent
-            for name in ("params", "notebooks"):
+            for name in ("params", "notebooks", "workflow"):
                 shutil.copytree(home / name, place / name)
             tiny = read_yaml(TOY) | TINY | {"steps": 2}
             (place / "params" / "tiny.yaml").write_text(yaml.safe_dump(tiny))
             grid = {"base": "tiny", "runs": [{"strategy": "oreal", "aggregate": ["mean", "max"]}]}
             (place / "params" / "two.yaml").write_text(yaml.safe_dump(grid))
-        return Command([sys.executable, "-m", "oreal_lib.experiments.batch", "run", "two", "--jobs", "2"], place)
+        return Command([sys.executable, "-m", "oreal_lib", "run", "two", "--jobs", "2"], place)
 
     def found(place: Path, variant: int) -> dict[str, Any]:
         left = run_found(place / "runs")

@@ -47,5 +47,5 @@ def test_nothing_is_left_to_be_filled_in(page):
 @pytest.mark.parametrize("name", READERS)
 def test_every_data_set_has_its_card_and_its_parameters(name):
     cards = (home() / "docs" / "data_cards.md").read_text(encoding="utf-8")
-    assert f"[`{name}`](#" in cards and f"oreal_lib.data check {name}" in cards and f"-f params/{name}.yaml" in cards
+    assert f"[`{name}`](#" in cards and f"oreal_lib data check {name}" in cards and f"-f params/{name}.yaml" in cards
     assert RunConfig.from_yaml(name).dataset == name and f"`{name}`" in README

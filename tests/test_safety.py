@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from oreal_lib.annotate.__main__ import main as annotate
+from oreal_lib.__main__ import main
 from oreal_lib.annotate.events import Event, to_line
 from oreal_lib.annotate.out.export import export
 from oreal_lib.annotate.pictures import key, read_partition
@@ -32,13 +32,13 @@ from oreal_lib.config import RunConfig
 from oreal_lib.data import open_source
 from oreal_lib.data.archive import unpack
 from oreal_lib.data.store import StoreError, open_store
-from oreal_lib.experiments.batch import main as batch
 from oreal_lib.experiments.batch import notebook
 from oreal_lib.experiments.grid import read_grid
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.models.weights import read_state
 from oreal_lib.setting import network
 from oreal_lib.storage import checked, paths
+from oreal_lib.storage.checkpoint import Checkpoint
 from oreal_lib.storage.progress import lines_to
 from oreal_lib.storage.yaml_file import ConfigError, parse_yaml
 from oreal_lib.train import fit
@@ -231,7 +231,7 @@ def test_a_checkpoint_runs_nothing_and_is_passed_over(bombs, tmp_path, tiny, tin
     config = tiny_config(max_epochs=1)
     pairs = Pairs(tiny.images[:4], tiny.truth[:4])
     with lines_to(told.append):
-        fit(network(config, len(tiny.classes)), pairs, pairs, config, key=(0, 1), max_epochs=1, checkpoint=file)
+        fit(network(config, len(tiny.classes)), pairs, pairs, config, key=(0, 1), keep=Checkpoint(file))
     assert any("cannot be read" in text for text in told)
 
 
@@ -437,7 +437,7 @@ def test_an_annotator_whose_name_is_no_folder_s_is_refused_before_anything_is_wr
     with pytest.raises(ValueError, match=r"there is no annotator|needs two or more"):
         merge(photos, ["me", name], "both")
     for command in (["export", str(photos)], ["train", str(photos), "--round", "2"], ["import", str(photos), str(photos)]):
-        assert annotate([*command, f"--annotator={name}"]) == 2
+        assert main(["annotate", *command, f"--annotator={name}"]) == 2
         assert capsys.readouterr().err.startswith("error:")
     assert tree(tmp_path) == before
 
@@ -447,7 +447,7 @@ def test_a_round_of_a_folder_elsewhere_is_not_carried_out(session, tmp_path, cap
     elsewhere.mkdir(parents=True)
     checked.write(elsewhere / "request.json", {"config": RunConfig.from_yaml("annotate").values(), "log": 0})
     before = tree(tmp_path)
-    assert annotate(["train", str(tmp_path / "deep" / "photos"), "--annotator=../x", "--round", "2"]) == 2
+    assert main(["annotate", "train", str(tmp_path / "deep" / "photos"), "--annotator=../x", "--round", "2"]) == 2
     assert "annotator is '../x', but must be usable as a folder's name" in capsys.readouterr().err and tree(tmp_path) == before
 
 
@@ -501,7 +501,7 @@ def test_a_report_is_a_notebook_of_ours(name, tmp_path, monkeypatch, capsys):
         grid.write_text(
             json.dumps({"base": str(HOME / "params" / "toy.yaml"), "runs": [{"strategy": "random"}], "reports": [report]})
         )
-        assert batch(["report", str(grid), "--runs-dir", str(tmp_path / "runs")]) == 2
+        assert main(["report", str(grid), "--runs-dir", str(tmp_path / "runs")]) == 2
         assert "no notebook" in capsys.readouterr().err and not (tmp_path / "runs").exists()
 
 
@@ -580,7 +580,7 @@ def test_a_model_of_somebody_is_refused_where_it_cannot_be_one(tmp_path, session
     if isinstance(changes.get("config"), dict) and changes["config"]:
         given["config"] = config | changes["config"]
     checked.write(model / "model.json", given)
-    assert annotate(["predict", str(model), str(tmp_path / "deep" / "photos"), str(out)]) == 2
+    assert main(["annotate", "predict", str(model), str(tmp_path / "deep" / "photos"), str(out)]) == 2
     said = capsys.readouterr().err
     assert "model.json cannot be used" in said and "export the session again" in said and not out.exists()
     assert re.search(why, said)

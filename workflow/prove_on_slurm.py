@@ -1,8 +1,8 @@
 """Does a grid on Slurm survive whatever is killed? Started by slurm_on_loopback.sh, which makes the cluster; exit code 0 if it does.
 
-A grid of seven runs of seconds, by `python -m oreal_lib.experiments.reproduce tiny --profile slurm`: a job is cancelled, the processes of another
-are killed, then the controller is, while a run goes on. After a second start every step was computed once, and the table is that of a
-plain `python -m oreal_lib.experiments.batch` of the same grid, byte for byte.
+A grid of seven runs of seconds, by `python -m oreal_lib run tiny --profile slurm`: a job is cancelled, the processes of another are
+killed, then the controller is, while a run goes on. After a second start every step was computed once, and the table is that of the
+same grid without a cluster, byte for byte.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ def check(true, text):
 
 
 def until(happens, what):
-    """Wait for it, and return what it returned."""
+    """Wait until `happens()` is true, and return it."""
     end = time.monotonic() + LONG_ENOUGH
     while time.monotonic() < end:
         if result := happens():
@@ -75,15 +75,15 @@ def home_of_its_own(project, place):
     return place
 
 
-def start(place, module, *arguments):
+def start(place, *arguments):
     with open(place / "starts.log", "ab") as log:
-        command = [sys.executable, "-m", module, *arguments]
+        command = [sys.executable, "-m", "oreal_lib", "run", "tiny", *arguments]
         environment = os.environ | {"OREAL_HOME": str(place)}
         return subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log, start_new_session=True)
 
 
 class Journal(threading.Thread):
-    """Every line that was ever seen in a steps.jsonl: a step computed twice has two, since its seconds differ."""
+    """Every line that was ever seen in a steps.jsonl: a step that is computed twice has two, since its seconds differ."""
 
     def __init__(self, runs):
         super().__init__(daemon=True)
@@ -138,20 +138,16 @@ def main():
     project, place = Path(sys.argv[1]), Path(sys.argv[2])
     alone, cluster = home_of_its_own(project, place / "alone"), home_of_its_own(project, place / "cluster")
     say("the grid on this machine alone")
-    for what in ("run", "report"):
-        check(
-            start(alone, "oreal_lib.experiments.batch", what, "tiny").wait() == 0,
-            f"python -m oreal_lib.experiments.batch {what} tiny",
-        )
+    check(start(alone).wait() == 0, "python -m oreal_lib run tiny")
 
     runs = cluster / "runs"
     journal = Journal(runs)
     journal.start()
     say("the same grid on Slurm")
-    first = start(cluster, "oreal_lib.experiments.reproduce", "tiny", *SLURM)
+    first = start(cluster, *SLURM)
     until(jobs, "a job at work")
     check(
-        start(cluster, "oreal_lib.experiments.reproduce", "tiny", *SLURM).wait(LONG_ENOUGH) == 2,
+        start(cluster, *SLURM).wait(LONG_ENOUGH) == 2,
         "a second controller beside it is refused",
     )
     job, cancelled = until(lambda: in_the_middle(runs), "a job in the middle of its run")
@@ -167,7 +163,7 @@ def main():
     check(job in jobs(), "that job goes on")
     journal.look()
     finished = {run.name: (run / "done.json").read_text() for run in runs.glob("toy-*") if (run / "done.json").exists()}
-    second = start(cluster, "oreal_lib.experiments.reproduce", "tiny", *SLURM)
+    second = start(cluster, *SLURM)
     check(second.wait(LONG_ENOUGH) == 0, "the same command, started again, ends well")
     check(all((runs / run / "done.json").read_text() == text for run, text in finished.items()), "finished runs were left alone")
     journal.look()
@@ -175,7 +171,7 @@ def main():
     check(not twice, f"each of {len(journal.lines)} steps was computed once {twice or ''}")
     check({run for run, _ in journal.lines} == {p.parent.name for p in runs.glob("*/done.json")}, "every run is finished")
     before = {file: file.stat().st_mtime_ns for file in runs.glob("toy-*/*")}
-    check(start(cluster, "oreal_lib.experiments.reproduce", "tiny", *SLURM).wait(LONG_ENOUGH) == 0, "a third start ends well")
+    check(start(cluster, *SLURM).wait(LONG_ENOUGH) == 0, "a third start ends well")
     check({file: file.stat().st_mtime_ns for file in runs.glob("toy-*/*")} == before, "and has touched no file of a run")
     journal.over.set()
     tables = sorted(p.name for p in (alone / "figures").glob("tiny_table*") if p.suffix != ".json")

@@ -11,7 +11,7 @@ import numpy as np
 from skimage.measure import label as connected
 from skimage.segmentation import slic
 
-from ..superpixels import MOST, dense
+from ..superpixels import MOST_SUPERPIXELS, dense
 from ..types import IGNORE, Labels, Ragged, Superpixels
 from .events import VOID, Event
 from .pictures import Picture
@@ -127,8 +127,8 @@ class Board:
         if len(event.superpixels) != 1:
             return f"{len(event.superpixels)} superpixels cannot be split at once; split one"
         y, x, pieces = unpack(event.pieces)
-        if count + _largest(pieces) > MOST:
-            return f"{event.image} has {count:,} superpixels and can have {MOST:,}; label this one as it is"
+        if count + _largest(pieces) > MOST_SUPERPIXELS:
+            return f"{event.image} has {count:,} superpixels and can have {MOST_SUPERPIXELS:,}; label this one as it is"
         covered = np.zeros_like(ids := self.ids(self._place[event.image]), bool)
         box = covered[y : y + pieces.shape[0], x : x + pieces.shape[1]]
         if box.shape == pieces.shape:

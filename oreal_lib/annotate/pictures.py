@@ -24,7 +24,7 @@ from ..data.resize import Size, bounded, nearest, resized
 from ..storage import atomic, checked
 from ..storage.checked import read_npy
 from ..storage.progress import log, told
-from ..superpixels import MOST, SuperpixelRecipe, dense, superpixels
+from ..superpixels import MOST_SUPERPIXELS, SuperpixelRecipe, dense, superpixels
 
 PARTITIONS = (".npy", ".png", ".tif", ".tiff")
 
@@ -239,8 +239,10 @@ def _read_colors(file: Path) -> np.ndarray:
 def from_masks(masks: np.ndarray) -> np.ndarray:
     """(h, w) int64 ids of masks (k, h, w) bool that may overlap: the smallest mask lies on top; connected pixels in no mask
     become superpixels of their own. ValueError for more masks than a picture can have superpixels."""
-    if len(masks) > MOST:
-        raise ValueError(f"{len(masks):,} masks were given, but one picture can have {MOST:,} superpixels; drop the smallest")
+    if len(masks) > MOST_SUPERPIXELS:
+        raise ValueError(
+            f"{len(masks):,} masks were given, but one picture can have {MOST_SUPERPIXELS:,} superpixels; drop the smallest"
+        )
     order = np.argsort(-masks.sum(axis=(1, 2)), kind="stable")
     ids = np.zeros(masks.shape[1:], np.int64)
     for rank, i in enumerate(order, 1):

@@ -99,7 +99,7 @@ def read_request(home: Path, number: int) -> dict:
 
 
 def start(home: Path, number: int, command: list[str], request: dict) -> subprocess.Popen:
-    """Starts the process of a round and returns at once. command: the arguments of `python -m oreal_lib.annotate`.
+    """Starts the process of a round and returns at once. command: the arguments of `python -m oreal_lib annotate`.
 
     Asked for the same again, it continues from its checkpoint; with other clicks, classes or values it begins anew.
     """
@@ -109,7 +109,7 @@ def start(home: Path, number: int, command: list[str], request: dict) -> subproc
     for name in ("stop", "progress.json", *([] if same else ["checkpoint.pt"])):
         (folder / name).unlink(missing_ok=True)
     checked.write(folder / "request.json", request)
-    command = [sys.executable, "-m", "oreal_lib.annotate", *command]
+    command = [sys.executable, "-m", "oreal_lib", "annotate", *command]
     with open(folder / "train.log", "ab") as log:  # a session of its own: interrupting a cell must not end the training
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 

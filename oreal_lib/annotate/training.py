@@ -19,10 +19,12 @@ from ..aggregate import Regions
 from ..batches import Pairs
 from ..config import RunConfig
 from ..data.resize import bounded, nearest, resized
-from ..predict import choose_device, device_of, logits, softmax_by_class
+from ..fast.tiles import softmax_by_class
+from ..predict import choose_device, device_of, logits
 from ..scores import bvsb
 from ..setting import network
 from ..storage import atomic, checked, provenance
+from ..storage.checkpoint import Checkpoint
 from ..storage.lock import Lock
 from ..storage.progress import lines_to, told
 from ..strategies import STRATEGIES
@@ -40,6 +42,19 @@ REMEDY = "take the weights and the model.json of one round, or train again"
 
 class Stopped(KeyboardInterrupt):
     """The person asked the training to stop: as with Ctrl-C, what the last finished epoch left is kept."""
+
+
+class Kept(Checkpoint):
+    """The checkpoint of a round. each_epoch: called with the number of each finished epoch; what it raises ends the training."""
+
+    def __init__(self, path: Path, seconds: float, write: Callable[[bytes], None], each_epoch: Callable[[int], None]) -> None:
+        super().__init__(path, seconds, write)
+        self.each_epoch = each_epoch
+
+    def after_epoch(self, state: dict) -> None:
+        """Keeps the state as `Checkpoint` does, then calls `each_epoch`."""
+        super().after_epoch(state)
+        self.each_epoch(state["epoch"])
 
 
 def train_round(home: Path, number: int, open_board: Callable[[int | None], tuple[Board, int]]) -> None:
@@ -96,6 +111,9 @@ class _Round:
         self.lock.check()
         atomic.write_bytes(self.folder / name, data)
 
+    def write_checkpoint(self, data: bytes) -> None:
+        self.write("checkpoint.pt", data)
+
     def carry_out(self, open_board: Callable[[int | None], tuple[Board, int]]) -> None:
         """Trains on the clicks, looks at every picture, asks again; done.json comes last."""
         began = time.monotonic()
@@ -129,9 +147,7 @@ class _Round:
     def network(self, board: Board) -> nn.Module:
         """The network to train: with the weights of the round before, if they fit and `warm_start` is on."""
         config, before = self.config, folder_of(self.home, self.number - 1) / "weights.safetensors"
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            model = network(config, len(board.classes), config.weights)
+        model = network(config, len(board.classes), config.weights)
         model.to(choose_device(config.device), memory_format=torch.channels_last)
         if config.warm_start and before.exists():
             state = read_weights(before)
@@ -159,12 +175,9 @@ class _Round:
             model,
             clicked,
             Pairs(clicked.images[some], clicked.target[some]),
-            config.model_copy(update={"patience": epochs}),
-            key=(config.seed, self.number),
-            max_epochs=epochs,
-            checkpoint=self.folder / "checkpoint.pt",
-            may_write=self.lock.check,
-            each_epoch=each_epoch,
+            config.model_copy(update={"max_epochs": epochs, "patience": epochs}),
+            (config.seed, self.number),
+            keep=Kept(self.folder / "checkpoint.pt", config.checkpoint_seconds, self.write_checkpoint, each_epoch),
         )
 
     def look(self, model: nn.Module, board: Board) -> None:

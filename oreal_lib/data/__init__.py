@@ -62,7 +62,7 @@ def open_source(
         more = f"; and {len(problems) - 10} more" if len(problems) > 10 else ""
         raise ValueError(
             f"{name} cannot be used: {len(problems)} problem{'s' * (len(problems) > 1)}: {'; '.join(problems[:10])}{more}. "
-            f"`python -m oreal_lib.data check {name}{where}` finds all, inside the pictures too"
+            f"`python -m oreal_lib data check {name}{where}` finds all, inside the pictures too"
         )
     return source
 

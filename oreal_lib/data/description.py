@@ -91,7 +91,7 @@ def describe(
         raise ValueError(f"n_images is {n_images!r}, but the page needs at least one sample; give 1 or more")
     pool = [item for item in source.items if item.split == "train"]
     if not pool:
-        raise ValueError(f"{source.name} has no training images to describe; see `python -m oreal_lib.data check`")
+        raise ValueError(f"{source.name} has no training images to describe; see `python -m oreal_lib data check`")
     # an item without files is drawn with its mask; only a file without a mask is known to have none
     pool = [item for item in pool if item.mask is not None or item.image is None] or pool
     drawn = [pool[i] for i in rng.permutation(len(pool))[:MOST_FREQUENCY]]
@@ -103,7 +103,7 @@ def describe(
     cutting = "  {done} of {total} samples cut into superpixels"
     samples = [sample for sample in _all(partial(_sample, source.open, recipe), shown, workers, cutting) if sample]
     if not good or not samples:
-        raise ValueError(f"of {source.name}, no drawn image can be opened; see `python -m oreal_lib.data check`")
+        raise ValueError(f"of {source.name}, no drawn image can be opened; see `python -m oreal_lib data check`")
     values = np.array([v for *_, v in good if v is not None], np.int64).reshape(-1, n_classes + 1)
     cut = [item for item, _, v in good if v is not None][:MOST_ACCURACY]
     counting = "  {done} of {total} images cut and compared with their masks"
@@ -213,7 +213,7 @@ def facts(d: Description) -> list[str]:
     lines = [f"{d.name}: {counts} images, {len(d.classes)} classes; sizes of the {d.opened} opened: {size_text(d.sizes)}"]
     if d.unreadable or d.problems:
         found = f"{d.problems} problems in the folders, {d.unreadable} drawn images could not be opened"
-        lines.append(f"{found}; `python -m oreal_lib.data check {d.name}` names them")
+        lines.append(f"{found}; `python -m oreal_lib data check {d.name}` names them")
     if d.masks:
         lines.append(f"class frequencies of {d.masks} train masks; {100 * d.void:.2f} % of their pixels are void")
     else:

@@ -136,7 +136,7 @@ def _write(
             log.info(f"  about {spoken(cutting + rest)} per image, {left} with {processes}: about {spoken(total)}")
         quick = train[there - 1] + 1 if there else 1  # the processes start, or need not cut
         # before 1: the first was measured and told of above
-        progress = Progress("  {done} of {total} images", n, before=1, quick=quick, clock=time.monotonic)
+        progress = Progress("  {done} of {total} images", n, before=1, quick=quick)
         pictures = []
         for done, arrays in enumerate(stack.enter_context(closing(parallel(work, source.items, workers))), start=1):
             pictures.append(arrays["pictures"])
@@ -170,7 +170,7 @@ def _prepared(
     try:
         image, mask = open_item(item)
     except ValueError as error:
-        raise ValueError(f"{error}; `python -m oreal_lib.data check` lists all pictures that cannot be used") from error
+        raise ValueError(f"{error}; `python -m oreal_lib data check` lists all pictures that cannot be used") from error
     labeled = mask is not None
     mask = mask if labeled else np.full(image.shape[:2], IGNORE, np.uint8)
     if image.shape != (*mask.shape, 3) or image.dtype != np.uint8 or mask.dtype != np.uint8:

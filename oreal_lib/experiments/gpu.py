@@ -6,7 +6,7 @@ import getpass
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,42 +18,41 @@ from ..storage.progress import log
 
 
 @contextmanager
-def device_of_run(name: str, share: int) -> Iterator[torch.device]:
-    """The device of a config, held until the end of the `with`. "auto" on a machine with GPUs is a free one: waits for it,
-    and says so. A GPU that is named, as "cuda:1", is taken without asking.
+def device_of_run(name: str, share: int, pause: float = 1.0) -> Iterator[torch.device]:
+    """The device that a config names, held until the end of the `with` or of the process.
 
-    share: processes of this user that may use one GPU at a time; all runs on a machine should give the same number.
+    "auto" on a machine with GPUs is the one that fewest processes hold; while each has `share` of them, this waits, looking every
+    `pause` seconds. A GPU that is named, such as "cuda:1", is taken without asking. All runs on a machine should give one `share`.
     """
     device = choose_device(name)
     if name != "auto" or device.type != "cuda":
         yield device
         return
-    # by their serial numbers: CUDA_VISIBLE_DEVICES, which a cluster sets, numbers them anew for every process
-    gpus = [str(getattr(torch.cuda.get_device_properties(i), "uuid", i)) for i in range(torch.cuda.device_count())]
     user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()  # a container's user may have no name
-    with free_slot(gpus, share, Path(tempfile.gettempdir()) / f"oreal_gpus_{user}") as number:
-        yield torch.device("cuda", number)
-
-
-@contextmanager
-def free_slot(names: Sequence[str], share: int, folder: Path, pause: float = 1.0) -> Iterator[int]:
-    """The position in `names` of one that fewer than `share` processes hold, the least used first; it is held until the end of
-    the `with`, or of the process. Waits, looking every `pause` seconds, while there is none."""
-    folder.mkdir(parents=True, exist_ok=True)
-    locks = [(i, filelock.FileLock(folder / f"{name}.{k}.lock")) for k in range(share) for i, name in enumerate(names)]
-    told = False
-    while True:
-        for i, lock in locks:
-            try:
-                held = lock.acquire(timeout=0)
-            except filelock.Timeout:
-                continue
-            with held:
-                yield i
-            return
-        if not told:
+    folder = Path(tempfile.gettempdir()) / f"oreal_gpus_{user}"
+    folder.mkdir(exist_ok=True)
+    # by serial numbers: CUDA_VISIBLE_DEVICES, which a cluster sets, numbers the GPUs anew for every process
+    gpus = [torch.cuda.get_device_properties(i).uuid for i in range(torch.cuda.device_count())]
+    locks = {filelock.FileLock(folder / f"{gpu}.{k}.lock"): i for k in range(share) for i, gpu in enumerate(gpus)}
+    waiting = False
+    while (lock := next(filter(_taken, locks), None)) is None:
+        if not waiting:
             log.info(
-                f"all {len(names)} GPUs are taken ({share} runs each); waiting for one. gpu_share: {share + 1} would let more share one; an unfinished loop over a run in this kernel counts, too"
+                f"all {len(gpus)} GPUs are taken ({share} runs each); waiting for one. gpu_share: {share + 1} would let more "
+                "runs share one; a loop over a run that is not finished in this kernel counts, too"
             )
-            told = True
+        waiting = True
         time.sleep(pause)
+    try:
+        yield torch.device("cuda", locks[lock])
+    finally:
+        lock.release()
+
+
+def _taken(lock: filelock.BaseFileLock) -> bool:
+    """Whether the lock was free; it is ours now."""
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return False
+    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from typing import Any, get_args
 from ..config import RunConfig
 from ..storage.yaml_file import ConfigError, read_yaml, shown
 
-MOST_RUNS = 10_000  # our largest grid has 230
 KEYS = {  # of a grid file: their types, and an example
     "data": ((str, dict), "data_sets, or data: {toy: {grid: {seed: [0, 1]}}}"),
     "base": ((str,), "toy"),
@@ -30,8 +28,8 @@ KEYS = {  # of a grid file: their types, and an example
 class Grid:
     """The runs of a grid file and the report notebooks made from them.
 
-    name: of its tables and figures: the file's stem, and the data set if that was chosen.  configs: distinct, in the order of
-    the file.
+    name: what its tables and figures are called: the file's stem, and the data set where one was chosen.  configs: distinct, in
+    the order of the file.
     """
 
     name: str
@@ -45,7 +43,7 @@ class Grid:
 
     @property
     def all_runs(self) -> tuple[RunConfig, ...]:
-        """The runs, and before them those that they begin with and that no table shows."""
+        """The runs, each after those that it begins with, even if no table shows these."""
         return tuple(in_order(self.configs).values())
 
 
@@ -59,13 +57,13 @@ def in_order(configs: Iterable[RunConfig]) -> dict[str, RunConfig]:
 
 
 def read_grid(path: str | Path, **changes: Any) -> Grid:
-    """Expand a grid file: `base` file, `set` changes for all, `grid` axes (or a list of axes, one after the other), `runs` with
-    one value or a list of values a key, with the strategy_options that `options` has for a strategy; of these `only` what has
-    the values named (full supervision counts as strategy random).
+    """The runs that a grid file describes: each combination of `grid` (axes, or a list of axes, one after the other) and of `runs`
+    (one value or a list of values per key), on top of the values of `base` and `set`. `options` has the strategy_options of a
+    strategy; `only` keeps the runs with the values it names (full supervision counts as strategy random).
 
     "table1@voc" is the grid table1 on the data set voc: the file's `data`, a mapping or the name of a file with one, says what
-    `base` (by default the data set's own) and the other keys are there; `set` and `only` add to the file's.
-    changes: further values for every run (such as data_root). ConfigError before anything starts if any run is wrong.
+    `base` (by default the data set's own) and the other keys are for it; its `set` and `only` add to the file's.
+    changes: further values for every run (such as data_root). ConfigError if any run is wrong, before anything starts.
     """
     path, chosen = re.fullmatch(r"(.*?)(?:@([\w-]+))?", str(path), re.DOTALL).groups("")
     grid = _entries(path, read_yaml(path))
@@ -87,16 +85,12 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
     if "base" not in grid or "runs" not in grid:
         raise ConfigError(f"{path} is no grid file: it needs `base: <name>` and `runs:` with a list of entries")
     if odd := [entry for entry in grid["runs"] if not isinstance(entry, dict)]:
-        raise ConfigError(f"{path}: {shown(odd[0])} in runs is no run, but an entry must look like {{strategy: random}}")
+        raise ConfigError(f"{path}: {shown(odd[0])} in runs is no run, but must look like {{strategy: random}}")
     base = read_yaml(grid["base"])
     if "runs" in base:
         raise ConfigError(f"{path}: base {grid['base']!r} is a grid file itself; name a file of one run's values, such as toy")
     cases, options = grid.get("grid", {}), grid.get("options", {})
     cases, configs = cases if isinstance(cases, list) else [cases], {}
-    if (runs := sum(map(_count, cases)) * sum(map(_count, grid["runs"]))) > MOST_RUNS:
-        raise ConfigError(
-            f"{path} describes {runs:,} runs, but a grid has at most {MOST_RUNS:,}; give fewer values to `grid` or `runs`"
-        )
     for axes in itertools.chain.from_iterable(map(combinations, cases)):
         for entry in grid["runs"]:
             for run in combinations(entry):
@@ -127,7 +121,7 @@ def _entries(where: str, values: dict[str, Any], known: Iterable[str] = tuple(KE
         if not isinstance(value, kinds):
             raise ConfigError(f"{where}: {key} is {shown(value)}, but must look like `{key}: {example}`")
         if key == "grid" and isinstance(value, list) and (odd := [case for case in value if not isinstance(case, dict)]):
-            raise ConfigError(f"{where}: {shown(odd[0])} in grid is no case, but one must look like {{seed: 0}}")
+            raise ConfigError(f"{where}: {shown(odd[0])} in grid is no case, but must look like {{seed: 0}}")
     strategies = get_args(RunConfig.model_fields["strategy"].annotation)
     if odd := [name for name in grid.get("options", {}) if name not in strategies]:
         raise ConfigError(f"{where}: options are for {shown(odd[0])}, which is no strategy; choose of {', '.join(strategies)}")
@@ -144,11 +138,6 @@ def _only(configs: dict[str, RunConfig], wanted: dict[str, Any], path: str) -> d
         if not configs:
             raise ConfigError(f"{path}: no run has {key} {shown(value)}, so `only` leaves nothing; name a value of the grid")
     return configs
-
-
-def _count(axes: dict[str, Any]) -> int:
-    """How many combinations there are."""
-    return math.prod(len(v) if isinstance(v, list) else 1 for v in axes.values())
 
 
 def combinations(axes: dict[str, Any]) -> list[dict[str, Any]]:

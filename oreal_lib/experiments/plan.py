@@ -1,14 +1,8 @@
-"""Before a grid is started: which of its runs are there, how long the others take, how much disk they need.
-
-python -m oreal_lib.experiments.plan table1@voc --jobs 4
-"""
+"""Before a grid is started: which of its runs are there, how long the others take, how much disk they need."""
 
 from __future__ import annotations
 
-import argparse
-import re
-import shutil
-import sys
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,70 +12,26 @@ from typing import Any
 import pandas as pd
 
 from ..config import RunConfig
-from ..storage.interrupt import unless_stopped
-from ..storage.paths import figures_root, runs_root
-from ..storage.yaml_file import ConfigError, parse_options
-from .batch import steps_left
-from .grid import Grid, read_grid
-from .logs import last_words
+from .grid import Grid
+from .logs import failed, steps_left
 from .records import unfinished
 from .run_folder import RunFolder
 
-ERROR = re.compile(r"^[\w.]*(Error|Exception|Timeout|Killed|Died)\w*(:|$)")
 KINDS = {"active": "active", "full_dominant": "full supervision B", "full_masks": "full supervision A"}
 SIZES = ("height", "width", "train_images", "batch_size")  # they decide, beside network and epochs, how long a step takes
 STATES = ("finished", "record", "unfinished", "failed", "missing")
+UNMEASURED = "?: not measured yet; run one run of that kind first: python -m oreal_lib run GRID --only RUN_ID (`python -m oreal_lib list GRID` names them)"
+RECORD = "record: in figures/runs, enough for `python -m oreal_lib report GRID`; `make reproduce` computes these runs anew"
 
 
-@dataclass(frozen=True)
-class Part:
-    """The runs of one network and kind: how many are in which state, and what those that are not finished need.
+def plan(configs: Sequence[RunConfig], roots: Sequence[Path]) -> pd.DataFrame:
+    """What is there and what is to do, a row for the runs of one data set, network, kind, sizes and epochs.  roots: the folder of runs,
+    then folders of published records.
 
-    record: only in figures/runs: enough for a report, but not for a run that begins with it.  hours: of one run at a time, None where
-    no step of such a run was measured.  device: where it was.  gib: to be written, None where nothing tells.
-    """
-
-    dataset: str
-    model: str
-    kind: str
-    finished: int
-    record: int
-    unfinished: int
-    failed: int
-    missing: int
-    steps_to_go: int
-    hours: float | None
-    device: str
-    gib: float | None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a grid needs, part by part; sums over the parts."""
-
-    parts: tuple[Part, ...]
-
-    @property
-    def runs(self) -> int:
-        """How many runs there are, in whatever state."""
-        return sum(getattr(part, state) for part in self.parts for state in STATES)
-
-    @property
-    def hours(self) -> float:
-        """Hours to go, one run at a time, of the parts that are measured."""
-        return sum(part.hours or 0 for part in self.parts)
-
-    @property
-    def gib(self) -> float:
-        """GiB of disk that are still to be filled, of the parts that are measured."""
-        return sum(part.gib or 0 for part in self.parts)
-
-
-def plan(configs: Sequence[RunConfig], roots: Sequence[Path]) -> Plan:
-    """What is there and what is to do.  roots: the folder of runs, then folders of published records.
-
-    Seconds per step are the mean over the steps that runs of the same data set, network, kind, sizes and epochs have computed, in
-    the first root that has one; bytes the mean over their finished folders, else the network's weights of any other run.
+    Columns: data, network, kind; how many runs are in each of STATES (record: only published, enough for a report, but not for a run
+    that begins with it); steps_to_go; hours for these, one run at a time, and gib of disk still to be filled, NaN where nothing was
+    measured; measured_on. Seconds per step are the mean over the steps that such runs have computed, in the first root that has one;
+    bytes the mean over their finished folders, else the network's weights of any other run.
     """
     first = {c.step_one.run_id for c in configs if c.step_one}
     groups: dict[tuple, list[RunConfig]] = {}
@@ -89,7 +39,7 @@ def plan(configs: Sequence[RunConfig], roots: Sequence[Path]) -> Plan:
         key = (config.dataset, config.model, _kind(config, first), _likeness(config.values()))
         groups.setdefault(key, []).append(config)
     known = [list(_measured(root)) for root in roots]
-    return Plan(tuple(_part(key[:3], group, roots, known) for key, group in groups.items()))
+    return pd.DataFrame([_row(*key, group, roots, known) for key, group in groups.items()])
 
 
 def runs_of(grid: Grid, runs_dir: Path) -> list[RunConfig]:
@@ -142,20 +92,31 @@ def _measured(root: Path) -> Iterator[_Measured]:
         )
 
 
-def _part(key: tuple[str, str, str], configs: list[RunConfig], roots: Sequence[Path], known: Sequence[Sequence[_Measured]]) -> Part:
-    count, to_do, steps = dict.fromkeys(STATES, 0), [], 0
-    for config in configs:
-        state, left = _state(config, roots)
-        count[state] += 1
-        steps += left
-        if state != "finished":
-            to_do.append(config)
-    alike = _likeness(configs[0].values())
+def _row(
+    data: str,
+    network: str,
+    kind: str,
+    alike: tuple,
+    configs: Sequence[RunConfig],
+    roots: Sequence[Path],
+    known: Sequence[Sequence[_Measured]],
+) -> dict[str, Any]:
+    states = [_state(config, roots) for config in configs]
+    steps = sum(left for _, left in states)
     with_steps = next((here for root in known if (here := [m for m in root if m.likeness == alike and m.seconds])), [])
     seconds = [s for m in with_steps for s in m.seconds]
-    hours = 0.0 if not steps else fmean(seconds) * steps / 3600 if seconds else None
-    devices = sorted({m.device for m in with_steps if m.device})
-    return Part(*key, **count, steps_to_go=steps, hours=hours, device=", ".join(devices), gib=_gib(to_do, alike, known))
+    to_do = [config for config, (state, _) in zip(configs, states, strict=True) if state != "finished"]
+    return {
+        "data": data,
+        "network": network,
+        "kind": kind,
+        "runs": len(configs),
+        **{state: sum(s == state for s, _ in states) for state in STATES},
+        "steps_to_go": steps,
+        "hours": 0.0 if not steps else fmean(seconds) * steps / 3600 if seconds else math.nan,
+        "gib": sum(_bytes(config, alike, [m for root in known for m in root]) for config in to_do) / 2**30,
+        "measured_on": ", ".join(sorted({m.device for m in with_steps if m.device})),
+    }
 
 
 def _state(config: RunConfig, roots: Sequence[Path]) -> tuple[str, int]:
@@ -174,95 +135,48 @@ def _state(config: RunConfig, roots: Sequence[Path]) -> tuple[str, int]:
     return "missing", left
 
 
-def failed(folder: Path) -> bool:
-    """Whether the last thing that an unfinished run said is an error. KeyboardInterrupt is none: somebody stopped it."""
-    log = folder / "run.log"
-    return log.is_file() and not (folder / "done.json").is_file() and ERROR.match(last_words(log)) is not None
+def _bytes(config: RunConfig, alike: tuple, known: Sequence[_Measured]) -> float:
+    """What the folder of a run will hold; NaN where nothing tells."""
+    if whole := [m.bytes for m in known if m.bytes and m.likeness == alike and m.keep_weights == config.keep_weights]:
+        return fmean(whole)
+    weights = [m.weights for m in known if m.weights and m.model == config.model]
+    kept = config.steps if config.keep_weights == "all" and config.supervision == "active" else 1
+    return fmean(weights) * kept if weights else math.nan
 
 
-def _gib(to_do: list[RunConfig], alike: tuple, known: Sequence[Sequence[_Measured]]) -> float | None:
-    everything = [m for root in known for m in root]
-    total = 0.0
-    for config in to_do:
-        whole = [m.bytes for m in everything if m.bytes and m.likeness == alike and m.keep_weights == config.keep_weights]
-        weights = [m.weights for m in everything if m.weights and m.model == config.model]
-        kept = config.steps if config.keep_weights == "all" and config.supervision == "active" else 1
-        if not (whole or weights):
-            return None
-        total += fmean(whole) if whole else fmean(weights) * kept
-    return total / 2**30
-
-
-def text(plan: Plan, jobs: int | None = None, free: int | None = None) -> str:
+def text(plan: pd.DataFrame, jobs: int | None = None, free: int | None = None) -> str:
     """The plan as a short table, with what it cannot know. jobs: runs at a time; free: bytes on the disk of the runs."""
-    rows = [
-        {"data": p.dataset, "network": p.model, "kind": p.kind, "runs": sum(getattr(p, s) for s in STATES)}
-        | {state: getattr(p, state) or "-" for state in STATES}
-        | {"steps to go": p.steps_to_go or "-"}
-        | {"hours": _number(p.hours), "GiB": _number(p.gib), "measured on": p.device or "-"}
-        for p in plan.parts
+    shown = plan.drop(columns=[state for state in STATES[1:4] if not plan[state].any()])
+    counts = [*(state for state in STATES if state in shown), "steps_to_go", "measured_on"]
+    shown[counts] = shown[counts].astype(object).where(plan[counts].astype(bool), "-")
+    for column in ("hours", "gib"):
+        shown[column] = plan[column].map(_number)
+    shown = shown.rename(columns={"steps_to_go": "steps to go", "gib": "GiB", "measured_on": "measured on"})
+    hours = _sum(plan["hours"], "hours one at a time")
+    share = f" ({_number(plan['hours'].sum() / jobs)} with {jobs} at a time)" if jobs and jobs > 1 and plan["hours"].any() else ""
+    there = "" if free is None else f"; {_number(free / 2**30)} GiB are free"
+    lines = [
+        shown.to_string(index=False),
+        "",
+        f"{plan['runs'].sum()} runs, {plan['runs'].sum() - plan['finished'].sum()} to go: {hours}{share}",
+        f"disk: {_sum(plan['gib'], 'GiB')}{there}",
+        *[UNMEASURED] * bool(plan[["hours", "gib"]].isna().to_numpy().any()),
+        *[RECORD] * bool(plan["record"].any()),
     ]
-    table = pd.DataFrame(rows).drop(
-        columns=[s for s in ("record", "unfinished", "failed") if not any(getattr(p, s) for p in plan.parts)]
-    )
-    left = plan.runs - sum(p.finished for p in plan.parts)
-    lines = [table.to_string(index=False), ""]
-    unknown = " and what is not measured (?)"
-    share = f", {_number(plan.hours / jobs)} with {jobs} at a time" if jobs and jobs > 1 else ""
-    no_hours, no_gib = (any(getattr(p, name) is None for p in plan.parts) for name in ("hours", "gib"))
-    hours = "? hours" if no_hours and not plan.hours else f"{_number(plan.hours)} hours one at a time{share}{unknown * no_hours}"
-    lines.append(f"{plan.runs} runs, {left} to go: {hours}")
-    disk = "" if free is None else f"; {_number(free / 2**30)} GiB are free"
-    lines.append("disk: " + ("? GiB" if no_gib and not plan.gib else f"{_number(plan.gib)} GiB{unknown * no_gib}") + disk)
-    if no_hours or no_gib:
-        lines.append(
-            "?: not measured yet; run one run of that kind first: python -m oreal_lib.experiments.batch run GRID --only RUN_ID (`list GRID` names them)"
-        )
-    if any(p.record for p in plan.parts):
-        lines.append(
-            "record: in figures/runs, enough for `python -m oreal_lib.experiments.batch report`; `make reproduce` computes these anew"
-        )
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
-    """With as many digits as mean something; "?" for what is not known."""
-    if value is None:
+def _sum(values: pd.Series, unit: str) -> str:
+    """The sum in words; what is not known is named."""
+    if values.isna().any() and not values.sum():
+        return f"? {unit}"
+    return f"{_number(values.sum())} {unit}" + " and what is not measured (?)" * bool(values.isna().any())
+
+
+def _number(value: float) -> str:
+    """With as many digits as mean something; "?" for NaN."""
+    if math.isnan(value):
         return "?"
     if value < 0.01:
         return "< 0.01" if value else "0"
     return f"{value:.{2 if value < 1 else 1 if value < 100 else 0}f}"
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code. Needs no data and starts nothing."""
-    parser = argparse.ArgumentParser(
-        prog="python -m oreal_lib.experiments.plan", description="What a grid needs, before it is started."
-    )
-    parser.add_argument("grid", help="a grid file, or the name of one in params/, such as demo or table1@voc")
-    parser.add_argument("--jobs", type=int, default=None, help="runs at a time")
-    parser.add_argument("--runs-dir", type=Path, default=None)
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of every run")
-    parser.add_argument("--root", default=None, metavar="DIR", help="the folder of the data, as --set data_root=DIR")
-    options = parser.parse_args(arguments)
-    return unless_stopped(lambda: _show(options), "nothing was begun, so nothing is lost; start the same command again")
-
-
-def _show(options: argparse.Namespace) -> int:
-    """Prints the plan; the exit code."""
-    runs_dir = (options.runs_dir or runs_root()).resolve()
-    try:
-        if options.jobs is not None and options.jobs < 1:
-            raise ConfigError(f"--jobs is {options.jobs}, but at least one run at a time must work; give 1 or more")
-        grid = read_grid(options.grid, **parse_options(options.set, options.root)[1])
-        there = next(p for p in (runs_dir, *runs_dir.parents) if p.exists())
-        made = plan(runs_of(grid, runs_dir), [runs_dir, figures_root() / "runs"])
-        print(f"{grid.name}: runs in {runs_dir}\n\n{text(made, options.jobs, shutil.disk_usage(there).free)}")
-    except (ValueError, OSError) as error:  # ValueError: a ConfigError, or a run's record that is damaged
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -14,6 +15,8 @@ import torch
 from ..config import RunConfig
 from ..storage import atomic, checked
 from ..storage.checked import load_arrays
+from ..storage.checkpoint import Checkpoint
+from ..storage.lock import Lock
 from ..types import Pictures, Query, Ragged, StepResult
 
 WRITTEN = (
@@ -35,10 +38,10 @@ class RunFolder:
     done.json, and while it runs checkpoint.pt. Every file is replaced whole, so a kill at any instant leaves the last good
     state, and carries a checksum, so a damaged one is named and never taken for a result.
 
-    may_write: called before each write; what it raises (a lock that was lost) keeps the file as it is."""
+    lock: of the process that computes the run; nothing is written once it is lost."""
 
     path: Path
-    may_write: Callable[[], None] = lambda: None
+    lock: Lock | None = None
 
     def steps(self) -> list[StepResult]:
         """The finished steps, in order; ValueError if the file is damaged."""
@@ -152,8 +155,13 @@ class RunFolder:
         self._write(name, (checked.dumps(values, indent=1) + "\n").encode())
 
     def _write(self, name: str, data: bytes) -> None:
-        self.may_write()
+        if self.lock is not None:
+            self.lock.check()
         atomic.write_bytes(self.path / name, data)
+
+    def checkpoint(self, seconds: float) -> Checkpoint:
+        """Where the training of a step is kept, at most once in so many seconds."""
+        return Checkpoint(self.path / "checkpoint.pt", seconds, partial(self._write, "checkpoint.pt"))
 
     def tidy(self, finished: int, keep_weights: str) -> None:
         """Delete the weights and pseudo labels that are not to be kept after `finished` steps, and what killed processes left half written.

@@ -4,19 +4,23 @@ new one learns."""
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .. import loop
 from ..batches import Pairs
 from ..config import RunConfig
 from ..predict import device_of, to_input
 from ..setting import Setting
+from ..storage.checkpoint import Checkpoint
 from ..storage.progress import told
-from ..types import IGNORE, Labels, Pictures, Query, Ragged, some
+from ..types import IGNORE, Labels, Pictures, Query, Ragged, StepResult, some
 from ..weak.pseudo import pooled, pseudo_labels, quality
 from .run_folder import RunFolder
 
@@ -31,15 +35,44 @@ def check_networks(first: RunFolder) -> None:
             )
 
 
-def query_of_stage_one(first: RunFolder, step: int, saved: Query | None) -> Query:
-    """What stage one asked in `step`; ValueError if stage two was begun with something else."""
-    query = first.queries(finished=step)[step]
-    if saved is not None and not np.array_equal(saved.ids, query.ids):
-        raise ValueError(
-            f"{first.path} asked something else in step {step} when this stage two was begun; it was computed anew since then: "
-            "move the folder of stage two away and start it again"
-        )
-    return query
+class StageTwo:
+    """The two halves of a step of stage two, in place of those of `loop`: it asks what stage one asked, and learns from the pseudo
+    labels that stage one's network makes of the answers."""
+
+    def __init__(self, folder: RunFolder, first: RunFolder, queries: Mapping[int, Query]) -> None:
+        """folder, first: of the runs of stage two and one.  queries: those of stage two so far.
+
+        ValueError where stage one, computed anew, has asked something else.
+        """
+        self.folder, self.first, self.queries = folder, first, first.queries(finished=max(queries, default=0))
+        if changed := [t for t, query in queries.items() if not np.array_equal(query.ids, self.queries[t].ids)]:
+            raise ValueError(
+                f"{first.path} asked something else in step {changed[0]} when this stage two was begun; it was computed anew since "
+                "then: move the folder of stage two away and start it again"
+            )
+
+    def ask(self, config: RunConfig, setting: Setting, model: nn.Module, labels: Labels, step: int) -> Query:
+        """What stage one asked in `step`."""
+        return self.queries[step]
+
+    def learn(
+        self, config: RunConfig, setting: Setting, model: nn.Module, labels: Labels, step: int, keep: Checkpoint | None = None
+    ) -> StepResult:
+        """As `loop.learn`, from pseudo labels; the record says how right these are (shares 0..1 of `quality_of`)."""
+        began, maps = time.monotonic(), self.folder.pseudo(step)
+        if maps is None:
+            before = {k: v.clone() for k, v in model.state_dict().items()}
+            model.load_state_dict(self.first.weights(step))
+            made = pseudo_labels_of(model, setting, labels, config)
+            maps = Ragged(tuple(told(made, "pseudo labels: {done} of {total} images", len(setting.pool))))
+            model.load_state_dict(before)
+            self.folder.save_pseudo(step, maps)
+        found = quality_of(maps, setting, labels)
+        seconds = {"pseudo": time.monotonic() - began}
+        own = config.model_copy(update={"learning_rate": config.stage_two_learning_rate or config.learning_rate})
+        train = Pairs(some(setting.dataset.images, setting.pool), maps)
+        result = loop.learn(own, setting, model, labels, step, train, keep)
+        return replace(result, pseudo=found, seconds=result.seconds | seconds)
 
 
 @torch.no_grad()
@@ -79,29 +112,6 @@ def pseudo_labels_of(model: nn.Module, setting: Setting, labels: Labels, config:
             yield pseudo_labels(features, logits, ids, present, _of_image(setting, labels.asked_in, i) > 0, covered)
         else:
             yield np.full(ids.shape, IGNORE, np.uint8)
-
-
-def pseudo_labeled(
-    config: RunConfig,
-    setting: Setting,
-    folder: RunFolder,
-    labels: Labels,
-    model: nn.Module,
-    weights: dict[str, torch.Tensor],
-    step: int,
-) -> tuple[Pairs, dict[str, float | None]]:
-    """The images of the pool with the pseudo labels that the network of stage one makes of what was bought, and how right
-    they are (shares 0..1 of `quality_of`). `model` is left with the weights it came with; those given are stage one's."""
-    maps = folder.pseudo(step)
-    if maps is None:
-        initial = {k: v.clone() for k, v in model.state_dict().items()}
-        model.load_state_dict(weights)
-        made = pseudo_labels_of(model, setting, labels, config)
-        maps = Ragged(tuple(told(made, "pseudo labels: {done} of {total} images", len(setting.pool))))
-        model.load_state_dict(initial)
-        folder.save_pseudo(step, maps)
-    quality = quality_of(maps, setting, labels)
-    return Pairs(some(setting.dataset.images, setting.pool), maps), quality
 
 
 def quality_of(pseudo: Pictures, setting: Setting, labels: Labels) -> dict[str, float | None]:

@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..aggregate import PixelScore, Regions, Remembering, parse_how, separable
+from ..aggregate import PixelScore, Regions, parse_how
 from ..config import WITHOUT_SCORES, RunConfig
 from ..experiments.run_folder import RunFolder
+from ..fast.remembering import Remembering
 from ..loop import put
 from ..metrics import border_superpixels
 from ..predict import choose_device, predict
@@ -172,13 +173,7 @@ def question(run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: 
         seen = predict(model, images, config.eval_batch_size)
         return told(seen, f"step {step}: looking at the pool: {{done}} of {{total}} images", len(images))
 
-    regions = Remembering(
-        look,
-        setting.superpixels,
-        setting.oracle.answers.shape[1],
-        tuple(hows),
-        **setting.names,
-    )
+    regions = Remembering(Regions(look, setting.superpixels, setting.oracle.answers.shape[1], **setting.names), tuple(hows))
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)  # bits on CPU depend on it
     try:
@@ -187,7 +182,6 @@ def question(run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: 
             (predicted_class, "vote"),
             *((score, how) for score in SCORES.values() for how in hows),
             *((ovr_doubt, how) for how in hows if parse_how(how)[0] in ("max", "quantile")),
-            *((bvsb, how, predicted_class) for how in hows if separable(how)),
         )
         listed = {}
         wanted = [(name, how) for name in STRATEGIES for how in hows]

@@ -135,6 +135,6 @@ def curves(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> 
             rows.append(pd.DataFrame([same | vars(step) | {"classes": None} for step in steps]))
     if not rows:
         raise FileNotFoundError(
-            f"none of the {len(configs)} runs has finished a step; start them with `python -m oreal_lib.experiments.batch run <grid>`"
+            f"none of the {len(configs)} runs has finished a step; start them with `python -m oreal_lib run <grid>`"
         )
     return pd.concat(rows, ignore_index=True)

@@ -13,7 +13,8 @@ from ..data.label_cost import painted_confusion
 from ..draw import color_mask, draw_image, draw_truth
 from ..metrics import miou
 from ..oracle import class_votes, dominant_label
-from ..superpixels import SuperpixelRecipe, predicted_count, superpixels
+from ..superpixels import SuperpixelRecipe, superpixels
+from ..superpixels.seeds import predicted_count
 from ..types import IGNORE
 from .exercise import Exercise
 
@@ -160,6 +161,6 @@ EXERCISES: dict[str, Exercise] = {
                 *recipe
             ),
         },
-        see="oreal_lib/superpixels, predicted_count",
+        see="oreal_lib/superpixels/seeds.py, predicted_count",
     ),
 }

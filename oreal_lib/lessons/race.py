@@ -10,16 +10,14 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 
-from ..aggregate import Regions
 from ..config import RunConfig
 from ..draw import STRATEGY_COLORS, title
-from ..metrics import miou
-from ..predict import choose_device, evaluate, predict
+from ..loop import learn, view_of_pool
+from ..predict import choose_device
 from ..setting import Setting, network
-from ..storage.progress import Progress, log
+from ..storage.progress import log
 from ..strategies import STRATEGIES, Strategy
-from ..train import fit
-from ..types import Labels, some
+from ..types import Labels
 
 Choose = Callable[[torch.nn.Module, Labels, int, int], Labels]  # network, labels so far, how many more, step -> labels
 
@@ -30,12 +28,9 @@ def of_strategy(setting: Setting, config: RunConfig, strategy: Strategy | None =
 
     strategy: a function of yours, or None for the config's.
     """
-    images = some(setting.dataset.images, setting.pool)
 
     def choose(model: torch.nn.Module, labels: Labels, more: int, step: int) -> Labels:
-        outputs = setting.oracle.answers.shape[1]
-        regions = Regions(lambda: predict(model, images, config.eval_batch_size), setting.superpixels, outputs, **setting.names)
-        rng = np.random.default_rng([config.seed, step])
+        regions, rng = view_of_pool(setting, model, config), np.random.default_rng([config.seed, step])
         if step == 1:
             query = STRATEGIES["random"](regions, labels, more, config.aggregate, rng)
         elif strategy is None:
@@ -49,17 +44,12 @@ def of_strategy(setting: Setting, config: RunConfig, strategy: Strategy | None =
 
 def run(setting: Setting, config: RunConfig, choose: Choose, clicks: Sequence[int]) -> list[float]:
     """mIoU 0..1 on the test pictures after so many clicks each; the network goes on from its weights, as in a run."""
-    device = choose_device(config.device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = network(config, len(setting.dataset.classes), config.weights).to(device, memory_format=torch.channels_last)
+    model = network(config, len(setting.dataset.classes), config.weights)
+    model.to(choose_device(config.device), memory_format=torch.channels_last)
     labels, found = setting.no_labels, []
     for step, (before, after) in enumerate(pairwise([0, *clicks]), 1):
         labels = choose(model, labels, after - before, step)
-        fit(model, setting.bought(labels), setting.pairs(setting.val), config, key=(config.seed, step))
-        test = setting.pairs(setting.dataset.split["test"])
-        progress = Progress("testing: {done} of {total} images", len(test))
-        found.append(miou(evaluate(model, test, config.eval_batch_size, each_image=progress.at)[0]))
+        found.append(learn(config, setting, model, labels, step).miou)
     return found
 
 

@@ -1,8 +1,8 @@
 """Lessons and reports as a book: every notebook executed, timed, and made into HTML that needs nothing from elsewhere.
 
-python -m oreal_lib.reports.book            # book/index.html, and docs/notebooks.json with the seconds each notebook took
-python -m oreal_lib.reports.book html       # only the pages, from the notebooks executed before
-python -m oreal_lib.reports.book tables     # only the tables in README.md and the first lesson
+python -m oreal_lib book            # book/index.html, and docs/notebooks.json with the seconds each notebook took
+python -m oreal_lib book html       # only the pages, from the notebooks executed before
+python -m oreal_lib book tables     # only the tables in README.md and the first lesson
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from ..experiments.batch import notebook, papermill, stop
 from ..experiments.logs import last_words
 from ..predict import choose_device
 from ..storage import atomic, provenance
-from ..storage.interrupt import unless_stopped
 from ..storage.paths import home
 from .pages import write_pages
 
@@ -60,7 +59,7 @@ def build(out: Path, jobs: int) -> list[str]:
 
 def _run(grid: str, place: Path, jobs: int) -> int:
     """Compute the runs of a grid; the exit code."""
-    command = [sys.executable, "-m", "oreal_lib.experiments.batch", "run", grid, "--jobs", str(jobs)]
+    command = [sys.executable, "-m", "oreal_lib", "run", grid, "--jobs", str(jobs)]
     environment = os.environ | {"OREAL_HOME": str(place), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, start_new_session=os.name == "posix")  # as `stop` needs it
     try:
@@ -163,29 +162,25 @@ def between(text: str, name: str, content: str) -> str:
     return f"{before}{begin}\n{content}\n{end}{after}"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m oreal_lib.reports.book", description="Lessons and reports as HTML pages.")
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `python -m oreal_lib book`."""
     parser.add_argument("what", nargs="?", default="all", choices=["all", "html", "tables"])
     parser.add_argument("--out", type=Path, default=None, help="folder of the book (default: book/ of this project)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="notebooks at a time (default: one per core)")
-    options = parser.parse_args(arguments)
+    kept = "start the same command again: it finds the runs that are finished and executes every notebook"
+    parser.set_defaults(command=_book, kept=kept)
 
-    def work() -> int:
-        try:
-            _make(options.what, (options.out or home() / "book").resolve(), options.jobs)
-        except (ValueError, OSError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        return 0
 
-    return unless_stopped(work, "start the same command again: it finds the runs that are finished and executes every notebook")
+def _book(options: argparse.Namespace) -> int:
+    try:
+        _make(options.what, (options.out or home() / "book").resolve(), options.jobs or os.cpu_count() or 1)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _make(what: str, out: Path, jobs: int) -> None:
     """All of the book, or the part of it that was asked for; ValueError with every fault there is."""
-    if jobs < 1:
-        raise ValueError(f"--jobs is {jobs}, but at least one notebook at a time must work; give 1 or more")
     times, executed = home() / "docs" / "notebooks.json", out / ".home" / "executed"
     if what == "all":
         out.mkdir(parents=True, exist_ok=True)
@@ -194,20 +189,12 @@ def _make(what: str, out: Path, jobs: int) -> None:
         atomic.write_json(times, measured(executed))
     if what in ("all", "tables"):
         if not times.is_file():
-            raise ValueError(
-                f"{times} is not there, but the tables say what it measured; run python -m oreal_lib.reports.book first"
-            )
+            raise ValueError(f"{times} is not there, but the tables say what it measured; run python -m oreal_lib book first")
         write_tables(json.loads(times.read_text(encoding="utf-8")))
     if what in ("all", "html"):
         names = [item["notebook"] for item in plan() if "notebook" in item]
         if missing := [name for name in names if not (executed / f"{name}.ipynb").is_file()]:
-            raise ValueError(
-                f"{missing[0]} was not executed to its end yet; run python -m oreal_lib.reports.book without html first"
-            )
+            raise ValueError(f"{missing[0]} was not executed to its end yet; run python -m oreal_lib book without html first")
         if problems := write_pages({f"notebooks/{name}.ipynb": executed / f"{name}.ipynb" for name in names}, out):
             raise ValueError("\n  ".join(["the pages have faults:", *problems]))
         print(f"{out / 'index.html'}: {len(list(out.rglob('*.html')))} pages; open it in a browser, or copy the folder anywhere")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

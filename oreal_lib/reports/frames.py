@@ -56,9 +56,7 @@ def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd
         for step in folder.steps():
             rows.append(same | asdict(step) | {"imbalance": imbalance(np.array(step.class_counts))})
     if not rows:
-        raise FileNotFoundError(
-            f"none of the {len(configs)} runs is finished; start them with `python -m oreal_lib.experiments.batch run <grid>`"
-        )
+        raise FileNotFoundError(f"none of the {len(configs)} runs is finished; start them with `python -m oreal_lib run <grid>`")
     return pd.DataFrame(rows)
 
 

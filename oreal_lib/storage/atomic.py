@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 from pathlib import Path
 
-GONE = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH)
+_GONE = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH)
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full: free some space",
+    errno.EDQUOT: "the disk quota is used up: free some space",
+    errno.EROFS: "the disk is read-only: choose another folder",
+    errno.EACCES: "writing is not allowed there: choose another folder",
+    errno.EPERM: "writing is not allowed there: choose another folder",
+    **dict.fromkeys(_GONE, "the drive does not answer: connect it"),
+}
 
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write beside, flush to disk, rename. OSError with the remedy when the disk is full or read-only."""
     path = Path(path)
-    name = path.name if len(os.fsencode(path.name)) < 200 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
-    beside = path.with_name(f".{name}.{os.getpid()}.tmp")  # shortened: a file's name may have 255 bytes
+    beside = path.with_name(f".{path.name[:50]}.{os.getpid()}.tmp")  # a name may have 255 bytes
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(beside, "wb") as file:
@@ -34,20 +40,18 @@ def write_bytes(path: Path, data: bytes) -> None:
         raise OSError(error.errno, message) from error
 
 
+def write_json(path: Path, value: object) -> None:
+    """Write indented JSON with a newline at its end; NaN is refused, since JSON has none."""
+    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+
+
 def remedy(error: OSError) -> str:
-    """What is wrong with a disk that could not be written, and what a person can do: "the disk is full: free some space"."""
-    return {
-        errno.ENOSPC: "the disk is full: free some space",
-        errno.EDQUOT: "the disk quota is used up: free some space",
-        errno.EROFS: "the disk is read-only: choose another folder",
-        errno.EACCES: "writing is not allowed there: choose another folder",
-        errno.EPERM: "writing is not allowed there: choose another folder",
-        **dict.fromkeys(GONE, "the drive does not answer: connect it"),
-    }.get(error.errno, f"{error.strerror}: mend it")
+    """Why a disk could not be written and what a person can do, such as "the disk is full: free some space"."""
+    return _REMEDIES.get(error.errno, f"{error.strerror}: mend it")
 
 
 def flush_folder(folder: Path) -> None:
-    """Names that were given or taken in a folder are on the disk from here on, too, where the system can do that."""
+    """The names given or taken in a folder are on the disk from here on, too, where the system can do that."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -58,8 +62,3 @@ def flush_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
-
-
-def write_json(path: Path, value: object) -> None:
-    """Indented JSON with a newline at its end; NaN is refused, since JSON has none."""
-    write_bytes(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -13,10 +15,63 @@ from . import atomic
 from .progress import log
 
 
+class Checkpoint:
+    """The file from which `train.fit` goes on after a kill. It is replaced whole, at most once in so many seconds.
+
+    As a context, it promises for Ctrl-C what the disk does not hold yet: a KeyboardInterrupt inside the `with` saves what the last
+    finished epoch left, and goes on to the caller.
+    """
+
+    def __init__(self, path: Path, seconds: float = 0.0, write: Callable[[bytes], None] | None = None) -> None:
+        """seconds: at least so many from one writing to the next; 0: after every epoch.  write: replaces the file; what it raises
+        (a lock that was lost) ends the training. None: `atomic.write_bytes`."""
+        self.path, self.seconds = path, seconds
+        self._write = write or (lambda data: atomic.write_bytes(path, data))
+        self._written, self._unsaved, self._copied = time.monotonic(), None, None
+
+    def load(self, key: tuple[int, ...]) -> dict | None:
+        """The state of the training that has this key; None for another, or a file that is absent or damaged: a restart from the
+        beginning gives the same result, only later."""
+        if not self.path.exists():
+            return None
+        try:
+            saved = _read(self.path)
+        except Exception as error:  # out of a damaged pickle comes any kind of error
+            log.info(f"{self.path.name} cannot be read ({type(error).__name__}); training this step from its beginning instead")
+            return None
+        return saved if saved["key"] == list(key) else None
+
+    def after_epoch(self, state: dict) -> None:
+        """Takes what a finished epoch left, a dictionary of tensors and values with its "key"; writes it if it is time to."""
+        self._unsaved = state  # as it is; the next epoch will change it
+        if time.monotonic() - self._written >= self.seconds:
+            self._save()
+        else:
+            self._unsaved = self._copied = on_cpu(state, self._copied)
+
+    def __enter__(self) -> Checkpoint:
+        self._written = time.monotonic()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or not issubclass(kind, KeyboardInterrupt) or self._unsaved is None:
+            return
+        try:
+            self._save()
+        except OSError as error:  # the stop stays a stop
+            log.info(f"the last epochs could not be kept: {error}")
+
+    def _save(self) -> None:
+        buffer = BytesIO()
+        torch.save(self._unsaved, buffer)
+        self._write(buffer.getvalue())
+        self._unsaved, self._written = None, time.monotonic()
+
+
 def on_cpu(value: Any, into: Any = None) -> Any:
     """A copy of dictionaries and lists with copies of their tensors, in the memory of the CPU: a GPU may have no room for it.
 
-    into: an earlier copy, whose memory is used again: to get new takes longer than to copy.
+    into: an earlier copy, whose memory is used again: getting new memory takes longer than copying.
     """
     if isinstance(value, torch.Tensor):
         fits = isinstance(into, torch.Tensor) and (into.shape, into.dtype) == (value.shape, value.dtype)
@@ -30,26 +85,7 @@ def on_cpu(value: Any, into: Any = None) -> Any:
     return value
 
 
-def save_checkpoint(path: Path, state: dict) -> None:
-    """Writes a state, a dictionary of tensors and values with its "key", in place of the last one: whole, or not at all."""
-    buffer = BytesIO()
-    torch.save(state, buffer)
-    atomic.write_bytes(path, buffer.getvalue())
-
-
-def load_checkpoint(path: Path, key: tuple[int, ...]) -> dict | None:
-    """The checkpoint of this very training, or None: a restart from its beginning gives the same result, only later."""
-    if not path.exists():
-        return None
-    try:
-        saved = _load(path)
-    except Exception as error:  # out of a damaged pickle comes any kind of error
-        log.info(f"{path.name} cannot be read ({type(error).__name__}); training this step from its beginning instead")
-        return None
-    return saved if saved["key"] == list(key) else None
-
-
-def _load(path: Path) -> dict:
+def _read(path: Path) -> dict:
     with zipfile.ZipFile(path) as records:  # torch writes checksums, but does not compare them
         if (damaged := records.testzip()) is not None:
             raise zipfile.BadZipFile(damaged)

@@ -1,4 +1,4 @@
-"""Ctrl-C, a polite kill and a closed terminal are one thing: the work ends, says what is kept, and can be gone on with."""
+"""Ctrl-C, a polite kill and a closed terminal are one thing: the work ends, says what is kept, and can go on later."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STOPPED = 130  # the exit code that shells give to what was ended by Ctrl-C
 
 
 def end_politely() -> None:
-    """From now on a polite kill of this process, or a closed terminal, is a Ctrl-C: what it started is stopped, too."""
+    """From now on a polite kill of this process, or a closed terminal, is a Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():
         return  # Python lets no other thread say what a signal does
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -19,8 +19,10 @@ def end_politely() -> None:
 
 
 def unless_stopped(work: Callable[[], int], kept: str) -> int:
-    """The exit code of a command line that does `work`: what that returns, or STOPPED after Ctrl-C or a polite kill, with one
-    sentence instead of a stack trace. kept: what there is now and how to go on."""
+    """The exit code of a command line that does `work`: its own, or STOPPED and one sentence after Ctrl-C or a polite kill.
+
+    kept: what is kept and how to go on.
+    """
     end_politely()
     try:
         return work()

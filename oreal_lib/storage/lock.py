@@ -10,6 +10,7 @@ import errno
 import os
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -25,7 +26,7 @@ _HELD: WeakValueDictionary[Path, Lock] = WeakValueDictionary()  # by this proces
 
 
 class Held(Exception):
-    """A lock is held by another process, or by another `Lock` of this one. Its text names the holder."""
+    """Another process holds a lock, or another `Lock` of this one does. The text names the holder: "process 12 on node7"."""
 
 
 class Lock:
@@ -42,18 +43,15 @@ class Lock:
         """Takes the lock at once. `Held` if it is held; OSError with the remedy where nothing can be written."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                self._take()
-            except Held:
-                if not self._is_abandoned():
-                    raise
-                self._lease.force_break()  # as the lease itself does, but for network drives, where it cannot
-                self._take()
+            if not self._take(0.3) and self._is_abandoned():  # not 0: somebody may only be looking (`holder`)
+                self._lease.force_break()  # the lease itself does that, too, but cannot on network drives
+                self._take(0.3)
         except OSError as error:
             text = f"{self.path.parent} cannot be written: {remedy(error)} and start the same command again"
             raise OSError(error.errno, text) from error
-        self.thread = threading.get_ident()
-        _HELD[self.path] = self
+        if not self._lease.is_locked:
+            raise Held(self._holder())
+        self.thread, _HELD[self.path] = threading.get_ident(), self
         return self
 
     def wait(self, what: str, pause: float = 0.2) -> Lock:
@@ -77,7 +75,8 @@ class Lock:
     @property
     def is_ours(self) -> bool:
         """Whether we hold it, still."""
-        return self._lease.token is not None and self._token() == self._lease.token
+        owner = self._lease.owner
+        return owner is not None and owner.token == self._lease.token
 
     def check(self) -> None:
         """OSError if the lock is not ours any more: nothing may be written then.
@@ -86,7 +85,8 @@ class Lock:
         folder was moved or deleted, or its drive pulled out.
         """
         if not self.is_ours:
-            who = f"{self._holder()} has taken over" if self._token() else "it was moved or deleted, or its drive is not there"
+            there = self._lease.owner is not None
+            who = f"{self._holder()} has taken over" if there else "it was moved or deleted, or its drive is not there"
             raise OSError(errno.ESTALE, f"{self.path.parent} may not be written any more: {who}; end or mend that and start again")
 
     def release(self) -> None:
@@ -99,45 +99,36 @@ class Lock:
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    def _take(self, seconds: float = 0.3) -> None:  # not 0: somebody may only be looking (`holder`)
-        try:
+    def _take(self, seconds: float) -> bool:
+        with suppress(filelock.Timeout):
             self._lease.acquire(timeout=seconds, poll_interval=0.05)
-        except filelock.Timeout:
-            raise Held(self._holder()) from None
-
-    def _token(self) -> str | None:
-        return None if (owner := self._lease.owner) is None else owner.token
+        return self._lease.is_locked
 
     def _holder(self) -> str:
-        if (owner := self._lease.owner) is None:
-            return "another process"
-        return f"process {owner.pid} on {owner.hostname.partition('?')[0]}"  # after the ?: a container's number
+        owner = self._lease.owner
+        return (
+            f"process {owner.pid} on {owner.hostname.partition('?')[0]}" if owner else "another process"
+        )  # ?: a container's number
 
     def _is_abandoned(self) -> bool:
         """Whether there was no sign of life for DEAD seconds, nor is there one now: a machine that has just woken up gives one."""
-        try:
+        with suppress(FileNotFoundError):  # released just now
             touched = self.path.stat().st_mtime_ns
             os.utime(self.path.parent)  # by the clock of the machine that has the disk
-            if self.path.parent.stat().st_mtime_ns - touched < DEAD * 1e9:
-                return False
-            time.sleep(2 * BEAT)
-            with open(self.path, "rb") as file:  # opening asks a network drive anew
-                return os.fstat(file.fileno()).st_mtime_ns == touched
-        except FileNotFoundError:  # released just now
-            return False
+            if self.path.parent.stat().st_mtime_ns - touched > DEAD * 1e9:
+                time.sleep(2 * BEAT)
+                with open(self.path, "rb") as file:  # opening asks a network drive anew
+                    return os.fstat(file.fileno()).st_mtime_ns == touched
+        return False
 
 
 def holder(path: Path) -> str:
     """Who holds a lock now, such as "process 12 on node7"; "" if nobody does. Removes what a dead process left."""
     lock = Lock(path)
-    try:
-        if not lock.path.exists():
-            return ""
-        try:
-            lock._take(0)
-            lock.release()
-        except Held as held:
-            return str(held) if time.time() - lock.path.stat().st_mtime < DEAD else ""
-    except OSError:  # we may read the folder, but not write in it
-        pass
+    with suppress(OSError):  # released just now, or in a folder that we may not write in
+        if lock.path.exists():
+            if lock._take(0):
+                lock.release()
+            elif time.time() - lock.path.stat().st_mtime < DEAD:
+                return lock._holder()
     return ""

@@ -1,4 +1,4 @@
-"""Where things lie: one home folder, and the four folders of this project in it."""
+"""Where things lie: one home folder, and the folders of this project in it."""
 
 import os
 from pathlib import Path
@@ -13,20 +13,20 @@ def home() -> Path:
 
 
 def prepared_root() -> Path:
-    """Prepared data sets: home/data/prepared. Can be deleted at any time, it is made again."""
+    """home/data/prepared, for prepared data sets. Can be deleted at any time: they are made again."""
     return home() / "data" / "prepared"
 
 
 def runs_root() -> Path:
-    """One folder per run: home/runs."""
+    """home/runs, with one folder for each run."""
     return home() / "runs"
 
 
 def figures_root() -> Path:
-    """Tables and figures made from runs: home/figures."""
+    """home/figures, for tables and figures made from runs."""
     return home() / "figures"
 
 
 def params_root() -> Path:
-    """The YAML files of parameters: home/params."""
+    """home/params, with the YAML files of parameters."""
     return home() / "params"

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 
 
 def refuse_unguarded() -> None:
@@ -26,7 +25,7 @@ def refuse_unguarded() -> None:
 def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:
     """work(item) of each item in order, from `workers` processes that run at most a few items ahead.
 
-    Ctrl-C is for this process, which lets the others end what they have begun.  RuntimeError if a process dies.
+    Ctrl-C is for this process, which lets the others end what they have begun. RuntimeError if a process dies.
     """
     if workers == 1:
         yield from map(work, items)
@@ -36,8 +35,7 @@ def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:
         waiting: deque = deque()
         try:
             for item in items:
-                with _deaf_children():
-                    waiting.append(pool.submit(work, item))
+                waiting.append(_submit(pool, work, item))
                 if len(waiting) > 3 * workers:
                     yield waiting.popleft().result()
             while waiting:
@@ -51,22 +49,19 @@ def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-@contextmanager
-def _deaf_children() -> Iterator[None]:
-    """A process started inside never hears Ctrl-C, not even while it starts, when it would answer with a stack trace. To this one
-    it comes a moment later."""
+def _submit(pool: ProcessPoolExecutor, work: Callable, item: object) -> object:
+    """A process that this starts never hears Ctrl-C, not even while it starts, when it would answer with a stack trace."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows, where `_start_worker` must do
-        yield
-        return
+        return pool.submit(work, item)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield
+        return pool.submit(work, item)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _start_worker() -> None:
-    """Deaf to Ctrl-C; one OpenCV thread per process; and a worker whose parent was killed leaves, too, instead of waiting forever."""
+    """Deaf to Ctrl-C, one OpenCV thread per process; and a worker whose parent was killed ends, too, instead of waiting forever."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     import cv2
 

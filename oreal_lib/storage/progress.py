@@ -1,27 +1,25 @@
-"""What long work says, and where: plain lines now and then, for a terminal, a notebook and the log of a batch alike.
+"""What long work says, and where: plain lines now and then, alike in a terminal, a notebook and the log of a batch.
 
 Everything this library says while it works goes to the logger "oreal_lib", which prints it; `lines_to` sends it elsewhere, and
-`logging.getLogger("oreal_lib").setLevel("WARNING")` silences it. Work of less than five seconds reports no progress.
+`log.setLevel("WARNING")` silences it. Work of less than five seconds reports no progress.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
 
-FIRST = 5.0  # seconds before the first line, and between two at first
-SHARE = 0.1  # later, a line after so much more of the time that it has taken,
-LONGEST = 30.0  # but not less than one in so many seconds: 1,200 lines in ten hours
+FIRST = 5.0  # seconds before the first line, and between two at first;
+SHARE = 0.1  # later, this share of the time taken so far,
+LONGEST = 30.0  # but at most so many seconds: 1,200 lines in ten hours
 
 
 class _Lines(logging.Handler):
-    """Hands each line to a function."""
-
     def __init__(self, tell: Callable[[str], None]) -> None:
         super().__init__()
         self.tell = tell
@@ -38,7 +36,7 @@ log.handlers = [_Lines(lambda line: print(line, flush=True))]
 
 @contextmanager
 def lines_to(tell: Callable[[str], None]) -> Iterator[None]:
-    """Inside the `with`, each line goes to `tell` and nowhere else: a widget's message, a file, `lambda line: None`."""
+    """Inside the `with`, each line goes to `tell` and nowhere else: to a widget's message, a file, `lambda line: None`."""
     before, log.handlers = log.handlers, [_Lines(tell)]
     try:
         yield
@@ -62,63 +60,48 @@ def lines_begin(start: str) -> Iterator[None]:
 
 
 class Progress:
-    """A piece of work of `total` items. `at` is told how many are done, as often as one likes, and speaks when it is time to.
+    """A piece of work of `total` items. `at` is told how many are done, as often as one likes, and logs a line now and then.
 
     text: of a line, with {done} and {total}, such as "testing: {done} of {total} images".
-    before: items that were done when this begins, by an earlier attempt: nothing is said about them.
-    quick: so many of the first are no measure of how long the others take: None for those done before and the next one, which is
-    often slow (processes start, files are read for the first time). Until they are done no time is told.
-    left: how the time that is left is told.  clock: seconds that only grow, None for the system's.
+    before: items that an earlier attempt has done.
+    quick: how many of the first say nothing about the pace of the others; None for `before` and the next one, which is often slow
+    (processes start, files are read for the first time). Until they are done no time is told.
+    left: how the time that is left is told.
     """
 
     def __init__(
-        self,
-        text: str,
-        total: float,
-        *,
-        before: float = 0,
-        quick: float | None = None,
-        left: str = "about {} left",
-        clock: Callable[[], float] | None = None,
+        self, text: str, total: float, *, before: float = 0, quick: float | None = None, left: str = "about {} left"
     ) -> None:
         self.text, self.total, self.before, self.left = text, total, before, left
         self.quick = before + 1 if quick is None else quick
-        self.clock = clock or time.monotonic
-        self.begun = self._measured_from = self._said = self.clock()
+        self.begun = self.measured_from = self.said = time.monotonic()
 
     def at(self, done: float, text: str | None = None) -> None:
-        """So much is done, in items. text: a whole line instead of the one given at first. Looks at the clock once."""
-        now = self.clock()
+        """So many items are done. text: a whole line instead of the one given at first."""
+        now = time.monotonic()
         if done <= self.quick:
-            self._measured_from = now
+            self.measured_from = now
         pause = min(LONGEST, max(FIRST, SHARE * (now - self.begun)))
-        if not self.before < done < self.total or now - self._said < pause:
+        if not self.before < done < self.total or now - self.said < pause:
             return
-        self._said = now
+        self.said = now
         line = self.text.format(done=done, total=self.total) if text is None else text
         if done > self.quick:
-            each = (now - self._measured_from) / (done - self.quick)
+            each = (now - self.measured_from) / (done - self.quick)
             line += ", " + self.left.format(spoken(each * (self.total - done)))
         log.info(line)
 
 
 def told(items: Iterable[T], text: str, total: int | None = None) -> Iterator[T]:
-    """The items, one by one, while it is said how many of them have been worked on.
-
-    text: see `Progress`.  total: how many there are; None where `len` tells, TypeError where it does not.
-    """
-    if total is None:
-        if not isinstance(items, Sized):
-            raise TypeError("nobody knows how many items there are; give their number as total")
-        total = len(items)
-    progress = Progress(text, total)
+    """The items, one by one, with lines about how many are done. text: see `Progress`.  total: where `len` cannot tell it."""
+    progress = Progress(text, len(items) if total is None else total)
     for done, item in enumerate(items, start=1):
         yield item
         progress.at(done)
 
 
 def spoken(seconds: float) -> str:
-    """A time in words, of two digits: "0.12 s", "9 s", "4 minutes", "2.1 hours"."""
+    """Seconds in words, with two digits: "0.12 s", "9 s", "4 minutes", "2.1 hours"."""
     if seconds < 10:
         return f"{seconds:.2g} s"
     if seconds < 120:

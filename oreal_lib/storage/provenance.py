@@ -27,11 +27,14 @@ def device_name(device: torch.device) -> str:
     """Name of the GPU, or of the processor with the number of threads used."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()} CPU, {torch.get_num_threads()} thread(s)"
+    info = Path("/proc/cpuinfo")  # Linux, where Python does not know the name
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor() or platform.machine()} CPU, {torch.get_num_threads()} thread(s)"
 
 
 def peak_memory_mib(device: torch.device) -> int | None:
-    """MiB at the highest: of the GPU since its count was last reset, else of this process; None where nobody counts."""
+    """Largest memory in MiB: of the GPU since its count was last reset, else of this process; None on Windows."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) >> 20
     try:
@@ -42,25 +45,16 @@ def peak_memory_mib(device: torch.device) -> int | None:
     return peak >> (20 if platform.system() == "Darwin" else 10)  # macOS counts bytes, Linux KiB
 
 
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
 def commit() -> str:
     """Git commit of the library's repository, with "+changes" if files differ from it; "unknown" outside of git."""
     here = Path(__file__).resolve().parents[1]
     if not (here.parent / ".git").exists():  # an installed copy may lie inside somebody else's repository
         return "unknown"
     try:
-        head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=True, timeout=10)
-        dirty = subprocess.run(
-            ["git", "status", "--porcelain", "."], cwd=here, capture_output=True, text=True, check=True, timeout=30
+        head, changes = (
+            subprocess.run(["git", *words.split()], cwd=here, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+            for words in ("rev-parse HEAD", "status --porcelain .")
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
+    return head + ("+changes" if changes else "")

@@ -6,12 +6,14 @@ After MulActSeg (Hwang et al. 2023), as OREAL Sec. 5 uses it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
 
 from ..oracle import Oracle, class_votes
-from ..types import Labels, Query
+from ..storage.progress import log
+from ..types import Labels, Query, Superpixels
 
 TRIM = 3  # pixels on each side of a border: MulActSeg's border of two pixels, widened by its `trim_kernel_size` of 5
 UNDEFINED_RULES = ("drop", "keep")
@@ -59,10 +61,18 @@ def click_cost(present: np.ndarray, undefined: str = "drop") -> np.ndarray:
     return (present if undefined == "keep" else present[:, :-1]).sum(axis=1, dtype=np.int64)
 
 
-def weak_oracle(present: np.ndarray, undefined: str = "drop") -> Oracle:
-    """The annotator who names classes, of what can be seen (N, C + 1) bool, see `classes_present` and `click_cost`."""
+def weak_oracle(present: np.ndarray, undefined: str = "drop", clicks: int = 0) -> Oracle:
+    """The annotator who names classes, of what can be seen (N, C + 1) bool, see `classes_present` and `click_cost`.
+
+    clicks: that a run is going to spend; ValueError if all answers together cost less.
+    """
     present = np.asarray(present)
     cost = click_cost(present, undefined)
+    if cost.sum() < clicks:
+        raise ValueError(
+            f"{clicks} clicks are asked for, but naming every class in the whole pool takes {cost.sum()}; lower steps or query_size "
+            "(query_share), or use more images"
+        )
     return Oracle(present if undefined == "keep" else present[:, :-1], cost=cost)
 
 
@@ -95,13 +105,32 @@ def buy(ask: Callable[[Labels, int], Query], oracle: Oracle, labels: Labels, bud
 
     ValueError if nothing is left to ask.
     """
-    parts = []
-    while (left := budget - int(sum(oracle.cost[part.ids].sum() for part in parts))) > 0 and labels.unlabeled.any():
+    parts, left = [], budget
+    while left > 0 and labels.unlabeled.any():
         query = ask(labels, min(left, int(labels.unlabeled.sum())))
         asked = affordable(query, oracle.cost[query.ids], left, cut)
         query = Query(*(None if values is None else values[asked] for values in query))
         labels = oracle.answer(labels, query.ids, step)
+        left -= int(oracle.cost[query.ids].sum())
         parts.append(query)
     if not parts:
         raise ValueError(f"nothing is left to ask in step {step}; lower steps or query_size (query_share)")
+    if left > 0:
+        log.info(f"only {budget - left} of {budget} clicks could be spent: nothing is left to ask")
     return Query(*(None if values[0] is None else np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def void_last(labels: Labels, void: np.ndarray, budget: int) -> Labels:
+    """The labels, as if the superpixels that the network takes for void, (N,) bool, had been asked already, where at least `budget`
+    others are left (MulActSeg's "banignore")."""
+    if (labels.unlabeled & ~void).sum() < budget:
+        return labels
+    return replace(labels, asked_in=np.where(labels.unlabeled & void, -1, labels.asked_in).astype(np.int16))
+
+
+def answers_by_image(labels: Labels, superpixels: Superpixels) -> np.ndarray:
+    """(n_images, S, C') bool: the classes named in each superpixel of each image, none beyond the superpixels that it has."""
+    offset, image = superpixels.offset, superpixels.image
+    answers = np.zeros((len(offset) - 1, int(np.diff(offset).max()), labels.present.shape[1]), bool)
+    answers[image, np.arange(len(superpixels)) - offset[image]] = labels.present
+    return answers

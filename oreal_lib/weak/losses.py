@@ -1,26 +1,12 @@
-"""Training losses on bought labels: cross-entropy for one class per superpixel, three terms for the set of classes in it.
-
-The three terms are MulActSeg's (Hwang et al. 2023); cross-entropy is our choice, as what we have of OREAL Sec. 4.2 names no loss.
-"""
+"""The training loss of weak labels: three terms for the set of classes named in a superpixel (MulActSeg, Hwang et al. 2023)."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
 
-from ..types import IGNORE
-
 EPS = 1e-8
 WEIGHTS = (16.0, 8.0, 1.0)  # of the three terms, MulActSeg's `coeff`, `coeff_mc` and `coeff_gm`
-
-
-def cross_entropy(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy over the labeled pixels, a scalar (our choice); 0 with a gradient of 0 where none is labeled.
-
-    logits: (B, C, H, W).  target: (B, H, W) uint8 class ids or IGNORE.
-    """
-    total = F.cross_entropy(logits, target.long(), ignore_index=IGNORE, reduction="sum")
-    return total / (target != IGNORE).sum().clamp(min=1)  # a crop may hold no labeled pixel: 0, not 0 / 0
 
 
 def weak_loss(

@@ -1,11 +1,11 @@
-"""`python -m oreal_lib.annotate ...`, as a shell sees it: output, errors, exit codes."""
+"""`python -m oreal_lib annotate ...`, as a shell sees it: output, errors, exit codes."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from oreal_lib.__main__ import main
 from oreal_lib.annotate import rounds, training
-from oreal_lib.annotate.__main__ import main
 from oreal_lib.annotate.session import open_session
 from oreal_lib.storage import checked
 
@@ -30,7 +30,7 @@ def folder(tmp_path):
 
 
 def test_status_is_one_table_while_a_session_is_open(folder, capsys):
-    assert main(["status", str(folder)]) == 0
+    assert main(["annotate", "status", str(folder)]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows == [
         ["ana", "ben"],
@@ -47,14 +47,14 @@ def test_status_is_one_table_while_a_session_is_open(folder, capsys):
 
 
 def test_an_export_works_while_the_session_is_open(folder, capsys):
-    assert main(["export", str(folder), "--annotator", "ana"]) == 0
+    assert main(["annotate", "export", str(folder), "--annotator", "ana"]) == 0
     out = folder.parent / "photos-labels" / "export" / "ana"
     assert (np.asarray(Image.open(out / "masks/a.png"))[:20, :40] == 1).all()
     assert "2 masks, 2 labeled superpixels, no network yet" in capsys.readouterr().out
 
 
 def test_a_merge_says_how_many_conflicts_there_are_and_where(folder, capsys):
-    assert main(["merge", str(folder), "ana", "ben", "--into", "both", "--take", "ben"]) == 0
+    assert main(["annotate", "merge", str(folder), "ana", "ben", "--into", "both", "--take", "ben"]) == 0
     out = capsys.readouterr().out
     assert "both: 3 labeled superpixels, conflicts: 1 (settled: 1)" in out and "conflicts.csv" in out
 
@@ -62,10 +62,10 @@ def test_a_merge_says_how_many_conflicts_there_are_and_where(folder, capsys):
 def test_masks_are_imported_and_one_that_does_not_fit_gives_exit_code_1(folder, tmp_path, capsys):
     (tmp_path / "masks").mkdir()
     Image.fromarray(np.zeros((40, 60), np.uint8)).save(tmp_path / "masks" / "a.png")
-    assert main(["import", str(folder), str(tmp_path / "masks"), "--annotator", "ben"]) == 0
+    assert main(["annotate", "import", str(folder), str(tmp_path / "masks"), "--annotator", "ben"]) == 0
     assert "4 superpixels labeled from 1 masks" in capsys.readouterr().out
     Image.fromarray(np.zeros((4, 6), np.uint8)).save(tmp_path / "masks" / "b.png")
-    assert main(["import", str(folder), str(tmp_path / "masks"), "--annotator", "ben", "--overwrite"]) == 1
+    assert main(["annotate", "import", str(folder), str(tmp_path / "masks"), "--annotator", "ben", "--overwrite"]) == 1
     assert "b.png is 6x4 pixels, but its picture is 60x40" in capsys.readouterr().err
 
 
@@ -83,7 +83,7 @@ def test_masks_are_imported_and_one_that_does_not_fit_gives_exit_code_1(folder, 
     ],
 )
 def test_what_cannot_work_is_one_line_on_stderr_and_exit_code_2(folder, capsys, arguments, message):
-    assert main([argument.format(folder=folder) for argument in arguments]) == 2
+    assert main(["annotate", *[argument.format(folder=folder) for argument in arguments]]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ") and message in said and said.count("\n") == 1
 
@@ -91,7 +91,7 @@ def test_what_cannot_work_is_one_line_on_stderr_and_exit_code_2(folder, capsys, 
 def test_a_session_that_is_open_cannot_be_imported_into_from_another_process(folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("oreal_lib.annotate.events._OPEN", {})  # as another process sees it
     (tmp_path / "masks").mkdir()
-    assert main(["import", str(folder), str(tmp_path / "masks"), "--annotator", "ana"]) == 2
+    assert main(["annotate", "import", str(folder), str(tmp_path / "masks"), "--annotator", "ana"]) == 2
     assert "is open already" in capsys.readouterr().err
 
 
@@ -103,9 +103,11 @@ def test_train_carries_out_the_request_of_a_session_and_its_network_is_exported(
     with_few_steps.close()
     (home / "rounds" / "002").mkdir()
     checked.write(home / "rounds" / "002" / "request.json", {"config": config, "log": 2, "round": 2})
-    assert main(["train", str(folder), "--annotator", "ben", "--round", "2"]) == 0
+    assert main(["annotate", "train", str(folder), "--annotator", "ben", "--round", "2"]) == 0
     assert rounds.finished(home) == 2
-    assert main(["export", str(folder), "--annotator", "ben", "--out", str(tmp_path / "out")]) == 0
-    assert main(["predict", str(tmp_path / "out" / "model"), str(folder), str(tmp_path / "new"), "--device", "cpu"]) == 0
+    assert main(["annotate", "export", str(folder), "--annotator", "ben", "--out", str(tmp_path / "out")]) == 0
+    assert (
+        main(["annotate", "predict", str(tmp_path / "out" / "model"), str(folder), str(tmp_path / "new"), "--device", "cpu"]) == 0
+    )
     exported, new = (np.asarray(Image.open(tmp_path / where / "masks" / "b.png")) for where in ("out", "new"))
     assert (exported == new).all()  # ben has clicked nothing in b: both are what the network sees

@@ -7,7 +7,7 @@ from PIL import Image
 from oreal_lib.annotate.board import UNLABELED, Board, pack, split, unpack
 from oreal_lib.annotate.events import VOID, Event
 from oreal_lib.annotate.pictures import open_pictures
-from oreal_lib.superpixels import MOST, SuperpixelRecipe
+from oreal_lib.superpixels import MOST_SUPERPIXELS, SuperpixelRecipe
 from oreal_lib.types import IGNORE
 
 CLASSES = ("sky", "road, wet", "Öl")
@@ -134,13 +134,13 @@ def test_counts_labels_and_paint_by_hand(board):
 
 def test_a_picture_with_as_many_superpixels_as_there_can_be_is_not_split(tmp_path):
     Image.fromarray(np.zeros((258, 256, 3), np.uint8)).save(tmp_path / "full.png")
-    ids = np.minimum(np.arange(258 * 256), MOST - 1).reshape(258, 256)
+    ids = np.minimum(np.arange(258 * 256), MOST_SUPERPIXELS - 1).reshape(258, 256)
     np.save(tmp_path / "full.npy", ids)
     (picture,), _ = open_pictures(tmp_path, tmp_path / "store", SuperpixelRecipe("grid", 6), 512, tmp_path)
     board, pieces = Board((picture,), CLASSES), np.zeros((3, 256), np.uint8)
     pieces[0, :-2], pieces[-1, -1] = IGNORE, 1
     with pytest.raises(ValueError, match="has 65,535 superpixels and can have 65,535; label this one as it is"):
-        board.check(event("split", "full", [MOST - 1], pieces=pack(255, 0, pieces)))
+        board.check(event("split", "full", [MOST_SUPERPIXELS - 1], pieces=pack(255, 0, pieces)))
 
 
 def test_pieces_survive_being_written_as_text():

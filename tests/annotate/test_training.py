@@ -180,13 +180,16 @@ class Dies:
     def __init__(self, epoch, what):
         self.epoch, self.what, self.fit = epoch, what, training.fit
 
-    def __call__(self, *args, each_epoch, **how):
+    def __call__(self, *args, keep, **how):
+        each_epoch = keep.each_epoch
+
         def each(epoch):
             if epoch == self.epoch:
                 self.what()
             each_epoch(epoch)
 
-        return self.fit(*args, each_epoch=each, **how)
+        keep.each_epoch = each
+        return self.fit(*args, keep=keep, **how)
 
 
 class Killed(BaseException):

@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from oreal_lib import predict, train
-from oreal_lib.experiments import run as running
+from oreal_lib import loop, predict, train
 from oreal_lib.models import NormalizeAndPad
 from oreal_lib.storage import atomic
 
@@ -61,7 +60,7 @@ def test_the_tiny_benchmark_finds_every_phase(found):
     for row in found[0]["rows"]:
         active = row["run"] == "toy, OREAL max"
         assert row["steps"] == (2 if active else 1)
-        assert ("asking" in row["phases"]) == active
+        assert row["phases"]["asking"]
         for phase in ("training", "validation", "test"):
             assert row["phases"][phase]["network"] > 0
             assert ("confusion matrices" in row["phases"][phase]) == (phase != "training")
@@ -86,7 +85,7 @@ def test_the_file_holds_what_was_returned(found):
 def test_the_library_is_as_before_afterwards(phases):
     def now():
         names = [getattr(where, name) for where, name, _, _ in phases.WRAPPED]
-        return [*names, train.equip, train.batches, torch.Tensor.backward, atomic.write_bytes, running.fit, predict.confusion]
+        return [*names, train.equip, train.batches, torch.Tensor.backward, atomic.write_bytes, loop.fit, predict.confusion]
 
     before = now()
     with phases.watched(phases.Clock()):

@@ -28,7 +28,8 @@ def served(tmp_path):
     command = [
         sys.executable,
         "-m",
-        "oreal_lib.annotate",
+        "oreal_lib",
+        "annotate",
         "serve",
         str(tmp_path / "photos"),
         "--classes",

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from oreal_lib.__main__ import main
 from oreal_lib.data import READERS
-from oreal_lib.data import __main__ as command_line
 from oreal_lib.data.check import check, size_text, summary
 from oreal_lib.data.source import Item, Source
 from oreal_lib.storage.paths import home
@@ -90,7 +90,7 @@ def camvid(tmp_path):
 
 
 def run(capsys, *arguments):
-    code = command_line.main([*map(str, arguments)])
+    code = main(["data", *map(str, arguments)])
     return code, capsys.readouterr()
 
 
@@ -125,4 +125,4 @@ def test_options_of_the_reader_are_read_as_yaml(capsys):
 @pytest.mark.parametrize("name", READERS)
 def test_every_data_set_has_its_card(name):
     cards = (home() / "docs" / "data_cards.md").read_text(encoding="utf-8")
-    assert f"python -m oreal_lib.data check {name}" in cards and f"-f params/{name}.yaml" in cards
+    assert f"python -m oreal_lib data check {name}" in cards and f"-f params/{name}.yaml" in cards

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from oreal_lib.data import __main__ as command_line
+from oreal_lib.__main__ import main
 from oreal_lib.data.describe import draw_description
 from oreal_lib.data.description import _spread, describe, description_text, kept
 from oreal_lib.data.source import Item, Source
@@ -59,7 +59,7 @@ def test_the_description_counts_what_it_opened():
     assert d.sizes == Counter({(60, 20): 1, (24, 48): 1}) and (d.opened, d.masks, d.cut) == (2, 2, 2)
     assert d.unreadable == 1 and {sample.name for sample in d.samples} == {"wide", "high"}
     assert (
-        "0 problems in the folders, 1 drawn images could not be opened; `python -m oreal_lib.data check hand`"
+        "0 problems in the folders, 1 drawn images could not be opened; `python -m oreal_lib data check hand`"
         in description_text(d)
     )
     np.testing.assert_allclose(d.frequency, [1 / 3, 2 / 3, 0])
@@ -103,7 +103,7 @@ def test_the_page_shows_each_sample_three_times_and_all_classes():
 
 def test_what_cannot_be_described_is_told_with_the_remedy():
     for source in (by_hand("torn"), by_hand("wide", split="test")):
-        with pytest.raises(ValueError, match=r"`python -m oreal_lib.data check`"):
+        with pytest.raises(ValueError, match=r"`python -m oreal_lib data check`"):
             told(source)
     with pytest.raises(ValueError, match=r"wide cannot be cut: .*5000 superpixels were asked"):
         told(by_hand("wide"), recipe=SuperpixelRecipe(method="grid", count=5000))
@@ -114,7 +114,7 @@ def test_what_cannot_be_described_is_told_with_the_remedy():
 def test_the_command_writes_the_page_and_prints_its_path(tmp_path, capsys):
     out = tmp_path / "pages" / "toy.png"
     asked = ["describe", "toy", "--set", "train=3", "test=1", "--superpixels", "60", "--workers", "1", "--out", str(out)]
-    assert command_line.main(asked) == 0
+    assert main(["data", *asked]) == 0
     said = capsys.readouterr().out
     assert said.splitlines()[-1] == str(out) and "3 train, 1 test images" in said and "60 asked" in said
     assert imread(out).shape[1] > 1000

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import save
 
-from oreal_lib.annotate.__main__ import main as annotate
+from oreal_lib.__main__ import main
 from oreal_lib.annotate.events import read_whole
 from oreal_lib.annotate.out.export import export
 from oreal_lib.annotate.out.output import dumped
@@ -22,7 +22,6 @@ from oreal_lib.annotate.several.masks import import_masks
 from oreal_lib.annotate.several.merge import merge
 from oreal_lib.config import RunConfig
 from oreal_lib.data import load_dataset, open_source
-from oreal_lib.data.__main__ import main as data
 from oreal_lib.models import build_model
 from oreal_lib.storage import atomic
 from oreal_lib.superpixels import SuperpixelRecipe
@@ -100,12 +99,12 @@ def test_lists_of_splits_name_what_fits_on_a_line(photos):
 
 
 def test_the_check_names_every_broken_picture_on_a_line_of_its_own(photos, capsys):
-    assert data(["check", "folder", "--root", str(photos), "--workers", "1"]) == 0
+    assert main(["data", "check", "folder", "--root", str(photos), "--workers", "1"]) == 0
     assert f"{len(NAMES)} images" in capsys.readouterr().out
     for file in (photos / "images").rglob("*.png"):
         file.write_bytes(b"torn")
     (photos / "images" / "more\nlines.gif").touch()
-    assert data(["check", "folder", "--root", str(photos), "--workers", "1", "--problems", "99"]) == 1
+    assert main(["data", "check", "folder", "--root", str(photos), "--workers", "1", "--problems", "99"]) == 1
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("problem: ")]
     assert len(lines) == len(NAMES) + 1 and sum("is no image or is cut off" in line for line in lines) == len(NAMES)
     assert "problem: images/more lines.gif is of a format that is not read; save it as PNG, or move it elsewhere" in lines
@@ -116,10 +115,10 @@ def test_what_an_export_leaves_out_is_told_on_a_line_each(session, photos, capsy
     for file in (photos / "images").rglob("*.png"):
         picture(99).save(file, compress_level=0)  # of another size in bytes
     (photos / "images" / "fine.png").write_bytes(b"torn\n")
-    assert annotate(["export", str(photos)]) == 2  # no picture is left
+    assert main(["annotate", "export", str(photos)]) == 2  # no picture is left
     assert capsys.readouterr().err.count("\n") == 1
     picture(NAMES.index("plain")).save(photos / "images" / "plain.png")
-    assert annotate(["export", str(photos)]) == 1
+    assert main(["annotate", "export", str(photos)]) == 1
     assert all(line.startswith("left out: ") for line in capsys.readouterr().err.splitlines())
 
 
@@ -128,7 +127,7 @@ def test_a_name_that_is_no_utf8_is_a_problem_and_no_crash(photos, capsys):
         picture(0).save(os.fsencode(photos) + b"/images/\xff.png", "PNG")
     except OSError:
         pytest.skip("this file system has UTF-8 names only")
-    assert data(["check", "folder", "--root", str(photos), "--workers", "1"]) == 1
+    assert main(["data", "check", "folder", "--root", str(photos), "--workers", "1"]) == 1
     out = capsys.readouterr().out
     assert r"problem: 'images/\udcff.png' is no name in UTF-8; give that file another one" in out and "\n1 problem\n" in out
 
@@ -141,7 +140,7 @@ def test_two_ways_to_write_one_name_are_told_and_not_mixed_up(tmp_path, capsys):
     if len(list((tmp_path / "images").iterdir())) < 2:
         pytest.skip("to this file system they are one file")
     (tmp_path / "classes.yaml").write_text("[road, sky]\n")
-    assert data(["check", "folder", "--root", str(tmp_path), "--workers", "1"]) == 1
+    assert main(["data", "check", "folder", "--root", str(tmp_path), "--workers", "1"]) == 1
     assert "have one name without suffix; keep one of them" in capsys.readouterr().out
 
 
@@ -192,9 +191,9 @@ def test_masks_find_their_pictures_and_logs_are_merged(session, photos, capsys):
     rows = list(csv.DictReader(StringIO((both.log.with_name("conflicts.csv")).read_text(encoding="utf-8"))))
     assert {row["picture"] for row in rows} == {c.picture for c in both.conflicts}
     for command in (["status", str(photos)], ["export", str(photos), "--annotator", "both"]):
-        assert annotate(command) == 0, capsys.readouterr().err
+        assert main(["annotate", *command]) == 0, capsys.readouterr().err
     with_problem = ["import", str(photos), str(photos / "nowhere"), "--annotator", "me"]
-    assert annotate(with_problem) == 2 and capsys.readouterr().err.count("\n") == 1
+    assert main(["annotate", *with_problem]) == 2 and capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_network_looks_at_every_picture(session, photos, tmp_path):

@@ -623,8 +623,7 @@ def test_classes_are_names_with_colors_or_without(tmp_path, text, names, colors,
     "text, message",
     [
         ("[a, b", "is no YAML .*; write a list of names"),
-        ("[a, 2024-13-45]", "is no YAML .*'2024-13-45' is no timestamp"),
-        ("[" * 3000, "is no YAML .* in one another more than 50 deep"),
+        ("[a, 2024-13-45]", "is no YAML .*month must be in 1..12"),
         ("{a: [0, 0, 0], a: [1, 1, 1]}", "is no YAML .*'a' stands there twice"),  # the first would have been lost
         ("", "is None, but must be a list of 1 to 255 names"),
         ("[]", "1 to 255 names"),

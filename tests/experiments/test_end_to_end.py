@@ -1,13 +1,16 @@
-"""The road of one number: grid -> papermill -> run folder -> table, and the plain papermill command of the README."""
+"""The road of one number: grid -> Snakemake -> papermill -> run folder -> table -> published record, killed once on its way; and the
+plain papermill command of the README."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 
 import nbformat
 import pandas as pd
+import psutil
 import pytest
 import yaml
 from PIL import Image
@@ -16,6 +19,7 @@ from trees import voc_tree
 from oreal_lib.metrics import aualc
 from oreal_lib.storage.paths import home
 
+pytestmark = pytest.mark.slow
 TINY = {
     "steps": 2,
     "max_epochs": 2,
@@ -47,30 +51,60 @@ def place(tmp_path_factory):
     return place
 
 
-def python(place, *arguments):
+def start(place, *arguments):
     environment = os.environ | {"OREAL_HOME": str(place), "OMP_NUM_THREADS": "1"}
-    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, timeout=600, cwd=place)
+    how = {"env": environment, "cwd": place, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, *map(str, arguments)], **how)
+
+
+def python(place, *arguments):
+    """What a Python process says, which ends well."""
+    process = start(place, *arguments)
+    out, error = process.communicate(timeout=900)
+    assert process.returncode == 0, out + error
+    return out
 
 
 @pytest.fixture(scope="module")
-def batch(place):
-    done = python(place, "-m", "oreal_lib.experiments.batch", "run", "tiny", "--jobs", "2")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
+def killed(place):
+    """The run folders there were when the grid and all that it had started was killed -> the contents of the finished ones."""
+    process = start(place, "-m", "oreal_lib", "run", "tiny", "--jobs", "2")
+    while not any(folder_is_begun(f) for f in (place / "runs").glob("toy-*-bvsb-*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    family = psutil.Process(process.pid)
+    for member in (family, *family.children(recursive=True)):
+        member.kill()
+    process.communicate()
+    folders = list((place / "runs").glob("toy-*"))
+    return {f: {file: file.read_bytes() for file in f.iterdir() if (f / "done.json").exists()} for f in folders}
+
+
+def folder_is_begun(folder):
+    return (folder / "config.json").exists() and not (folder / "done.json").exists()
 
 
 @pytest.fixture(scope="module")
-def reports(place, batch):
-    done = python(place, "-m", "oreal_lib.experiments.batch", "report", "tiny")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done
+def said(place, killed):
+    """What the same command says that is started again after the kill."""
+    return python(place, "-m", "oreal_lib", "run", "tiny", "--jobs", "2")
 
 
 def run_folders(place):
     return {json.loads((p / "config.json").read_text())["run_id"]: p for p in (place / "runs").glob("toy-*")}
 
 
-def test_every_run_leaves_its_record_and_its_executed_notebook(place, batch):
+def test_killed_with_all_it_started_it_continues_and_leaves_finished_runs_alone(place, killed, said):
+    finished = {folder for folder, files in killed.items() if files}
+    assert finished and finished != set(killed), "the kill came too early or too late"
+    grid = [folder for folder in finished if "-random-" not in folder.name]  # the shared first step is in no table
+    assert f"4 runs, {len(grid)} finished already, " in said and "all 4 runs are finished" in said
+    assert "mIoU" in said and "left for all" in said and "work, of all processes together: training" in said
+    assert all(file.read_bytes() == data for files in killed.values() for file, data in files.items())
+    assert "4 runs, 4 finished already, 0 steps to go" in python(place, "-m", "oreal_lib", "run", "tiny", "--jobs", "2")
+
+
+def test_every_run_leaves_its_record_and_its_executed_notebook(place, said):
     folders = run_folders(place)
     assert len(folders) == 5  # the grid's 4, and the step with which both of BvSB begin
     for folder in folders.values():
@@ -80,17 +114,7 @@ def test_every_run_leaves_its_record_and_its_executed_notebook(place, batch):
         assert all(c.execution_count for c in notebook.cells if c.cell_type == "code")
 
 
-def test_the_batch_says_each_step(batch):
-    assert "4 runs, 0 finished already, 5 steps to go" in batch.stdout
-    assert sum("mIoU" in line for line in batch.stdout.splitlines()) == 5
-
-
-def test_a_second_batch_has_nothing_to_do(place, batch):
-    done = python(place, "-m", "oreal_lib.experiments.batch", "run", "tiny")
-    assert done.returncode == 0 and "4 finished already, 0 steps to go" in done.stdout
-
-
-def test_a_cell_of_the_table_leads_back_to_its_steps(place, reports):
+def test_a_cell_of_the_table_leads_back_to_its_steps(place, said):
     table = pd.read_csv(place / "figures" / "tiny_table.csv", index_col="column")
     source = json.loads((place / "figures" / "tiny_table.json").read_text())
     folders = {run_id: folder for run_id, folder in run_folders(place).items() if "-random-" not in run_id}
@@ -107,41 +131,42 @@ def test_a_cell_of_the_table_leads_back_to_its_steps(place, reports):
         assert f"| BvSB {how} | {expected:.1f} |" in (place / "figures" / "tiny_table.md").read_text(encoding="utf-8")
 
 
-def test_pictures_are_made(place, reports):
+def test_from_published_records_alone_comes_the_same_table(place, said):
+    assert len(python(place, "-m", "oreal_lib", "publish", "tiny").splitlines()) == 5
+    table = place / "figures" / "tiny_table.csv"
+    before = table.read_bytes()
+    table.unlink()
+    python(place, "-m", "oreal_lib", "report", "tiny", "--only", "20_table1_aualc", "--runs-dir", place / "no runs")
+    assert table.read_bytes() == before
+
+
+def test_pictures_and_tables_are_made(place, said):
+    figures = place / "figures"
     for name in ("curves", "mean_vs_max", "label_cost", "ranking", "mechanism", "debts", "near_and_inside", "spectrum", "context"):
-        assert (place / "figures" / f"tiny_{name}.png").stat().st_size > 10_000, name
-
-
-def test_a_run_can_be_explored_and_everything_is_there_without_a_widget(place, batch):
-    done = python(place, "-m", "papermill", "notebooks/30_explore_a_run.ipynb", "explored.ipynb", "-p", "grid", "tiny")
-    assert done.returncode == 0, done.stderr
-    outputs = [o for c in nbformat.read(place / "explored.ipynb", as_version=4).cells for o in c.get("outputs", [])]
-    shown = [kind for o in outputs for kind in o.get("data", {})]
-    assert shown.count("image/png") == 3 and shown.count("application/vnd.jupyter.widget-view+json") == 3
-    assert "Nothing is drawn" not in str(outputs)
-
-
-def test_tables_are_there_for_people_for_programs_and_for_papers(place, reports):
+        assert (figures / f"tiny_{name}.png").stat().st_size > 10_000, name
     for name in ("table1", "table3"):
-        text = {end: (place / "figures" / f"tiny_{name}.{end}").read_text(encoding="utf-8") for end in ("md", "csv", "tex")}
+        text = {end: (figures / f"tiny_{name}.{end}").read_text(encoding="utf-8") for end in ("md", "csv", "tex")}
         assert "not run" in text["md"] and "BvSB" in text["md"] and "\\toprule" in text["tex"] and "run_ids" in text["csv"]
-    assert "not run" in (place / "figures" / "tiny_claims.md").read_text(encoding="utf-8")
+    assert "not run" in (figures / "tiny_claims.md").read_text(encoding="utf-8")
 
 
-def test_table_2_says_what_dominant_labels_cost(place, reports):
+def test_table_2_says_what_dominant_labels_cost(place, said):
     text = (place / "figures" / "tiny_table2.md").read_text(encoding="utf-8")
-    assert (
-        "| toy | small_unet |" in text
-        and "| Pascal VOC | ResNet-50 | not run |" in text
-        and "| MONARCH | ViT | not public |" in text
-    )
+    rows = ("| toy | small_unet |", "| Pascal VOC | ResNet-50 | not run |", "| MONARCH | ViT | not public |")
+    assert all(row in text for row in rows)
     done = next(json.loads((p / "done.json").read_text()) for i, p in run_folders(place).items() if "full_dominant" in i)
     cost = pd.read_csv(place / "figures" / "tiny_table2.csv", index_col="class")
     for name, right, iou in zip(done["classes"], done["labels"]["right"], done["labels"]["iou"], strict=True):
         if right is not None:
-            assert cost.loc[name, "right_mean"] == pytest.approx(100 * right) and cost.loc[name, "label_iou_mean"] == pytest.approx(
-                100 * iou
-            )
+            assert cost.loc[name, ["right_mean", "label_iou_mean"]].tolist() == pytest.approx([100 * right, 100 * iou])
+
+
+def test_a_run_can_be_explored_and_everything_is_there_without_a_widget(place, said):
+    python(place, "-m", "papermill", "notebooks/30_explore_a_run.ipynb", "explored.ipynb", "-p", "grid", "tiny")
+    outputs = [o for c in nbformat.read(place / "explored.ipynb", as_version=4).cells for o in c.get("outputs", [])]
+    shown = [kind for o in outputs for kind in o.get("data", {})]
+    assert shown.count("image/png") == 3 and shown.count("application/vnd.jupyter.widget-view+json") == 3
+    assert "Nothing is drawn" not in str(outputs)
 
 
 VOC = {
@@ -168,67 +193,40 @@ def test_the_papers_protocol_starts_on_a_voc_tree_with_one_command(place, tmp_pa
         for file in (tree / "JPEGImages" / f"{name}.jpg", tree / "SegmentationClass" / f"{name}.png"):
             with Image.open(file) as picture:
                 picture.transpose(Image.Transpose.ROTATE_90).save(file)
-    out = tmp_path / "out.ipynb"
-    changes = [part for key, value in (VOC | {"resize": resize}).items() for part in ("-p", key, str(value))]
-    arguments = ["-f", "params/voc.yaml", "-p", "data_root", str(tmp_path), "-p", "runs_dir", str(tmp_path / "runs"), *changes]
-    done = python(place, "-m", "papermill", "notebooks/10_active_learning_run.ipynb", str(out), *arguments)
-    assert done.returncode == 0, done.stderr
+    changes = [part for key, value in (VOC | {"resize": resize}).items() for part in ("-p", key, value)]
+    arguments = ["-f", "params/voc.yaml", "-p", "data_root", tmp_path, "-p", "runs_dir", tmp_path / "runs", *changes]
+    python(place, "-m", "papermill", "notebooks/10_active_learning_run.ipynb", tmp_path / "out.ipynb", *arguments)
     (folder,) = (tmp_path / "runs").glob("*-oreal-*")
     steps = [json.loads(line) for line in (folder / "steps.jsonl").read_text().splitlines()]
     assert folder.name.startswith("voc-deeplabv3plus_resnet50.tv_in1k-oreal-max-dominant-s0-")
     assert [s["clicks"] for s in steps] == [15, 30] and len(steps[0]["class_iou"]) == 21 and steps[0]["speed"]["images_per_s"] > 0
 
 
-def test_plain_papermill_runs_a_notebook_with_a_parameter_file(place, batch):
-    done = python(
-        place, "-m", "papermill", "notebooks/10_active_learning_run.ipynb", "out.ipynb",
-        "-f", "params/tiny_base.yaml", "-p", "strategy", "oreal", "-p", "aggregate", "max", "-p", "steps", "1",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert any("oreal-max" in run_id for run_id in run_folders(place))
-
-
-def test_a_misspelled_parameter_stops_papermill_before_anything_is_trained(place):
-    done = python(place, "-m", "papermill", "notebooks/10_active_learning_run.ipynb", "typo.ipynb", "-p", "strateggy", "oreal")
-    assert done.returncode != 0 and "unknown parameter 'strateggy' = 'oreal'; did you mean 'strategy'?" in done.stderr
+def test_plain_papermill_runs_a_notebook_with_a_parameter_file_and_refuses_a_misspelled_parameter(place):
+    plain = ["-m", "papermill", "notebooks/10_active_learning_run.ipynb", "out.ipynb", "-f", "params/tiny_base.yaml"]
+    python(place, *plain, "-p", "strategy", "oreal", "-p", "aggregate", "max", "-p", "steps", "1", "-p", "runs_dir", "plain")
+    assert any("oreal-max" in folder.name for folder in (place / "plain").iterdir())
+    misspelled = start(place, *plain, "-p", "strateggy", "oreal")
+    assert "unknown parameter 'strateggy' = 'oreal'; did you mean 'strategy'?" in misspelled.communicate()[1]
+    assert misspelled.returncode != 0
 
 
 def test_a_failing_run_is_named_with_its_reason_and_the_others_go_on(place):
     broken = {"base": "toy", "set": TINY | {"steps": 30}, "runs": [{"strategy": "random"}, {"supervision": "full_dominant"}]}
     (place / "params" / "broken.yaml").write_text(yaml.safe_dump(broken))
-    done = python(place, "-m", "oreal_lib.experiments.batch", "run", "broken", "--jobs", "1")
-    assert done.returncode == 1
-    assert "30 steps of" in done.stdout and "lower steps or query_size" in done.stdout
-    assert "full supervision B" in done.stdout
+    process = start(place, "-m", "oreal_lib", "run", "broken", "--jobs", "1")
+    out = process.communicate()[0]
+    assert process.returncode == 1 and "30 steps of" in out and "lower steps or query_size" in out
+    assert "1 runs are not finished; mend that and start the same command again" in out
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the workflow's shell lines are POSIX")
-def test_snakemake_finds_the_finished_runs_and_makes_what_is_missing(place, reports):
-    done = python(
-        place,
-        "-m",
-        "snakemake",
-        "-s",
-        "workflow/Snakefile",
-        "--config",
-        "grid=tiny",
-        "--cores",
-        "1",
-        "--",
-        str(place / "runs/reports/tiny_24_figure4_curves.done"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert ": run toy-" not in done.stderr, "a finished run was started again"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the workflow's shell lines are POSIX")
-def test_one_snakemake_target_makes_table_4_from_runs_of_both_stages(place, batch):
+def test_table_4_is_made_from_runs_of_both_stages(place, said):
     """Stage two comes after its stage one, each an execution of its notebook; the runs of dominant labels were there before."""
     weak = {"labeling": "weak", "strategy": "bvsb", "aggregate": "max", "classifier": "cosine", "stage": [1, 2]}
     grid = {"base": "toy", "set": TINY, "runs": [*RUNS, weak], "reports": ["23_table4_weak_labels"]}
     (place / "params" / "tiny_weak.yaml").write_text(yaml.safe_dump(grid))
-    done = python(place, "-m", "snakemake", "-s", "workflow/Snakefile", "--config", "grid=tiny_weak", "--cores", "2")
-    assert done.returncode == 0, done.stderr
+    assert "6 runs, 4 finished already" in python(place, "-m", "oreal_lib", "run", "tiny_weak", "--jobs", "2")
     text = (place / "figures" / "tiny_weak_weak_labels.md").read_text(encoding="utf-8")
     assert "| BvSB | 1 | not run | " in text and "| OREAL | 2 | not run | not run |" in text and "76.5 - 76.6" in text
     one, two = (next((place / "runs").glob(f"*-bvsb-max-{name}-s0-*")) for name in ("weak", "weak2"))

@@ -3,11 +3,10 @@
 from dataclasses import replace
 
 import pytest
-import yaml
 
 from oreal_lib.config import RunConfig
 from oreal_lib.experiments.grid import in_order
-from oreal_lib.experiments.plan import failed, main, plan, text
+from oreal_lib.experiments.plan import STATES, plan, text
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.storage import atomic
 from oreal_lib.types import StepResult
@@ -47,8 +46,9 @@ def folder_of(root, config, steps=(), done=False, weights=0, log=None):
     return folder
 
 
-def states(part):
-    return part.finished, part.record, part.unfinished, part.failed, part.missing
+def only_row(configs, roots):
+    (row,) = plan(configs, roots).to_dict("records")
+    return row
 
 
 def test_every_run_is_in_one_state(tmp_path):
@@ -57,16 +57,19 @@ def test_every_run_is_in_one_state(tmp_path):
     folder_of(runs, five[0], [COPIED, STEP, STEP], done=True)
     folder_of(records, five[1], [STEP] * 3, done=True)
     folder_of(runs, five[2], [COPIED, STEP], log="still at it: step 3\n")
-    folder_of(runs, five[3], log="Traceback:\n  there\noreal_lib.parameter_file.ConfigError: seed is bad\n\n")
-    (part,) = plan(five, [runs, records]).parts
-    assert states(part) == (1, 1, 1, 1, 1)
-    assert part.steps_to_go == 2 + 1 + 2 + 2  # step 1 is of another run
+    folder_of(runs, five[3], log="Traceback:\n  there\noreal_lib.storage.yaml_file.ConfigError: seed is bad\n\n")
+    row = only_row(five, [runs, records])
+    assert [row[state] for state in STATES] == [1, 1, 1, 1, 1] and row["runs"] == 5
+    assert row["steps_to_go"] == 2 + 1 + 2 + 2  # step 1 is of another run
+    said = text(plan(five, [runs, records]))
+    assert "5 runs, 4 to go: " in said and "record: in figures/runs, enough for" in said
 
 
 def test_hours_are_the_mean_of_the_steps_a_run_computed_itself(tmp_path):
     folder_of(tmp_path, OREAL, [COPIED, STEP, replace(STEP, seconds={"train": 300.0})], done=True)  # 100 s and 300 s
-    (part,) = plan([BVSB], [tmp_path]).parts
-    assert part.hours == pytest.approx(2 * 200 / 3600) and part.device == "an abacus"
+    row = only_row([BVSB], [tmp_path])
+    assert row["hours"] == pytest.approx(2 * 200 / 3600) and row["measured_on"] == "an abacus"
+    assert "0.11 hours one at a time (0.06 with 2 at a time)" in text(plan([BVSB], [tmp_path]), jobs=2)
 
 
 @pytest.mark.parametrize(
@@ -75,54 +78,32 @@ def test_hours_are_the_mean_of_the_steps_a_run_computed_itself(tmp_path):
 def test_other_work_says_nothing_about_hours(tmp_path, change):
     folder_of(tmp_path, OREAL.model_copy(update=change), [STEP] * 3, done=True)
     made = plan([BVSB], [tmp_path])
-    assert made.parts[0].hours is None and "?: not measured yet; run one run of that kind first" in text(made)
+    assert made["hours"].isna().all() and "?: not measured yet; run one run of that kind first" in text(made)
 
 
 def test_runs_here_are_a_better_measure_than_records_of_another_machine(tmp_path):
     folder_of(tmp_path / "records", OREAL, [STEP] * 3, done=True)
-    assert plan([BVSB], [tmp_path / "runs", tmp_path / "records"]).hours == pytest.approx(2 * 100 / 3600)
+    assert only_row([BVSB], [tmp_path / "runs", tmp_path / "records"])["hours"] == pytest.approx(2 * 100 / 3600)
     folder_of(tmp_path / "runs", OREAL, [COPIED, replace(STEP, seconds={"train": 9.0})])
-    assert plan([BVSB], [tmp_path / "runs", tmp_path / "records"]).hours == pytest.approx(2 * 9 / 3600)
+    assert only_row([BVSB], [tmp_path / "runs", tmp_path / "records"])["hours"] == pytest.approx(2 * 9 / 3600)
 
 
 def test_disk_is_that_of_finished_folders_or_else_of_the_networks_weights(tmp_path):
     folder = folder_of(tmp_path, OREAL, [COPIED, STEP, STEP], done=True, weights=2**20).path
     whole = sum(f.stat().st_size for f in folder.iterdir()) / 2**30
-    assert plan([BVSB], [tmp_path]).gib == pytest.approx(whole)
+    assert only_row([BVSB], [tmp_path])["gib"] == pytest.approx(whole)
     keeps_all = BVSB.model_copy(update={"keep_weights": "all"})
-    assert plan([keeps_all], [tmp_path]).gib == pytest.approx(3 * 2**20 / 2**30)
-    assert plan([FULL], [tmp_path]).gib == pytest.approx(2**20 / 2**30)
-    assert plan([BVSB.model_copy(update={"model": "another"})], [tmp_path]).parts[0].gib is None
+    assert only_row([keeps_all], [tmp_path])["gib"] == pytest.approx(3 * 2**20 / 2**30)
+    assert only_row([FULL], [tmp_path])["gib"] == pytest.approx(2**20 / 2**30)
+    unknown = BVSB.model_copy(update={"model": "another"})
+    assert plan([unknown], [tmp_path])["gib"].isna().all() and "disk: ? GiB" in text(plan([unknown], [tmp_path]))
+    assert "GiB and what is not measured (?)" in text(plan([BVSB, unknown], [tmp_path]))
 
 
-def test_a_shared_first_step_is_a_line_of_its_own(tmp_path):
+def test_a_shared_first_step_is_a_row_of_its_own(tmp_path):
     made = plan(tuple(in_order([FULL, BVSB, OREAL]).values()), [tmp_path])
-    assert [(p.kind, p.missing, p.steps_to_go) for p in made.parts] == [
-        ("full supervision A", 1, 1),
-        ("step 1, shared", 1, 1),
-        ("active", 2, 4),
+    assert made[["kind", "missing", "steps_to_go"]].to_numpy().tolist() == [
+        ["full supervision A", 1, 1],
+        ["step 1, shared", 1, 1],
+        ["active", 2, 4],
     ]
-
-
-def test_the_command_needs_no_data_and_starts_nothing(tmp_path, capsys):
-    grid = {"base": "voc", "set": {"data_root": "/no/such"}, "runs": [{"strategy": "random"}]}
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(grid))
-    assert main([str(tmp_path / "mine.yaml"), "--runs-dir", str(tmp_path / "runs"), "--jobs", "2"]) == 0
-    assert "2 runs, 2 to go" in (out := capsys.readouterr().out) and "GiB are free" in out
-    assert main([str(tmp_path / "mine.yaml"), "--jobs", "0"]) == 2 and "--jobs is 0" in capsys.readouterr().err
-    assert not (tmp_path / "runs").exists()
-
-
-@pytest.mark.parametrize(
-    "last, error",
-    [
-        ("ValueError: the remedy", True),
-        ("\x1b[31mValueError\x1b[39m: the remedy", True),
-        ("\x1b[31mKeyboardInterrupt\x1b[39m: ", False),
-        ("Aborted!", False),
-        ("[run] step 1: epoch 2 of at most 9: 1 of 2 batches", False),
-    ],
-)
-def test_a_run_that_was_stopped_has_not_failed(tmp_path, last, error):
-    (tmp_path / "run.log").write_text(f"Executing Cell 5\n\n{last}\n\n")
-    assert failed(tmp_path) == error

@@ -20,10 +20,9 @@ import numpy as np
 import pytest
 import torch
 
-from oreal_lib import train
+from oreal_lib import loop, train
 from oreal_lib.config import RunConfig
 from oreal_lib.data import open_store
-from oreal_lib.experiments import run as loop
 from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.storage import atomic, checked
@@ -112,7 +111,7 @@ def kill_at_every_point(runs_dir):
 def slow_epochs(runs_dir):
     """Each epoch takes a moment longer, so that a kill by the clock falls into training, too."""
     epoch = train._train_epoch
-    train._train_epoch = lambda *a: (time.sleep(0.02), epoch(*a))
+    train._train_epoch = lambda *a: time.sleep(0.02) or epoch(*a)
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +207,8 @@ def test_a_run_that_another_process_computes_is_waited_for_until_that_dies(tiny_
             assert not (tmp_path / config.run_id / "config.json").exists()
             other.kill()
 
-    list(run(config, tmp_path, open_store(tiny_store), report))
+    with lines_to(report):
+        list(run(config, tmp_path, open_store(tiny_store)))
     assert not other.is_alive() and RunFolder(tmp_path / config.run_id).done
     assert said[0].startswith(f"run {config.run_id} is being computed")
 
@@ -228,7 +228,7 @@ def wait_in_epoch(t, epoch, runs_dir):
         return loss_of(*args)
 
     def noted(*args):
-        now[:] = args[-1][1:]
+        now[:] = args[0].key[1], args[0].epoch
         return one_epoch(*args)
 
     now = []
@@ -343,7 +343,7 @@ def stopped_once(tiny_config, tiny_store, tmp_path_factory):
         epoch, runs_dir = train._train_epoch, tmp_path_factory.mktemp("stopped")
 
         def stop(*args):
-            if args[-1][1:] == (t, 2):
+            if (args[0].key[1], args[0].epoch) == (t, 2):
                 raise Stop
             return epoch(*args)
 

@@ -7,12 +7,15 @@ import torch
 from PIL import Image
 from trees import folder_tree
 
+from oreal_lib import loop
 from oreal_lib.config import RunConfig
 from oreal_lib.experiments import run as running
 from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder, step_from_json, step_to_json
+from oreal_lib.metrics import miou
 from oreal_lib.oracle import Oracle, class_votes
-from oreal_lib.setting import open_setting
+from oreal_lib.predict import evaluate
+from oreal_lib.setting import network, open_setting
 from oreal_lib.storage import checked, provenance
 from oreal_lib.storage.lock import holder
 from oreal_lib.storage.progress import lines_to
@@ -121,8 +124,8 @@ def test_a_label_that_was_bought_is_seen(go, tiny, tmp_path):
 
 
 def test_training_sees_only_what_was_painted_and_all_of_it(go, tiny, tiny_config, monkeypatch):
-    targets, fit = [], running.fit
-    monkeypatch.setattr(running, "fit", lambda model, train, *a, **k: targets.append(train.target) or fit(model, train, *a, **k))
+    targets, fit = [], loop.fit
+    monkeypatch.setattr(loop, "fit", lambda model, train, *a, **k: targets.append(train.target) or fit(model, train, *a, **k))
     _, folder = go()
     setting = open_setting(tiny_config(), tiny)
     bought = np.zeros(96, bool)
@@ -153,8 +156,8 @@ def test_a_run_whose_answers_are_all_void_goes_on(go, tiny, tiny_config):
 
 
 def test_full_supervision_is_one_step(go, monkeypatch, tiny, tiny_config):
-    targets, fit = {}, running.fit
-    monkeypatch.setattr(running, "fit", lambda model, train, *a, **k: targets.update(k=train.target) or fit(model, train, *a, **k))
+    targets, fit = {}, loop.fit
+    monkeypatch.setattr(loop, "fit", lambda model, train, *a, **k: targets.update(k=train.target) or fit(model, train, *a, **k))
     setting = open_setting(tiny_config(), tiny)
     (masks,), folder = go(supervision="full_masks")
     assert (targets["k"] == tiny.truth[setting.pool]).all() and not (folder.path / "queries.npz").exists()
@@ -186,7 +189,7 @@ def test_full_supervision_is_one_step(go, monkeypatch, tiny, tiny_config):
     ],
 )
 def test_what_cannot_work_is_refused_before_training(go, monkeypatch, changes, sentence):
-    monkeypatch.setattr(running, "fit", lambda *a, **k: pytest.fail("trained"))
+    monkeypatch.setattr(loop, "fit", lambda *a, **k: pytest.fail("trained"))
     with pytest.raises(ValueError, match=sentence):
         go(**changes)
 
@@ -228,7 +231,7 @@ def test_a_run_that_is_being_computed_is_not_computed_twice(go, tiny, tiny_confi
 
 
 def test_a_cold_start_trains_from_the_same_weights_in_each_step(go, monkeypatch, tmp_path):
-    starts, fit = [], running.fit
+    starts, fit = [], loop.fit
 
     def spy(model, *args, **kwargs):
         starts.append({k: v.clone() for k, v in model.state_dict().items()})
@@ -237,7 +240,7 @@ def test_a_cold_start_trains_from_the_same_weights_in_each_step(go, monkeypatch,
     def equal(a, b):
         return all(torch.equal(a[k], b[k]) for k in a)
 
-    monkeypatch.setattr(running, "fit", spy)
+    monkeypatch.setattr(loop, "fit", spy)
     cold, warm = go(warm_start=False, keep_weights="all"), go(keep_weights="all")
     assert equal(starts[0], starts[1]) and equal(starts[0], starts[2]) and equal(starts[0], starts[3])
     assert equal(starts[4], warm[1].weights(1)) and equal(starts[5], warm[1].weights(2))
@@ -255,11 +258,11 @@ def test_weights_are_kept_as_asked(go, keep, left):
 
 def test_the_weights_of_a_step_give_its_number(go, tiny, tiny_config):
     steps, folder = go(keep_weights="all")
-    setting, model = open_setting(tiny_config(), tiny), running.network(tiny_config(), 8).to(memory_format=torch.channels_last)
+    setting, model = open_setting(tiny_config(), tiny), network(tiny_config(), 8).to(memory_format=torch.channels_last)
     for s in steps:
         model.load_state_dict(folder.weights(s.step))
         for which, value in ((tiny.split["test"], s.miou), (setting.val, s.val_miou)):
-            assert running.miou(running.evaluate(model, setting.pairs(which), 25)[0]) == value
+            assert miou(evaluate(model, setting.pairs(which), 25)[0]) == value
 
 
 # what stays on disk
@@ -280,7 +283,7 @@ def test_done_says_where_the_numbers_come_from(go, tiny_config):
 def test_a_finished_run_is_read_not_computed(go, monkeypatch):
     first = go()
     before = {p.name: p.read_bytes() for p in first[1].path.iterdir()}
-    for name in ("open_setting", "network", "check_model", "fit"):
+    for name in ("open_setting", "network", "check_model"):
         monkeypatch.setattr(running, name, lambda *a, **k: pytest.fail("computed"))
     again = go(dataset=None)
     assert again[0] == first[0] and {p.name: p.read_bytes() for p in first[1].path.iterdir()} == before

@@ -197,8 +197,8 @@ def test_the_debt_explorer_follows_its_sliders_and_the_steps_of_a_run():
 
 
 def test_the_debt_explorer_says_what_is_wrong():
-    assert "class counts must be C numbers &gt;= 0, got [3, -1]" in class_debt_explorer([[1, 2], [3, -1]], 3).message.value
-    assert "budget is -3, but it must be &gt;= 0" in class_debt_explorer([1, 2], -3).message.value
+    assert "class counts are [3, -1], but must be C whole numbers &gt;= 0" in class_debt_explorer([[1, 2], [3, -1]], 3).message.value
+    assert "budget is -3, but must be a whole number &gt;= 0" in class_debt_explorer([1, 2], -3).message.value
     assert "there are 1 names for 2 classes" in class_debt_explorer([1, 2], 3, ["sky"]).message.value
 
 

@@ -1,17 +1,14 @@
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
 
 from oreal_lib import scores
-from oreal_lib.aggregate import Regions, Remembering
+from oreal_lib.aggregate import Regions
 from oreal_lib.data import open_store
 from oreal_lib.experiments import run as loop
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.explore.question import DEPTH, LADDERS, ladder, open_run, question
 from oreal_lib.explore.view import curves, differing, probabilities, view
-from oreal_lib.types import Superpixels
 
 WEAK = {"labeling": "weak", "undefined": "keep", "label_trim": 1, "query_size": 12}
 
@@ -116,24 +113,6 @@ def test_a_run_without_questions_is_refused(changes, text, tiny_config, tmp_path
     RunFolder(tmp_path / config.run_id).save_json("config.json", config.values())
     with pytest.raises(ValueError, match=text):
         open_run(config, tmp_path)
-
-
-def test_the_pool_is_looked_at_once_for_all_aggregations():
-    passes, hows = [], ("mean", "top_0.5", "max")
-
-    def predict():
-        passes.append(1)
-        yield torch.tensor([[[0.9, 0.6]], [[0.1, 0.4]]])
-
-    pool = Superpixels.from_maps(np.array([[[0, 1]]], np.uint16))
-    regions, plain = Remembering(predict, pool, 2, hows), Regions(predict, pool, 2)
-    weighted = [partial(scores.weighted_bvsb, weight=torch.tensor([w, 1.0])) for w in (0.5, 0.5, 0.25)]
-    for score, expected in zip([scores.bvsb, *weighted], (1, 2, 2, 3), strict=True):  # the same weight is the same score
-        found = [regions(score, how) for how in hows]
-        assert len(passes) == expected
-        before = len(passes)
-        assert all((plain(score, how) == f).all() for how, f in zip(hows, found, strict=True))
-        del passes[before:]
 
 
 def test_a_ladder_leads_from_mean_to_max_and_has_a_place_for_any_rung():

@@ -9,9 +9,10 @@ from oreal_lib import train
 from oreal_lib.batches import Pairs, batches, epoch
 from oreal_lib.metrics import miou
 from oreal_lib.predict import evaluate
-from oreal_lib.train import averaged, fit, half_precision
+from oreal_lib.storage.checkpoint import Checkpoint
+from oreal_lib.storage.progress import lines_to
+from oreal_lib.train import averaged, cross_entropy, fit, half_precision
 from oreal_lib.types import IGNORE
-from oreal_lib.weak.losses import cross_entropy
 
 
 def scenes(n, seed=0, void=0.2):
@@ -36,9 +37,11 @@ def train_it(tiny_config, tmp_path):
     """fit() on small pictures; changes of the config by name."""
 
     def go(model, data=None, val=None, max_epochs=4, min_epochs=1, key=(0, 1), say=lambda text: None, **changes):
-        config = tiny_config(**{"patience": 9, "learning_rate": 0.02, **changes})
-        checkpoint = tmp_path / "checkpoint.pt"
-        return fit(model, data or scenes(6), val or scenes(3, 1), config, key, max_epochs, min_epochs, checkpoint, say)
+        epochs = {"full_min_epochs": min_epochs, "full_max_epochs": max_epochs, "supervision": "full_masks"}
+        config = tiny_config(**{"patience": 9, "learning_rate": 0.02, **changes}).model_copy(update=epochs)
+        keep = Checkpoint(tmp_path / "checkpoint.pt", config.checkpoint_seconds)
+        with lines_to(say):
+            return fit(model, data or scenes(6), val or scenes(3, 1), config, key, keep)
 
     return go
 
@@ -83,11 +86,6 @@ def test_the_average_is_the_recursion_written_out(warmup):
     got = average.module.state_dict()
     assert all(torch.allclose(got[k], expected[k], atol=1e-5) for k in expected) and got["1.num_batches_tracked"] == 12
     assert not torch.allclose(got["1.running_mean"], model[1].running_mean)  # averaged, not copied
-
-
-def test_an_average_refuses_another_model():
-    with pytest.raises(ValueError, match="the average of another model"):
-        averaged(net(), 0.9, True).update_parameters(net())
 
 
 # when training stops, and what it returns
@@ -159,7 +157,9 @@ def test_every_step_has_its_rate_and_the_backbone_learns_slower(monkeypatch, tin
     model, seen = nn.Module(), []
     model.net = Net()
     model.forward = model.net.forward
-    config = tiny_config(model="deeplabv3plus_resnet18", head_factor=10.0, schedule="poly", learning_rate=0.001, patience=9)
+    config = tiny_config(
+        model="deeplabv3plus_resnet18", head_factor=10.0, schedule="poly", learning_rate=0.001, patience=9, max_epochs=3
+    )
     step = torch.optim.Adam.step
 
     def noting(self, *args, **kwargs):
@@ -167,7 +167,7 @@ def test_every_step_has_its_rate_and_the_backbone_learns_slower(monkeypatch, tin
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(torch.optim.Adam, "step", noting)
-    fit(model, scenes(6), scenes(3, 1), config, (0, 1), max_epochs=3)
+    fit(model, scenes(6), scenes(3, 1), config, (0, 1))
     poly = [0.001 * (1 - i / 6) ** 0.9 for i in range(6)]  # two steps an epoch
     assert [[rate for rate, _ in groups] for groups in seen] == [pytest.approx([rate, 10 * rate]) for rate in poly]
     assert [size for _, size in seen[0]] == [16, 10]  # backbone, head
@@ -196,7 +196,7 @@ def test_a_stopped_training_continues_to_the_same_end(monkeypatch, train_it, sto
     one_epoch, texts = train._train_epoch, []
 
     def stop(*args):
-        if args[-1][-1] == stop_in:
+        if args[0].epoch == stop_in:
             raise Stop
         return one_epoch(*args)
 

@@ -14,6 +14,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from oreal_lib.__main__ import main
 from oreal_lib.reports import book
 from oreal_lib.reports.pages import write_pages
 from oreal_lib.storage.paths import home
@@ -212,7 +213,7 @@ def plan_of(place, code):
 
 
 def test_a_tiny_book_is_executed_timed_and_written(place, capsys):
-    assert book.main(["--jobs", "2"]) == 0, capsys.readouterr().err
+    assert main(["book", "--jobs", "2"]) == 0, capsys.readouterr().err
     times = json.loads((place / "docs" / "notebooks.json").read_text())["notebooks"]
     assert times["00_start_here"]["parameters"] == {"code": "print(4 + 1)"} and times["00_start_here"]["seconds"] > 0
     assert "[`00_start_here`](notebooks/00_start_here.ipynb) | What is one and one? |" in (place / "README.md").read_text()
@@ -220,20 +221,20 @@ def test_a_tiny_book_is_executed_timed_and_written(place, capsys):
     assert "2" in page(place / "book" / "notebooks" / "01_next.html").find(class_="output").get_text()
     assert "<!-- table1 -->\n*the setting*\n\n| a |\n|---|\n| 1 |\n<!-- /table1 -->" in (place / "README.md").read_text()
     (place / "README.md").write_text("# Start\n\n[a](nowhere.md)\n")
-    assert book.main(["html"]) == 1 and "nowhere.md leads nowhere" in capsys.readouterr().err
+    assert main(["book", "html"]) == 1 and "nowhere.md leads nowhere" in capsys.readouterr().err
 
 
 def test_a_notebook_that_failed_is_told_and_becomes_no_page(place, capsys):
     plan_of(place, "1 / 0")
-    assert book.main(["--jobs", "2"]) == 1
+    assert main(["book", "--jobs", "2"]) == 1
     said = capsys.readouterr().err
     assert "00_start_here: ZeroDivisionError: division by zero" in said and "01_next" not in said
-    assert book.main(["html"]) == 1 and "00_start_here was not executed to its end yet" in capsys.readouterr().err
+    assert main(["book", "html"]) == 1 and "00_start_here was not executed to its end yet" in capsys.readouterr().err
 
 
 def test_what_cannot_be_done_is_told_in_a_sentence(place, capsys):
-    assert book.main(["tables"]) == 1 and "run python -m oreal_lib.reports.book first" in capsys.readouterr().err
-    assert book.main(["--jobs", "0"]) == 1 and "--jobs is 0" in capsys.readouterr().err
+    assert main(["book", "tables"]) == 1 and "run python -m oreal_lib book first" in capsys.readouterr().err
+    assert main(["book", "--jobs", "0"]) == 2 and "--jobs is 0" in capsys.readouterr().err
 
 
 def left(place):
@@ -249,7 +250,7 @@ def test_a_stopped_book_starts_nothing_more_and_leaves_no_process(place, number)
     begun = place / "begun"
     plan_of(place, f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(600)")
     process = subprocess.Popen(
-        [sys.executable, "-m", "oreal_lib.reports.book", "--jobs", "1"],
+        [sys.executable, "-m", "oreal_lib", "book", "--jobs", "1"],
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a test run in the background ignores it
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -25,8 +25,6 @@ from oreal_lib.data.check import check
 from oreal_lib.data.description import describe
 from oreal_lib.data.label_cost import label_cost
 from oreal_lib.experiments import run as running
-from oreal_lib.experiments.logs import Quiet, standing
-from oreal_lib.experiments.reproduce import News
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.explore import question
 from oreal_lib.lessons import race
@@ -231,7 +229,7 @@ WORK = {  # what takes long -> what it says
     a_training: [
         r"epoch 1 of at most 3: 2 of 2 batches, at most about \S+ \S+ left",
         r"epoch 2 of at most 3: 7 of 8 validation images, best validation mIoU \S+ \(epoch \d\), at most about \S+ \S+ left",
-        r"epoch 2 of at most 3: validation mIoU \S+, best \S+ \(epoch \d\), at most about \S+ \S+ left",
+        r"epoch 2 of at most 3: validation mIoU \S+, best validation mIoU \S+ \(epoch \d\), at most about \S+ \S+ left",
     ],
     a_run: [
         "looking for void: 2 of 6 images" + LEFT,
@@ -288,54 +286,3 @@ def test_what_is_quick_says_nothing_of_it(work, tiny, tiny_config, tiny_store, p
     with lines_to(said.append):
         work(tiny=tiny, tiny_config=tiny_config, tiny_store=tiny_store, photos=photos, tmp_path=tmp_path)
     assert not any(" left" in line or re.search(r"\d of \d", line) for line in said)
-
-
-# runs in other processes
-
-
-def test_after_a_minute_without_a_word_it_is_time_to_say_where_the_runs_stand():
-    clock = Clock()
-    quiet = Quiet(clock)
-    asked = []
-    for clock.now in (30, 59, 60, 90, 119, 120):
-        asked.append(quiet.too_long())
-    assert asked == [False, False, True, False, False, True]
-    clock.now = 170
-    quiet.heard()
-    clock.now = 220
-    assert not quiet.too_long()
-
-
-LOG = """Input Notebook:  /x/10_active_learning_run.ipynb
-Passed unknown parameter: dataset
-Executing notebook with kernel: python3
-Executing Cell 5---------------------------------------
-[run-1] step 2: epoch 3 of at most 50: 4 of 9 batches, at most about 4 minutes left
-
-Ending Cell 5------------------------------------------
-"""
-
-
-def test_where_a_run_stands_is_the_last_thing_it_said(tmp_path):
-    folder = tmp_path / "run-1"
-    assert standing(folder) == "starting"
-    folder.mkdir()
-    (folder / "run.log").write_text("".join(LOG.splitlines(keepends=True)[:4]))
-    assert standing(folder) == "starting"
-    (folder / "run.log").write_text(LOG)
-    assert standing(folder) == "step 2: epoch 3 of at most 50: 4 of 9 batches, at most about 4 minutes left"
-
-
-def test_only_news_of_runs_that_still_work_are_passed_on(tiny_config, tmp_path):
-    configs = [tiny_config(strategy=name) for name in ("random", "bvsb", "cbal", "oreal")]
-    for config in configs:
-        (tmp_path / config.run_id).mkdir()
-    logs = [tmp_path / config.run_id / "run.log" for config in configs]
-    logs[0].write_text("of an earlier attempt\n")
-    news = News(configs, tmp_path)
-    assert news() == []
-    for log, text in zip(logs, ("of an earlier attempt", "step 1: epoch 2", "ValueError: no", "step 3: done"), strict=True):
-        log.write_text(f"{text}\n")
-    RunFolder(logs[3].parent).save_json("done.json", {})
-    assert [line.split("seed 0 ")[1] for line in news()] == ["step 1: epoch 2"]
-    assert news() == []

@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 from test_prepare import HALF, block, files, make, small
 
-from oreal_lib.annotate.__main__ import main as annotate
+from oreal_lib.__main__ import main
 from oreal_lib.annotate.session import open_session
 from oreal_lib.experiments.grid import read_grid
 from oreal_lib.experiments.run import run
@@ -98,7 +98,7 @@ def test_in_a_thread_where_python_allows_no_signals_a_command_works():
 
 
 def test_a_check_that_is_stopped_leaves_no_process_and_no_stack_trace():
-    command = Command("-m", "oreal_lib.data", "check", "toy", "--set", "train=100000", "--workers", "2")
+    command = Command("-m", "oreal_lib", "data", "check", "toy", "--set", "train=100000", "--workers", "2")
     me = psutil.Process(command.process.pid)
     command.wait_for(lambda: sum("spawn_main" in " ".join(child.cmdline()) for child in me.children()) == 2)
     assert_polite(*command.stop(), "nothing was changed; start the same command again")
@@ -144,13 +144,17 @@ def test_an_export_that_is_stopped_is_written_whole_the_next_time(tmp_path):
     for i in range(30):
         session.act("label", i, [i % 12], to="car")
     session.close()
-    command = Command("-m", "oreal_lib.annotate", "export", folder, "--out", out)
+    command = Command("-m", "oreal_lib", "annotate", "export", folder, "--out", out)
     command.wait_for(lambda: len(list(out.glob("masks/*.png"))) >= 2)
     assert_polite(*command.stop(), "each file that is written is whole")
     assert not (out / "coco.json").exists()  # it was not at its end
     for mask in out.glob("masks/*.png"):
         assert Image.open(mask).load() is not None
-    assert annotate(["export", str(folder), "--out", str(out)]) == annotate(["export", str(folder), "--out", str(other)]) == 0
+    assert (
+        main(["annotate", "export", str(folder), "--out", str(out)])
+        == main(["annotate", "export", str(folder), "--out", str(other)])
+        == 0
+    )
     assert whole(out) == whole(other)
 
 
@@ -167,7 +171,7 @@ def test_a_batch_that_is_stopped_leaves_no_process_and_continues_to_the_same_end
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(values))
     grid.write_text(yaml.safe_dump({"base": str(tmp_path / "base.yaml"), "runs": [{"strategy": "random"}]}))
     (config,) = read_grid(grid).configs
-    words = "-m", "oreal_lib.experiments.batch", "run", grid, "--runs-dir", runs, "--jobs", "1"
+    words = "-m", "oreal_lib", "run", grid, "--runs-dir", runs, "--jobs", "1"
     command, folder = Command(*words), RunFolder(runs / config.run_id)
     command.wait_for((folder.path / "queries.npz").exists)  # from here on it trains
     kernels = psutil.Process(command.process.pid).children(recursive=True)

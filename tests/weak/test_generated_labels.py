@@ -9,6 +9,7 @@ from oreal_lib import metrics
 from oreal_lib.data.label_cost import label_cost, painted_confusion, undersegmentation_error
 from oreal_lib.oracle import Oracle, class_votes, dominant_label
 from oreal_lib.select import top
+from oreal_lib.train import cross_entropy
 from oreal_lib.types import IGNORE, Labels, Query, Ragged, Superpixels
 from oreal_lib.weak import losses
 from oreal_lib.weak.labels import affordable, buy, classes_present, click_cost, near_border, weak_oracle
@@ -122,7 +123,6 @@ def test_answers_are_revealed_where_they_were_asked_and_nowhere_else(data, n, c)
     free = np.flatnonzero(labels.unlabeled)[:1]
     for step in (0, -1, 40_000):
         assert f"step is {step}" in refusal(lambda step=step: labels.reveal(free, answers[free], step))
-    assert "the answers are" in refusal(lambda: labels.reveal(free, answers[free, :-1], 1))
 
 
 @every(maps=st.lists(label_maps(6, 10), min_size=1, max_size=3), c=st.integers(1, 4), data=st.data(), rule=VOID_RULES)
@@ -138,18 +138,6 @@ def test_painted_is_every_bought_superpixel_in_its_class_and_no_other_pixel(maps
             k = superpixels.offset[i] + maps[i][pixel]
             void = k not in bought or not oracle.answers[k].any() or (rule == "exclude" and truth[i][pixel] == IGNORE)
             assert target[pixel] == (IGNORE if void else oracle.answers[k].argmax())
-
-
-@every(ids=label_maps(), data=st.data())
-def test_maps_that_are_no_partition_are_refused(ids, data):
-    wrong = data.draw(st.sampled_from(["gap", "negative", "float", "bool", "huge", "empty", "text"]))
-    bent = {"float": ids.astype(float), "bool": ids > 0, "empty": ids[:0], "text": ids.astype(str)}.get(wrong, ids.copy())
-    if wrong in ("gap", "negative", "huge"):
-        bent[-1, -1] = {"gap": ids.max() + 2, "negative": -1, "huge": 2**62}[wrong]
-    said = refusal(lambda: Superpixels.from_maps(Ragged((ids, bent))))
-    assert said and "image 1" in said and ("relabel" in said or "superpixels.dense" in said)
-    good = Superpixels.from_maps(Ragged((ids, ids)))
-    assert len(good) == 2 * (ids.max() + 1) and good.size.tolist() == np.bincount(ids.ravel()).tolist() * 2
 
 
 # ---- what one label costs, and pseudo labels
@@ -202,7 +190,7 @@ def test_cross_entropy_is_the_mean_surprise_of_the_labeled_pixels(data, shape, c
     scale = data.draw(st.sampled_from([0.0, 1.0, 1e4]))
     logits = torch.from_numpy(rng.normal(size=(shape[0], c, *shape[1:])) * scale).requires_grad_()
     target = np.stack([data.draw(masks(shape[1:], c)) for _ in range(shape[0])])
-    loss = losses.cross_entropy(logits, torch.from_numpy(target))
+    loss = cross_entropy(logits, torch.from_numpy(target))
     p = logits.detach().log_softmax(dim=1).numpy()
     b, y, x = np.nonzero(target != IGNORE)
     slow = -p[b, target[b, y, x], y, x].mean() if len(b) else 0.0

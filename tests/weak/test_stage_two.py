@@ -9,18 +9,18 @@ from test_resume import KILLED, assert_same, kill_at_every_point, process, start
 from torch import nn
 from torch.nn import functional as F
 
-from oreal_lib.experiments import run as loop
+from oreal_lib import loop
 from oreal_lib.experiments.batch import refuse
+from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.experiments.stage_two import look, pseudo_labels_of, quality_of
-from oreal_lib.loop import without_undefined
 from oreal_lib.models import NormalizeAndPad, build_model
 from oreal_lib.predict import evaluate
 from oreal_lib.setting import open_setting
 from oreal_lib.storage.yaml_file import ConfigError
 from oreal_lib.strategies import STRATEGIES
 from oreal_lib.types import IGNORE
-from oreal_lib.weak.labels import classes_present
+from oreal_lib.weak.labels import classes_present, void_last
 from oreal_lib.weak.pseudo import pseudo_labels
 
 WEAK = {"labeling": "weak", "classifier": "cosine", "label_trim": 3, "max_epochs": 1, "checkpoint_seconds": 60.0}
@@ -32,7 +32,7 @@ def go(tiny, tiny_config, tmp_path):
 
     def go(dataset=tiny, runs_dir=tmp_path, **changes):
         config = tiny_config(**WEAK | changes)
-        steps = list(loop.run(config, runs_dir, dataset))
+        steps = list(run(config, runs_dir, dataset))
         return steps, RunFolder(runs_dir / config.run_id), config
 
     return go
@@ -90,14 +90,9 @@ def test_training_sees_the_answers_that_were_bought_and_no_others(go, tiny, monk
 def test_what_the_network_takes_for_void_is_asked_last(go, tiny, tiny_config):
     setting = open_setting(tiny_config(**WEAK, undefined="keep"), with_void(tiny))
     voids = np.arange(96) % 3 == 0
-
-    def regions(score, how):
-        return np.where(voids, 8, 0)[:, None]
-
-    regions.n_classes = 9
-    left = without_undefined(setting.no_labels, regions, 8)
+    left = void_last(setting.no_labels, voids, 8)
     assert np.array_equal(left.unlabeled, ~voids) and left.clicks == 0 and not left.class_counts().any()
-    assert without_undefined(setting.no_labels, regions, 65).unlabeled.all()  # too few others: it is asked after all
+    assert void_last(setting.no_labels, voids, 65).unlabeled.all()  # too few others: it is asked after all
 
 
 def test_the_undefined_output_is_no_prediction(tiny, tiny_config):
@@ -115,7 +110,7 @@ def test_a_budget_that_the_pool_cannot_cost_is_refused(tiny, tiny_config):
     present = np.zeros_like(tiny.present)
     present[np.arange(len(present)) % 16 < 4, 0] = True  # 4 of the 16 superpixels of each of the pool's 6 images cost a click
     open_setting(tiny_config(**WEAK), replace(tiny, present=present))
-    with pytest.raises(ValueError, match="3 steps of 9 clicks are 27, but naming every class in the whole pool takes 24; lower"):
+    with pytest.raises(ValueError, match="27 clicks are asked for, but naming every class in the whole pool takes 24; lower"):
         open_setting(tiny_config(**WEAK, query_size=9), replace(tiny, present=present))
 
 
@@ -215,13 +210,11 @@ def stop_after(step, save, folder, steps):
     save(folder, steps)
 
 
-def test_a_stage_one_of_other_data_is_refused(go, tiny_config):
+def test_a_stage_one_of_other_data_is_refused(go):
     _, first, _ = go(keep_weights="all")
-    first.save_json("config.json", first.config | {"inputs": {"data": "content:these"}})
-    config = tiny_config(**WEAK, stage=2)
-    second = RunFolder(first.path.parent / config.run_id)
-    with pytest.raises(ValueError, match="was made from other data than those given now"):
-        loop._finish_first(config.stage_one, second, None, {"data": "content:those"}, print)
+    first.save_json("config.json", first.config | {"inputs": {"votes": "content:others"}})
+    with pytest.raises(ValueError, match="was made from other votes than those given now"):
+        go(stage=2)
 
 
 def test_a_stage_one_computed_anew_is_told_from_the_one_that_was_continued(go):

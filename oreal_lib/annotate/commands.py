@@ -1,0 +1,125 @@
+"""`python -m oreal_lib annotate serve|train|export|predict|merge|import|status ...`: what a session does without a notebook."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from . import training
+from .out.export import export
+from .out.predictions import predict_folder
+from .saved import annotators, check_annotator, read_board, read_session, status, work_folder
+from .serve import serve
+from .session import open_session
+from .several.masks import SHARE, import_masks
+from .several.merge import merge
+
+AGAIN = "start the same command again"
+
+
+def add_to(parser: argparse.ArgumentParser) -> None:
+    """Adds the commands. Their exit codes: 0; 1 if a picture or mask had to be left out; 2 if what was given is wrong."""
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    session = argparse.ArgumentParser(add_help=False)
+    session.add_argument("folder", type=Path, help="the folder with the pictures")
+    session.add_argument("--work", type=Path, help="the session's files (default: <folder>-labels beside it)")
+    one = argparse.ArgumentParser(add_help=False, parents=[session])
+    one.add_argument("--annotator", default="me")
+
+    def add(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, kept: str, *parents: argparse.ArgumentParser
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, parents=parents, help=text, description=text)
+        command.set_defaults(command=run, kept=f"{kept}; {AGAIN}")
+        return command
+
+    text = "label in a page of this computer's browser, without a notebook (Voila)"
+    sub = add("serve", _serve, text, "every click is on disk", one)
+    sub.add_argument("--classes", help='their names, separated by commas: "road,sky,other"; only the first time')
+    sub.add_argument("--port", type=int, help="default: the first that is free from 8866 on")
+    sub.add_argument("--no-browser", action="store_true", help="only print the address")
+    sub = add("train", _train, "carry out a round that a session has asked for", "the last finished epoch is kept", one)
+    sub.add_argument("--round", type=int, required=True)
+    text = "write masks at full size, the clicks and the trained network"
+    sub = add("export", _export, text, "each file that is written is whole, the others are those of the last export", one)
+    sub.add_argument("--out", type=Path, help="the folder to write (default: export/<annotator> in the session's files)")
+    text = "use the network of an export on other pictures"
+    sub = add("predict", _predict, text, "each mask that was written is whole")
+    sub.add_argument("model", type=Path, help="the folder model/ of an export")
+    sub.add_argument("pictures", type=Path, help="the folder of the pictures")
+    sub.add_argument("out", type=Path, help="the folder to write the masks in")
+    sub.add_argument("--device", default="auto")
+    sub = add("merge", _merge, "put the logs of several annotators together", "the logs are as they were", session)
+    sub.add_argument("annotators", nargs="+", metavar="ANNOTATOR")
+    sub.add_argument("--into", required=True, help="the name of the new annotator")
+    sub.add_argument("--take", help="where they disagree: 'later', or the name of one (default: none, the conflict is listed)")
+    text = "label superpixels from existing masks"
+    sub = add("import", _import, text, "labels that were given are kept", one)
+    sub.add_argument("masks", type=Path, help="a folder with masks named like the pictures")
+    sub.add_argument("--share", type=float, default=SHARE, help="of a superpixel's pixels that must agree (default: %(default)s)")
+    sub.add_argument("--overwrite", action="store_true", help="replace existing labels")
+    add("status", _status, "a table of what each annotator has done", "nothing was changed", session)
+
+
+def _serve(given: argparse.Namespace) -> int:
+    classes = [name.strip() for name in given.classes.split(",")] if given.classes else None
+    if classes is None and not (work_folder(given.folder, given.work) / "session.json").exists():
+        raise ValueError('the classes are not named; add CLASSES="road,sky,other" to make label, or --classes "road,sky,other"')
+    session = open_session(given.folder, classes, annotator=given.annotator, work=given.work)
+    return serve(session, given.folder.expanduser().resolve(), given.port, not given.no_browser)
+
+
+def _train(given: argparse.Namespace) -> int:
+    home = work_folder(given.folder, given.work)
+    check_annotator(given.annotator)
+    training.train_round(home / given.annotator, given.round, partial(read_board, given.folder, home, given.annotator))
+    return 0
+
+
+def _export(given: argparse.Namespace) -> int:
+    done = export(read_session(given.folder, given.annotator, given.work), given.out)
+    trained = f"predictions and network of round {done.round}" if done.round else "no network yet"
+    print(f"{done.out}: {done.pictures} masks, {done.labeled} labeled superpixels, {trained}")
+    return _left_out(done.problems)
+
+
+def _predict(given: argparse.Namespace) -> int:
+    done = predict_folder(given.model, given.pictures, given.out, device=given.device)
+    print(f"{done.out}: {done.pictures} masks")
+    return _left_out(done.problems)
+
+
+def _merge(given: argparse.Namespace) -> int:
+    done = merge(given.folder, given.annotators, given.into, given.work, given.take)
+    settled = sum(bool(c.taken) for c in done.conflicts)
+    print(f"{given.into}: {done.labeled} labeled superpixels, conflicts: {len(done.conflicts)} (settled: {settled})")
+    if done.conflicts:
+        print(f"the conflicts are in {done.log.with_name('conflicts.csv')}")
+    return _left_out([f"{done.lost} acts are about pictures that do not exist now"] * (done.lost > 0))
+
+
+def _import(given: argparse.Namespace) -> int:
+    annotators(given.folder, given.work)  # says what to do where there is no session
+    session = open_session(given.folder, annotator=given.annotator, work=given.work)
+    try:
+        done = import_masks(session, given.masks, given.share, given.overwrite)
+    finally:
+        session.close()
+    print(
+        f"{done.labeled} superpixels labeled from {done.pictures} masks, {done.unclear} left to a person, {done.kept} kept their label"
+    )
+    return _left_out(done.problems)
+
+
+def _status(given: argparse.Namespace) -> int:
+    print(status(given.folder, given.work))
+    return 0
+
+
+def _left_out(problems: Sequence[str]) -> int:
+    for problem in problems:
+        print("left out:", " ".join(problem.split()), file=sys.stderr)
+    return int(bool(problems))

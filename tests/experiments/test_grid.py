@@ -1,0 +1,114 @@
+import pytest
+import yaml
+
+from oreal_lib.experiments.batch import notebook
+from oreal_lib.experiments.grid import combinations, read_grid
+from oreal_lib.storage.paths import params_root
+from oreal_lib.storage.yaml_file import ConfigError
+
+FILES = {p.stem: yaml.safe_load(p.read_text(encoding="utf-8")) for p in sorted(params_root().glob("*.yaml"))}
+GRIDS = [
+    f"{name}@{data}" if data else name
+    for name, grid in FILES.items()
+    if "base" in grid or "data" in grid
+    for data in ([""] if "data" not in grid else FILES["data_sets"] if grid["data"] == "data_sets" else grid["data"])
+]
+
+
+@pytest.fixture
+def grid_file(tmp_path):
+    """A function: the path of the grid of two seeds and three columns, with some of its keys changed."""
+    runs = [{"strategy": "random"}, {"strategy": "oreal", "aggregate": ["mean", "max"]}]
+
+    def written(**changes):
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump({"base": "toy", "grid": {"seed": [0, 1]}, "runs": runs} | changes))
+        return path
+
+    return written
+
+
+def test_lists_are_several_values_and_everything_is_combined():
+    assert combinations({"a": [1, 2], "b": "x"}) == [{"a": 1, "b": "x"}, {"a": 2, "b": "x"}]
+    assert combinations({}) == [{}]
+
+
+def test_a_grid_becomes_distinct_runs_seed_by_seed(grid_file):
+    grid = read_grid(grid_file())
+    assert [(c.seed, c.column) for c in grid.configs] == [(s, c) for s in (0, 1) for c in ("random", "oreal mean", "oreal max")]
+    assert grid.columns == ["random", "oreal mean", "oreal max"] and grid.name == "mine"
+    assert len(read_grid(grid_file(runs=[{"strategy": "random", "aggregate": ["mean", "max"]}])).configs) == 2  # one per seed
+    assert len(read_grid(grid_file(set=None, grid=None, reports=None)).configs) == 3  # a key without a value is empty
+
+
+def test_set_changes_every_run_and_the_command_line_wins(grid_file):
+    assert {(c.steps, c.batch_size) for c in read_grid(grid_file(set={"steps": 4, "batch_size": 2}), steps=5).configs} == {(5, 2)}
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        ({"run": []}, "unknown key 'run'"),
+        ({"runs": [{"strateggy": "oreal"}]}, "did you mean 'strategy'"),
+        ({"runs": None}, "no grid file"),
+        ({"base": "nope"}, "no parameter file"),
+        ({"base": "demo"}, "'demo' is a grid file itself"),
+        ({"base": ["toy"]}, r"base is \['toy'\], but must look like `base: toy`"),
+        ({"grid": 1}, "grid is 1, but must look like `grid: {seed"),
+        ({"grid": [{"seed": 0}, 2]}, "2 in grid is no case, but must look like {seed: 0}"),
+        ({"only": {"sead": 0}}, "`only` names 'sead', which is no parameter"),
+        ({"only": {"seed": 77}}, "no run has seed 77, so `only` leaves nothing"),
+        ({"options": {"pixlbal": {"nu": 6}}}, "options are for 'pixlbal', which is no strategy"),
+        ({"data": {"toy": 3}}, "for several data sets, and none is named; write one of mine.yaml@toy"),
+        ({"grid": {"seed": []}}, "describes no run"),
+        ({"runs": [{"strategy": {"oreal": 1}}]}, "strategy is {'oreal': 1}"),
+        ({"set": {3: 4}}, "the key 3 is int"),
+        ({"runs": ["random"]}, "'random' in runs is no run"),
+        ({"reports": "20_table1_aualc"}, "reports is '20_table1_aualc', but must look like"),
+    ],
+)
+def test_a_wrong_grid_stops_before_anything_starts(grid_file, change, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        read_grid(grid_file(**change))
+
+
+def test_a_data_set_says_what_is_particular_to_it_and_the_file_the_rest(grid_file):
+    there = {"base": "camvid", "grid": [{"seed": 3}, {"seed": [4, 5], "steps": 2}], "set": {"patience": 1}}
+    there |= {"options": {"pixelbal": {"nu": 6}}, "only": {"seed": [3, 5]}}
+    runs = [{"strategy": "random"}, {"strategy": "pixelbal", "aggregate": "max"}]
+    path = grid_file(base=None, grid=None, set={"max_epochs": 7}, runs=runs, data={"mine": there, "toy": {}})
+    grid = read_grid(f"{path}@mine", max_epochs=8)
+    assert grid.name == "mine_mine" and {c.dataset for c in grid.configs} == {"camvid"}
+    assert [(c.strategy, c.seed, c.steps, c.strategy_options) for c in grid.configs] == [
+        ("random", 3, 3, {}),
+        ("pixelbal", 3, 3, {"nu": 6}),
+        ("random", 5, 2, {}),
+        ("pixelbal", 5, 2, {"nu": 6}),
+    ]
+    assert {(c.max_epochs, c.patience) for c in grid.configs} == {(8, 1)}
+    assert {c.dataset for c in read_grid(f"{path}@toy").configs} == {"toy"}
+    with pytest.raises(ConfigError, match=r"'voc' is not among them; write one of mine.yaml@mine, mine.yaml@toy"):
+        read_grid(f"{path}@voc")
+    with pytest.raises(ConfigError, match="has no `data` to choose from; leave out @voc"):
+        read_grid("demo@voc")
+
+
+def test_before_the_runs_of_a_grid_come_those_they_begin_with(grid_file):
+    weak = {"labeling": "weak", "strategy": ["bvsb", "oreal"], "aggregate": "max", "stage": 2}
+    grid = read_grid(grid_file(runs=[{"supervision": "full_masks"}, weak]))
+    ids = [c.run_id for c in grid.all_runs]
+    assert len(grid.configs) == 6 and len(ids) == len(set(ids)) == 6 + 4 + 2 + 2  # + stages one + first steps of both stages
+    for config in grid.all_runs:
+        assert all(ids.index(c.run_id) < ids.index(config.run_id) for c in config.needs)
+
+
+def test_a_stage_one_that_stage_two_continues_keeps_its_networks(grid_file):
+    weak = {"labeling": "weak", "strategy": "random", "keep_weights": "last"}
+    one, other, two = read_grid(grid_file(grid=None, runs=[weak, weak | {"seed": 1}, weak | {"stage": 2}])).configs
+    assert [c.keep_weights for c in (one, other, two)] == ["all", "last", "last"] and two.stage_one == one
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_our_own_grids_expand_and_their_reports_exist(name):
+    grid = read_grid(name)
+    assert grid.configs and all(notebook(r).is_file() for r in grid.reports)
