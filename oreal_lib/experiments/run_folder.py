@@ -1,9 +1,9 @@
-"""What a run leaves on disk, and how to read it back."""
+"""What a run leaves on disk, how to read it back, and the small record of it that is published with the tables."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from io import BytesIO
@@ -17,7 +17,9 @@ from ..storage import atomic, checked
 from ..storage.checked import load_arrays
 from ..storage.checkpoint import Checkpoint
 from ..storage.lock import Lock
+from ..storage.paths import figures_root, runs_root
 from ..types import Pictures, Query, Ragged, StepResult
+from .grid import in_order
 
 WRITTEN = (
     "config.json",
@@ -28,6 +30,7 @@ WRITTEN = (
     "checkpoint.pt",
     "done.json",
 )
+RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part that a table needs; the last says that it is whole
 DOING = {"train": "training", "test": "testing", "query": "asking", "pseudo": "pseudo labels"}  # what done.json's seconds are of
 MEANS = ("miou", "boundary_miou", "inside_miou", "val_miou")  # NaN where no class is defined, as in a test set without borders
 
@@ -214,3 +217,36 @@ def step_from_json(line: bytes) -> StepResult:
     values = checked.loads(line)
     undefined = {k: math.nan for k in MEANS if values.get(k, 0) is None}
     return StepResult(**{k: tuple(v) if isinstance(v, list) else v for k, v in (values | undefined).items()})
+
+
+def find(config: RunConfig, runs_dir: Path | str | None = None) -> RunFolder | None:
+    """The finished run of a config: in `runs/`, else its published record in `figures/runs/`, else None."""
+    for root in (Path(runs_dir or runs_root()), figures_root() / "runs"):
+        folder = RunFolder(root / config.run_id)
+        if folder.done is not None:
+            return folder
+    return None
+
+
+def unfinished(configs: Iterable[RunConfig], runs_dir: Path) -> list[RunConfig]:
+    """What is still to be computed for these runs, each after what it needs; a finished run needs nothing any more."""
+
+    def to_do(config: RunConfig) -> bool:
+        return RunFolder(runs_dir / config.run_id).done is None
+
+    return [c for c in in_order(filter(to_do, configs)).values() if to_do(c)]
+
+
+def publish(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> list[Path]:
+    """Copy the record of each finished run to `figures/runs/`, from where tables can be made without the runs."""
+    written = []
+    for config in configs:
+        source = RunFolder(Path(runs_dir or runs_root()) / config.run_id)
+        if source.done is None or not source.steps():  # they are read, so that nothing damaged is published
+            continue
+        target = figures_root() / "runs" / config.run_id
+        target.mkdir(parents=True, exist_ok=True)
+        for name in RECORD:
+            atomic.write_bytes(target / name, (source.path / name).read_bytes())
+        written.append(target)
+    return written

@@ -5,10 +5,8 @@ import pytest
 from PIL import Image
 
 from oreal_lib.__main__ import main
-from oreal_lib.data import READERS
 from oreal_lib.data.check import check, size_text, summary
 from oreal_lib.data.source import Item, Source
-from oreal_lib.storage.paths import home
 
 MASKS = {"a": [[0, 0], [1, 255]], "b": [[0, 0], [0, 0]], "test": [[2, 2], [2, 255]]}
 
@@ -120,9 +118,3 @@ def test_an_unknown_name_or_option_lists_what_is_known(camvid, capsys):
 def test_options_of_the_reader_are_read_as_yaml(capsys):
     code, said = run(capsys, "check", "toy", "--set", "train=3", "test=1", "--workers", 1)
     assert code == 0 and said.out.startswith("toy: 4 images, 8 classes")
-
-
-@pytest.mark.parametrize("name", READERS)
-def test_every_data_set_has_its_card(name):
-    cards = (home() / "docs" / "data_cards.md").read_text(encoding="utf-8")
-    assert f"python -m oreal_lib data check {name}" in cards and f"-f params/{name}.yaml" in cards

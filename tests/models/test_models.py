@@ -62,7 +62,7 @@ def test_the_small_net_is_small():
 @ALL
 def test_logits_have_the_size_of_the_image(name):
     model = build_model(name, 3).eval()
-    for size in (33, 47), (96, 128), (220, 220), (224, 224), (1, 65), (513, 513), (769, 769):
+    for size in (33, 47), (96, 128), (220, 220), (224, 224), (1, 65):
         with torch.inference_mode():
             logits = model(torch.rand(1, 3, *size))
         assert logits.shape == (1, 3, *size) and logits.dtype == torch.float32 and logits.isfinite().all()

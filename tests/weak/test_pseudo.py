@@ -110,7 +110,7 @@ def slowly(features, logits, ids, present, asked, covered):
     return np.where(inside != V, inside, out)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_pseudo_labels_are_those_of_the_obvious_loops(seed):
     rng, g = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     low, covered = [((4, 5), (16, 20)), ((12, 16), (12, 16)), ((3, 4), (12, 17)), ((7, 8), (14, 16))][seed % 4]
