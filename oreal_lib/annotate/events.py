@@ -142,7 +142,7 @@ class Log:
         _OPEN[self.path] = self
 
     def _acquire(self) -> None:
-        """Takes the lock; waits a little, since a page that was loaded anew opens the log before the old one has ended."""
+        """Takes the lock; waits a little for the page or kernel that was just left."""
         limit = time.monotonic() + PATIENCE
         while True:
             try:

@@ -10,6 +10,7 @@ training, exported, error.
 
 from __future__ import annotations
 
+import threading
 import time
 import zlib
 from html import escape
@@ -28,7 +29,7 @@ from ..storage.progress import lines_to
 from ..strategies import STRATEGIES
 from ..types import IGNORE
 from .board import UNLABELED
-from .events import VOID
+from .events import VOID, Log
 from .out.export import export
 from .session import Session, open_session
 
@@ -43,12 +44,29 @@ def annotate(folder: Path | str, classes: list[str] | None = None, **options: ob
 
 
 def page(folder: str, annotator: str, work: str) -> widgets.Widget:
-    """What a page of `serve` shows: the widget for an existing session, or why it cannot be opened."""
+    """What a page of `serve` shows: the widget for an existing session, or why it cannot be opened.
+
+    The process of a page lives on after the page was left or loaded anew. The next page asks it, by a file, to close the log.
+    """
+    asks = Path(work) / annotator / "page.asks"
     try:
+        asks.touch()
         with lines_to(lambda line: None):
-            return annotate(folder, annotator=annotator, work=work)
+            widget = annotate(folder, annotator=annotator, work=work)
     except (ValueError, OSError) as error:
         return widgets.HTML(f"<p style='font: 16px sans-serif; max-width: 60em'>{escape(str(error))}</p>")
+    finally:
+        asks.unlink(missing_ok=True)
+    threading.Thread(target=_give_way, args=(widget.session.log, asks), daemon=True).start()
+    return widget
+
+
+def _give_way(log: Log, asks: Path) -> None:
+    """Closes the log as soon as another page asks for it."""
+    while not log.closed:
+        if asks.exists():
+            log.close()
+        time.sleep(0.5)
 
 
 class Annotator(anywidget.AnyWidget):

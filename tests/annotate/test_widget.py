@@ -10,7 +10,7 @@ from PIL import Image
 
 from oreal_lib.annotate.events import read_whole
 from oreal_lib.annotate.session import open_session
-from oreal_lib.annotate.widget import AGGREGATES, Annotator
+from oreal_lib.annotate.widget import AGGREGATES, Annotator, _give_way
 from oreal_lib.strategies import STRATEGIES
 
 GRID = {"superpixel_method": "grid", "superpixel_count": 12, "query_size": 4, "device": "cpu"}
@@ -160,3 +160,11 @@ def test_layers_are_what_the_session_has(widget):
     assert set(zlib.decompress(layers["prediction"])) == {1} and set(zlib.decompress(layers["uncertainty"])) == {200}
     assert list(layers["predicted"]) == [1] * 12
     assert zlib.decompress(layers["ids"]) == widget.session.board.ids(0).tobytes()
+
+
+def test_a_page_closes_the_log_for_the_next_page_that_asks(widget, tmp_path, monkeypatch):
+    log, asks = widget.session.log, tmp_path / "page.asks"
+    monkeypatch.setattr("oreal_lib.annotate.widget.time.sleep", lambda seconds: next(looks)())
+    looks = iter([asks.touch, lambda: None])  # after the first look somebody asks
+    _give_way(log, asks)
+    assert log.closed and next(looks, None) is None

@@ -60,7 +60,6 @@ def test_a_page_that_is_left_or_opened_twice_goes_on_where_it_was(browser, serve
         page.keyboard.press("Enter")
         until(lambda n=n: len(clicked(log)) == n, 20, "the click")
     screenshot(page, "label_page")
-    page.close(run_before_unload=True)
     second = context.new_page()
     second.goto(address)
     second.wait_for_function("document.querySelector('.oreal-counters')?.textContent.includes('2 clicks')", timeout=90_000)
