@@ -14,9 +14,9 @@ from PIL import Image
 
 from oreal_lib.annotate import training
 from oreal_lib.annotate.out.export import export
-from oreal_lib.annotate.out.predicted import predict_folder
+from oreal_lib.annotate.out.predictions import predict_folder
 from oreal_lib.annotate.session import open_session
-from oreal_lib.annotate.several.imported import bring_masks
+from oreal_lib.annotate.several.masks import import_masks
 from oreal_lib.annotate.several.merge import merge
 from oreal_lib.batches import Pairs
 from oreal_lib.data import open_source, open_store
@@ -214,7 +214,7 @@ def labeling(photos, tmp_path, monkeypatch, **_):
         model = network(config, 2)
         training.ask(config, board, model, 2)
         exported = export(session)
-        bring_masks(session, exported.out / "labels")
+        import_masks(session, exported.out / "labels")
         session.close()
     merge(photos, ["ana", "ben"], "both")
 
@@ -244,7 +244,7 @@ WORK = {  # what takes long -> what it says
     a_cost: ["what labels cost: 2 of 3 blocks of superpixels" + LEFT],
     a_race: ["epoch 1 of at most 2: 1 of 2 batches", "testing: 3 of 4 images" + LEFT],
     browsing: ["looking for borders: 2 of 6 images" + LEFT, "step 2: looking at the pool: 2 of 6 images" + LEFT, "choosing: 9 of"],
-    correlating: ["run: 2 of 3 images" + LEFT, "run: ranks of 2 of 3 images" + LEFT],
+    correlating: ["run: looking at the pool: 2 of 3 images" + LEFT, "run: ranks of 2 of 3 images" + LEFT],
     opening: [r"checking the prepared data: 0\.0 of 0\.0 GB" + LEFT],
     preparing_data: ["  2 of 4 images" + LEFT, r"  checksums: 0\.0 of 0\.0 GB" + LEFT],
     checking: ["  2 of 4 images opened" + LEFT],

@@ -1,0 +1,278 @@
+"""Two people in one folder, and masks that were there before them."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oreal_lib.annotate.board import UNLABELED
+from oreal_lib.annotate.events import read_whole, to_line
+from oreal_lib.annotate.out.export import export
+from oreal_lib.annotate.saved import read_session
+from oreal_lib.annotate.session import open_session
+from oreal_lib.annotate.several.masks import import_masks
+from oreal_lib.annotate.several.merge import merge
+
+SIX = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1}
+CLASSES = ["road", "car"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two pictures of 40x60 (high x wide), cut into 2 x 3 squares of 20 pixels, and d of 90x60, worked on at 60x40."""
+    noise = np.random.default_rng(0).integers(0, 255, (90, 60, 3), np.uint8)
+    (tmp_path / "photos").mkdir()
+    for name, image in (("a", noise[:40]), ("b", noise[40:80]), ("d", noise)):
+        Image.fromarray(image).save(tmp_path / "photos" / f"{name}.png")
+    return tmp_path / "photos"
+
+
+def by(folder, annotator, *acts, classes=CLASSES):
+    """The annotator opens the session, does this, and closes it. An act: what, picture, superpixels, class."""
+    session = open_session(folder, classes, annotator=annotator, side=60, **SIX)
+    for what, *rest in acts:
+        session.act(what, *rest[:2], to=rest[2] if len(rest) > 2 else "")
+    session.close()
+
+
+def labels(folder, annotator, picture=0):
+    return read_session(folder, annotator).board.labels(picture).tolist()
+
+
+def painted(folder, annotator):
+    board = read_session(folder, annotator).board
+    return [board.labels(i)[board.ids(i)] for i in range(3)]
+
+
+def test_what_one_has_labeled_or_both_alike_is_taken_and_the_rest_is_a_conflict(folder):
+    by(folder, "ana", ("label", 0, [0, 1, 2, 4], "road"))
+    by(folder, "ben", ("label", 0, [1], "road"), ("label", 0, [2, 3], "car"), ("label", 0, [4], "void"), ("label", 1, [5], "car"))
+    done = merge(folder, ["ana", "ben"], "both")
+    assert labels(folder, "both") == [0, 0, UNLABELED, 1, UNLABELED, UNLABELED]
+    assert labels(folder, "both", 1) == [UNLABELED] * 5 + [1]
+    assert done.labeled == 4
+    assert [(c.picture, c.superpixel, c.taken) for c in done.conflicts] == [("a", 2, ""), ("a", 4, "")]
+    assert {who: said for who, (said, _) in done.conflicts[1].labels.items()} == {"ana": "road", "ben": "void"}
+    row, column = done.conflicts[0].place
+    assert 0 <= row < 20 and 40 <= column < 60  # square 2 is above, right
+    rows = list(csv.DictReader((done.log.parent / "conflicts.csv").open(encoding="utf-8")))
+    assert [(r["superpixel"], r["label ana"], r["label ben"]) for r in rows] == [("2", "road", "car"), ("4", "road", "void")]
+
+
+def test_a_conflict_goes_to_the_later_click_or_to_whom_is_named(folder):
+    by(folder, "ana", ("label", 0, [0], "road"), ("label", 0, [2], "road"))
+    by(folder, "ben", ("label", 0, [0, 1], "car"))
+    moved = [replace(e, at="2030-01-01T00:00:00.000Z") if e.superpixels == (0,) else e for e in log_of(folder, "ana")]
+    (folder.parent / "photos-labels/ana/clicks.jsonl").write_bytes(b"".join(map(to_line, moved)))
+    assert merge(folder, ["ana", "ben"], "last", take="later").conflicts[0].taken == "road"
+    assert labels(folder, "last")[:3] == [0, 1, 0]
+    merge(folder, ["ana", "ben"], "bens", take="ben")
+    assert labels(folder, "bens")[:3] == [1, 1, 0]
+
+
+def log_of(folder, annotator):
+    return read_whole(folder.parent / "photos-labels" / annotator / "clicks.jsonl")
+
+
+def test_what_was_undone_or_cleared_is_no_label(folder):
+    by(folder, "ana", ("label", 0, [0, 1], "road"), ("label", 0, [1], ""), ("label", 0, [0], "car"), ("undo",))
+    by(folder, "ben", ("label", 0, [0], "road"), ("label", 0, [1], "car"))
+    assert not merge(folder, ["ana", "ben"], "both").conflicts
+    assert labels(folder, "both")[:2] == [0, 1]
+
+
+def test_a_superpixel_that_one_has_split_is_split_and_both_labels_reach_the_pieces(folder):
+    by(folder, "ana", ("split", 0, [0]), ("label", 0, [0], "car"))
+    by(folder, "ben", ("label", 0, [0, 1], "road"))
+    done = merge(folder, ["ana", "ben"], "both")
+    ana, both = read_session(folder, "ana").board, read_session(folder, "both").board
+    piece = ana.ids(0) == 0
+    rest = (ana.pictures[0].ids() == 0) & ~piece
+    now = painted(folder, "both")[0]
+    assert len(both.labels(0)) == len(ana.labels(0)) and rest.any()
+    assert (now[piece] == UNLABELED).all() and (now[rest] == 0).all()  # piece 0: car against road; the others: road alone
+    assert [c.superpixel for c in done.conflicts] == [int(both.ids(0)[piece][0])] and piece[done.conflicts[0].place]
+
+
+def halves(across):
+    """The pieces of square 0 (20 x 20), cut in two: left and right, or upper and lower."""
+    pieces = np.zeros((20, 20), np.uint8)
+    pieces[(slice(None), slice(10, None)) if across else slice(10, None)] = 1
+    return 0, 0, pieces
+
+
+@pytest.mark.parametrize("most", [200, 2])  # pieces of one split: with 2, four of them take three splits
+def test_two_different_splits_give_the_pieces_that_both_have_in_common(folder, monkeypatch, most):
+    monkeypatch.setattr("oreal_lib.annotate.several.merge.MOST_PIECES", most)
+    for who, across in (("ana", True), ("ben", False)):
+        monkeypatch.setattr("oreal_lib.annotate.session.split", lambda *_, across=across: halves(across))
+        by(folder, who, ("split", 0, [0]), ("label", 0, [6], "car"))  # the right half, the lower half
+    done = merge(folder, ["ana", "ben"], "both")
+    board = read_session(folder, "both").board
+    assert len(board.labels(0)) == 9 and not done.conflicts
+    assert sum(e.what == "split" for e in log_of(folder, "both")) == (1 if most == 200 else 3)
+    now = painted(folder, "both")[0]
+    assert [int(now[r, c]) for r, c in ((5, 5), (5, 15), (15, 5), (15, 15))] == [UNLABELED, 1, 1, 1]
+
+
+def test_the_order_of_the_annotators_changes_nothing(folder):
+    by(folder, "ana", ("split", 0, [0]), ("label", 0, [0, 2], "road"), ("label", 1, [3], "car"))
+    by(folder, "ben", ("label", 0, [2], "car"), ("split", 0, [0]), ("split", 0, [6]), ("label", 0, [7], "car"))
+    by(folder, "cleo", ("label", 0, [2, 3], "void"))
+    merge(folder, ["ana", "ben", "cleo"], "both", take="later")
+    log = folder.parent / "photos-labels" / "both"
+    first = log_of(folder, "both")[1:]  # but for when it was merged
+    log.rename(log.with_name("aside"))
+    merge(folder, ["cleo", "ben", "ana"], "both", take="later")
+    assert log_of(folder, "both")[1:] == first and len(first) > 3
+
+
+def test_logs_of_different_class_lists_are_merged_by_name(folder):
+    by(folder, "ana", ("label", 0, [0], "car"))
+    by(folder, "ben", ("label", 0, [0], "car"), ("label", 0, [1], "tree"), classes=[*CLASSES, "tree"])
+    done = merge(folder, ["ana", "ben"], "both")
+    assert not done.conflicts and labels(folder, "both")[:2] == [1, 2]
+
+
+def test_a_class_that_only_a_log_from_elsewhere_knows_is_added_at_the_end(folder):
+    by(folder, "ana", ("label", 0, [0], "road"))
+    by(folder, "ben", ("label", 0, [1], "road"))
+    elsewhere = [replace(e, to="tree") if e.what == "label" else e for e in log_of(folder, "ben")]
+    (folder.parent / "photos-labels/ben/clicks.jsonl").write_bytes(b"".join(map(to_line, elsewhere)))
+    merge(folder, ["ana", "ben"], "both")
+    session = open_session(folder, annotator="both", **SIX)
+    assert session.classes == ("road", "car", "tree") and session.board.labels(0)[:2].tolist() == [0, 2]
+    session.close()
+
+
+def test_the_merged_log_opens_as_any_other_and_goes_on(folder):
+    by(folder, "ana", ("label", 0, [0], "car"))
+    by(folder, "ben", ("label", 0, [1], "road"))
+    merge(folder, ["ana", "ben"], "both")
+    by(folder, "both", ("label", 0, [2], "car"), ("undo",), ("undo",))
+    assert labels(folder, "both").count(UNLABELED) == 5  # the merged labels of one class are undone, too
+    assert {e.how for e in log_of(folder, "both") if e.what == "label"} == {"merge", "click"}
+
+
+@pytest.mark.parametrize(
+    "names, into, take, message",
+    [
+        (["ana", "ben"], "ana", None, "ana has a log already"),
+        (["ana", "zoe"], "both", None, "there is no annotator 'zoe'; choose one of ana, ben"),
+        (["ana"], "both", None, "a merge needs two or more"),
+        (["ana", "ben"], "both", "zoe", "take is 'zoe', but must be 'later' or one of ana, ben"),
+        (["ana", "ben"], "../both", None, "but must be usable as a folder's name"),
+        (["ana", "ben"], "..", None, "but must be usable as a folder's name"),
+    ],
+)
+def test_a_merge_that_cannot_work_is_refused_and_nothing_is_written(folder, names, into, take, message):
+    by(folder, "ana", ("label", 0, [0], "car"))
+    by(folder, "ben")
+    before = sorted(folder.parent.rglob("*"))
+    with pytest.raises(ValueError, match=message):
+        merge(folder, names, into, take=take)
+    assert sorted(folder.parent.rglob("*")) == before
+
+
+def test_a_damaged_log_is_not_merged_and_a_torn_last_line_is_passed_over(folder):
+    by(folder, "ana", ("label", 0, [0], "car"), ("label", 0, [1], "car"))
+    by(folder, "ben", ("label", 0, [2], "road"))
+    log = folder.parent / "photos-labels/ana/clicks.jsonl"
+    whole = log.read_bytes()
+    log.write_bytes(whole[:-4])
+    merge(folder, ["ana", "ben"], "torn")
+    assert labels(folder, "torn")[:3] == [1, UNLABELED, 0]
+    log.write_bytes(whole.replace(b'"to":"car"', b'"to":"road"', 1))
+    with pytest.raises(ValueError, match=r"line 2 .* is damaged.*repair=True"):
+        merge(folder, ["ana", "ben"], "both")
+
+
+def mask(folder, name, values):
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(values).save(folder / f"{name}.png")
+
+
+@pytest.fixture
+def session(folder):
+    session = open_session(folder, CLASSES, side=60, **SIX)
+    yield session
+    session.close()
+
+
+def squares(*values):
+    """A mask of 40x60 with a value in each of the six squares."""
+    return np.kron(np.array(values, np.uint8).reshape(2, 3), np.ones((20, 20), np.uint8))
+
+
+def test_a_superpixel_gets_the_class_of_a_mask_where_enough_pixels_agree(session, tmp_path):
+    values = squares(0, 1, 1, 1, 255, 255)
+    values[:2, 20:40] = 0  # 40 of 400: 90 % are car
+    values[:3, 40:] = 0  # 60 of 400: 85 %
+    values[20:30, 40:] = 1  # half car, half nothing known
+    mask(tmp_path / "masks", "a", values)
+    done = import_masks(session, tmp_path / "masks")
+    assert session.board.labels(0).tolist() == [0, 1, UNLABELED, 1, UNLABELED, UNLABELED]
+    assert (done.pictures, done.labeled, done.unclear, done.problems) == (1, 3, 3, ())
+    assert [(e.superpixels, e.to, e.how) for e in session.board.acts] == [((0,), "road", "import"), ((1, 3), "car", "import")]
+    assert session.counters()["clicks"] == 0
+
+
+def test_a_label_by_hand_stays_unless_it_may_be_replaced(session, tmp_path):
+    session.act("label", 0, [0], to="car")
+    mask(tmp_path / "masks", "a", squares(0, 0, 0, 0, 0, 0))
+    done = import_masks(session, tmp_path / "masks")
+    assert session.board.labels(0).tolist() == [1, 0, 0, 0, 0, 0] and (done.labeled, done.kept) == (5, 1)
+    again = import_masks(session, tmp_path / "masks", overwrite=True)
+    assert session.board.labels(0).tolist() == [0] * 6 and (again.labeled, again.kept) == (1, 0)
+    session.act("undo")
+    assert session.board.labels(0)[0] == 1
+
+
+def test_a_mask_of_a_large_picture_has_the_picture_s_own_size(session, tmp_path):
+    mask(tmp_path / "masks", "d", np.repeat(np.array([[0], [1], [255]], np.uint8), 30, axis=0).repeat(60, axis=1))
+    import_masks(session, tmp_path / "masks")
+    assert session.board.labels(2).tolist() == [0, 0, 1, 1, UNLABELED, UNLABELED]
+
+
+def test_what_is_wrong_with_a_mask_is_said_for_each_file_and_the_others_are_used(session, tmp_path):
+    masks = tmp_path / "masks"
+    mask(masks, "a", squares(0, 0, 0, 0, 0, 7))
+    mask(masks, "b", squares(0, 0, 0, 0, 0, 0).T)
+    mask(masks, "strange", squares(0, 0, 0, 0, 0, 0))
+    mask(masks, "d", np.zeros((90, 60), np.uint8))
+    done = import_masks(session, masks)
+    assert done.pictures == 1 and done.labeled == 6
+    assert "strange.png belongs to no picture" in done.problems[0]
+    assert "7 (400 pixels)" in done.problems[1]
+    assert "b.png is 40x60 pixels, but its picture is 60x40 (the EXIF turns" in done.problems[2]
+
+
+def test_colors_and_names_in_another_order_are_understood_from_classes_yaml(session, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "classes.yaml").write_text("car: [255, 0, 0]\nsky: [0, 0, 255]\nroad: [0, 255, 0]\n")
+    colors = np.array([[255, 0, 0], [0, 0, 255], [0, 255, 0]], np.uint8)
+    (data / "masks").mkdir()
+    mask(data / "masks", "a", colors[squares(0, 2, 0, 0, 0, 0)])
+    mask(data / "masks", "b", colors[squares(0, 1, 0, 0, 0, 0)])
+    done = import_masks(session, data)
+    assert session.board.labels(0).tolist() == [1, 0, 1, 1, 1, 1]
+    assert len(done.problems) == 1 and "b.png holds the class 'sky' (400 pixels)" in done.problems[0]
+
+
+def test_an_export_comes_back_as_it_went_out(session, tmp_path):
+    session.act("label", 0, [0, 4], to="car")
+    session.act("label", 2, [1], to="road")
+    out = export(session, tmp_path / "out").out
+    other = open_session(session.pictures[0].file.parent, annotator="other", **SIX)
+    assert import_masks(other, out).problems == ()
+    assert [other.board.labels(i).tolist() for i in range(3)] == [session.board.labels(i).tolist() for i in range(3)]
+    other.close()
+
+
+@pytest.mark.parametrize("share", [0.5, 1.1])
+def test_a_share_that_leaves_room_for_two_classes_is_refused(session, tmp_path, share):
+    with pytest.raises(ValueError, match=r"must be above 0\.5 and at most 1"):
+        import_masks(session, tmp_path, share)

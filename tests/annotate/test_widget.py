@@ -1,0 +1,170 @@
+"""Python's half of the annotation widget, without a browser: what it answers to each message."""
+
+import zlib
+from datetime import datetime, timedelta
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from oreal_lib.annotate.events import read_whole
+from oreal_lib.annotate.session import open_session
+from oreal_lib.annotate.widget import AGGREGATES, Annotator, _give_way
+from oreal_lib.strategies import STRATEGIES
+
+GRID = {"superpixel_method": "grid", "superpixel_count": 12, "query_size": 4, "device": "cpu"}
+
+
+@pytest.fixture
+def widget(tmp_path):
+    """A widget for two pictures of 48 x 64 pixels in 12 squares each; `sent` holds what went to the browser."""
+    (tmp_path / "photos").mkdir()
+    for name in "ab":
+        Image.fromarray(np.full((48, 64, 3), 90, np.uint8)).save(tmp_path / "photos" / f"{name}.png")
+    session = open_session(tmp_path / "photos", ["road", "sky"], **GRID)
+    widget = Annotator(session)
+    widget.sent = []
+    widget.send = lambda content, buffers=None: widget.sent.append((content, buffers or []))
+    widget.hear = lambda **content: widget._answer(widget, content, [])
+    yield widget
+    session.close()
+
+
+def last(widget, kind):
+    return next((content, buffers) for content, buffers in reversed(widget.sent) if content["kind"] == kind)
+
+
+def label(widget, act_id, picture, superpixels, to, **more):
+    widget.hear(
+        kind="act", id=act_id, do="label", picture=picture, superpixels=superpixels, to=to, how="click", seconds=1.5, **more
+    )
+
+
+def test_the_first_answer_is_the_state_and_the_picture_of_the_first_suggestion(widget):
+    widget.hear(kind="hello", pending=[])
+    (state, _), (picture, buffers) = widget.sent
+    assert state["session"] == widget.session_name == widget.session.name
+    assert [c["name"] for c in state["classes"]] == ["road", "sky"] and state["classes"][0]["color"] == "#4477aa"
+    assert state["strategies"] == list(STRATEGIES) and set(AGGREGATES) <= set(state["aggregates"])
+    assert len(state["query"]) == 4 and picture["picture"] == state["query"][0][0] == state["picture"]
+    assert state["counters"]["superpixels"] == 24 and state["counters"]["debt"] == [2, 2]
+    layers = dict(zip(picture["layers"], buffers, strict=True))
+    assert Image.open(BytesIO(layers["image"])).size == (64, 48) and list(layers["labels"]) == [254] * 12
+    assert "prediction" not in layers
+
+
+def test_an_act_is_on_disk_when_it_is_acknowledged_and_its_counters_are_right(widget):
+    label(widget, "one", 1, [3, 4], 1)
+    done, _ = last(widget, "done")
+    assert done["id"] == "one" and done["changes"] == [{"picture": 1, "superpixels": [3, 4], "labels": [1, 1]}]
+    assert done["counters"]["per_class"] == [0, 2, 0] and done["counters"]["clicks"] == 2 and done["to_see"] is None
+    event = read_whole(widget.session.log.path)[-1]
+    assert (event.id, event.image, event.superpixels, event.to, event.seconds) == ("one", "b", (3, 4), "sky", 1.5)
+
+
+def test_void_and_clear_have_codes_of_their_own_and_other_codes_are_refused(widget):
+    for act_id, code, expected in (("v", 255, "void"), ("c", 254, "")):
+        label(widget, act_id, 0, [5], code)
+        assert read_whole(widget.session.log.path)[-1].to == expected
+    label(widget, "x", 0, [5], 2)
+    assert "there is no class 2" in last(widget, "refused")[0]["text"]
+
+
+def test_acts_that_a_dead_kernel_did_not_answer_are_done_once_and_in_order(widget):
+    label(widget, "first", 0, [0], 0)
+    pending = [
+        {"id": "first", "do": "label", "picture": 0, "superpixels": [0], "to": 0, "how": "click", "seconds": 1},
+        {"id": "second", "do": "label", "picture": 0, "superpixels": [0], "to": 1, "how": "click", "seconds": 1},
+    ]
+    widget.hear(kind="hello", pending=pending)
+    widget.hear(kind="hello", pending=pending)
+    assert [e.id for e in read_whole(widget.session.log.path) if e.what == "label"] == ["first", "second"]
+    assert widget.session.board.labels(0)[0] == 1
+    assert [c["id"] for c, _ in widget.sent if c["kind"] == "done"].count("second") == 2  # or the browser would send it for ever
+
+
+def test_an_act_that_overtook_another_one_waits_for_it(widget):
+    label(widget, "second", 0, [0], 1, after="first")  # first was lost on its way
+    assert last(widget, "again")[0]["id"] == "second" and widget.session.board.labels(0)[0] == 254
+    label(widget, "first", 0, [0], 0)
+    label(widget, "second", 0, [0], 1, after="first")
+    assert [e.id for e in read_whole(widget.session.log.path) if e.what == "label"] == ["first", "second"]
+    label(widget, "wrong", 0, [99], 1, after="second")  # a refused act holds up no other
+    label(widget, "third", 0, [1], 1, after="wrong")
+    assert last(widget, "done")[0]["id"] == "third"
+
+
+def test_a_click_that_had_to_wait_has_the_time_at_which_it_was_made(widget):
+    act = {"id": "late", "do": "label", "picture": 0, "superpixels": [0], "to": 0, "seconds": 0, "clicked": 5_000_000}
+    widget.hear(kind="hello", pending=[act], now=5_000_000 + 90_000)  # by whatever clock the browser has
+    label(widget, "wrong", 0, [1], 0, clicked=7e15, now=0)
+    late, wrong = (datetime.fromisoformat(e.at) for e in read_whole(widget.session.log.path)[-2:])
+    assert timedelta(seconds=89) < wrong - late < timedelta(seconds=120)
+
+
+def test_an_act_names_its_picture_because_places_change(widget):
+    label(widget, "one", 0, [3], 1, name="b")
+    assert widget.session.board.labels(1)[3] == 1 and widget.session.board.labels(0)[3] == 254
+
+
+def test_acts_after_one_that_cannot_be_written_wait_for_it(widget, monkeypatch):
+    pending = [{"id": i, "do": "label", "picture": 0, "superpixels": [0], "to": to, "seconds": 0} for i, to in (("x", 0), ("y", 1))]
+    with monkeypatch.context() as patched:
+        patched.setattr(widget.session.log, "append", lambda event: (_ for _ in ()).throw(OSError(28, "full")))
+        widget.hear(kind="hello", pending=pending)
+    assert [c["id"] for c, _ in widget.sent if c["kind"] == "failed"] == ["x"]
+
+
+def test_what_was_seen_is_accepted_though_a_round_has_ended_meanwhile(widget):
+    widget.session._views = {0: (np.full((48, 64), 1, np.uint8), np.full((48, 64), 9, np.uint8))}  # sky by now
+    widget.hear(kind="act", id="a", do="accept", picture=0, superpixels=[2], to=0, how="key", seconds=0)
+    assert widget.session.board.labels(0)[2] == 0 and read_whole(widget.session.log.path)[-1].how == "accept"
+
+
+def test_an_undo_says_in_which_picture_it_was(widget):
+    label(widget, "one", 1, [3], 0)
+    widget.hear(kind="act", id="two", do="undo", seconds=0)
+    done, _ = last(widget, "done")
+    assert done["to_see"] == 1 and done["changes"] == [{"picture": 1, "superpixels": [3], "labels": [254]}]
+
+
+def test_a_split_sends_the_new_partition_without_the_image(widget):
+    widget.hear(kind="act", id="s", do="split", picture=0, superpixels=[5], seconds=0)
+    picture, buffers = last(widget, "picture")
+    assert picture["keep"] and "image" not in picture["layers"] and picture["count"] > 12
+    assert len(buffers[picture["layers"].index("labels")]) == picture["count"]
+
+
+def test_what_is_no_message_becomes_a_sentence_and_not_a_traceback(widget):
+    for content in ({"kind": "dance"}, {"kind": "show", "picture": 7}, {"kind": "set", "strategy": "best", "aggregate": "max"}):
+        widget.hear(**content)
+        assert last(widget, "error")[0]["text"]
+    assert "choose one of" in last(widget, "error")[0]["text"]
+    widget.hear(kind="train")
+    assert "label a few of each class" in last(widget, "error")[0]["text"]
+
+
+def test_export_says_how_many_masks_lie_where(widget):
+    widget.hear(kind="export")
+    text = last(widget, "exported")[0]["text"]
+    assert text == f"exported 2 masks to {widget.session.work / 'export' / 'me'}"
+    assert (widget.session.work / "export" / "me" / "masks" / "b.png").exists()
+
+
+def test_layers_are_what_the_session_has(widget):
+    widget.session._views = {0: (np.full((48, 64), 1, np.uint8), np.full((48, 64), 200, np.uint8))}
+    widget.hear(kind="show", picture=0)
+    picture, buffers = last(widget, "picture")
+    layers = dict(zip(picture["layers"], buffers, strict=True))
+    assert set(zlib.decompress(layers["prediction"])) == {1} and set(zlib.decompress(layers["uncertainty"])) == {200}
+    assert list(layers["predicted"]) == [1] * 12
+    assert zlib.decompress(layers["ids"]) == widget.session.board.ids(0).tobytes()
+
+
+def test_a_page_closes_the_log_for_the_next_page_that_asks(widget, tmp_path, monkeypatch):
+    log, asks = widget.session.log, tmp_path / "page.asks"
+    monkeypatch.setattr("oreal_lib.annotate.widget.time.sleep", lambda seconds: next(looks)())
+    looks = iter([asks.touch, lambda: None])  # after the first look somebody asks
+    _give_way(log, asks)
+    assert log.closed and next(looks, None) is None
