@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from .aggregate import parse_how
 from .storage.yaml_file import ConfigError, explain, read_yaml
@@ -72,7 +72,7 @@ class RunConfig(BaseModel):
     click_cut: Literal["class", "order"] = "class"
     # the question
     supervision: Literal["active", "full_masks", "full_dominant"] = "active"
-    strategy: Literal[*STRATEGIES]
+    strategy: str
     aggregate: str
     strategy_options: dict[str, JsonValue] = {}
     steps: int = Field(ge=1, le=MOST_STEPS)
@@ -137,6 +137,13 @@ class RunConfig(BaseModel):
             if values.get("strategy") in WITHOUT_SCORES:
                 values |= {"aggregate": "mean", "strategy_options": {}}
         return values
+
+    @field_validator("strategy")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in STRATEGIES:  # looked up now, so that a strategy of your own can be among them
+            raise ValueError(f"strategy is {value!r}, but must be one of {', '.join(STRATEGIES)}; change it")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:

@@ -9,6 +9,7 @@ import os
 import secrets
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis
 import pytest
@@ -16,6 +17,8 @@ from tiny import TINY, TOY
 
 from oreal_lib.config import RunConfig
 from oreal_lib.data import load_dataset, open_store
+from oreal_lib.experiments.grid import read_grid
+from oreal_lib.experiments.run import run
 from oreal_lib.superpixels import SuperpixelRecipe
 
 EXAMPLES = os.environ.get("OREAL_EXAMPLES", "")
@@ -80,3 +83,24 @@ def tiny_store(tiny_config, tmp_path_factory):
 def tiny(tiny_store):
     """The tiny config's Dataset."""
     return open_store(tiny_store)
+
+
+@pytest.fixture(scope="session")
+def tiny_grid(tiny_config, tiny_store, tmp_path_factory):
+    """A home with six finished runs of 32 x 32 pixels that kept their networks: home, file (their grid), runs_dir, configs.
+
+    Read only. Full supervision A and B, random, BvSB by mean and by max, OREAL by max. Set OREAL_HOME to `home` to read their data.
+    """
+    home = tmp_path_factory.mktemp("tiny_grid")
+    (home / "data").mkdir()
+    (home / "data" / "prepared").symlink_to(tiny_store.parent)
+    for name in ("params", "notebooks"):
+        (home / name).symlink_to(TOY.parents[1] / name)
+    entries = [{"supervision": ["full_dominant", "full_masks"]}, {"strategy": "random"}]
+    entries += [{"strategy": "bvsb", "aggregate": ["mean", "max"]}, {"strategy": "oreal", "aggregate": "max"}]
+    grid = {"base": str(TOY), "set": TINY | {"keep_weights": "all"}, "runs": entries}
+    (home / "tiny.yaml").write_text(json.dumps(grid), encoding="utf-8")
+    configs = read_grid(home / "tiny.yaml").configs
+    for config in configs:
+        list(run(config, home / "runs", open_store(tiny_store)))
+    return SimpleNamespace(home=home, file=home / "tiny.yaml", runs_dir=home / "runs", configs=configs)

@@ -15,13 +15,13 @@ import torch
 from .. import loop
 from ..config import RunConfig
 from ..data.label_cost import label_cost
-from ..data.prepare import refuse_unguarded
 from ..models import check_model
 from ..predict import choose_device
 from ..setting import Setting, network, open_setting
 from ..storage import provenance
 from ..storage.lock import Lock, holder
 from ..storage.paths import runs_root
+from ..storage.processes import refuse_unguarded
 from ..storage.progress import lines_begin, log
 from ..train import half_precision
 from ..types import Dataset, StepResult

@@ -1,4 +1,4 @@
-"""Widgets bound to the pictures of `explore_figures`, which draw on a page whatever is shown here.
+"""Widgets bound to the pictures of `figures`, which draw on a page whatever is shown here.
 
 Each has `controls`, by name, for mouse, keyboard and code; a picture; and the same in words. Where something cannot be shown it
 says the library's own sentence.
@@ -18,11 +18,13 @@ from matplotlib.figure import Figure
 from ..balance import class_debt
 from ..config import WITHOUT_SCORES, RunConfig
 from ..draw import title
-from ..reports.frames import cell
+from ..reports.frames import active
+from ..reports.mechanism import SCORES
+from ..reports.table import with_sd
 from ..storage.progress import lines_to
 from ..strategies import STRATEGIES
 from .figures import ABSCISSAS, BASES, class_names, draw_class_debt, draw_curve_explorer, draw_selection_browser, sentences
-from .question import LADDERS, SCORES, Question, Run, ladder, open_run, question
+from .question import LADDERS, Question, Run, ladder, open_run, question
 from .view import differing, probabilities, score_name, view
 from .widgets import Explorer, Tiles, png
 
@@ -35,13 +37,13 @@ def selection_browser(
 ) -> SelectionBrowser:
     """What two strategies would ask of a run's network, image by image and step by step, beside what the run asked.
 
-    run: its config, id or folder, finished or running, or a Run that is open.  device: see `selection.question`.
+    run: its config, id or folder, finished or running, or a Run that is open.  device: see `question.question`.
     """
     return SelectionBrowser(run, runs_dir, device)
 
 
 class SelectionBrowser(Explorer):
-    """See `selection_browser`. run and view: what is shown; the view is that of `explore_data.view`."""
+    """See `selection_browser`. run and view: what is shown; the view is that of `view.view`."""
 
     def __init__(self, run: Run | RunConfig | Path | str, runs_dir: Path | str | None, device: str | None) -> None:
         strategies = [(title(name), name) for name in STRATEGIES]
@@ -232,7 +234,7 @@ class ClassDebtExplorer(Explorer):
 def curve_explorer(frame: pd.DataFrame) -> CurveExplorer:
     """Learning curves of the strategies and aggregations chosen, and the IoU of each class in a step.
 
-    frame: of `results.load`; with runs that are not finished, of `explore_data.curves`.
+    frame: of `frames.load`; with runs that are not finished, of `view.curves`.
     """
     return CurveExplorer(frame)
 
@@ -245,15 +247,12 @@ class CurveExplorer(Explorer):
             super().__init__({}, [])
             self.say("no run has finished a step; look again later, or load other runs", wrong=True)
             return
-        parts = frame["column"].str.partition(" ")
-        full = frame["column"].str.startswith("full_")
-        self._frame = frame.assign(_strategy=parts[0], _how=parts[2], _full=full)
-        active = self._frame[~full]
-        self.shown = active
+        self._frame, asking = frame, active(frame)
+        self.shown = asking
         several = [k for k in ("dataset", "model", "labeling") if k in frame and frame[k].nunique() > 1]
         controls: dict[str, widgets.Widget] = {k: widgets.Dropdown(description=k, options=list(frame[k].unique())) for k in several}
-        names, hows = [s for s in STRATEGIES if s in set(active["_strategy"])], sorted(set(active["_how"]) - {""})
-        steps = sorted(active["step"].unique().tolist()) or [1]
+        names, hows = [s for s in STRATEGIES if s in set(asking["strategy"])], sorted(set(asking["aggregate"]) - {""})
+        steps = sorted(asking["step"].unique().tolist()) or [1]
         many = {"rows": 6, "layout": {"width": "290px"}}
         controls |= {
             "strategies": widgets.SelectMultiple(
@@ -282,7 +281,7 @@ class CurveExplorer(Explorer):
         mine = self._frame
         for key in ("dataset", "model", "labeling"):
             if key in self.controls:
-                mine = mine[(mine[key] == self.controls[key].value) | (mine["_full"] & (key == "labeling"))]
+                mine = mine[(mine[key] == self.controls[key].value) | ((mine["supervision"] != "active") & (key == "labeling"))]
         if mine.empty:
             raise ValueError("no run has this data set, model and labeling; choose others")
         return mine
@@ -290,18 +289,18 @@ class CurveExplorer(Explorer):
     def draw(self) -> None:
         """Draw the curves and bars of what is chosen; ValueError if there is no such run."""
         c, mine = self.controls, self._network()
-        chosen = mine["_strategy"].isin(c["strategies"].value) & mine["_how"].isin([*c["aggregations"].value, ""])
-        self.shown, step = mine[chosen | mine["_full"]], c["step"].value
-        active = self.shown[~self.shown["_full"]]
-        if active.empty:
+        chosen = mine["strategy"].isin(c["strategies"].value) & mine["aggregate"].isin([*c["aggregations"].value, ""])
+        self.shown, step = mine[chosen | (mine["supervision"] != "active")], c["step"].value
+        asking = active(self.shown)
+        if asking.empty:
             raise ValueError("no run of these strategies and aggregations was made; choose more")
         for ax in self._axes:
             ax.cla()
         draw_curve_explorer(self.shown, self._axes, step, c["x"].value, c["of_class"].value)
-        said, now = [], active[active["step"] == step]
-        for column in active["column"].unique():
+        said, now = [], asking[asking["step"] == step]
+        for column in asking["column"].unique():
             miou = 100 * now.loc[now["column"] == column, "miou"]
-            value = f"{cell(miou.mean(), miou.std(ddof=1))} (n = {len(miou)})" if len(miou) else "not there yet"
+            value = f"{with_sd(miou.mean(), miou.std(ddof=1))} (n = {len(miou)})" if len(miou) else "not there yet"
             said.append(f"{title(column)} {value}")
         picture = png(self._figure)
         self._figure.set_layout_engine("none")  # found once for a data set: that halves the time

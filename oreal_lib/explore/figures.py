@@ -1,4 +1,4 @@
-"""The static twins of the explorers, rules and colors of `figures`: whatever a widget shows can be drawn on a page.
+"""The static twins of the explorers, rules and colors of `reports.figures`: whatever a widget shows can be drawn on a page.
 
 `draw_*(..., ax) -> ax` for one picture, `draw_*(..., axes) -> axes` for several.
 """
@@ -17,8 +17,10 @@ from matplotlib.patches import Patch
 from scipy import ndimage
 
 from ..balance import class_debt
-from ..draw import ASKED, CLASS_COLORS, STRATEGY_COLORS, color_mask, draw_image, draw_selection, draw_uncertainty, title
-from ..reports.figures import _in_order, draw_curves
+from ..draw import ASKED, CLASS_COLORS, color_mask, draw_image, draw_selection, draw_uncertainty
+from ..reports.figures import by_column, draw_curves, without_box
+from ..reports.frames import active, full
+from ..strategies import choice
 
 BASES = {  # what lies under the asked superpixels -> how it reads
     "image": "image",
@@ -38,7 +40,7 @@ def draw_selection_browser(
     """What A and B ask in one image, the pixels' uncertainty, what the network takes them for, the truth; at last the numbers and the
     classes as a legend.
 
-    view: of `explore_data.view`.  axes: Axes, (6,) or (2, 3).  base: a key of BASES, beneath the superpixels A and B ask.
+    view: of `view.view`.  axes: Axes, (6,) or (2, 3).  base: a key of BASES, beneath the superpixels A and B ask.
     borders: of all superpixels, in every picture.  which: of the six, to draw some of them anew.
     """
     axes_of, n_classes, ids = list(np.ravel(axes)), len(view["classes"]), view["ids"]
@@ -99,7 +101,7 @@ def sentences(view: dict) -> str:
 
 def draw_asked(view: dict, side: dict, ax: Axes, text: str = "", base: str = "image") -> Axes:
     """One image with yellow borders around what a strategy asks, on the image itself, each superpixel's score, its rank, or the step
-    in which it was asked. view and side: of `explore_data.view`.  base: a key of BASES, else ValueError."""
+    in which it was asked. view and side: of `view.view`.  base: a key of BASES, else ValueError."""
     ids, asked = view["ids"], side["asked"]
     if base == "image":
         return draw_selection(view["image"], ids, asked, ax, text, scale=_scale(ids))
@@ -184,26 +186,21 @@ def draw_class_debt(counts: Sequence[int], budget: int, names: Sequence[str], ax
     debt, counts = class_debt(counts, budget), np.asarray(counts)
     if len(names) != len(counts):
         raise ValueError(f"there are {len(names)} names for {len(counts)} classes; give one for each")
-    at, full = np.arange(len(counts)), counts + debt
+    at, top = np.arange(len(counts)), counts + debt
+    highest, tilted = max(top.max(), 1), len(at) > 5
     ax.bar(at, counts, color=[CLASS_COLORS[c % len(CLASS_COLORS)] for c in at], width=0.8)
     ax.bar(at, debt, bottom=counts, color=WATER, width=0.8, edgecolor="white", hatch="//", lw=0)
-    gap = 0.015 * max(full.max(), 1)
-    for x, owed, top in zip(at, debt, full, strict=True):
-        ax.text(
-            x, top + gap, f"+{owed}" if owed else "0", ha="center", va="bottom", fontsize="small", weight="bold" if owed else None
-        )
+    for x, owed, y in zip(at, debt, top + 0.015 * highest, strict=True):
+        look = {"weight": "bold" if owed else None, "ha": "center", "va": "bottom"}
+        ax.text(x, y, f"+{owed}" if owed else "0", fontsize="small", **look)
     handles = [Patch(color="#999999", label="labeled so far"), Patch(fc=WATER, ec="white", hatch="//", label="class debt")]
     if budget:
-        level = full[debt > 0].min()
+        level = top[debt > 0].min()
         ax.axhline(level, color="#0b5d94", ls="--", lw=1, zorder=0)
         handles.append(Line2D([], [], color="#0b5d94", ls="--", lw=1, label=f"water level {level}"))
-    ax.set_xticks(
-        at,
-        [shorten(str(n), 24, placeholder="...") for n in names],
-        rotation=30 if len(at) > 5 else 0,
-        ha="right" if len(at) > 5 else "center",
-    )
-    ax.set_ylim(0, 1.1 * max(full.max(), 1))
+    short = [shorten(str(n), 24, placeholder="...") for n in names]
+    ax.set_xticks(at, short, rotation=30 if tilted else 0, ha="right" if tilted else "center")
+    ax.set_ylim(0, 1.1 * highest)
     ax.set_ylabel("superpixels")
     ax.set_title(f"{budget} clicks for {np.count_nonzero(debt)} of {len(at)} classes", fontsize="medium", pad=26)
     ax.legend(handles=handles, fontsize="small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderpad=0)
@@ -212,7 +209,7 @@ def draw_class_debt(counts: Sequence[int], budget: int, names: Sequence[str], ax
 
 
 def class_names(frame: pd.DataFrame) -> list[str]:
-    """The names of the classes of a frame of `results.load`, or numbers where no finished run tells them."""
+    """The names of the classes of a frame of `frames.load`, or numbers where no finished run tells them."""
     told = [list(names) for names in frame.get("classes", []) if isinstance(names, list | tuple)]
     return told[0] if told else [f"class {c}" for c in range(len(frame["class_iou"].iloc[0]))]
 
@@ -222,12 +219,11 @@ def draw_curve_explorer(
 ) -> np.ndarray:
     """Learning curves, and beside them the IoU of every class in one step, in a pair (2,) of Axes.
 
-    frame: of `results.load` or `explore_data.curves`.  x: a key of ABSCISSAS.  of_class: the curves' class, or None for the mIoU.
+    frame: of `frames.load` or `view.curves`.  x: a key of ABSCISSAS.  of_class: the curves' class, or None for the mIoU.
     ValueError for another x or class.
     """
     names, curves = class_names(frame), frame
-    if x not in ABSCISSAS:
-        raise ValueError(f"x is {x!r}; choose one of {', '.join(ABSCISSAS)}")
+    choice("x", x, ABSCISSAS)
     if of_class is not None:
         if not 0 <= of_class < len(names):
             raise ValueError(f"of_class is {of_class}, but the classes are 0 to {len(names) - 1}; choose one of these")
@@ -236,13 +232,12 @@ def draw_curve_explorer(
     ax = draw_curves(curves, axes[0], x)
     if of_class is not None:
         ax.set_ylabel(f"IoU of {names[of_class]} on the test images (%)")
-    now = frame.loc[(frame["step"] == step) & ~frame["column"].str.startswith("full_"), x]
-    if len(now):
+    asking = active(frame)
+    if len(now := asking.loc[asking["step"] == step, x]):
         ax.axvline(now.mean() * (1 if x == "clicks" else 100), color="#999999", lw=5, alpha=0.3, zorder=0)
-    many = len(ax.get_legend_handles_labels()[1]) > 8  # they would hide the curves
-    place = (
-        {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 4, "frameon": False} if many else {"loc": "lower right"}
-    )
+    place = {"loc": "lower right"}
+    if len(ax.get_legend_handles_labels()[1]) > 8:  # they would hide the curves
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 4, "frameon": False}
     ax.legend(fontsize="x-small", **place)
     draw_class_iou(frame, step, axes[1])
     return axes
@@ -252,34 +247,25 @@ def draw_class_iou(frame: pd.DataFrame, step: int, ax: Axes) -> Axes:
     """IoU of every class after a step, a bar for each column, mean over seeds; lines are one standard deviation. Mean is striped, max
     is plain. Full supervision B, where it was run, is a black mark.
 
-    frame: of `results.load` or `explore_data.curves`.  ValueError if no run has finished the step.
+    frame: of `frames.load` or `view.curves`.  ValueError if no run has finished the step.
     """
-    names, active = class_names(frame), frame[~frame["column"].str.startswith("full_") & (frame["step"] == step)]
-    columns = _in_order(active["column"])
+    names, asking = class_names(frame), active(frame)
+    columns = list(by_column(asking[asking["step"] == step]))
     if not columns:
         raise ValueError(f"step is {step}, but no run shown has finished it; choose an earlier step")
     height, at = 0.8 / len(columns), np.arange(len(names))
-    for i, column in enumerate(columns):
-        iou = 100 * np.array(active.loc[active["column"] == column, "class_iou"].tolist(), float)
-        sd = np.nan_to_num(pd.DataFrame(iou).std(ddof=1))
-        strategy, _, how = column.partition(" ")
-        look = {
-            "color": STRATEGY_COLORS[strategy],
-            "hatch": {"mean": "////", "max": "", "": ""}.get(how, "...."),
-            "edgecolor": "white",
-        }
-        error = {"elinewidth": 0.8, "ecolor": "#333333"}
-        mean = pd.DataFrame(iou).mean().to_numpy()
-        ax.barh(at - 0.4 + height * (i + 0.5), mean, height, xerr=sd, lw=0, label=title(column), error_kw=error, **look)
-    full = frame.loc[frame["column"] == "full_dominant", "class_iou"]
-    if len(full):
-        best = pd.DataFrame(100 * np.array(full.tolist(), float)).mean()
+    bars = {"lw": 0, "edgecolor": "white", "error_kw": {"elinewidth": 0.8, "ecolor": "#333333"}}
+    for i, (runs, look) in enumerate(columns):
+        iou = pd.DataFrame(100 * np.array(runs["class_iou"].tolist(), float))
+        hatch = {"mean": "////", "max": "", "": ""}.get(runs["aggregate"].iloc[0], "....")
+        color = {"color": look["color"], "label": look["label"], "hatch": hatch, "xerr": np.nan_to_num(iou.std(ddof=1))}
+        ax.barh(at - 0.4 + height * (i + 0.5), iou.mean().to_numpy(), height, **bars, **color)
+    if len(reference := full(frame)["class_iou"]):
+        best = pd.DataFrame(100 * np.array(reference.tolist(), float)).mean()
         ax.plot(best, at, "|", color="black", ms=16, mew=1.5, label="all dominant labels (B)")
     ax.set_yticks(at, names)
     ax.invert_yaxis()
     ax.set_xlim(0, 102)
     ax.set_xlabel(f"IoU after step {step} (%)")
-    ax.grid(axis="x", color="0.9")
     ax.set_axisbelow(True)
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax, "x", color="0.9")

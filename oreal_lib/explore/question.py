@@ -6,7 +6,7 @@ generator; so two questions differ only in what the strategies are. Runs are onl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,21 +14,21 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..aggregate import PixelScore, Regions, parse_how
+from ..aggregate import parse_how
 from ..config import WITHOUT_SCORES, RunConfig
 from ..experiments.run_folder import RunFolder
 from ..fast.remembering import Remembering
-from ..loop import put
+from ..loop import put, view_of_pool
 from ..metrics import border_superpixels
-from ..predict import choose_device, predict
-from ..scores import bvsb, entropy, ovr_doubt, ovr_entropy, predicted_class, probability
+from ..predict import choose_device
+from ..reports.mechanism import SCORES
+from ..scores import ovr_doubt, predicted_class, probability
 from ..setting import Setting, network, open_setting
 from ..storage.paths import runs_root
-from ..storage.progress import log, told
+from ..storage.progress import lines_begin, log, told
 from ..strategies import STRATEGIES, choice
-from ..types import Labels, Query, some
+from ..types import Labels
 
-SCORES: dict[str, PixelScore] = {"bvsb": bvsb, "entropy": entropy, "ovr_entropy": ovr_entropy}
 LADDERS = {  # from mean to max, along one kind of aggregation
     "top": ("mean", "top_0.5", "top_0.2", "top_0.1", "top_0.05", "top_0.02", "max"),
     "power": ("mean", "power_2", "power_4", "power_8", "power_16", "power_64", "max"),
@@ -49,12 +49,8 @@ class Run:
     def networks(self) -> dict[int, RunFolder]:
         """Step -> the folder with the network that is asked in it, for each step from 2 whose network was kept. The last is the
         one after the run's last finished step."""
-        last = len(self.folder.steps()) + 1
-        found = {t: self.folder for t in range(2, last + 1) if _kept(self.folder, t - 1)}
-        first = self.config.step_one  # keeps its only network, whatever keep_weights says
-        if first and last >= 2 and 2 not in found and _kept(beside := RunFolder(self.folder.path.parent / first.run_id), 1):
-            found = {2: beside} | found
-        return found
+        steps = range(2, len(self.folder.steps()) + 2)
+        return {t: kept for t in steps if (kept := self.folder.network_before(t))}
 
     def missing(self) -> str:
         """One sentence about the steps that cannot be shown and the remedy; empty where there are none."""
@@ -66,10 +62,6 @@ class Run:
             f"Step{'s' if len(lost) > 1 else ''} {', '.join(lost)} cannot be shown: the network before was not kept "
             f"(keep_weights: {self.config.keep_weights}); move the folder away and run again with keep_weights: all."
         )
-
-
-def _kept(folder: RunFolder, step: int) -> bool:
-    return (folder.path / f"weights_step{step}.safetensors").exists()
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,36 +150,27 @@ def question(run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: 
     if step not in networks:
         there = ", ".join(map(str, networks)) or "none yet"
         raise ValueError(f"step is {step}, but the steps that can be shown are: {there}. {run.missing()}".strip())
-    config, setting = run.config, run.setting
-    queries = run.folder.queries(finished=step - 1)
-    labels = setting.no_labels
-    for t in range(1, step):
-        labels = setting.oracle.answer(labels, queries[t].ids, t)
+    config, setting, queries = run.config, run.setting, run.folder.queries(finished=step - 1)
+    labels = setting.labels_after(queries, step - 1)
     model = network(config, len(setting.dataset.classes))
     model.load_state_dict(networks[step].weights(step - 1))
     model.to(choose_device(device or config.device), memory_format=torch.channels_last)  # as in the run: to the last bit
-    log.info(f"step {step}: looking at {len(setting.pool)} images, {len(hows)} aggregations")
-    images = some(setting.dataset.images, setting.pool)
-
-    def look() -> Iterator[torch.Tensor]:
-        seen = predict(model, images, config.eval_batch_size)
-        return told(seen, f"step {step}: looking at the pool: {{done}} of {{total}} images", len(images))
-
-    regions = Remembering(Regions(look, setting.superpixels, setting.oracle.answers.shape[1], **setting.names), tuple(hows))
     threads = torch.get_num_threads()
     torch.set_num_threads(config.threads)  # bits on CPU depend on it
     try:
-        regions.together(
-            (probability, "mean"),
-            (predicted_class, "vote"),
-            *((score, how) for score in SCORES.values() for how in hows),
-            *((ovr_doubt, how) for how in hows if parse_how(how)[0] in ("max", "quantile")),
-        )
-        listed = {}
-        wanted = [(name, how) for name in STRATEGIES for how in hows]
-        for name, how in told(wanted, f"step {step}: choosing: {{done}} of {{total}} queries"):
-            same = name in WITHOUT_SCORES and how != hows[0]
-            listed[name, how] = listed[name, hows[0]] if same else _list(run, labels, regions, name, how, step)
+        with lines_begin(f"step {step}: "):
+            log.info(f"{len(setting.pool)} images, {len(hows)} aggregations")
+            regions = Remembering(view_of_pool(setting, model, config), tuple(hows))
+            regions.together(  # one look for all that is known beforehand; PixelBal needs a second
+                (probability, "mean"),
+                (predicted_class, "vote"),
+                *((score, how) for score in SCORES.values() for how in hows),
+                *((ovr_doubt, how) for how in hows if parse_how(how)[0] in ("max", "quantile")),
+            )
+            listed = {}
+            for name, how in told([(name, how) for name in STRATEGIES for how in hows], "choosing: {done} of {total} queries"):
+                same = name in WITHOUT_SCORES and how != hows[0]
+                listed[name, how] = listed[name, hows[0]] if same else _list(run, labels, regions, name, how, step)
     finally:
         torch.set_num_threads(threads)
     scores = {(name, how): regions(score, how).astype(np.float16) for name, score in SCORES.items() for how in hows}
@@ -195,25 +178,15 @@ def question(run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: 
     return Question(step, labels, model, asked, tuple(hows), listed, scores)
 
 
-def _list(run: Run, labels: Labels, regions: Regions, name: str, how: str, step: int) -> Listed:
-    """The query of a strategy, and those that would follow it."""
-    rng, parts = np.random.default_rng([run.config.seed, step]), []
-    for depth in range(DEPTH):
-        if depth and labels.unlabeled.sum() < run.setting.query_size:
-            break
-        query = _put(run, labels, regions, name, how, step, rng)
-        parts.append(query.ids)
-        if not depth:
-            for_class = query.for_class
-        gone = labels.asked_in.copy()
-        gone[query.ids] = -1  # without an answer: debts and budgets stay those of this step
-        labels = replace(labels, asked_in=gone)
-    ids = np.concatenate(parts).astype(np.int32)
-    return Listed(ids, len(parts[0]), for_class, float(run.on_border[parts[0]].mean()))
-
-
-def _put(run: Run, labels: Labels, regions: Regions, name: str, how: str, step: int, rng: np.random.Generator) -> Query:
-    """A strategy put to the run's network and pool within a step's budget; the run's own options where it is the run's own."""
+def _list(run: Run, labels: Labels, regions: Remembering, name: str, how: str, step: int) -> Listed:
+    """The query of a strategy, and those that would follow it; by the run's own options where the strategy is the run's own."""
     options = run.config.strategy_options if name == run.config.strategy else {}
     config = run.config.model_copy(update={"strategy": name, "aggregate": how, "strategy_options": options})
-    return put(config, run.setting, labels, regions, step, rng)
+    rng, queries = np.random.default_rng([config.seed, step]), []
+    while not queries or (len(queries) < DEPTH and labels.unlabeled.sum() >= run.setting.query_size):
+        queries.append(put(config, run.setting, labels, regions, step, rng))
+        gone = labels.asked_in.copy()
+        gone[queries[-1].ids] = -1  # without an answer: debts and budgets stay those of this step
+        labels = replace(labels, asked_in=gone)
+    first, ids = queries[0], np.concatenate([query.ids for query in queries]).astype(np.int32)
+    return Listed(ids, len(first.ids), first.for_class, float(run.on_border[first.ids].mean()))

@@ -11,13 +11,15 @@ import torch
 
 from ..config import WITHOUT_SCORES, RunConfig
 from ..draw import title
+from ..experiments.records import find
 from ..experiments.run_folder import RunFolder
 from ..predict import predict
-from ..reports.frames import load
+from ..reports.frames import load, named
+from ..reports.mechanism import SCORE_NAMES, SCORES
 from ..storage.paths import runs_root
 from ..strategies import choice
 from ..types import IGNORE
-from .question import SCORES, Question, Run
+from .question import Question, Run
 
 WIDEST = 640  # pixels of a shown picture's longer side
 
@@ -92,7 +94,7 @@ def view(
 
 def score_name(score: str, class_name: str = "one class") -> str:
     """A pixel score as readers know it."""
-    return {"bvsb": "BvSB", "entropy": "entropy", "ovr_entropy": f"one-vs-rest entropy of {class_name}"}[score]
+    return SCORE_NAMES[score] + f" of {class_name}" * (score == "ovr_entropy")
 
 
 def _side(asked: Question, which: tuple[str, str], score: str, channel: int, mine: slice) -> dict:
@@ -117,22 +119,16 @@ def _side(asked: Question, which: tuple[str, str], score: str, channel: int, min
 
 
 def curves(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd.DataFrame:
-    """`results.load`, and after it the finished steps of runs that are not finished, in the columns a curve needs.
+    """`frames.load`, and after it the finished steps of runs that are not finished, in the columns a curve needs.
 
     FileNotFoundError if no run has finished a step.
     """
-    rows = []
-    try:
-        rows.append(load(configs, runs_dir))
-    except FileNotFoundError:  # none is finished
-        pass
-    done = set(rows[0]["run_id"]) if rows else set()
+    root = Path(runs_dir or runs_root())
+    finished = [c for c in configs if find(c, runs_dir)]
+    rows = [load(finished, runs_dir)] if finished else []
     for config in configs:
-        steps = [] if config.run_id in done else RunFolder(Path(runs_dir or runs_root()) / config.run_id).steps()
-        same = {k: getattr(config, k) for k in ("run_id", "dataset", "model", "column", "seed")}
-        same["labeling"] = config.labeling + ", stage 2" * (config.stage == 2)
-        if steps:
-            rows.append(pd.DataFrame([same | vars(step) | {"classes": None} for step in steps]))
+        if config not in finished and (steps := RunFolder(root / config.run_id).steps()):
+            rows.append(pd.DataFrame([named(config) | vars(step) | {"classes": None} for step in steps]))
     if not rows:
         raise FileNotFoundError(
             f"none of the {len(configs)} runs has finished a step; start them with `python -m oreal_lib run <grid>`"

@@ -8,10 +8,11 @@ import pandas as pd
 
 from ..aggregate import parse_how
 from ..draw import title
-from .frames import cell, interval
+from . import table
+from .frames import interval
 
 KINDS = ("mean", "top", "power", "quantile", "max")  # the order of rows
-SHOWN = {  # of results.per_run -> heading
+SHOWN = {  # of frames.per_run -> heading
     "border_share": "asked on a border (%)",
     "aualc": "AuALC",
     "aualc_per_pixel": "AuALC per pixel",
@@ -19,7 +20,7 @@ SHOWN = {  # of results.per_run -> heading
 }
 
 
-def in_order(hows: Sequence[str]) -> list[str]:
+def from_mean_to_max(hows: Sequence[str]) -> list[str]:
     """Aggregations from mean to max, distinct: by kind, and inside a kind the nearer to max the later."""
 
     def place(how: str) -> tuple[int, float]:
@@ -32,20 +33,17 @@ def in_order(hows: Sequence[str]) -> list[str]:
 def points(runs: pd.DataFrame) -> pd.DataFrame:
     """One row per (strategy, aggregation) of the strategies that were run by mean and by something else, from mean to max.
 
-    runs: of `results.per_run`.  Columns: n; <value>_mean and <value>_sd of the values SHOWN over the seeds; and the gain of AuALC
+    runs: of `frames.per_run`.  Columns: n; <value>_mean and <value>_sd of the values SHOWN over the seeds; and the gain of AuALC
     over mean, paired by seed: gain_n, gain_mean, gain_sd, gain_low, gain_high (95 % t-interval), gain_favor (mean itself: 0).
     ValueError if no strategy was run by mean and by something else.
     """
-    parts = runs["column"].str.partition(" ")
-    runs = runs.assign(strategy=parts[0], how=parts[2])
     rows = {}
     for strategy, mine in runs.groupby("strategy", sort=False):
-        hows = in_order(mine["how"]) if (mine["how"] != "").all() else []
-        if "mean" not in hows or len(hows) < 2:
+        if len(hows := set(mine["aggregate"])) < 2 or "mean" not in hows:
             continue
-        by_seed = mine.pivot(index="seed", columns="how", values="aualc")
-        for how in hows:
-            own = mine[mine["how"] == how]
+        by_seed = mine.pivot(index="seed", columns="aggregate", values="aualc")
+        for how in from_mean_to_max(hows):
+            own = mine[mine["aggregate"] == how]
             row = {"n": len(own)}
             for value in SHOWN:
                 row |= {f"{value}_mean": own[value].mean(), f"{value}_sd": own[value].std(ddof=1)}
@@ -59,34 +57,31 @@ def points(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreement(runs: pd.DataFrame) -> pd.DataFrame:
-    """(strategy, seed) -> rank correlation (Spearman, -1..1) over the aggregations, three or more, of border share and AuALC: did
-    those win that asked more on borders? runs: of `results.per_run`.  Columns: correlation, n (aggregations)."""
-    aggregated = runs[runs["column"].str.contains(" ")]
+    """(strategy, seed) -> rank correlation (Spearman, -1..1) of border share and AuALC over three or more aggregations: did those
+    win that asked more on borders? runs: of `frames.per_run`.  Columns: correlation, n (aggregations)."""
     rows = {
         key: {"correlation": mine["border_share"].corr(mine["aualc"], method="spearman"), "n": len(mine)}
-        for key, mine in aggregated.groupby([aggregated["column"].str.partition(" ")[0], "seed"], sort=False)
+        for key, mine in runs.groupby(["strategy", "seed"], sort=False)
         if len(mine) > 2
     }
     return pd.DataFrame.from_dict(rows, orient="index", columns=["correlation", "n"])
 
 
-def agreement_text(table: pd.DataFrame) -> str:
+def agreement_text(agreed: pd.DataFrame) -> str:
     """The result of `agreement` as one sentence per strategy."""
     lines = ["", "Did the aggregations win that asked more on borders? Rank correlation of the two, by seed:", ""]
-    for strategy, mine in table.groupby(level=0, sort=False):
+    for strategy, mine in agreed.groupby(level=0, sort=False):
         values = ", ".join(f"{v:+.2f}" for v in mine["correlation"])
         lines.append(f"- {title(strategy)}: {values} ({int(mine['n'].max())} aggregations)")
-    return "\n".join(lines) + "\n" if len(table) else ""
+    return "\n".join(lines) + "\n" if len(agreed) else ""
 
 
-def markdown(table: pd.DataFrame) -> str:
+def markdown(points: pd.DataFrame) -> str:
     """The table of `points` as readers see it."""
-    heads = [*SHOWN.values(), "AuALC above mean's (95 % interval)", "n"]
-    lines = ["| asked by | " + " | ".join(heads) + " |", "|---" + "|---:" * len(heads) + "|"]
-    for (strategy, how), row in table.iterrows():
-        cells = [cell(row[f"{v}_mean"], row[f"{v}_sd"]) for v in SHOWN]
-        gain = "-" if how == "mean" or not row["gain_n"] else f"{row['gain_mean']:+.1f}"
-        if gain != "-" and row["gain_n"] > 1:
-            gain += f" ({row['gain_low']:+.1f} to {row['gain_high']:+.1f})"
-        lines.append(f"| {title(f'{strategy} {how}')} | " + " | ".join([*cells, gain, str(int(row["n"]))]) + " |")
-    return "\n".join(lines) + "\n"
+    rows = []
+    for (strategy, how), row in points.iterrows():
+        cells = [table.with_sd(row[f"{v}_mean"], row[f"{v}_sd"]) for v in SHOWN]
+        gain = row.filter(like="gain_").rename(lambda name: name.removeprefix("gain_"))
+        gained = "-" if how == "mean" else table.with_interval(gain)
+        rows.append([title(f"{strategy} {how}"), *cells, gained, f"{row['n']:.0f}"])
+    return table.paragraphs(table.markdown(["asked by", *SHOWN.values(), "AuALC above mean's (95 % interval)", "n"], rows))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..draw import title
-from .frames import networks, per_run
+from .frames import active, networks, one_run_each, per_run
 from .mechanism import by_step
 
 ASKING = ("bvsb", "revisiting_sp", "pixelbal", "cbal", "oreal")  # the paper's strategies that have something to aggregate
@@ -41,39 +41,35 @@ class Claim:
 
 
 def rarest_share(frame: pd.DataFrame) -> pd.Series:
-    """For each row of a frame of `results.load` the labels of the rarest class so far, in percent of what it would have if all
+    """For each row of a frame of `frames.load` the labels of the rarest class so far, in percent of what it would have if all
     classes had equally many: 0 is none, 100 is balance. NaN before any label."""
     shares = [100 * min(counts) * len(counts) / sum(counts) if sum(counts) else np.nan for counts in frame["class_counts"]]
     return pd.Series(shares, frame.index, dtype=float)
 
 
 def evidence(frame: pd.DataFrame) -> pd.DataFrame:
-    """Everything claims are judged on: one row per seed, columns (value, column of a table), percent, NaN where not run.
+    """Everything claims are judged on: one row per seed, columns (value, column of a frame), percent, NaN where not run.
 
-    Values: those of `per_run`; of the last step miou, boundary_miou, inside_miou and budget (superpixels asked); of
+    Values: those of `frames.per_run`; of the last step miou, boundary_miou, inside_miou and budget (superpixels asked); of
     `rarest_share` the growth from the first to the last step and the later_growth from the middle one; the mean deviation of
     `mechanism.by_step` from the class debts. Raises ValueError for a frame of several data sets or networks, or with two runs of
     one column and seed.
     """
     if len(found := networks(frame)) > 1:
         names = "; ".join(", ".join(where) for where in found)
-        raise ValueError(f"the runs are of {names}, but claims are judged for one of these; take one of results.networks(frame)")
+        raise ValueError(f"the runs are of {names}, but claims are judged for one of these; take one of frames.networks(frame)")
     key = ["column", "seed"]
+    one_run_each(frame, key)
     last = frame.sort_values("step").groupby("run_id").tail(1).rename(columns={"labeled_fraction": "budget"})
-    if len(twice := last[last.duplicated(key, keep=False)]):
-        raise ValueError(
-            f"two runs are both {twice['column'].iloc[0]!r}, seed {twice['seed'].iloc[0]} ({', '.join(twice['run_id'])}); claims "
-            "tell runs apart by column and seed only: make one grid for each setting"
-        )
     values = last.set_index(key)[["miou", "boundary_miou", "inside_miou", "budget"]] * 100
     values = values.assign(**dict.fromkeys((*AREAS, "growth", "later_growth", "deviation"), np.nan))
-    active = frame[~frame["column"].str.startswith("full_")].sort_values("step")
-    if len(active):
+    asking = active(frame).sort_values("step")
+    if len(asking):
         values.update(per_run(frame).set_index(key)[AREAS] * [100 if value == "imbalance" else 1 for value in AREAS])
-        rarest = active.assign(share=rarest_share(active)).groupby(key)["share"]
+        rarest = asking.assign(share=rarest_share(asking)).groupby(key)["share"]
         values["growth"] = rarest.last() - rarest.first()
         values["later_growth"] = rarest.apply(lambda run: run.iloc[-1] - run.iloc[(len(run) - 1) // 2])
-        values["deviation"] = 100 * by_step(active).groupby(key)["deviation"].mean()
+        values["deviation"] = 100 * by_step(asking).groupby(key)["deviation"].mean()
     return values.unstack("column")
 
 
@@ -130,12 +126,15 @@ def _against_all(claim: Claim, pairs: Sequence[tuple[str, str]]) -> Claim:
 
 
 def _by_strategy(
-    claim: Claim, of: Callable[[pd.DataFrame, str], pd.Series], also: tuple[str, ...] = (), skip: bool = False
+    claim: Claim, of: Callable[[pd.DataFrame, str], pd.Series] | str, also: tuple[str, ...] = (), skip: bool = False
 ) -> Iterator[Claim]:
     """A claim about max and mean, without columns and differences yet: averaged over the paper's five strategies, then for each.
 
-    of: the differences of one strategy.  also: columns that it needs beside its own.  skip: average what there is.
+    of: the differences of one strategy, or the value of `evidence` of which they are max - mean.  also: columns that it needs
+    beside its own.  skip: average what there is.
     """
+    if isinstance(of, str):
+        value, of = of, lambda seen, s: minus(value, f"{s} max", f"{s} mean")(seen)
 
     def average(seen: pd.DataFrame) -> pd.Series:
         return pd.DataFrame({s: of(seen, s) for s in ASKING}).mean(axis=1, skipna=skip)
@@ -147,15 +146,13 @@ def _by_strategy(
         yield replace(claim, name=f"{claim.name}: {title(s)}", paper="", columns=columns, differences=one)
 
 
-def _max_minus_mean(value: str) -> Callable[[pd.DataFrame, str], pd.Series]:
-    return lambda seen, s: minus(value, f"{s} max", f"{s} mean")(seen)
-
-
 FASTER = '"the latter [max] clearly outperforms the former [mean]"'
+SOONER = '"max usually achieves this accuracy [95 % of full supervision] much faster than mean"'
 BALANCE = '"one-vs-rest entropy, that leverages class-wise uncertainties to implicitly incorporate class-balancing"'
 DEBT = '"any deviation from [the class debt] is compensated for in subsequent iterations"'
 BEST = '"OREAL, which achieves the top AuALC on the RN101 and ViT backbones"'
 SPARE = "what active learning is for"  # the paper takes it for granted and claims it nowhere
+GAP = '"Surprisingly, except for Cityscapes, the performance gap between both models is rather small"'
 BORDERS = (
     '"On average, we observe that when using the max aggregation, all sampling methods tend to select more regions around the '
     'boundary of objects"'
@@ -167,44 +164,47 @@ CONTEXT = (
 AVERAGES = "+1.2 on average over all data sets and networks"
 NOT_MEASURED = "argued, not measured"
 B = ("full_dominant",)
+AREA, POINTS = "points of AuALC", "points of mIoU"
 
 
-def _list() -> Iterator[Claim]:
-    area, points = "points of AuALC", "points of mIoU"
-    pair = Claim("max beats mean per click", FASTER, "Sec. 4.3, Table 1", AVERAGES, "max - mean", area, (), pd.Series)
-    yield from _by_strategy(pair, _max_minus_mean("aualc"), B)
-    same = replace(pair, name="max beats mean per labeled pixel", paper="counts clicks only", unit=f"{area} per pixel")
-    yield from _by_strategy(same, _max_minus_mean("aualc_per_pixel"), B)
-    name, unit = "max asks more at true borders", "% of the queries"
-    border = Claim(name, BORDERS, "Fig. 5, caption", NOT_MEASURED, "max - mean", unit, (), pd.Series)
-    yield from _by_strategy(border, _max_minus_mean("border_share"))
+def _of_max_and_mean() -> Iterator[Claim]:
+    def claim(name: str, sentence: str, place: str, paper: str, measured: str, unit: str) -> Claim:
+        return Claim(name, sentence, place, paper, measured, unit, (), pd.Series)
+
+    pair = claim("max beats mean per click", FASTER, "Sec. 4.3, Table 1", AVERAGES, "max - mean", AREA)
+    yield from _by_strategy(pair, "aualc", B)
+    pixels = replace(pair, name="max beats mean per labeled pixel", paper="counts clicks only", unit=f"{AREA} per pixel")
+    yield from _by_strategy(pixels, "aualc_per_pixel", B)
+    unit = "% of the queries"
+    border = claim("max asks more at true borders", BORDERS, "Fig. 5, caption", NOT_MEASURED, "max - mean", unit)
+    yield from _by_strategy(border, "border_share")
     what = "mIoU of the last step, (max - mean near borders) - (max - mean inside)"
-    near = Claim("max gains more near borders than inside", CONTEXT, "Sec. 4.3, 3.2", NOT_MEASURED, what, points, (), pd.Series)
+    near = claim("max gains more near borders than inside", CONTEXT, "Sec. 4.3, 3.2", NOT_MEASURED, what, POINTS)
     yield from _by_strategy(near, nearer_border)
-    words = '"max usually achieves this accuracy [95 % of full supervision] much faster than mean"'
     saved = "5.0 % of the pool less on average (Pascal VOC)"
     what = "mean - max; a run that never gets there counts with all it asked, pairs where neither does are left out"
-    soon = Claim("max reaches 95 % of B sooner", words, "Sec. 5, Table 3", saved, what, "% of the pool", (), pd.Series)
+    soon = claim("max reaches 95 % of B sooner", SOONER, "Sec. 5, Table 3", saved, what, "% of the pool")
     yield from _by_strategy(soon, sooner, B, skip=True)
 
+
+def _of_the_order() -> Iterator[Claim]:
     hard = "of all pairs the one whose difference is lowest for its standard error, so that every interval must be above 0"
-    name, paper, what = (
-        "OREAL max is the best of all eleven",
-        "best on average with RN101",
-        f"OREAL max - the hardest rival, {hard}",
-    )
-    best = Claim(name, BEST, "Sec. 4.3, Table 1", paper, what, area, COLUMNS + B, pd.Series, True)
+    name, paper = "OREAL max is the best of all eleven", "best on average with RN101"
+    what = f"OREAL max - the hardest rival, {hard}"
+    best = Claim(name, BEST, "Sec. 4.3, Table 1", paper, what, AREA, COLUMNS + B, pd.Series, True)
     yield _against_all(best, [("oreal max", rival) for rival in COLUMNS[:-1]])
     for s in ASKING[:-1]:
         name, two = f"OREAL max beats {title(s)} max", ("oreal max", f"{s} max")
-        yield Claim(name, BEST, "Sec. 4.3, Table 1", "", "the first - the second", area, two + B, minus("aualc", *two))
+        yield Claim(name, BEST, "Sec. 4.3, Table 1", "", "the first - the second", AREA, two + B, minus("aualc", *two))
     paper, what = "true on average over the data sets, with each network", f"the weakest active column - random, {hard}"
-    useful = Claim("every strategy beats random", SPARE, "Sec. 1, Table 1", paper, what, area, COLUMNS + B, pd.Series, True)
+    useful = Claim("every strategy beats random", SPARE, "Sec. 1, Table 1", paper, what, AREA, COLUMNS + B, pd.Series, True)
     yield _against_all(useful, [(column, "random") for column in COLUMNS[1:]])
     for column in COLUMNS[1:]:
         name, two = f"{title(column)} beats random", (column, "random")
-        yield Claim(name, SPARE, "Sec. 1, Table 1", "", "the first - random", area, two + B, minus("aualc", *two))
+        yield Claim(name, SPARE, "Sec. 1, Table 1", "", "the first - random", AREA, two + B, minus("aualc", *two))
 
+
+def _of_balance() -> Iterator[Claim]:
     unit = "points of imbalance, 0 to 100"
     for how, other in ((how, other) for how in ("max", "mean") for other in ("random", *ASKING[:-1])):
         column = other if other == "random" else f"{other} {how}"
@@ -213,6 +213,8 @@ def _list() -> Iterator[Claim]:
         what += "; for the other strategies see the parts" * central
         yield Claim(name, BALANCE, "Sec. 1, 3.4", NOT_MEASURED, what, unit, two, minus("imbalance", *two), central)
 
+
+def _of_debts() -> Iterator[Claim]:
     unit, column = "% of an equal share", "oreal max"
     what = (
         "share of the rarest class, OREAL max: last step - middle step; where the pool runs out of the rarest class a debt "
@@ -228,10 +230,11 @@ def _list() -> Iterator[Claim]:
     what = "mean deviation after step 1, random - OREAL max"
     yield Claim(name, DEBT, "Sec. 3.5", "", what, "% of the query", two, minus("deviation", *two))
 
-    words = '"Surprisingly, except for Cityscapes, the performance gap between both models is rather small"'
+
+def _of_dominant_labels() -> Iterator[Claim]:
     name, two = f"one label per superpixel costs less than {SMALL} points", ("full_masks", "full_dominant")
     gap, what = f"A - B is -0.6 to 2.3, on Cityscapes 4.4 to 7.9; {SMALL} is our choice", f"{SMALL} - (A - B)"
-    yield Claim(name, words, "Sec. 5, Table 2", gap, what, points, two, lambda seen: SMALL - minus("miou", *two)(seen), True)
+    yield Claim(name, GAP, "Sec. 5, Table 2", gap, what, POINTS, two, lambda seen: SMALL - minus("miou", *two)(seen), True)
 
 
-CLAIMS = tuple(_list())
+CLAIMS = (*_of_max_and_mean(), *_of_the_order(), *_of_balance(), *_of_debts(), *_of_dominant_labels())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -15,19 +14,40 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from scipy import stats
 
-from ..config import RunConfig
-from ..draw import title
+from ..config import WITHOUT_SCORES, RunConfig
+from ..draw import NAMES, title
 from ..experiments.run_folder import find
 from ..metrics import aualc, fraction_to_reach, imbalance
 from ..storage import atomic
 from ..storage.paths import figures_root
 from ..storage.provenance import versions
+from . import table
 
 NETWORK = ("dataset", "model")  # columns of a frame: runs that share both share their full supervision
+KEY = ("column", "strategy", "aggregate", "seed", "run_id")  # columns of `per_run` that are no values
+INTERVAL = ("n", "mean", "sd", "low", "high", "favor")  # of `interval`
+
+
+def named(config: RunConfig) -> dict[str, str]:
+    """The columns of a frame that say what a run is: column ("oreal max", as `Grid.columns` has it), supervision, strategy (of full
+    supervision its name), and aggregate ("" where there is nothing to aggregate)."""
+    active = config.supervision == "active"
+    scored = active and config.strategy not in WITHOUT_SCORES
+    return {
+        "dataset": config.dataset,
+        "model": config.model,
+        "column": config.column,
+        "supervision": config.supervision,
+        "strategy": config.strategy if active else config.supervision,
+        "aggregate": config.aggregate if scored else "",
+        "labeling": config.labeling + ", stage 2" * (config.stage == 2),
+        "run_id": config.run_id,
+        "seed": config.seed,
+    }
 
 
 def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd.DataFrame:
-    """One row per finished run and step: the fields of StepResult, and run_id, column, labeling ("dominant" or "weak",
+    """One row per finished run and step: the fields of StepResult, and run_id, those of `named` (labeling is "dominant" or "weak",
     and ", stage 2"), seed, device, imbalance, and classes and labels of done.json (see `label_cost`).
 
     Runs that are not finished have no rows; compare with `configs` to see which. FileNotFoundError if none is.
@@ -37,17 +57,9 @@ def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd
         folder = find(config, runs_dir)
         if folder is None:
             continue
-        same = {
-            "run_id": config.run_id,
-            "dataset": config.dataset,
-            "model": config.model,
-            "column": config.column,
-            "strategy": config.strategy if config.supervision == "active" else config.supervision,
-            "aggregate": config.aggregate,
-            "labeling": config.labeling + ", stage 2" * (config.stage == 2),
+        same = named(config) | {
             "setting": setting_line(config),
             "data_options": json.dumps(config.data_options, sort_keys=True),
-            "seed": config.seed,
             "device": folder.done["device"] + (", bfloat16" if folder.done.get("precision") == "bfloat16" else ""),
             "commit": folder.done["commit"],
             "classes": folder.done.get("classes"),
@@ -69,27 +81,49 @@ def setting_line(config: RunConfig) -> str:
     return f"{config.dataset}, {size}{model} {start}, at most {config.max_epochs} epochs per step{native}"
 
 
+def active(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of runs that ask, without those of full supervision."""
+    return frame[frame["supervision"] == "active"]
+
+
+def full(frame: pd.DataFrame, which: str = "full_dominant") -> pd.DataFrame:
+    """The rows of a full supervision: B ("full_dominant"), or A ("full_masks")."""
+    return frame[frame["supervision"] == which]
+
+
+def in_order(frame: pd.DataFrame, hows: Sequence[str] = ("mean", "max")) -> list[str]:
+    """The distinct columns of a frame, strategy by strategy, aggregations as in `hows`, others after them by name."""
+    places = {name: i for i, name in enumerate(NAMES)}
+    rows = frame[["strategy", "aggregate", "column"]].drop_duplicates().itertuples(index=False)
+    hows = ["", *hows]
+
+    def place(row: tuple) -> tuple:
+        return places[row.strategy], hows.index(row.aggregate) if row.aggregate in hows else len(hows), row.aggregate
+
+    return [row.column for row in sorted(rows, key=place)]
+
+
 def networks(frame: pd.DataFrame) -> dict[tuple[str, ...], pd.DataFrame]:
-    """The rows of each (dataset, model), in the order of `frame`: what has full supervision of its own and a table of its own."""
-    return dict(iter(frame.groupby([key for key in NETWORK if key in frame], sort=False)))
+    """The rows of each (dataset, model), in the order of `frame`: each has a full supervision and a table of its own."""
+    return dict(iter(frame.groupby(list(NETWORK), sort=False)))
 
 
-def _by_network(one: Callable[[pd.DataFrame], pd.DataFrame], runs: pd.DataFrame, row: str) -> pd.DataFrame:
-    """The result of `one` for the runs of one network; for several, theirs with dataset and model before the index `row`."""
-    parts = {where: one(mine) for where, mine in networks(runs).items()}
-    return pd.concat(parts, names=[*NETWORK, row]) if len(parts) > 1 else next(iter(parts.values()))
+def one_run_each(frame: pd.DataFrame, keys: Sequence[str]) -> None:
+    """ValueError if two runs of a frame share all of `keys`, so that a table would take them for one."""
+    runs = frame.drop_duplicates("run_id")
+    twice = runs[runs.duplicated(list(keys), keep=False)]
+    if len(twice):
+        _, same = next(iter(twice.groupby(list(keys), sort=False)))
+        what = ", ".join(f"{key} {same[key].iloc[0]}" for key in keys)
+        raise ValueError(
+            f"{len(same)} runs have {what} ({', '.join(same['run_id'])}), and a table tells runs apart by {', '.join(keys)} only; "
+            "make one grid for each setting"
+        )
 
 
-def full_score(frame: pd.DataFrame, which: str = "full_dominant", value: str = "miou") -> float:
-    """Mean over seeds of a full-supervision reference; NaN if it was not run. B ("full_dominant") is 100 % of AuALC.
-
-    Raises ValueError for references of several data sets or models: a mean over these is the reference of none.
-    """
-    full = frame[frame["column"] == which]
-    if len(found := networks(full)) > 1:
-        names = "; ".join(", ".join(where) for where in found)
-        raise ValueError(f"{which!r} was run for {names}, but a reference is of one of these; take one of results.networks(frame)")
-    return float(full[value].mean())
+def full_score(frame: pd.DataFrame) -> float:
+    """Mean mIoU (0..1) over the seeds of full supervision B, which is 100 % of AuALC, of one network; NaN if it was not run."""
+    return float(full(frame)["miou"].mean())
 
 
 def per_run(frame: pd.DataFrame) -> pd.DataFrame:
@@ -100,19 +134,14 @@ def per_run(frame: pd.DataFrame) -> pd.DataFrame:
     over labeled pixels, on the range that all runs of the seed cover. miou, boundary_miou, inside_miou (NaN in old records),
     labeled_pixels: of the last step. to_95: labeled fraction that reaches 95 % of B, NaN if none does. border_share: of the
     superpixels asked after the random step 1, those on a true class border. imbalance (0..1) and epochs (number) of the whole run.
-    ValueError if only full supervision is finished, or two runs would pass for one.
+    ValueError if only full supervision is finished, or if a table would take two runs for one.
     """
+    one_run_each(active(frame), (*NETWORK, "column", "seed"))
     runs = pd.DataFrame(
         [row for network in networks(frame).values() for mine in of_one_data(network) for row in _rows_of_one(mine)]
     )
     if runs.empty:
         raise ValueError("only full supervision is finished, and a table is about the other runs; finish one of them")
-    twice = runs[runs.duplicated([key for key in (*NETWORK, "column", "seed") if key in runs], keep=False)]
-    if len(twice):
-        raise ValueError(
-            f"two runs are both {twice['column'].iloc[0]!r}, seed {twice['seed'].iloc[0]} ({', '.join(twice['run_id'])}); a table "
-            "tells runs apart by data set, model, strategy, aggregation and seed only: make one grid for each setting"
-        )
     return runs
 
 
@@ -123,25 +152,20 @@ def of_one_data(frame: pd.DataFrame) -> list[pd.DataFrame]:
 
 def _rows_of_one(frame: pd.DataFrame) -> Iterator[dict[str, object]]:
     """The rows of `per_run` for the runs of one network on the same data."""
-    full = full_score(frame)
-    where = {key: frame[key].iloc[0] for key in NETWORK if key in frame}
-    active = frame[~frame["column"].str.startswith("full_")].sort_values("step")
-    for seed, same_seed in active.groupby("seed"):
+    best = full_score(frame)
+    for _, same_seed in active(frame).sort_values("step").groupby("seed"):
         pixels = same_seed.groupby("run_id")["labeled_pixels"]
         common = np.linspace(pixels.min().max(), pixels.max().min(), 101)
-        for (column, run_id), run in same_seed.groupby(["column", "run_id"]):
-            last, has_area = run.iloc[-1], full > 0 and len(run) > 1
+        for _, run in same_seed.groupby(["column", "run_id"]):
+            last, has_area = run.iloc[-1], best > 0 and len(run) > 1
             at_common = np.interp(common, run["labeled_pixels"], run["miou"])
-            yield where | {
-                "column": column,
-                "seed": seed,
-                "run_id": run_id,
-                "aualc": aualc(run["clicks"], run["miou"], full) if has_area else np.nan,
-                "aualc_per_pixel": aualc(common, at_common, full) if has_area and common[0] < common[-1] else np.nan,
+            yield {key: last[key] for key in (*NETWORK, *KEY)} | {
+                "aualc": aualc(run["clicks"], run["miou"], best) if has_area else np.nan,
+                "aualc_per_pixel": aualc(common, at_common, best) if has_area and common[0] < common[-1] else np.nan,
                 "miou": 100 * last["miou"],
                 "boundary_miou": 100 * last["boundary_miou"],
                 "inside_miou": 100 * last.get("inside_miou", np.nan),
-                "to_95": 100 * fraction_to_reach(run["labeled_fraction"], run["miou"], 0.95 * full) if full > 0 else np.nan,
+                "to_95": 100 * fraction_to_reach(run["labeled_fraction"], run["miou"], 0.95 * best) if best > 0 else np.nan,
                 "labeled_pixels": 100 * last["labeled_pixels"],
                 "border_share": 100 * run.loc[run["step"] > 1, "border_share"].astype(float).mean(),
                 "imbalance": last["imbalance"],
@@ -155,64 +179,54 @@ def total_seconds(frame: pd.DataFrame) -> dict[str, float]:
     A step that was taken from another run (from_run) counts 0: its time is that run's, so load `Grid.all_runs` for a whole grid.
     """
     steps = frame.drop_duplicates(["run_id", "step"])
-    if "from_run" in steps:
-        steps = steps[steps["from_run"].fillna("") == ""]
+    steps = steps[steps["from_run"].fillna("") == ""]
     return {phase: float(s) for phase, s in pd.DataFrame(steps["seconds"].tolist(), dtype=float).sum().items()}
 
 
-def table(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def over_seeds(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Mean and sample standard deviation over seeds of each value of `per_run`, one row per column, in the order given.
 
     Columns of the result: n, then <value>_mean and <value>_sd (NaN for n = 1), and to_95_reached, the number of runs that
     reached 95 %: to_95 has a mean only if all did. A column without runs has n = 0. Of several networks each has all these
     rows, and dataset and model stand before column in the index.
     """
-    return _by_network(partial(_table_of_one, columns=columns), runs, "column")
+    rows = {}
+    for where, network in networks(runs).items():
+        for column in columns:
+            mine = network[network["column"] == column]
+            row = {"n": len(mine), "to_95_reached": int(mine["to_95"].notna().sum())}
+            for v in network.columns.difference([*NETWORK, *KEY], sort=False):
+                row |= {f"{v}_mean": mine[v].mean(skipna=False), f"{v}_sd": mine[v].std(ddof=1, skipna=False)}
+            rows[(*where, column)] = row
+    return _by_network(rows, "column", runs)
 
 
-def _table_of_one(runs: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
-    values = [v for v in runs.columns if v not in (*NETWORK, "column", "seed", "run_id")]
-    rows = []
-    for column in columns:
-        mine = runs[runs["column"] == column]
-        row = {"column": column, "n": len(mine), "to_95_reached": int(mine["to_95"].notna().sum())}
-        for v in values:
-            row |= {f"{v}_mean": mine[v].mean(skipna=False), f"{v}_sd": mine[v].std(ddof=1, skipna=False)}
-        rows.append(row)
-    return pd.DataFrame(rows).set_index("column")
-
-
-def paired(runs: pd.DataFrame, value: str = "aualc", a: str = "max", b: str = "mean") -> pd.DataFrame:
-    """Differences a - b of each strategy, paired by seed: n, mean, sd, 95 % t-interval, and how many seeds favor a.
+def paired(runs: pd.DataFrame, value: str = "aualc") -> pd.DataFrame:
+    """Max minus mean of each strategy, paired by seed: n, mean, sd, 95 % t-interval, and how many seeds favor max.
 
     Of several networks each has these rows, and dataset and model stand before the strategy in the index.
     """
-    return _by_network(partial(_paired_of_one, value=value, a=a, b=b), runs, "strategy")
+    rows = {}
+    for where, network in networks(runs).items():
+        wide = network.pivot_table(index=["strategy", "seed"], columns="aggregate", values=value)
+        if {"mean", "max"} <= set(wide):
+            d = (wide["max"] - wide["mean"]).dropna()
+            rows |= {(*where, strategy): interval(mine) for strategy, mine in d.groupby(level="strategy")}
+    return _by_network(rows, "strategy", runs)
 
 
-def _paired_of_one(runs: pd.DataFrame, value: str, a: str, b: str) -> pd.DataFrame:
-    parts = runs["column"].str.rsplit(" ", n=1, expand=True)
-    wide = runs.assign(strategy=parts[0], how=parts[1] if parts.shape[1] > 1 else None)
-    wide = wide.pivot_table(index=["strategy", "seed"], columns="how", values=value)
-    if a not in wide or b not in wide:
-        return pd.DataFrame(columns=["n", "mean", "sd", "low", "high", "favor"])
-    difference = (wide[a] - wide[b]).dropna()
-    rows = {strategy: interval(d) for strategy, d in difference.groupby(level="strategy")}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "mean", "sd", "low", "high", "favor"])
+def _by_network(rows: dict[tuple, dict], row: str, runs: pd.DataFrame) -> pd.DataFrame:
+    """The rows under (dataset, model, row); where the runs are of one network, under the row alone."""
+    index = pd.MultiIndex.from_tuples(list(rows), names=[*NETWORK, row])
+    frame = pd.DataFrame(list(rows.values()), index, columns=None if rows else INTERVAL)
+    return frame if len(networks(runs)) > 1 else frame.droplevel(list(NETWORK))
 
 
 def interval(d: pd.Series) -> dict[str, float]:
     """n, mean, sd, 95 % t-interval (NaN for n = 1) of paired differences, and how many of them are above 0."""
     n, mean, sd = len(d), d.mean(), d.std(ddof=1)
     half = stats.t.ppf(0.975, n - 1) * sd / n**0.5 if n > 1 else np.nan
-    return {"n": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "favor": int((d > 0).sum())}
-
-
-def cell(mean: float, sd: float, digits: int = 1) -> str:
-    """ "63.2 ± 0.4", "63.2" where there is no spread, "-" where there is no value."""
-    if np.isnan(mean):
-        return "-"
-    return f"{mean:.{digits}f}" if np.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
+    return dict(zip(INTERVAL, (n, mean, sd, mean - half, mean + half, int((d > 0).sum())), strict=True))
 
 
 def markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
@@ -234,34 +248,28 @@ def _markdown_of_one(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
         "border_share": "asked on a border",
         "labeled_pixels": "labeled pixels",
     }
-    lines = ["| strategy | " + " | ".join(shown.values()) + " | n |", "|---" + "|---:" * (len(shown) + 1) + "|"]
+    rows = []
     for column, row in summary.iterrows():
-        cells = [cell(row[f"{v}_mean"], row[f"{v}_sd"]) for v in shown] if row["n"] else ["not run"] * len(shown)
-        lines.append(f"| {title(column)} | " + " | ".join(cells) + f" | {int(row['n'])} |")
+        cells = [table.with_sd(row[f"{v}_mean"], row[f"{v}_sd"]) for v in shown]
+        rows.append([title(column), *(cells if row["n"] else [table.NOT_RUN] * len(shown)), f"{row['n']:.0f}"])
     for which in ("full_dominant", "full_masks"):
-        full = frame[frame["column"] == which]
-        if len(full):
-            cells = ["100 (by definition)" if which == "full_dominant" else "-", "-"]
-            cells += [cell(100 * full[v].mean(), 100 * full[v].std(ddof=1)) for v in ("miou", "boundary_miou")]
-            lines.append(f"| {title(which)} | " + " | ".join(cells) + f" | - | 100 | {len(full)} |")
-    return "\n".join([f"*{source_line(frame)}*", "", *lines, *cautions(summary["n"], frame)]) + "\n"
+        if n := len(mine := full(frame, which)):
+            area = "100 (by definition)" if which == "full_dominant" else "-"
+            ends = [table.with_sd(100 * mine[v].mean(), 100 * mine[v].std(ddof=1)) for v in ("miou", "boundary_miou")]
+            rows.append([title(which), area, "-", *ends, "-", "100", str(n)])
+    text = table.markdown(["strategy", *shown.values(), "n"], rows)
+    return table.paragraphs(f"*{source_line(frame)}*", text, *cautions(summary["n"], frame))
 
 
 def cautions(n: Iterable[int], frame: pd.DataFrame, so: str = "AuALC is too high") -> list[str]:
-    """What a reader of one network's table must be warned of: sentences, each after an empty line. n: seeds of each row.
+    """What a reader of one network's table must be warned of, in sentences. n: seeds of each row.
 
     so: what follows where full supervision B trained fewer epochs than a run.
     """
-    lines = []
-    if len(set(n)) > 1:
-        lines += ["", "The rows have different numbers of seeds, so their means are not comparable; finish the runs."]
-    trained = frame.groupby("run_id")["epochs"].sum()
-    reference, longest = frame[frame["column"] == "full_dominant"]["epochs"].min(), trained.max()
+    lines = [table.SEEDS_DIFFER] if len(set(n)) > 1 else []
+    reference, longest = full(frame)["epochs"].min(), frame.groupby("run_id")["epochs"].sum().max()
     if reference < longest:
-        lines += [
-            "",
-            f"Full supervision B trained {reference} epochs, the longest run {longest}: {so}; raise full_min_epochs.",
-        ]
+        lines.append(f"Full supervision B trained {reference} epochs, the longest run {longest}: {so}; raise full_min_epochs.")
     return lines
 
 
@@ -270,8 +278,7 @@ def paired_text(differences: pd.DataFrame, what: str = "AuALC") -> str:
     lines = ["", f"Max minus mean, {what}, paired by seed:", ""]
     for where, d in differences.iterrows():
         name = ", ".join([*where[:-1], title(where[-1])]) if isinstance(where, tuple) else title(where)
-        spread = f", 95 % interval {d['low']:+.1f} to {d['high']:+.1f}" if d["n"] > 1 else ", one seed: no spread, no evidence"
-        lines.append(f"- {name}: {d['mean']:+.1f} (n = {int(d['n'])}, max better in {int(d['favor'])}{spread})")
+        lines.append(f"- {name}: {table.in_words(d, 'max better')}")
     return "\n".join(lines) + "\n" if len(differences) else ""
 
 
@@ -282,31 +289,24 @@ def source_line(frame: pd.DataFrame) -> str:
     return f"{'; '.join(frame['setting'].unique())}; {seeds} seed{'s' * (seeds > 1)}{own}; {', '.join(frame['device'].unique())}"
 
 
-def save(name: str, content: str, frame: pd.DataFrame) -> Path:
-    """Write the text `figures/<name>` and the .json beside it that names its runs; its path."""
-    path = picture(name, frame)
-    atomic.write_bytes(path, content.encode())
-    return path
-
-
-def picture(name: str, frame: pd.DataFrame) -> Path:
-    """The path `figures/<name>` for a picture, after writing the .json beside it: run ids, commits, devices, versions."""
+def save(name: str, content: str | bytes, frame: pd.DataFrame) -> Path:
+    """Write `figures/<name>`, and beside it the .json that names its runs, their commits and devices, and our versions; its path."""
     path = figures_root() / name
     source = {"made_from": sorted(frame["run_id"].unique()), **{k: sorted(frame[k].unique()) for k in ("commit", "device")}}
     atomic.write_json(path.with_suffix(".json"), source | {"drawn_with": versions()})
+    atomic.write_bytes(path, content.encode() if isinstance(content, str) else content)
     return path
 
 
-def save_figure(fig: Figure, name: str, frame: pd.DataFrame, dpi: float = 130) -> list[Path]:
-    """Write `figures/<name>.png` and `.svg`, and one .json beside them that names their runs; the two paths.
+def save_figure(fig: Figure, name: str, frame: pd.DataFrame, kinds: Sequence[str] = ("png", "svg")) -> list[Path]:
+    """Write `figures/<name>.png` and `.svg`, and one .json beside them as of `save`; their paths.
 
     The same figure gives the same bytes: no date, and ids in the SVG that come from the name.
     """
     paths = []
     with rc_context({"svg.hashsalt": name}):
-        for kind, metadata in (("png", {}), ("svg", {"Date": None})):
+        for kind in kinds:
             drawn = BytesIO()
-            fig.savefig(drawn, format=kind, dpi=dpi, metadata=metadata)
-            paths.append(picture(f"{name}.{kind}", frame))
-            atomic.write_bytes(paths[-1], drawn.getvalue())
+            fig.savefig(drawn, format=kind, dpi=130, metadata={"Date": None} if kind == "svg" else {})
+            paths.append(save(f"{name}.{kind}", drawn.getvalue(), frame))
     return paths

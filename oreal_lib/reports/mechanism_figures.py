@@ -10,7 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from ..draw import STRATEGY_COLORS, title
-from .figures import _in_order, _look, strategies
+from .figures import by_column, draw_band, strategies, without_box
 from .mechanism import SCORE_NAMES
 
 STEP_VALUES = {  # of mechanism.by_step -> axis
@@ -38,16 +38,12 @@ def draw_step_value(table: pd.DataFrame, strategy: str, value: str, ax: Axes) ->
 
     table: of `mechanism.by_step`.  value: a key of STEP_VALUES.
     """
-    wanted = table[(table["strategy"] == strategy) | (table["column"] == "random")]
-    for column in _in_order(wanted["column"]):
-        look = _look(column)
-        steps = wanted[wanted["column"] == column].groupby("step")[value]
-        mean, sd = steps.mean(), steps.std(ddof=1).fillna(0)
-        label = column.partition(" ")[2] or title(column)
-        ax.plot(mean.index, mean, color=look["color"], ls=look["ls"], marker="o", ms=3, lw=1.5, label=label)
-        ax.fill_between(mean.index, mean - sd, mean + sd, color=look["color"], alpha=0.12, lw=0)
-        if value == "deviation" and column != "random" and wanted["unpayable"].notna().any():
-            floor = wanted[wanted["column"] == column].groupby("step")["unpayable"].mean()
+    for mine, look in by_column(table[table["strategy"].isin([strategy, "random"])]):
+        steps = mine.groupby("step")
+        look["label"] = mine["aggregate"].iloc[0] or look["label"]
+        mean, floor = steps[value].mean(), steps["unpayable"].mean()
+        draw_band(mean.index, mean, steps[value].std(ddof=1), ax, alpha=0.12, lw=1.5, **look)
+        if value == "deviation" and mine["strategy"].iloc[0] != "random" and floor.notna().any():
             ax.plot(floor.index, floor, color=look["color"], ls=":", lw=1)
     if value == "size":
         ax.axhline(1, color="black", lw=0.8)
@@ -116,9 +112,7 @@ def draw_gains(gains: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_ylim(len(names) - 0.5, -0.5)
     ax.set_xlabel("max minus mean, points of mIoU (95 % interval, paired by seed)")
     ax.legend(fontsize="small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
-    ax.grid(axis="x", alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax, "x")
 
 
 def draw_correlations(summary: pd.DataFrame, ax: Axes, value: str = "with_size") -> Axes:
@@ -139,16 +133,14 @@ def draw_correlations(summary: pd.DataFrame, ax: Axes, value: str = "with_size")
     about = {"with_size": "superpixel size", "with_max": "acquisition by max"}[value]
     ax.set_ylabel(f"rank correlation with\n{about} (median)")
     ax.legend(fontsize="small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, columnspacing=1)
-    ax.grid(axis="y", alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax, "y")
 
 
 def draw_spectrum(points: pd.DataFrame, ax: Axes, reference: pd.Series | None = None) -> Axes:
     """AuALC over the share of asked superpixels that lie on true borders: a curve per strategy through its aggregations in the
     order of that share, mean over seeds, bars one standard deviation both ways.
 
-    points: of `spectrum.points`.  reference: border_share_mean and aualc_mean of random, a gray cross.
+    points: of `between.points`.  reference: border_share_mean and aualc_mean of random, a gray cross.
     """
     for strategy in points.index.unique("strategy"):
         color, mine = STRATEGY_COLORS[strategy], points.xs(strategy).sort_values("border_share_mean")
@@ -172,13 +164,11 @@ def draw_spectrum(points: pd.DataFrame, ax: Axes, reference: pd.Series | None = 
     ax.set_xlabel("asked superpixels on a true class border (%)")
     ax.set_ylabel("AuALC (%)")
     ax.legend(fontsize="x-small", frameon=False, loc="upper left")
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax)
 
 
 def draw_spectrum_gains(points: pd.DataFrame, ax: Axes) -> Axes:
-    """AuALC above that of mean, paired by seed, with its 95 % interval, a line per aggregation. points: of `spectrum.points`."""
+    """AuALC above that of mean, paired by seed, with its 95 % interval, a line per aggregation. points: of `between.points`."""
     shown = points[points.index.get_level_values("aggregate") != "mean"]
     for y, ((strategy, how), p) in enumerate(shown.iterrows()):
         ax.errorbar(
@@ -194,6 +184,4 @@ def draw_spectrum_gains(points: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_yticks(range(len(shown)), [title(f"{s} {h}").replace("_", " ") for s, h in shown.index], fontsize="small")
     ax.invert_yaxis()
     ax.set_xlabel("AuALC above mean's, points (95 % interval)")
-    ax.grid(axis="x", alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax, "x")

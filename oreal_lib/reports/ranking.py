@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from scipy import stats
 
 from ..draw import STRATEGY_COLORS, title
+from . import table
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,34 +19,31 @@ class Ranking:
     """Columns by their mean rank, best first.
 
     table: one row per column: rank (1 is best, ties share the mean of their ranks), low and high (95 % bootstrap interval over
-    seeds), first (share of draws, 0..1, in which the column has the lowest mean rank; ties share), mean of the value. low, high
-    and first are NaN for one seed.  left_out: columns that miss a seed.  value: what was ranked, higher is better.
-    friedman_p: of no difference between columns (NaN for fewer than 3 columns or 2 seeds).  agreement: Kendall's W, 0 (seeds
-    disagree) to 1 (every seed has the same order).
+    seeds), first (share of draws, 0..1, in which the column has the lowest mean rank; ties share), mean AuALC, strategy and
+    aggregate. low, high and first are NaN for one seed.  left_out: columns that miss a seed.  friedman_p: of no difference between
+    columns (NaN for fewer than 3 columns or 2 seeds).  agreement: Kendall's W, 0 (seeds disagree) to 1 (all have the same order).
     """
 
     table: pd.DataFrame
     left_out: tuple[str, ...]
     seeds: tuple[int, ...]
-    value: str
     friedman_p: float
     agreement: float
 
 
-def rank_columns(
-    runs: pd.DataFrame, columns: Sequence[str], rng: np.random.Generator, value: str = "aualc", draws: int = 10_000
-) -> Ranking:
-    """Rank the columns by a value of `results.per_run` within each seed; a column that misses a seed is left out.
+def rank_columns(runs: pd.DataFrame, columns: Sequence[str], rng: np.random.Generator, draws: int = 10_000) -> Ranking:
+    """Rank the columns by AuALC within each seed; a column that misses a seed is left out.
 
-    runs: of one data set and network.  rng: draws seeds with replacement, `draws` times. Where no column has the value (AuALC
-    needs full supervision B) all are left out and the table is empty.
+    runs: of `frames.per_run`, of one data set and network.  rng: draws seeds with replacement, `draws` times. Where no column has
+    an AuALC (it needs full supervision B) all are left out and the table is empty.
     """
-    wide = runs[runs["column"].isin(columns)].pivot(index="seed", columns="column", values=value).dropna(how="all")
-    whole = [c for c in columns if c in wide and wide[c].notna().all()]
+    runs = runs[runs["column"].isin(columns)]
+    wide = runs.pivot(index="seed", columns="column", values="aualc").dropna(how="all")
+    whole = [c for c in columns if c in wide and wide[c].notna().all() and len(wide)]
     left_out = tuple(c for c in columns if c not in whole)
-    if not whole or wide.empty:
-        nothing = pd.DataFrame(columns=["rank", "low", "high", "first", "mean"], dtype=float)
-        return Ranking(nothing, tuple(columns), tuple(wide.index), value, np.nan, np.nan)
+    if not whole:
+        nothing = pd.DataFrame(columns=["rank", "low", "high", "first", "mean", "strategy", "aggregate"])
+        return Ranking(nothing, left_out, tuple(wide.index), np.nan, np.nan)
     wide = wide[whole]
     ranks = wide.rank(axis=1, ascending=False)
     n, k = ranks.shape
@@ -53,48 +51,46 @@ def rank_columns(
     best = np.isclose(drawn, drawn.min(axis=1, keepdims=True))
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0) if n > 1 else np.full((2, k), np.nan)
     first = (best / best.sum(axis=1, keepdims=True)).mean(axis=0) if n > 1 else np.nan
-    table = pd.DataFrame({"rank": ranks.mean(), "low": low, "high": high, "first": first, "mean": wide.mean()}, index=whole)
+    found = pd.DataFrame({"rank": ranks.mean(), "low": low, "high": high, "first": first, "mean": wide.mean()}, index=whole)
+    found = found.join(runs.drop_duplicates("column").set_index("column")[["strategy", "aggregate"]])
     differ = n > 1 and k > 2 and not wide.nunique(axis=1).eq(1).all()
     chi2, p = stats.friedmanchisquare(*wide.to_numpy().T) if differ else (np.nan, np.nan)
-    by_rank = table.sort_values(["rank", "mean"], ascending=[True, False])
-    return Ranking(by_rank, left_out, tuple(wide.index), value, float(p), float(chi2 / (n * (k - 1))))
+    by_rank = found.sort_values(["rank", "mean"], ascending=[True, False])
+    return Ranking(by_rank, left_out, tuple(wide.index), float(p), float(chi2 / (n * (k - 1))))
 
 
 def markdown(ranking: Ranking) -> str:
     """The ranking as readers see it, best first, and what it leaves out."""
-    n, missing = len(ranking.seeds), f"Left out, because a seed is missing: {', '.join(map(title, ranking.left_out))}."
+    n, left_out = len(ranking.seeds), f"Left out, because a seed is missing: {', '.join(map(title, ranking.left_out))}."
     if ranking.table.empty:
-        return f"Nothing to rank. {missing}\n"
-    lines = ["| strategy | mean rank | 95 % interval | first in | mean |", "|---|---:|---:|---:|---:|"]
+        return f"Nothing to rank. {left_out}\n"
+    rows = []
     for column, c in ranking.table.iterrows():
         sure = [f"{c['low']:.1f} to {c['high']:.1f}", f"{100 * c['first']:.0f} %"] if n > 1 else ["-", "-"]
-        lines.append(f"| {title(column)} | {c['rank']:.1f} | {' | '.join(sure)} | {c['mean']:.1f} |")
+        rows.append([title(column), f"{c['rank']:.1f}", *sure, f"{c['mean']:.1f}"])
+    said = "One seed: an order, but no evidence for it."
     if n > 1:
         few = ", too narrow for so few" * (n < 10)
-        lines += ["", f"n = {n} seeds; interval and *first in* by drawing seeds with replacement{few}."]
-    else:
-        lines += ["", "One seed: an order, but no evidence for it."]
+        said = f"n = {n} seeds; interval and *first in* by drawing seeds with replacement{few}."
     if not np.isnan(ranking.friedman_p):
-        lines[-1] += (
+        said += (
             f" Friedman test of no difference between columns: p = {ranking.friedman_p:.2g} (chi-square approximation); "
             f"agreement of the seeds (Kendall's W) {ranking.agreement:.2f}."
         )
-    if ranking.left_out:
-        lines += ["", missing]
-    return "\n".join(lines) + "\n"
+    ranks = table.markdown(["strategy", "mean rank", "95 % interval", "first in", "mean"], rows)
+    return table.paragraphs(ranks, said, left_out * bool(ranking.left_out))
 
 
 def draw_ranking(ranking: Ranking, ax: Axes) -> Axes:
     """Mean ranks as dots with their intervals, best on top; a hollow dot is mean aggregation."""
-    table = ranking.table
-    for y, (column, c) in enumerate(table.iterrows()):
-        strategy, _, how = column.partition(" ")
-        color = STRATEGY_COLORS[strategy]
-        ax.plot([c["low"], c["high"]], [y, y], color=color, lw=2)
-        ax.plot(c["rank"], y, "o", color=color, mfc="white" if how == "mean" else color, ms=7)
-    ax.set_yticks(range(len(table)), [title(column) for column in table.index])
-    ax.set_ylim(max(len(table), 1) - 0.5, -0.5)
-    ax.set_xlim(0.5, max(len(table), 1) + 0.5)
+    ranks = ranking.table
+    for y, c in enumerate(ranks.itertuples()):
+        color = STRATEGY_COLORS[c.strategy]
+        ax.plot([c.low, c.high], [y, y], color=color, lw=2)
+        ax.plot(c.rank, y, "o", color=color, mfc="white" if c.aggregate == "mean" else color, ms=7)
+    ax.set_yticks(range(len(ranks)), [title(column) for column in ranks.index])
+    ax.set_ylim(max(len(ranks), 1) - 0.5, -0.5)
+    ax.set_xlim(0.5, max(len(ranks), 1) + 0.5)
     ax.set_xlabel("mean rank, 1 is best")
     ax.grid(axis="x", alpha=0.3)
     return ax

@@ -1,28 +1,31 @@
-"""What a run looked at when it asked: the data of a picture, recomputed from the run's own weights."""
+"""What runs asked, as data recomputed from their own weights and as pictures (OREAL Figures 1, 2 and 5)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.patches import Rectangle
 from scipy import ndimage
+from skimage.segmentation import find_boundaries
 from torch import nn
 
 from ..config import WITHOUT_SCORES, RunConfig
-from ..draw import title
+from ..draw import color_mask, draw_image, draw_selection, draw_uncertainty, title
 from ..experiments.run_folder import RunFolder
 from ..experiments.stage_two import look
 from ..predict import predict
 from ..scores import bvsb, ovr_entropy
 from ..setting import Setting, border_share, network, open_setting
 from ..storage.paths import runs_root
-from ..types import IGNORE
+from ..types import IGNORE, Labels
 from ..weak.pseudo import neighbors_of, prototypes, pseudo_labels
+from .frames import named
 
 MARGIN = 2  # pixels of a cutout beyond what it is about
+DOT = "#00c8ff"  # not the yellow of the asked
 
 
 def mean_and_max(configs: Sequence[RunConfig], strategy: str | None = None) -> tuple[RunConfig, RunConfig]:
@@ -51,33 +54,27 @@ def rivals(configs: Sequence[RunConfig]) -> dict[str, list[RunConfig]]:
     return found
 
 
-def selections(*configs: RunConfig, step: int = 2, n_images: int = 3, runs_dir: Path | str | None = None) -> list[dict]:
+def compare(*configs: RunConfig, step: int = 2, n_images: int = 3, runs_dir: Path | str | None = None) -> list[dict]:
     """Where runs of one seed asked in `step`, on the images in which all asked most (the smallest count decides, then the sum).
 
-    Returns dictionaries: image (H, W, 3) uint8, truth (H, W) uint8, ids (H, W), asked: of each run (k,) bool, titles and columns
-    of the runs, border_share: of each run's whole query, those on a true class border, uncertainty (H, W) float BvSB of the
-    network that the first run asked, and one_vs_rest (H, W) float, its one-vs-rest entropy, mean over classes;
+    Returns dictionaries: image (H, W, 3) uint8, truth (H, W) uint8, ids (H, W), asked: of each run (k,) bool, titles and asked_by,
+    (strategy, aggregation), of the runs, border_share: of each run's whole query, those on a true class border, uncertainty (H, W)
+    float BvSB of the network that the first run asked, and one_vs_rest (H, W) float, its one-vs-rest entropy, mean over classes;
     classes, name. FileNotFoundError where a query or that network is not there.
     """
-    asked = _open(configs, step, Path(runs_dir or runs_root()))
-    image_of, n = asked.setting.superpixels.image, len(asked.setting.pool)
-    counts = np.array([np.bincount(image_of[mask], minlength=n) for mask in asked.masks])
+    setting, masks, view_of = _open(configs, step, runs_dir)
+    image_of, n = setting.superpixels.image, len(setting.pool)
+    counts = np.array([np.bincount(image_of[mask], minlength=n) for mask in masks])
     order = np.lexsort((-counts.sum(axis=0), -counts.min(axis=0)))
-    return [_view(configs, asked, i) for i in order[:n_images]]
+    return [view_of(i) for i in order[:n_images]]
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What some runs asked: masks, of each run (N,) bool; border_share, of each; and the network that the first one asked."""
-
-    setting: Setting
-    model: nn.Module
-    masks: list[np.ndarray]
-    border_share: list[float]
-
-
-def _open(configs: Sequence[RunConfig], step: int, root: Path) -> _Asked:
-    first = configs[0]
+def _open(
+    configs: Sequence[RunConfig], step: int, runs_dir: Path | str | None
+) -> tuple[Setting, list[np.ndarray], Callable[[int], dict]]:
+    """The data of some runs, what each asked as a mask (N,) bool, and a function: position of an image in the pool -> the item of
+    `compare`."""
+    root, first = Path(runs_dir or runs_root()), configs[0]
     queries = [RunFolder(root / c.run_id).queries() for c in configs]
     for config, query in zip(configs, queries, strict=True):
         if step not in query:
@@ -85,62 +82,60 @@ def _open(configs: Sequence[RunConfig], step: int, root: Path) -> _Asked:
     if other := [c for c in configs if c.step_one.run_id != first.step_one.run_id]:
         raise ValueError(f"{first.run_id} and {other[0].run_id} begin with different step 1; compare runs of one seed and setting")
     folder = RunFolder(root / first.run_id)
-    if step == 2 and not (folder.path / "weights_step1.safetensors").exists():
-        folder = RunFolder(root / first.step_one.run_id)  # has them whatever keep_weights says
-    weights = folder.weights(step - 1)
+    weights = (folder.network_before(step) or folder).weights(step - 1)
     setting = open_setting(first)
-    model = network(first, len(setting.dataset.classes))
+    data, superpixels = setting.dataset, setting.superpixels
+    model = network(first, len(data.classes))
     model.load_state_dict(weights)
-    ids = [query[step].ids for query in queries]
-    masks = [np.isin(np.arange(len(setting.superpixels)), asked) for asked in ids]
-    return _Asked(setting, model, masks, [border_share(setting, asked, first.border_gap) for asked in ids])
-
-
-def _view(configs: Sequence[RunConfig], asked: _Asked, i: int) -> dict:
-    """The item of `selections` for the image at position i of the pool."""
-    data, superpixels, where = asked.setting.dataset, asked.setting.superpixels, int(asked.setting.pool[i])
-    image = np.asarray(data.images[where])
-    p = next(predict(asked.model, image[None]))[None, : len(data.classes)]
-    return {
-        "image": image,
-        "truth": np.asarray(data.truth[where]),
-        "ids": np.asarray(superpixels.maps[i]),
-        "asked": [mask[superpixels.offset[i] : superpixels.offset[i + 1]] for mask in asked.masks],
+    asked = [query[step].ids for query in queries]
+    masks = [np.isin(np.arange(len(superpixels)), ids) for ids in asked]
+    same = {
         "titles": [title(c.column) for c in configs],
-        "columns": [c.column for c in configs],
-        "border_share": asked.border_share,
-        "uncertainty": bvsb(p)[0, 0].numpy(),
-        "one_vs_rest": ovr_entropy(p)[0].mean(dim=0).numpy(),
+        "asked_by": [(named(c)["strategy"], named(c)["aggregate"]) for c in configs],
+        "border_share": [border_share(setting, ids, first.border_gap) for ids in asked],
         "classes": data.classes,
-        "name": data.names[where],
     }
+
+    def view_of(i: int) -> dict:
+        image, where = np.asarray(data.images[setting.pool[i]]), int(setting.pool[i])
+        p = next(predict(model, image[None]))[None, : len(data.classes)]
+        return same | {
+            "image": image,
+            "truth": np.asarray(data.truth[where]),
+            "ids": np.asarray(superpixels.maps[i]),
+            "asked": [mask[superpixels.offset[i] : superpixels.offset[i + 1]] for mask in masks],
+            "uncertainty": bvsb(p)[0, 0].numpy(),
+            "one_vs_rest": ovr_entropy(p)[0].mean(dim=0).numpy(),
+            "name": data.names[where],
+        }
+
+    return setting, masks, view_of
 
 
 def context(mean: RunConfig, maximum: RunConfig, step: int = 2, runs_dir: Path | str | None = None) -> dict:
-    """The object around which max asked most more background than mean, as an item of `selections` (OREAL Figures 1 and 2).
+    """The object around which max asked most more background than mean, as an item of `compare` (OREAL Figures 1 and 2).
 
     Background: classes with more than an even share of the pool's pixels. An object: connected pixels of other classes, at most
     a quarter of an image. Its context: superpixels labeled background that touch it.
     Besides: window, two slices of half the height and width around that context; context (k,) bool; dots (m, 2) int, row and
     column of the most unsure pixel of each superpixel of the context that max asked.  ValueError where max asked none.
     """
-    asked = _open((mean, maximum), step, Path(runs_dir or runs_root()))
-    setting, offset = asked.setting, asked.setting.superpixels.offset
-    votes = setting.votes[:, :-1]
+    setting, (by_mean, by_max), view_of = _open((mean, maximum), step, runs_dir)
+    offset, votes = setting.superpixels.offset, setting.votes[:, :-1]
     background = votes.sum(axis=0) > votes.sum() / votes.shape[1]
     best, found = 0, None
-    for i in np.flatnonzero(np.bincount(setting.superpixels.image[asked.masks[1]], minlength=len(setting.pool))):
+    for i in np.unique(setting.superpixels.image[by_max]):
         truth, ids = np.asarray(setting.dataset.truth[setting.pool[i]]), np.asarray(setting.superpixels.maps[i])
         mine = np.s_[offset[i] : offset[i + 1]]
         is_background = background[votes[mine].argmax(axis=1)] & votes[mine].any(axis=1)
         for near in _objects(truth, background):
             around = is_background & np.isin(np.arange(len(is_background)), ids[near])
-            more = int((around & asked.masks[1][mine]).sum()) - int((around & asked.masks[0][mine]).sum())
+            more = int((around & by_max[mine]).sum()) - int((around & by_mean[mine]).sum())
             if more > best:
                 best, found = more, (i, around)
     if found is None:
         raise ValueError(f"{maximum.run_id} asked no more background around any object than mean; show another strategy or seed")
-    view, around = _view((mean, maximum), asked, found[0]), found[1]
+    view, around = view_of(found[0]), found[1]
     ids, gained = view["ids"], np.flatnonzero(around & view["asked"][1])
     unsure = [np.where(ids == k, view["uncertainty"], -1).argmax() for k in gained]
     middle = np.argwhere(np.isin(ids, gained)).mean(axis=0)
@@ -189,41 +184,37 @@ def pseudo_labeled(config: RunConfig, step: int, n: int = 3, runs_dir: Path | st
             "folder away and run it again with keep_weights: all"
         )
     setting = open_setting(config)
-    superpixels, labels = setting.superpixels, setting.no_labels
-    for t, query in folder.queries(finished=step).items():
-        labels = setting.oracle.answer(labels, query.ids, t) if t <= step else labels
-    outputs = len(setting.dataset.classes) + config.keeps_undefined
+    labels = setting.labels_after(folder.queries(finished=step), step)
     model = network(config, len(setting.dataset.classes))
     model.load_state_dict(RunFolder(root / config.stage_one.run_id).weights(step))
-    views = []
-    for k in _richest(labels.present.sum(axis=1), superpixels.size, superpixels.image)[:n]:
-        i = superpixels.image[k]
-        mine = np.s_[superpixels.offset[i] : superpixels.offset[i + 1]]
-        ids, k, where = np.asarray(superpixels.maps[i]), k - superpixels.offset[i], int(setting.pool[i])
-        image, present = np.asarray(setting.dataset.images[where]), labels.present[mine]
-        features, logits, covered = look(model, image, config)
-        own, named = np.flatnonzero(ids == k), np.flatnonzero(present[k])
-        best = prototypes(logits.float().numpy().reshape(outputs, -1)[:, own], own, named)
-        # Which pixels this answer would have labeled alone; other answers may reach the same neighbor, or own it.
-        alone = pseudo_labels(features, logits, ids, present, np.arange(len(present)) == k, covered)
-        spread = (alone == stored[i]) & ~present.any(axis=1)[ids]
-        pseudo = np.where((ids == k) | spread, stored[i], IGNORE)
-        around = np.isin(ids, [k, *neighbors_of(ids, len(present))(k)])
-        cut = tuple(slice(max(0, at.min() - MARGIN), at.max() + MARGIN + 1) for at in np.nonzero(around))
-        views.append(
-            {
-                "image": image[cut],
-                "truth": np.asarray(setting.dataset.truth[where])[cut],
-                "ids": ids[cut],
-                "superpixel": int(k),
-                "named": named,
-                "prototypes": np.stack(np.unravel_index(best, ids.shape), axis=1) - [part.start for part in cut],
-                "pseudo": pseudo[cut],
-                "classes": setting.dataset.classes,
-                "name": setting.dataset.names[where],
-            }
-        )
-    return views
+    wanted = _richest(labels.present.sum(axis=1), setting.superpixels.size, setting.superpixels.image)[:n]
+    return [_cutout(config, setting, labels, model, stored[setting.superpixels.image[k]], k) for k in wanted]
+
+
+def _cutout(config: RunConfig, setting: Setting, labels: Labels, model: nn.Module, stored: np.ndarray, k: int) -> dict:
+    """The item of `pseudo_labeled` of superpixel k of the pool. stored: (H, W) the pseudo labels of its image."""
+    i, offset = setting.superpixels.image[k], setting.superpixels.offset
+    ids, k, where = np.asarray(setting.superpixels.maps[i]), k - offset[i], int(setting.pool[i])
+    image, present = np.asarray(setting.dataset.images[where]), labels.present[offset[i] : offset[i + 1]]
+    features, logits, covered = look(model, image, config)
+    own, named = np.flatnonzero(ids == k), np.flatnonzero(present[k])
+    best = prototypes(logits.float().numpy().reshape(len(logits), -1)[:, own], own, named)
+    # Which pixels this answer would have labeled alone; other answers may reach the same neighbor, or own it.
+    alone = pseudo_labels(features, logits, ids, present, np.arange(len(present)) == k, covered)
+    spread = (alone == stored) & ~present.any(axis=1)[ids]
+    around = np.isin(ids, [k, *neighbors_of(ids, len(present))(k)])
+    cut = tuple(slice(max(0, at.min() - MARGIN), at.max() + MARGIN + 1) for at in np.nonzero(around))
+    return {
+        "image": image[cut],
+        "truth": np.asarray(setting.dataset.truth[where])[cut],
+        "ids": ids[cut],
+        "superpixel": int(k),
+        "named": named,
+        "prototypes": np.stack(np.unravel_index(best, ids.shape), axis=1) - [part.start for part in cut],
+        "pseudo": np.where((ids == k) | spread, stored, IGNORE)[cut],
+        "classes": setting.dataset.classes,
+        "name": setting.dataset.names[where],
+    }
 
 
 def _richest(count: np.ndarray, size: np.ndarray, image: np.ndarray) -> np.ndarray:
@@ -234,3 +225,65 @@ def _richest(count: np.ndarray, size: np.ndarray, image: np.ndarray) -> np.ndarr
     several = count[order] > 1
     turn = pd.DataFrame({"several": several, "image": image[order]}).groupby(["several", "image"]).cumcount()
     return order[np.lexsort((turn, ~several))]
+
+
+def draw_mean_vs_max(view: dict, axes: np.ndarray) -> np.ndarray:
+    """The idea of OREAL's Figure 2 in (2, 2) Axes, returned: selections by mean and by max, beneath them uncertainty and truth.
+
+    view: an item of `compare` of two runs.
+    """
+    for asked, by, ax in zip(view["asked"], view["titles"], axes[0], strict=True):
+        draw_selection(view["image"], view["ids"], asked, ax, f"{by}: {asked.sum()} asked")
+    draw_uncertainty(view["uncertainty"], axes[1, 0], "pixel uncertainty (BvSB)")
+    draw_image(color_mask(view["truth"], len(view["classes"])), axes[1, 1], "truth")
+    return axes
+
+
+def draw_selections(view: dict, axes: np.ndarray) -> np.ndarray:
+    """What each strategy asked in one image, by mean above and by max beneath (OREAL Figure 5), in (2, 2 + strategies) axes; the
+    first two columns are image, truth and pixel uncertainty.
+
+    view: an item of `compare`, of runs that asked by mean or max.
+    """
+    draw_image(view["image"], axes[0, 0], "image")
+    draw_image(color_mask(view["truth"], len(view["classes"])), axes[1, 0], "truth")
+    draw_uncertainty(view["uncertainty"], axes[0, 1], "pixel uncertainty\n(BvSB)")
+    draw_uncertainty(view["one_vs_rest"], axes[1, 1], "one-vs-rest entropy\n(mean over classes)")
+    for j, strategy in enumerate(dict.fromkeys(strategy for strategy, _ in view["asked_by"]), start=2):
+        for how, ax in zip(("mean", "max"), axes[:, j], strict=True):
+            if (strategy, how) not in view["asked_by"]:
+                ax.set_axis_off()  # not a run of the grid
+                continue
+            k = view["asked_by"].index((strategy, how))
+            text = f"{view['titles'][k]}: {view['asked'][k].sum()} asked\n{100 * view['border_share'][k]:.0f} % of query on borders"
+            draw_selection(view["image"], view["ids"], view["asked"][k], ax, text, scale=3, gray=True)
+    return axes
+
+
+def draw_context(view: dict, axes: np.ndarray) -> np.ndarray:
+    """Why max asks around an object and mean does not (OREAL Figures 1 and 2), in Axes (5,): the image and where the others
+    look, truth, uncertainty within superpixels, mean's and max's query. Dots: the pixels for which max asked background.
+
+    view: of `context`.
+    """
+    window, ids, dots = view["window"], view["ids"][view["window"]], view["dots"]
+    image, unsure = view["image"][window], view["uncertainty"]
+    context = np.isin(view["ids"], view["ids"][tuple(dots.T)])
+    draw_image(view["image"], axes[0], "image, and what is enlarged")
+    corner = [part.start - 0.5 for part in window[::-1]]
+    axes[0].add_patch(Rectangle(corner, *ids.shape[::-1], fill=False, color="red", lw=2))
+    draw_image(color_mask(view["truth"][window], len(view["classes"])), axes[1], "truth")
+    text = f"uncertainty (BvSB): {unsure[tuple(dots.T)].mean():.2f} at the dots,\n{unsure[context].mean():.2f} on average over their superpixels"
+    scale = -(-400 // max(ids.shape))
+    borders = find_boundaries(ids.repeat(scale, axis=0).repeat(scale, axis=1), mode="thick")
+    draw_uncertainty(np.where(borders, np.nan, unsure[window].repeat(scale, axis=0).repeat(scale, axis=1)), axes[2], text)
+    axes[2].set_facecolor("white")
+    for k, ax in enumerate(axes[3:]):
+        count = (view["asked"][k] & view["context"]).sum()
+        text = f"{view['titles'][k]}: asked {count} superpixel{'s' if count != 1 else ''}\nof background at the object's border"
+        draw_selection(image, ids, view["asked"][k], ax, text, scale=scale)
+    inside = [(y, x) for y, x in dots - [part.start for part in window] if 0 <= y < ids.shape[0] and 0 <= x < ids.shape[1]]
+    for ax in (axes[2], axes[4]):
+        for y, x in inside:
+            ax.plot(scale * (x + 0.5) - 0.5, scale * (y + 0.5) - 0.5, "o", ms=6, color=DOT, mec="black")
+    return axes

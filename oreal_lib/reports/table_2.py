@@ -7,11 +7,20 @@ import numpy as np
 import pandas as pd
 
 from ..storage.yaml_file import read_yaml
-from .frames import cell, interval, source_line
+from . import table
+from .frames import full, interval, networks, one_run_each, source_line
 
 DATA_SETS = {"voc": "Pascal VOC", "cityscapes": "Cityscapes", "endovis": "EndoVis", "monarch": "MONARCH"}
 PRIVATE = ("monarch",)  # its row says why it is empty
 BACKBONES = {"resnet50": "ResNet-50", "resnet101": "ResNet-101", "vit": "ViT"}
+OF_CLASS = {  # of by_class -> heading
+    "share": "pixels",
+    "right": "labeled right",
+    "label_iou": "IoU of the labels",
+    "leak": "undersegmentation error",
+    "A": "IoU of A",
+    "B": "IoU of B",
+}
 
 
 def backbone(model: str) -> str | None:
@@ -30,45 +39,32 @@ def table2(frame: pd.DataFrame) -> pd.DataFrame:
     settings would pass for seeds.
     """
     rows = {}
-    full = frame[frame["column"].str.startswith("full_")]
-    for where, runs in full.groupby(["dataset", "model"], sort=False):
-        _one_setting(runs)
-        a, b = (100 * runs[runs["column"] == column].set_index("seed")["miou"] for column in ("full_masks", "full_dominant"))
+    for where, runs in networks(frame[frame["supervision"] != "active"]).items():
+        one_run_each(runs, ("supervision", "seed"))
+        a, b = (100 * full(runs, which).set_index("seed")["miou"] for which in ("full_masks", "full_dominant"))
         both = a.index.intersection(b.index)
         a, b = (a[both], b[both]) if len(both) else (a, b)
-        values = {f"{which}_{k}": v for which, s in (("A", a), ("B", b)) for k, v in _spread(s).items()}
-        rows[where] = values | interval((a - b).dropna())
+        rows[where] = _spread("A", a) | _spread("B", b) | interval((a - b).dropna())
     return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _one_setting(runs: pd.DataFrame) -> None:
-    twice = runs[runs.duplicated(["column", "seed"], keep=False)]
-    if len(twice):
-        raise ValueError(
-            f"two runs are both {twice['column'].iloc[0]!r}, seed {twice['seed'].iloc[0]} ({', '.join(twice['run_id'])}); a table "
-            "tells runs apart by data set, model and seed only: make one grid for each setting"
-        )
 
 
 def table2_markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
     """Ours beside what the paper prints; a row of the paper that we have no run of says so."""
     paper = {(d, k): pair for k, row in read_yaml("paper")["table2"].items() for d, pair in row.items()}
-    lines = [
-        "| data set | network | A: true masks | B: dominant labels | A - B (95 % interval) | n | paper A | paper B |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
-    ]
+    rows = []
     for (dataset, model), row in summary.iterrows():
-        gap = f"{row['mean']:+.1f}" if row["n"] else "-"
-        gap += f" ({row['low']:+.1f} to {row['high']:+.1f})" if row["n"] > 1 else ""
         n = str(int(row["n"])) if row["n"] else f"{int(row['A_n'])} A, {int(row['B_n'])} B"
-        ours = [cell(row["A_mean"], row["A_sd"]), cell(row["B_mean"], row["B_sd"]), gap, n]
-        lines.append(_row([DATA_SETS.get(dataset, dataset), model, *ours, *_printed(paper.get((dataset, backbone(model))))]))
+        ours = [*(table.with_sd(row[f"{k}_mean"], row[f"{k}_sd"]) for k in "AB"), table.with_interval(row), n]
+        rows.append([DATA_SETS.get(dataset, dataset), model, *ours, *_printed(paper.get((dataset, backbone(model))))])
     if set(frame["dataset"]) == {"folder"}:
         paper = {}  # somebody's own data are no row of the paper's table
-    for dataset, name in sorted(set(paper) - {(d, backbone(m)) for d, m in summary.index}, key=list(paper).index):
-        why = "not public" if dataset in PRIVATE else "not run"
-        lines.append(_row([DATA_SETS[dataset], BACKBONES[name], why, why, "-", "0", *_printed(paper[dataset, name])]))
-    return "\n".join([f"*{source_line(frame[frame['column'].str.startswith('full_')])}*", "", *lines]) + "\n"
+    known = {(d, backbone(m)) for d, m in summary.index}
+    for (dataset, name), pair in ((place, pair) for place, pair in paper.items() if place not in known):
+        why = "not public" if dataset in PRIVATE else table.NOT_RUN
+        rows.append([DATA_SETS[dataset], BACKBONES[name], why, why, "-", "0", *_printed(pair)])
+    heads = ["data set", "network", "A: true masks", "B: dominant labels", "A - B (95 % interval)", "n", "paper A", "paper B"]
+    source = source_line(frame[frame["supervision"] != "active"])
+    return table.paragraphs(f"*{source}*", table.markdown(heads, rows, left=(0, 1)))
 
 
 def by_class(frame: pd.DataFrame) -> pd.DataFrame:
@@ -79,70 +75,56 @@ def by_class(frame: pd.DataFrame) -> pd.DataFrame:
     Each as <name>_mean and <name>_sd; NaN where the class has no pixel, or where runs have no record of their labels.
     ValueError if no run of B has such a record, or if there are several data sets or models.
     """
-    b = frame[frame["column"] == "full_dominant"]
-    b = b[b["labels"].notna()]
+    b = full(frame).dropna(subset="labels")
     if b.empty:
         raise ValueError("no finished run of full supervision B has a record of its labels; run it again with this version")
-    if len(frame.groupby(["dataset", "model"])) > 1:
+    if len(networks(frame)) > 1:
         raise ValueError("classes can be compared for one data set and model at a time; make one grid for each")
-    _one_setting(frame[frame["column"].str.startswith("full_")])
+    one_run_each(frame[frame["supervision"] != "active"], ("supervision", "seed"))
     classes = b["classes"].iloc[0]
-    pixels = np.array([labels["pixels"] for labels in b["labels"]], float)
+    labels = pd.DataFrame(b["labels"].tolist())
+    pixels = np.array(labels["pixels"].tolist(), float)
     values = {"share": pixels / pixels.sum(axis=1, keepdims=True)}
-    values |= {to: np.array([labels[key] for labels in b["labels"]], float) for to, key in COST.items()}
-    for which, column in (("A", "full_masks"), ("B", "full_dominant")):
-        iou = [row for row in frame.loc[frame["column"] == column, "class_iou"]]
-        values[which] = np.array(iou, float).reshape(-1, len(classes))
+    values |= {
+        to: np.array(labels[key].tolist(), float) for to, key in (("right", "right"), ("label_iou", "iou"), ("leak", "leak"))
+    }
+    for name, which in (("A", "full_masks"), ("B", "full_dominant")):
+        values[name] = np.array(full(frame, which)["class_iou"].tolist(), float).reshape(-1, len(classes))
     columns = {}
-    for name, table in values.items():
-        spread = [_spread(pd.Series(column).dropna()) for column in 100 * table.T]
-        columns |= {f"{name}_mean": [s["mean"] for s in spread], f"{name}_sd": [s["sd"] for s in spread]}
-    return pd.DataFrame(columns, index=classes).sort_values("share_mean", ascending=False)
-
-
-COST = {"right": "right", "label_iou": "iou", "leak": "leak"}  # ours -> name in the record
+    for name, of_seeds in values.items():  # (seeds, C)
+        for i, values_of in enumerate(100 * of_seeds.T):
+            for key, value in _spread(name, pd.Series(values_of).dropna()).items():
+                columns.setdefault(key, {})[classes[i]] = value
+    return pd.DataFrame(columns).filter(regex="_(mean|sd)$").sort_values("share_mean", ascending=False)
 
 
 def overall(frame: pd.DataFrame) -> dict[str, float]:
     """Of all pixels with a class, percent: right, and leak (undersegmentation error); mean and sd over seeds, and n."""
-    labels = [labels for labels in frame.loc[frame["column"] == "full_dominant", "labels"] if labels]
-    pixels = [np.array(one["pixels"], float) for one in labels]
     result: dict[str, float] = {}
     for name in ("right", "leak"):
-        shares = [np.nansum(np.array(one[name], float) * p) / p.sum() for one, p in zip(labels, pixels, strict=True)]
-        result |= {f"{name}_{k}": v for k, v in _spread(100 * pd.Series(shares, dtype=float)).items()}
+        shares = []
+        for labels in filter(None, full(frame)["labels"]):
+            pixels = np.array(labels["pixels"], float)
+            shares.append(100 * (np.nansum(np.array(labels[name], float) * pixels) / pixels.sum()))
+        result |= _spread(name, pd.Series(shares, dtype=float))
     return result
 
 
-def by_class_markdown(table: pd.DataFrame, frame: pd.DataFrame) -> str:
+def by_class_markdown(classes: pd.DataFrame, frame: pd.DataFrame) -> str:
     """The table of `by_class` as readers see it, and the totals in one sentence."""
-    shown = {
-        "share": "pixels",
-        "right": "labeled right",
-        "label_iou": "IoU of the labels",
-        "leak": "undersegmentation error",
-        "A": "IoU of A",
-        "B": "IoU of B",
-    }
-    lines = ["| class | " + " | ".join(shown.values()) + " |", "|---" + "|---:" * len(shown) + "|"]
-    for name, row in table.iterrows():
-        lines.append(_row([name, *(cell(row[f"{k}_mean"], row[f"{k}_sd"]) for k in shown)]))
+    rows = [[name, *(table.with_sd(row[f"{k}_mean"], row[f"{k}_sd"]) for k in OF_CLASS)] for name, row in classes.iterrows()]
     total = overall(frame)
     text = (
-        f"Dominant labels are right for {cell(total['right_mean'], total['right_sd'])} % of the pool's pixels; undersegmentation "
-        f"error {cell(total['leak_mean'], total['leak_sd'])} %; n = {total['right_n']}. All in percent, mean ± sample standard "
-        "deviation over seeds; void left out."
+        f"Dominant labels are right for {table.with_sd(total['right_mean'], total['right_sd'])} % of the pool's pixels; "
+        f"undersegmentation error {table.with_sd(total['leak_mean'], total['leak_sd'])} %; n = {total['right_n']}. All in percent, "
+        "mean ± sample standard deviation over seeds; void left out."
     )
-    return "\n".join([*lines, "", text]) + "\n"
+    return table.paragraphs(table.markdown(["class", *OF_CLASS.values()], rows), text)
 
 
-def _spread(values: pd.Series) -> dict[str, float]:
-    return {"mean": values.mean(), "sd": values.std(ddof=1), "n": len(values)}
+def _spread(name: str, values: pd.Series) -> dict[str, float]:
+    return {f"{name}_mean": values.mean(), f"{name}_sd": values.std(ddof=1), f"{name}_n": len(values)}
 
 
 def _printed(pair: list[float] | None) -> list[str]:
     return ["-", "-"] if pair is None else [f"{value:.1f}" for value in pair]
-
-
-def _row(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

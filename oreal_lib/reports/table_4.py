@@ -3,13 +3,14 @@ which the paper does not show. Everything comes from run records."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from ..draw import NAMES, title
 from ..storage.yaml_file import read_yaml
-from .frames import cell, interval, per_run, source_line
+from . import table
+from .frames import INTERVAL, active, full, in_order, interval, one_run_each, per_run, source_line
 
 STAGES = {1: "weak", 2: "weak, stage 2"}  # stage -> labeling
 STRATEGIES = ("random", "bvsb", "revisiting_sp", "pixelbal", "oreal")  # the paper's rows, in its order
@@ -22,7 +23,7 @@ DIFFERENCES = {
     "stage 2 of dominant - dominant": ("dominant, stage 2", "dominant"),
     "stage 2 - stage 2 of dominant": ("weak, stage 2", "dominant, stage 2"),
 }
-GAINS = {"aualc": "AuALC", "miou": "last mIoU"}  # of results.per_run
+GAINS = {"aualc": "AuALC", "miou": "last mIoU"}  # of frames.per_run
 QUALITY = {  # of stage_two.quality_of
     "inside_accuracy": "right inside asked superpixels",
     "several_accuracy": "right where several classes were named",
@@ -34,32 +35,23 @@ QUALITY = {  # of stage_two.quality_of
 
 
 def scores(frame: pd.DataFrame) -> pd.DataFrame:
-    """`results.per_run` of the runs of each labeling, and the column "labeling".
+    """`frames.per_run` of the runs of each labeling, and the column "labeling".
 
     Raises ValueError where no run has weak labels, or where runs of different settings would pass for one.
     """
     _check(frame)
-    full = frame["column"].str.startswith("full_")
-    parts = [
-        per_run(frame[full | (frame["labeling"] == one)]).assign(labeling=one) for one in frame.loc[~full, "labeling"].unique()
-    ]
+    reference = frame["supervision"] != "active"
+    labelings = frame.loc[~reference, "labeling"].unique()
+    parts = [per_run(frame[reference | (frame["labeling"] == one)]).assign(labeling=one) for one in labelings]
     return pd.concat(parts, ignore_index=True)
 
 
 def _check(frame: pd.DataFrame) -> None:
-    runs = frame.drop_duplicates("run_id")
-    twice = runs[runs.duplicated(["column", "labeling", "seed"], keep=False)]
-    if len(twice):
-        first = twice.iloc[0]
-        same = twice[(twice[["column", "labeling", "seed"]] == first[["column", "labeling", "seed"]]).all(axis=1)]
+    one_run_each(frame, ("column", "labeling", "seed"))
+    if not frame["labeling"].isin(STAGES.values()).any():
         raise ValueError(
-            f"{len(same)} runs are all {first['column']!r}, {first['labeling']!r}, seed {first['seed']} ({', '.join(same['run_id'])}); "
-            "this table tells runs apart by strategy, aggregation, labeling and seed only: make one grid for each setting"
-        )
-    if not runs["labeling"].isin(STAGES.values()).any():
-        raise ValueError(
-            f"none of the {len(runs)} finished runs has weak labels, which this table is about; write `labeling: weak` in the grid, "
-            "as params/table4.yaml does"
+            f"none of the {frame['run_id'].nunique()} finished runs has weak labels, which this table is about; write "
+            "`labeling: weak` in the grid, as params/table4.yaml does"
         )
 
 
@@ -71,15 +63,11 @@ def table4(frame: pd.DataFrame) -> pd.DataFrame:
     strategies without random and both stages, of the seeds that have all of these. Other aggregations are not in this table.
     """
     runs = scores(frame)
-    strategies = [s for s in NAMES if s in {*STRATEGIES, *(c.split()[0] for c in runs["column"])}]
-    values = {
-        (strategy, stage): {
-            "by_mean": _by_seed(runs, labeling, "random" if strategy == "random" else f"{strategy} mean"),
-            "by_max": _by_seed(runs, labeling, f"{strategy} max"),
-        }
-        for stage, labeling in STAGES.items()
-        for strategy in strategies
-    }
+    values = {}
+    for stage, labeling in STAGES.items():
+        for s in (s for s in NAMES if s in {*STRATEGIES, *runs["strategy"]}):
+            columns = {"by_mean": s if s == "random" else f"{s} mean", "by_max": f"{s} max"}
+            values[s, stage] = {how: _by_seed(runs, labeling, column) for how, column in columns.items()}
     averaged = [pair for (strategy, _), pair in values.items() if strategy in STRATEGIES[1:]]
     values[AVERAGE] = {
         how: pd.concat([pair[how] for pair in averaged], axis=1).mean(axis=1, skipna=False).dropna()
@@ -98,34 +86,31 @@ def _by_seed(runs: pd.DataFrame, labeling: str, column: str, value: str = "aualc
 
 def table4_markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
     """Ours beside what the paper prints; what was not run says so."""
-    lines = [
-        "| strategy | stage | mean | max | max - mean (95 % interval) | n | paper, VOC: mean - max | paper, Cityscapes: mean - max |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-    ]
     paper = {(s, stage): row for stage in STAGES for s, row in read_yaml("paper")["table4"][f"stage{stage}"].items()}
     paper[AVERAGE] = read_yaml("paper")["table4_average"]
+    rows, counts = [], set()
     for key, row in summary.iterrows():
-        alone = key[0] == "random"  # it asks without scores, so there is nothing to aggregate
-        missing = "-" if key == AVERAGE else "not run"
-        ours = [cell(row[how], row[f"{how}_sd"]) if row[f"{how}_n"] else missing for how in ("by_mean", "by_max")]
-        n = [int(row["by_mean_n"])] if alone else [int(row[f"{how}_n"]) for how in ("by_mean", "by_max")]
-        ours = [ours[0], "", ""] if alone else [*ours, _points(row) if row["n"] else "-"]
+        missing = "-" if key == AVERAGE else table.NOT_RUN
+        n = {how: int(row[f"{how}_n"]) for how in ("by_mean", "by_max")}
+        ours = [table.with_sd(row[how], row[f"{how}_sd"]) if n[how] else missing for how in n] + [table.with_interval(row)]
+        counts |= set() if key == AVERAGE else set(n.values())
+        if key[0] == "random":  # it asks without scores, so there is nothing to aggregate
+            ours, n = [ours[0], "", ""], {"by_mean": n["by_mean"]}
         printed = [_printed(paper.get(key, {}).get(name)) for name in PAPER]
-        lines.append(_row([title(key[0]), str(key[1]), *ours, ", ".join(map(str, dict.fromkeys(n))), *printed]))
-    lines += [
-        "",
+        rows.append([title(key[0]), str(key[1]), *ours, ", ".join(map(str, dict.fromkeys(n.values()))), *printed])
+    heads = ["strategy", "stage", "mean", "max", "max - mean (95 % interval)", "n"]
+    heads += ["paper, VOC: mean - max", "paper, Cityscapes: mean - max"]
+    strange = [name for name in frame["dataset"].unique() if name not in PAPER]
+    other = f"Ours is another data set ({', '.join(strange)}) than the paper's: compare signs and orders, not numbers."
+    return table.paragraphs(
+        f"*{source_line(frame)}*",
+        table.markdown(heads, rows),
         "AuALC in percent of full supervision B, mean ± sample standard deviation over seeds (n). "
         "Random has nothing to aggregate, so it has one value. The average is over both stages without random.",
-    ]
-    strange = [name for name in frame["dataset"].unique() if name not in PAPER]
-    if strange:
-        lines += ["", f"Ours is another data set ({', '.join(strange)}) than the paper's: compare signs and orders, not numbers."]
-    if not (frame["column"] == "full_dominant").any():
-        lines += ["", "Full supervision B was not run, so there is no AuALC (-); add `- {supervision: full_dominant}` to the grid."]
-    counts = {row[f"{how}_n"] for key, row in summary.iterrows() if key != AVERAGE for how in ("by_mean", "by_max")} - {0}
-    if len(counts) > 1:
-        lines += ["", "The rows have different numbers of seeds, so their means are not comparable; finish the runs."]
-    return "\n".join([f"*{source_line(frame)}*", "", *lines]) + "\n"
+        other * bool(strange),
+        table.NO_REFERENCE * full(frame).empty,
+        table.SEEDS_DIFFER * (len(counts - {0}) > 1),
+    )
 
 
 def gains(frame: pd.DataFrame) -> pd.DataFrame:
@@ -137,13 +122,13 @@ def gains(frame: pd.DataFrame) -> pd.DataFrame:
     runs = scores(frame)
     rows = {}
     for value in GAINS:
-        for column in _in_order(runs["column"]):
+        for column in in_order(runs):
             for name, sides in DIFFERENCES.items():
                 one, other = (_by_seed(runs, side, column, value) for side in sides)
                 d = (one - other).dropna()
                 if len(d):
                     rows[value, column, name] = interval(d) | {"values": {int(seed): float(v) for seed, v in d.items()}}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["n", "mean", "sd", "low", "high", "favor", "values"])
+    return pd.DataFrame.from_dict(rows, orient="index", columns=[*INTERVAL, "values"])
 
 
 def bought(frame: pd.DataFrame) -> pd.DataFrame:
@@ -156,124 +141,104 @@ def bought(frame: pd.DataFrame) -> pd.DataFrame:
     _check(frame)
     one_each = frame[(frame["labeling"] == "dominant") & (frame["clicks"] > 0)]
     pool = (one_each["clicks"] / one_each["labeled_fraction"]).groupby(one_each["seed"]).first()
-    last = frame[~frame["column"].str.startswith("full_")].sort_values("step").groupby("run_id").tail(1)
+    last = active(frame).sort_values("step").groupby("run_id").tail(1)
     last = last.assign(per_superpixel=last["clicks"] / (last["labeled_fraction"] * last["seed"].map(pool)))
     rows = {}
-    for column in _in_order(last["column"]):
-        for labeling in ("dominant", "weak"):
-            mine = last[(last["column"] == column) & (last["labeling"] == labeling)]
-            if len(mine):
-                rows[column, labeling] = {"n": len(mine), "clicks_mean": mine["clicks"].mean()}
-                for name, values in (("per_superpixel", mine["per_superpixel"]), ("asked", 100 * mine["labeled_fraction"])):
-                    rows[column, labeling] |= {f"{name}_mean": values.mean(), f"{name}_sd": values.std(ddof=1)}
+    for key, mine in last[last["labeling"].isin(("dominant", "weak"))].groupby(["column", "labeling"]):
+        rows[key] = {"n": len(mine), "clicks_mean": mine["clicks"].mean()}
+        for name, values in (("per_superpixel", mine["per_superpixel"]), ("asked", 100 * mine["labeled_fraction"])):
+            rows[key] |= {f"{name}_mean": values.mean(), f"{name}_sd": values.std(ddof=1)}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def gains_markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
     """The differences of `gains`, one table for each value, and what the clicks `bought`."""
-    lines = []
-    columns = _in_order(frame.loc[~frame["column"].str.startswith("full_"), "column"])
+    columns, found, parts = in_order(active(frame)), summary.to_dict("index"), []
     for value, name in GAINS.items():
-        lines += [_row([name, *DIFFERENCES]), "|---" + "|---:" * len(DIFFERENCES) + "|"]
+        rows = []
         for column in columns:
-            keys = [(value, column, difference) for difference in DIFFERENCES]
-            found = [summary.loc[[key]].iloc[0] if key in summary.index else None for key in keys]
-            cells = ["-" if d is None else f"{_points(d, True)}, {d['favor']} of {d['n']}" for d in found]
-            lines.append(_row([title(column), *cells]))
-        lines.append("")
-    lines += [
+            known = [found.get((value, column, difference)) for difference in DIFFERENCES]
+            cells = ["-" if d is None else f"{table.with_interval(d, sd=True)}, {d['favor']} of {d['n']}" for d in known]
+            rows.append([title(column), *cells])
+        parts.append(table.markdown([name, *DIFFERENCES], rows))
+    parts += [
         "Points, paired by seed: mean ± sample standard deviation (95 % t-interval), and in how many seeds it is above 0; - where "
         "no seed has both sides (or, for AuALC, full supervision B was not run).",
-        "",
         "What the clicks of all steps bought; a dominant label costs one click, naming every class costs one for each:",
-        "",
-        "| strategy | clicks: dominant | clicks: weak | clicks per superpixel: weak | superpixels asked: dominant (%) | superpixels asked: weak (%) | n |",
-        "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    spent = bought(frame)
+    return table.paragraphs(*parts, _bought_markdown(bought(frame), columns))
+
+
+def _bought_markdown(spent: pd.DataFrame, columns: Sequence[str]) -> str:
+    found, rows = spent.to_dict("index"), []
     for column in columns:
-        sides = [spent.loc[[key]].iloc[0] if key in spent.index else None for key in ((column, "dominant"), (column, "weak"))]
-        clicks = ["not run" if side is None else f"{side['clicks_mean']:.0f}" for side in sides]
-        asked = ["not run" if side is None else cell(side["asked_mean"], side["asked_sd"]) for side in sides]
-        each = "not run" if sides[1] is None else cell(sides[1]["per_superpixel_mean"], sides[1]["per_superpixel_sd"], 2)
+        sides = [found.get((column, labeling)) for labeling in ("dominant", "weak")]
+        clicks = [table.NOT_RUN if side is None else f"{side['clicks_mean']:.0f}" for side in sides]
+        asked = [table.NOT_RUN if side is None else table.with_sd(side["asked_mean"], side["asked_sd"]) for side in sides]
+        weak = sides[1]
+        each = table.NOT_RUN if weak is None else table.with_sd(weak["per_superpixel_mean"], weak["per_superpixel_sd"], 2)
         n = ", ".join(dict.fromkeys(f"{side['n']:.0f}" for side in sides if side is not None))
-        lines.append(_row([title(column), *clicks, each, *asked, n]))
-    return "\n".join(lines) + "\n"
+        rows.append([title(column), *clicks, each, *asked, n])
+    heads = ["strategy", "clicks: dominant", "clicks: weak", "clicks per superpixel: weak"]
+    return table.markdown([*heads, "superpixels asked: dominant (%)", "superpixels asked: weak (%)", "n"], rows)
 
 
 def pseudo_quality(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per column and step of stage 2, in percent: the values of QUALITY (several_gain: points, accuracy - dominant) as <value>_mean, <value>_sd (sample) and
-    <value>_n, over the seeds in which it is defined (nothing can be right in an expansion of no pixel); and n, all seeds.
+    """One row per column and step of stage 2, in percent: the values of QUALITY (several_gain in points: accuracy - dominant) as
+    <value>_mean, <value>_sd (sample) and <value>_n, over the seeds in which it is defined (nothing can be right in an expansion of
+    no pixel); and n, all seeds; strategy and aggregate of the column.
 
     The accuracies are of the pseudo labels where the truth is a class; the size is of the pool's pixels.
     """
     _check(frame)
-    rows = []
+    rows, keys = [], ["column", "strategy", "aggregate", "step", "n"]
     two = frame[frame["labeling"] == STAGES[2]]
-    for column in _in_order(two["column"]):
+    for column in in_order(two):
         for step, mine in two[two["column"] == column].groupby("step"):
-            row = {"column": column, "step": step, "n": len(mine)}
+            row = {key: mine[key].iloc[0] for key in keys[:3]} | {"step": step, "n": len(mine)}
             known_of = pd.DataFrame(list(mine["pseudo"]), columns=[v for v in QUALITY if v != "several_gain"], dtype=float)
             known_of["several_gain"] = known_of["several_accuracy"] - known_of["several_dominant"]
             for value in QUALITY:
                 known = 100 * known_of[value].dropna()
                 row |= {f"{value}_mean": known.mean(), f"{value}_sd": known.std(ddof=1), f"{value}_n": len(known)}
             rows.append(row)
-    return pd.DataFrame(rows, columns=["column", "step", "n", *(f"{v}_{k}" for v in QUALITY for k in ("mean", "sd", "n"))])
+    return pd.DataFrame(rows, columns=[*keys, *(f"{v}_{k}" for v in QUALITY for k in ("mean", "sd", "n"))])
 
 
 def pseudo_markdown(quality: pd.DataFrame, frame: pd.DataFrame) -> str:
     """The pseudo labels of each column's last step as a table, and the range over all steps in one sentence."""
     if quality.empty:
         return "Stage 2 was not run, so there are no pseudo labels.\n"
-    lines = [_row(["pseudo labels of the last step", *QUALITY.values(), "n"]), "|---" + "|---:" * (len(QUALITY) + 1) + "|"]
+    rows, ranges = [], []
     for _, row in quality.groupby("column", sort=False).tail(1).iterrows():
         cells = []
         for value in QUALITY:
             some = f" (n = {int(row[f'{value}_n'])})" if 0 < row[f"{value}_n"] < row["n"] else ""
-            cells.append(cell(row[f"{value}_mean"], row[f"{value}_sd"]) + some)
-        lines.append(_row([title(row["column"]), *cells, str(int(row["n"]))]))
-    ranges = []
+            cells.append(table.with_sd(row[f"{value}_mean"], row[f"{value}_sd"]) + some)
+        rows.append([title(row["column"]), *cells, str(row["n"])])
     for value in ("several_gain", "expansion_accuracy", "expansion_share"):
         known = quality[f"{value}_mean"].dropna()
         signed = "+" if value == "several_gain" else ""
         shown = f"{known.min():{signed}.1f} to {known.max():{signed}.1f}" if len(known) else "unknown"
         ranges.append(f"{QUALITY[value]} {shown}")
-    text = f"Over all {quality['step'].nunique()} steps and strategies: {', '.join(ranges)}."
-    unit = "Percent of the pseudo labels there whose truth is a class; the size in percent of the pool's pixels."
-    return "\n".join([f"*{source_line(frame[frame['labeling'] == STAGES[2]])}*", "", *lines, "", f"{text} {unit}"]) + "\n"
+    return table.paragraphs(
+        f"*{source_line(frame[frame['labeling'] == STAGES[2]])}*",
+        table.markdown(["pseudo labels of the last step", *QUALITY.values(), "n"], rows),
+        f"Over all {quality['step'].nunique()} steps and strategies: {', '.join(ranges)}. Percent of the pseudo labels there whose "
+        "truth is a class; the size in percent of the pool's pixels.",
+    )
 
 
 def to_draw(frame: pd.DataFrame, wanted: Sequence[str] = ("random", "bvsb max", "oreal max")) -> list[str]:
     """At most three columns to draw: those wanted, if run with dominant labels and with weak ones in both stages; else the
     first that were; else the first with weak labels."""
     _check(frame)
-    active = frame[~frame["column"].str.startswith("full_")]
-    weak = _in_order(active.loc[active["labeling"] != "dominant", "column"])
-    whole = [c for c in weak if {"dominant", *STAGES.values()} <= set(active.loc[active["column"] == c, "labeling"])]
+    labelings = active(frame).groupby("column")["labeling"].agg(set)
+    weak = in_order(frame[frame["labeling"] != "dominant"])
+    whole = [c for c in weak if {"dominant", *STAGES.values()} <= labelings[c]]
     return [c for c in wanted if c in whole] or whole[:3] or weak[:3]
-
-
-def _in_order(columns: Iterable[str]) -> list[str]:
-    """Distinct columns, strategy by strategy, mean before max before others."""
-    hows = ("", "mean", "max")
-
-    def place(column: str) -> tuple:
-        strategy, _, how = column.partition(" ")
-        return list(NAMES).index(strategy), hows.index(how) if how in hows else len(hows), how
-
-    return sorted(set(columns), key=place)
-
-
-def _points(d: pd.Series, with_sd: bool = False) -> str:
-    sd = f" ± {d['sd']:.1f}" if with_sd else ""
-    return f"{d['mean']:+.1f}" + (f"{sd} ({d['low']:+.1f} to {d['high']:+.1f})" if d["n"] > 1 else "")
 
 
 def _printed(value: float | list[float] | None) -> str:
     values = value if isinstance(value, list) else [value]
     return "-" if value is None else " - ".join(f"{v:.1f}" for v in values)
-
-
-def _row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

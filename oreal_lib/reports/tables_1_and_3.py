@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,8 @@ import pandas as pd
 
 from ..draw import NAMES, title
 from ..storage.yaml_file import read_yaml
-from .frames import cautions, cell, interval, networks, per_run, source_line
+from . import table as text
+from .frames import cautions, full, interval, networks, per_run, source_line
 from .table_2 import BACKBONES, DATA_SETS, backbone
 
 Which = Literal["table1", "table3"]
@@ -19,7 +20,8 @@ STRATEGIES = ("random", "bvsb", "revisiting_sp", "pixelbal", "cbal", "oreal")  #
 AVERAGED = STRATEGIES[1:]  # random has nothing to aggregate
 AVERAGE = "average"
 GAIN = "max - mean"
-VALUE = {"table1": "aualc", "table3": "to_95"}  # of results.per_run
+NONE = "none"  # aggregation, where there is nothing to aggregate
+VALUE = {"table1": "aualc", "table3": "to_95"}  # of frames.per_run
 MORE_IS_BETTER = {"table1": 1, "table3": -1}
 BESIDE = {"table1": "paper, average of 4 data sets, ResNet-50", "table3": "paper, Pascal VOC, ResNet-50"}  # beside other data
 BESIDE_FROM = {"table1": (AVERAGE, "resnet50"), "table3": ("voc", "resnet50")}  # BESIDE as a data set and a network of the paper
@@ -38,7 +40,7 @@ def printed(which: Which, dataset: str, network: str | None) -> dict[tuple[str, 
         found = {strategy: row.get(dataset) for strategy, row in paper.get(network, {}).items()}
     if None in found.values() or not found:
         return {}
-    numbers = {("random", "none"): found["random"]}
+    numbers = {("random", NONE): found["random"]}
     pairs = {strategy: found[strategy] for strategy in AVERAGED}
     pairs[AVERAGE] = np.mean([found[strategy] for strategy in AVERAGED], axis=0).round(6).tolist()
     for strategy, (mean, most) in pairs.items():
@@ -64,7 +66,7 @@ def cells(
     """
     runs = per_run(frame)
     found = networks(runs)
-    with_b = networks(frame[frame["column"] == "full_dominant"])
+    with_b = networks(full(frame))
     rows = []
     for dataset, model in dict.fromkeys(where or found):
         mine = found.get((dataset, model), runs.iloc[:0])
@@ -81,87 +83,92 @@ def cells(
 
 def _rows(runs: pd.DataFrame, columns: Sequence[str], value: str, better: int) -> dict[tuple[str, str], dict[str, object]]:
     """(strategy, aggregation) -> the values of one network's row that come from runs."""
-    extra = [s for s in NAMES if s not in STRATEGIES and s in {c.split()[0] for c in columns}]
-    wanted = [s if s == "random" else f"{s} {how}" for s in STRATEGIES for how in ("mean", "max")]
-    wanted += [c for s in extra for c in (s, f"{s} mean", f"{s} max") if c in columns]
-    values = {c: runs[runs["column"] == c].set_index("seed")[value].sort_index() for c in dict.fromkeys(wanted)}
-    ids = {c: " ".join(runs.loc[runs["column"] == c, "run_id"]) for c in values}
+    pairs = [("random", NONE), *((s, how) for s in AVERAGED for how in ("mean", "max"))]
+    extra = ((s, how) for s in NAMES if s not in STRATEGIES for how in (NONE, "mean", "max"))
+    pairs += [pair for pair in extra if " ".join(pair).removesuffix(f" {NONE}") in columns]
+    found = dict(iter(runs.groupby(["strategy", runs["aggregate"].replace("", NONE)])))
+    mine = {pair: found.get(pair, runs.iloc[:0]) for pair in pairs}
+    values = {pair: part.set_index("seed")[value].sort_index() for pair, part in mine.items()}
+    ids = {pair: " ".join(part["run_id"]) for pair, part in mine.items()}
     for how in ("mean", "max"):
-        five = [f"{s} {how}" for s in AVERAGED]
-        values[f"{AVERAGE} {how}"] = pd.concat([values[c] for c in five], axis=1, join="inner").mean(axis=1, skipna=False)
-        used = runs["column"].isin(five) & runs["seed"].isin(values[f"{AVERAGE} {how}"].index)
-        ids[f"{AVERAGE} {how}"] = " ".join(runs.loc[used, "run_id"])
+        five = pd.concat([values[s, how] for s in AVERAGED], axis=1, join="inner")
+        values[AVERAGE, how] = five.mean(axis=1, skipna=False)
+        used = runs[runs["strategy"].isin(AVERAGED) & (runs["aggregate"] == how) & runs["seed"].isin(five.index)]
+        ids[AVERAGE, how] = " ".join(used["run_id"])
     rows: dict[tuple[str, str], dict[str, object]] = {}
     none = {"low": np.nan, "high": np.nan, "favor": np.nan}
-    for column, v in values.items():
-        strategy, _, how = column.partition(" ")
+    for (strategy, how), v in values.items():
         spread = {"value": v.mean(skipna=False), "sd": v.std(ddof=1, skipna=False), "n": len(v), "reached": v.notna().sum()}
-        rows[strategy, how or "none"] = spread | none | {"run_ids": ids[column]}
-        if how == "max" and f"{strategy} mean" in values:
-            d = (v - values[f"{strategy} mean"])[v.index.intersection(values[f"{strategy} mean"].index)]
+        rows[strategy, how] = spread | none | {"run_ids": ids[strategy, how]}
+        if how == "max" and (strategy, "mean") in values:
+            by_mean = values[strategy, "mean"]
+            d = (v - by_mean)[v.index.intersection(by_mean.index)]
             d = d.iloc[:0] if d.isna().any() else d  # a seed that has no number is not left out: it may be the worst
             gain = interval(d)
             gain |= {"value": gain.pop("mean"), "reached": gain["n"], "favor": int((better * d > 0).sum())}
-            rows[strategy, GAIN] = gain | {"run_ids": f"{ids[f'{strategy} mean']} {ids[column]}".strip()}
+            rows[strategy, GAIN] = gain | {"run_ids": f"{ids[strategy, 'mean']} {ids[strategy, how]}".strip()}
     return rows
 
 
 def shown(table: pd.DataFrame, which: Which = "table1") -> pd.DataFrame:
     """The rows of `cells` of one network as readers see them: text only, one row per strategy, the average last."""
-    rows = {(r["strategy"], r["aggregation"]): r for _, r in table.iterrows()}
     same = table["paper"].notna().any()
-    lines = []
-    for strategy in table["strategy"].unique():
-        of = {how: rows.get((strategy, how)) for how in ("none", "mean", "max", GAIN)}
-        first, gain = of["mean"] if of["none"] is None else of["none"], of[GAIN]
-        line = {"strategy": "average of the paper's five" if strategy == AVERAGE else title(strategy)}
-        for how, r in (("mean", first), ("max", of["max"])):
-            blank = "" if of["none"] is not None else "-"  # where there is nothing to aggregate there is no max
-            line[f"{how}, ours" if same else how] = blank if r is None else _ours(r, which)
-            if same:
-                line[f"{how}, paper"] = blank if r is None else _number(r["paper"])
-                line[f"{how}, difference"] = blank if r is None else _number(r["difference"], "+")
-        known = gain is not None and gain["n"] > 0
-        between = f" ({gain['low']:+.1f} to {gain['high']:+.1f})" if known and gain["n"] > 1 else ""
-        line[f"{GAIN} (95 % interval)"] = f"{gain['value']:+.1f}{between}" if known else "" if gain is None else "-"
-        line["max better in"] = f"{int(gain['favor'])} of {int(gain['n'])}" if known else ""
+    return pd.DataFrame(
+        [
+            _line(strategy, {row["aggregation"]: row for _, row in mine.iterrows()}, which, same)
+            for strategy, mine in table.groupby("strategy", sort=False)
+        ]
+    )
+
+
+def _line(strategy: str, of: Mapping[str, pd.Series], which: Which, same: bool) -> dict[str, str]:
+    """A strategy's row of `shown`. of: its rows of `cells` by aggregation.  same: whether the paper has this data set and network."""
+    alone, gain = NONE in of, of.get(GAIN)
+    first, blank = of.get(NONE if alone else "mean"), "" if alone else "-"  # where there is nothing to aggregate there is no max
+    pair = {"mean": first, "max": of.get("max")}
+    line = {"strategy": "average of the paper's five" if strategy == AVERAGE else title(strategy)}
+    for how, r in pair.items():
+        line[f"{how}, ours" if same else how] = blank if r is None else _ours(r, which)
         if same:
-            line[f"{GAIN}, paper"] = "" if gain is None else _number(gain["paper"], "+")
-        line["n"] = ", ".join(dict.fromkeys(str(int(r["n"])) for r in (first, of["max"]) if r is not None))
-        if not same:
-            beside = [_number(r["paper_beside"]) for r in (first, of["max"]) if r is not None]
-            line[f"{BESIDE[which]}: mean / max"] = " / ".join(beside) if "-" not in beside else "-"
-        lines.append(line)
-    return pd.DataFrame(lines)
+            line[f"{how}, paper"] = blank if r is None else _number(r["paper"])
+            line[f"{how}, difference"] = blank if r is None else _number(r["difference"], "+")
+    line[f"{GAIN} (95 % interval)"] = "" if gain is None else text.with_interval(gain.rename({"value": "mean"}))
+    line["max better in"] = f"{int(gain['favor'])} of {int(gain['n'])}" if gain is not None and gain["n"] else ""
+    there = [r for r in pair.values() if r is not None]
+    n = ", ".join(dict.fromkeys(str(int(r["n"])) for r in there))
+    if same:
+        return line | {f"{GAIN}, paper": "" if gain is None else _number(gain["paper"], "+"), "n": n}
+    beside = [_number(r["paper_beside"]) for r in there]
+    return line | {"n": n, f"{BESIDE[which]}: mean / max": "-" if "-" in beside else " / ".join(beside)}
 
 
 def _ours(row: pd.Series, which: Which) -> str:
     if not row["n"]:
-        return "-" if row["strategy"] == AVERAGE else "not run"
-    text = cell(row["value"], row["sd"])
+        return "-" if row["strategy"] == AVERAGE else text.NOT_RUN
+    value = text.with_sd(row["value"], row["sd"])
     if which == "table1" or np.isnan(row["reached"]):
-        return text
+        return value
     reached = f"{int(row['reached'])} of {int(row['n'])} reached"
-    return reached if text == "-" else f"{text} ({reached})"
+    return reached if value == "-" else f"{value} ({reached})"
 
 
 def _number(value: float, sign: str = "") -> str:
     return "-" if np.isnan(value) else f"{value:{sign}.1f}"
 
 
-def notes(table: pd.DataFrame, which: Which = "table1") -> list[str]:
+def notes(table: pd.DataFrame, which: Which = "table1") -> str:
     """What the numbers of `cells` are, in sentences for under the whole table."""
     what = {
         "table1": "AuALC in percent of full supervision B on the same pictures",
         "table3": "Superpixels asked until the test mIoU first reaches 95 % of full supervision B, in percent of the pool (less is "
         "better), with a mean only where every run reached it",
     }
-    text = (
+    said = (
         f"{what[which]}; mean ± sample standard deviation over seeds (n). Max - mean is paired by seed, with Student's t-interval. "
         "Random has nothing to aggregate, so it has one value. The average is over BvSB, Revisiting SP, PixelBal, CBAL and OREAL, "
         "of the seeds that have them all; the paper's is the mean of its five cells."
     )
-    return [text + " *: not in the paper." * any(title(s).endswith("*") for s in table["strategy"])]
+    return said + " *: not in the paper." * any(title(s).endswith("*") for s in table["strategy"])
 
 
 def warnings(table: pd.DataFrame, frame: pd.DataFrame, which: Which = "table1") -> list[str]:
@@ -169,31 +176,29 @@ def warnings(table: pd.DataFrame, frame: pd.DataFrame, which: Which = "table1") 
     lines = []
     if table["paper"].isna().all():
         lines.append("This is another data set or network than the paper's: only signs and orders compare, not numbers.")
-    if len(frame) and not (frame["column"] == "full_dominant").any():
-        lines.append("Full supervision B was not run, so there is no value (-); add `- {supervision: full_dominant}` to the grid.")
+    if len(frame) and full(frame).empty:
+        lines.append(text.NO_REFERENCE)
     n = table.loc[(table["n"] > 0) & (table["strategy"] != AVERAGE) & (table["aggregation"] != GAIN), "n"]
     so = {"table1": "AuALC is too high", "table3": "95 % of it is reached too early"}
-    return lines + [line for line in cautions(n, frame, so[which]) if line]
+    return lines + cautions(n, frame, so[which])
 
 
 def markdown(table: pd.DataFrame, frame: pd.DataFrame, which: Which = "table1") -> str:
     """`cells` of the runs `frame` for readers: a table for each network with its `warnings`, and the `notes` beneath."""
     parts = []
-    for name, source, text, under in _sections(table, frame, which):
-        lines = ["| " + " | ".join(row) + " |" for row in [text.columns, *text.to_numpy()]]
-        lines.insert(1, "|---" + "|---:" * (text.shape[1] - 1) + "|")
-        parts += [f"**{name}**", f"*{source}*", "\n".join(lines), *under]
-    return "\n\n".join([*parts, *notes(table, which)]) + "\n"
+    for name, source, rows, under in _sections(table, frame, which):
+        parts += [f"**{name}**", f"*{source}*", text.markdown(list(rows), rows.to_numpy()), *under]
+    return text.paragraphs(*parts, notes(table, which))
 
 
 def latex(table: pd.DataFrame, frame: pd.DataFrame, which: Which = "table1") -> str:
     r"""The same as LaTeX, a tabular for each network, to be read with \input; needs booktabs. The sentences are comments."""
     parts = []
-    for name, source, text, under in _sections(table, frame, which):
-        tabular = text.to_latex(index=False, escape=True, column_format="l" + "r" * (text.shape[1] - 1))
+    for name, source, rows, under in _sections(table, frame, which):
+        tabular = rows.to_latex(index=False, escape=True, column_format="l" + "r" * (rows.shape[1] - 1))
         tabular = tabular.replace("±", r"$\pm$").replace(GAIN, "max $-$ mean")
         parts += [*(f"% {line}\n" for line in (name, source, *under)), re.sub(r"(?<![\w.])-(?=\d)", "$-$", tabular)]
-    return "".join([*parts, *(f"% {line}\n" for line in notes(table, which))])
+    return "".join([*parts, f"% {notes(table, which)}\n"])
 
 
 def _sections(table: pd.DataFrame, frame: pd.DataFrame, which: Which) -> Iterator[tuple[str, str, pd.DataFrame, list[str]]]:
@@ -202,4 +207,4 @@ def _sections(table: pd.DataFrame, frame: pd.DataFrame, which: Which) -> Iterato
     for (dataset, model), mine in networks(table).items():
         runs = found.get((dataset, model), frame.iloc[:0])
         name = f"{DATA_SETS.get(dataset, dataset)}, {BACKBONES.get(backbone(model) or '', model)}"
-        yield name, source_line(runs) if len(runs) else "not run", shown(mine, which), warnings(mine, runs, which)
+        yield name, source_line(runs) if len(runs) else text.NOT_RUN, shown(mine, which), warnings(mine, runs, which)

@@ -10,6 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from ..draw import title
+from . import table
 from .claims import CLAIMS, Claim, evidence
 from .frames import interval, source_line
 
@@ -56,7 +57,7 @@ def verdict(low: float, high: float) -> str:
 def judge(frame: pd.DataFrame, rng: np.random.Generator, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
     """One row per claim, in their order: verdict, n, favor, mean, low, high, half, t_p, t_holm, flip_p, flip_holm, missing, ...
 
-    frame: of `results.load`, of one data set and network.  rng: used with more than 16 seeds only.
+    frame: of `frames.load`, of one data set and network.  rng: used with more than 16 seeds only.
     verdict: "supports", "contradicts", "cannot decide", by the 95 % t-interval low..high of the differences paired by seed, or
     "not run" where columns are `missing`.  favor: seeds for the claim.  half: half the interval, the smallest mean that these n
     seeds with their spread could have shown.  *_holm: adjusted for all central claims, or for all their parts.
@@ -70,31 +71,39 @@ def judge(frame: pd.DataFrame, rng: np.random.Generator, claims: Sequence[Claim]
         row |= {"half": (row["high"] - row["low"]) / 2, "t_p": t_p(d), "flip_p": sign_flip_p(d, rng)}
         if claim.found and len(d):
             row["measured"] += f"; here {claim.found(seen)}"
-        said = "not run" if missing else verdict(row["low"], row["high"])
+        said = table.NOT_RUN if missing else verdict(row["low"], row["high"])
         rows.append(row | {"verdict": said, "missing": ", ".join(map(title, missing))})
-    table = pd.DataFrame(rows)
+    judged = pd.DataFrame(rows)
     for p in ("t", "flip"):
-        table[f"{p}_holm"] = table.groupby("central")[f"{p}_p"].transform(holm)
-    return table.set_index("name")
+        judged[f"{p}_holm"] = judged.groupby("central")[f"{p}_p"].transform(holm)
+    return judged.set_index("name")
 
 
 def markdown(judged: pd.DataFrame, frame: pd.DataFrame) -> str:
     """The verdicts as readers see them: central claims with the paper's words, what n cannot show, then the parts."""
     central, parts = judged[judged["central"]], judged[~judged["central"]]
-    lines = [f"*{source_line(frame)}*", "", tally(central), "", *_table(central), "", limits(central), ""]
-    for name, c in central.iterrows():
-        lines.append(f"- **{name}**: {c['sentence']} ({c['place']}). Measured: {c['measured']}. The paper: {c['paper']}.")
-    lines += ["", "The same claims by strategy, and their parts:", "", *_table(parts[parts["verdict"] != "not run"])]
-    if absent := list(parts.index[parts["verdict"] == "not run"]):
-        lines += ["", f"Not run: {'; '.join(absent)}."]
-    return "\n".join(lines) + "\n"
+    said = [
+        f"- **{name}**: {c['sentence']} ({c['place']}). Measured: {c['measured']}. The paper: {c['paper']}."
+        for name, c in central.iterrows()
+    ]
+    absent = parts.index[parts["verdict"] == table.NOT_RUN]
+    return table.paragraphs(
+        f"*{source_line(frame)}*",
+        tally(central),
+        _table(central),
+        limits(central),
+        "\n".join(said),
+        "The same claims by strategy, and their parts:",
+        _table(parts.drop(absent)),
+        f"Not run: {'; '.join(absent)}." if len(absent) else "",
+    )
 
 
 def tally(judged: pd.DataFrame) -> str:
     """How many claims have which verdict, each for itself and after Holm's correction for all that were tested, in one sentence."""
     yes, no, open_ = _counts(judged["verdict"])
     said = f"Of {len(judged)} central claims our runs support {yes}, contradict {no} and cannot decide {open_}"
-    if missing := int((judged["verdict"] == "not run").sum()):
+    if missing := int((judged["verdict"] == table.NOT_RUN).sum()):
         said += f" ({missing} {'was' if missing == 1 else 'were'} not run)"
     if tested := int(judged["t_p"].notna().sum()):
         count = "{}, {} and {}".format(*_counts(_corrected(judged, "t")))
@@ -107,7 +116,7 @@ def tally(judged: pd.DataFrame) -> str:
 
 def _corrected(judged: pd.DataFrame, p: str) -> pd.Series:
     """The verdicts, but undecided where the corrected p-value is not below 0.05."""
-    return judged["verdict"].mask((judged["verdict"] != "not run") & ~(judged[f"{p}_holm"] < 0.05), "cannot decide")
+    return judged["verdict"].mask((judged["verdict"] != table.NOT_RUN) & ~(judged[f"{p}_holm"] < 0.05), "cannot decide")
 
 
 def _counts(said: pd.Series) -> list[int]:
@@ -131,20 +140,10 @@ def limits(judged: pd.DataFrame) -> str:
     )
 
 
-def _table(judged: pd.DataFrame) -> list[str]:
-    heads = (
-        "claim",
-        "verdict",
-        "difference",
-        "95 % interval",
-        "unit",
-        "n",
-        "for it",
-        "t-test p (Holm)",
-        "sign-flip p (Holm)",
-        "could show",
-    )
-    lines = ["| " + " | ".join(heads) + " |", "|---|---|---:|---:|---|---:|---:|---:|---:|---:|"]
+def _table(judged: pd.DataFrame) -> str:
+    heads = ["claim", "verdict", "difference", "95 % interval", "unit", "n", "for it"]
+    heads += ["t-test p (Holm)", "sign-flip p (Holm)", "could show"]
+    rows = []
     for name, c in judged.iterrows():
         several, n, missing = c["n"] > 1, int(c["n"]), c["missing"].split(", ")
         said = f"**{c['verdict']}**" + ("" if n else ": nothing to compare")
@@ -152,8 +151,8 @@ def _table(judged: pd.DataFrame) -> list[str]:
             said = f"not run: {c['missing'] if len(missing) < 3 else f'{len(missing)} columns, such as {missing[0]}'}"
         cells = [f"{c['mean']:+.1f}" if n else "-", f"{c['low']:+.1f} to {c['high']:+.1f}" if several else "-", c["unit"], str(n)]
         cells += [f"{int(c['favor'])}" if n else "-", *(_p(c[f"{p}_p"], c[f"{p}_holm"]) for p in ("t", "flip"))]
-        lines.append("| " + " | ".join([name, said, *cells, f"± {c['half']:.1f}" if several else "-"]) + " |")
-    return lines
+        rows.append([name, said, *cells, f"± {c['half']:.1f}" if several else "-"])
+    return table.markdown(heads, rows, left=(0, 1, 4))
 
 
 def _p(p: float, adjusted: float) -> str:

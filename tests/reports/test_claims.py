@@ -1,6 +1,7 @@
 import itertools
 from dataclasses import replace
 
+import by_hand
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,20 +11,16 @@ from oreal_lib.reports.claims import CLAIMS, COLUMNS, evidence, hardest, nearer_
 
 RNG = np.random.default_rng(0)
 NOISE = (0.00, 0.01, -0.01, 0.02)  # of four seeds, the same for all columns of a seed
-EVEN = ((50, 50), (100, 100), (150, 150))
-SAME = {"dataset": "toy", "model": "net", "setting": "toy, net", "device": "abacus", "labeling": "dominant", "classes": None}
+EVEN = [(50, 50), (100, 100), (150, 150)]
 
 
 def run(column, seed, curve, counts=EVEN, border=0.5):
-    """The rows of one run as `results.load` gives them; 2 % of the pool in each step, border mIoU is half of mIoU."""
-    return pd.DataFrame(
-        SAME
-        | {"run_id": f"{column} {seed}", "column": column, "strategy": column.split()[0], "seed": seed, "step": t, "epochs": 10}
-        | {"clicks": 100 * t, "labeled_fraction": 0.02 * t, "labeled_pixels": 0.02 * t, "border_share": border}
-        | {"miou": m, "boundary_miou": m / 2, "inside_miou": m, "class_counts": counts[t - 1]}
-        | {"imbalance": abs(counts[t - 1][0] - counts[t - 1][1]) / sum(counts[t - 1])}
-        for t, m in enumerate(curve, start=1)
-    )
+    """The rows of one run; 100 clicks for 2 % of the pool in each step."""
+    steps, counts = range(1, len(curve) + 1), counts[: len(curve)]
+    share = {"labeled_fraction": [0.02 * t for t in steps], "labeled_pixels": [0.02 * t for t in steps]}
+    uneven = [abs(a - b) / (a + b) for a, b in counts]
+    told = {"clicks": [100 * t for t in steps], "class_counts": list(counts), "imbalance": uneven, "border_share": border}
+    return by_hand.run(column, seed, curve, **share, **told)
 
 
 def whole(gain, columns=COLUMNS):
@@ -153,7 +150,7 @@ def test_a_wide_interval_above_0_is_harder_than_a_narrow_one_that_ends_lower():
 
 
 def test_the_share_of_the_rarest_class_grows_where_debts_are_paid():
-    paid = run("oreal max", 0, [0.1, 0.2, 0.3], counts=((90, 10), (140, 60), (150, 150)))
+    paid = run("oreal max", 0, [0.1, 0.2, 0.3], counts=[(90, 10), (140, 60), (150, 150)])
     assert rarest_share(paid).tolist() == pytest.approx([20, 60, 100])
     seen = evidence(paid)
     assert seen.loc[0, ("growth", "oreal max")] == pytest.approx(80)
@@ -169,7 +166,7 @@ def test_runs_that_a_claim_cannot_tell_apart_are_refused():
     frame = whole(0.05)
     with pytest.raises(ValueError, match=r"of toy, net; toy, other, but claims are judged for one"):
         evidence(pd.concat([frame, frame.assign(model="other")]))
-    with pytest.raises(ValueError, match=r"two runs are both 'full_masks', seed 0 .*make one grid"):
+    with pytest.raises(ValueError, match=r"2 runs have column full_masks, seed 0 .*make one grid"):
         evidence(pd.concat([frame, run("full_masks", 0, [0.6]).assign(run_id="twin")]))
 
 

@@ -1,10 +1,10 @@
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
+from by_hand import run, runs
 
-from oreal_lib import draw
-from oreal_lib.reports import asked, figures
+from oreal_lib.draw import class_palette
+from oreal_lib.reports import figures, selections
 from oreal_lib.types import IGNORE
 
 
@@ -16,16 +16,9 @@ def ax():
 
 
 def frame():
-    rows = []
-    for column, shift in [("random", 0.0), ("oreal mean", 0.1), ("oreal max", 0.2)]:
-        for seed in (0, 1):
-            for t in (1, 2, 3):
-                miou = 0.2 + shift * (t > 1) + 0.1 * seed
-                rows.append(
-                    dict(column=column, seed=seed, step=t, clicks=10 * t, labeled_pixels=0.1 * t, miou=miou, boundary_miou=0.1)
-                )
-    rows.append(dict(column="full_dominant", seed=0, step=1, clicks=99, labeled_pixels=1.0, miou=0.7, boundary_miou=0.6))
-    return pd.DataFrame(rows)
+    curves = {"random": 0.0, "oreal mean": 0.1, "oreal max": 0.2}
+    made = [run(c, seed, [0.2 + up * (t > 1) + 0.1 * seed for t in (1, 2, 3)]) for c, up in curves.items() for seed in (0, 1)]
+    return runs(*made, run("full_dominant", 0, [0.7]))
 
 
 def test_curves_are_means_over_seeds_max_solid_mean_dashed(ax):
@@ -42,37 +35,9 @@ def test_shares_are_drawn_in_percent(ax):
     assert ax.lines[0].get_xdata().tolist() == pytest.approx([10, 20, 30]) and "%" in ax.get_xlabel()
 
 
-def test_only_asked_superpixels_get_a_yellow_border(ax):
-    ids = np.repeat(np.repeat([[0, 1], [2, 3]], 4, axis=0), 4, axis=1)
-    draw.draw_selection(np.full((8, 8, 3), 100, np.uint8), ids, np.array([False, True, False, False]), ax, scale=2)
-    picture = ax.images[0].get_array()
-    yellow = (picture == [255, 224, 0]).all(axis=-1)
-    assert yellow[:8, 8:].any() and not yellow[8:].any() and not yellow[:, :8].any()
-    assert (picture[3, 11] == 100).all() and (picture[12, 3] == 65).all()  # asked: bright inside; the rest: dimmed
-
-
-def test_neighbors_that_were_both_asked_stay_two(ax):
-    ids = np.repeat([[0, 1]], 4, axis=0).repeat(4, axis=1)
-    draw.draw_selection(np.zeros((4, 8, 3), np.uint8), ids, np.array([True, True]), ax, scale=2)
-    yellow = (ax.images[0].get_array() == [255, 224, 0]).all(axis=-1)
-    assert yellow[4, 7] and yellow[4, 8]
-
-
-def test_classes_have_distinct_colors_and_void_is_white():
-    assert len({tuple(c) for c in draw.class_palette(21)}) == 21
-    picture = draw.color_mask(np.array([[0, 1, IGNORE]], np.uint8), 2)
-    assert picture[0, 2].tolist() == [255, 255, 255] and picture[0, 0].tolist() == draw.class_palette(2)[0].tolist()
-
-
-def test_a_legend_names_only_the_classes_in_the_picture(ax):
-    draw.draw_truth(np.array([[0, 2, IGNORE]], np.uint8), ("sky", "road", "car"), ax)
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["sky", "car"]
-
-
 def test_each_strategy_has_a_panel_with_random_and_full_supervision():
     table = frame()
-    other = table[table["column"] == "oreal max"].assign(column="power_bvsb max")
-    table = pd.concat([other, table])
+    table = runs(run("power_bvsb max"), table)
     assert figures.strategies(table) == ["oreal", "power_bvsb"]
     fig, axes = plt.subplots(1, 2, sharey=True)
     figures.draw_strategies(table, axes)
@@ -89,15 +54,6 @@ def test_each_strategy_has_a_panel_with_random_and_full_supervision():
     plt.close(fig)
 
 
-def test_what_was_not_asked_can_lose_its_color(ax):
-    ids = np.repeat([[0, 1]], 6, axis=0).repeat(6, axis=1)
-    picture = np.full((6, 12, 3), [200, 100, 60], np.uint8)
-    draw.draw_selection(picture, ids, np.array([False, True]), ax, scale=1, gray=True)
-    drawn = ax.images[0].get_array()
-    assert drawn[3, 9].tolist() == [200, 100, 60]
-    assert drawn[3, 2].tolist() == [78, 78, 78]  # the mean 120 is shade 120 of 8, 24, ..., 248, dimmed to 65 %
-
-
 def view():
     """One image of 4 x 8 pixels in the superpixels 0 (left) and 1 (right); an object in the upper right corner."""
     truth = np.zeros((4, 8), np.uint8)
@@ -108,7 +64,7 @@ def view():
         "ids": np.repeat([[0, 1]], 4, axis=0).repeat(4, axis=1),
         "asked": [np.array([True, False]), np.array([False, True]), np.array([True, True])],
         "titles": ["BvSB mean", "BvSB max", "OREAL max"],
-        "columns": ["bvsb mean", "bvsb max", "oreal max"],
+        "asked_by": [("bvsb", "mean"), ("bvsb", "max"), ("oreal", "max")],
         "border_share": [0.25, 0.5, 1.0],
         "uncertainty": np.where(truth == 1, 1.0, 0.5),
         "one_vs_rest": np.zeros((4, 8)),
@@ -118,7 +74,7 @@ def view():
 
 def test_mean_stands_above_max_and_what_was_not_run_is_empty():
     fig, axes = plt.subplots(2, 4)
-    asked.draw_selections(view(), axes)
+    selections.draw_selections(view(), axes)
     assert axes[0, 2].get_title() == "BvSB mean: 1 asked\n25 % of query on borders"
     assert axes[1, 2].get_title() == "BvSB max: 1 asked\n50 % of query on borders"
     assert axes[1, 3].get_title().startswith("OREAL max: 2 asked") and not axes[0, 3].images and not axes[0, 3].axison
@@ -128,11 +84,42 @@ def test_mean_stands_above_max_and_what_was_not_run_is_empty():
 def test_a_dot_marks_the_pixel_that_decides_max_where_it_is_enlarged():
     fig, axes = plt.subplots(1, 5)
     where = {"window": np.s_[0:2, 4:8], "context": np.array([False, True]), "dots": np.array([[1, 6]])}
-    asked.draw_context(view() | where, axes)
+    selections.draw_context(view() | where, axes)
     scale = axes[2].images[0].get_array().shape[0] // 2
     assert axes[2].get_title().split() == "uncertainty (BvSB): 1.00 at the dots, 0.62 on average over their superpixels".split()
     for ax in (axes[2], axes[4]):
         assert [(int(line.get_xdata()[0]) // scale, int(line.get_ydata()[0]) // scale) for line in ax.lines] == [(2, 1)]
     assert "asked 0 superpixels" in axes[3].get_title() and "asked 1 superpixel\n" in axes[4].get_title()
     assert axes[0].patches[0].get_bbox().bounds == (3.5, -0.5, 4, 2)
+    plt.close(fig)
+
+
+def test_pseudo_labels_are_strong_inside_pale_around_and_nowhere_else():
+    truth = np.array([[0, 0, 1, 1, 1], [0, 0, 1, 1, IGNORE]], np.uint8)
+    view = {
+        "image": np.full((2, 5, 3), 100, np.uint8),
+        "truth": truth,
+        "ids": np.array([[4, 0, 0, 1, 2], [4, 0, 0, 1, 2]]),
+        "superpixel": 0,
+        "named": np.array([0, 1]),
+        "prototypes": np.array([[0, 1], [1, 2]]),
+        "pseudo": np.array([[IGNORE, 0, 1, 1, IGNORE], [IGNORE, 0, 0, 0, IGNORE]], np.uint8),
+        "classes": ("sky", "road", "car"),
+        "name": "hand made",
+    }
+    fig, axes = plt.subplots(1, 4)
+    figures.draw_pseudo_labels(view, axes)
+    answer, pseudo = (np.asarray(ax.images[0].get_array()) for ax in axes[1:3])
+    scale = answer.shape[0] // 2
+    sky, road, _ = (tuple(color) for color in class_palette(3))
+    assert {tuple(c) for c in answer[:, scale : 3 * scale].reshape(-1, 3)} == {sky, road}  # somewhere in it, not where
+    middle = pseudo[scale // 2 :: scale, scale // 2 :: scale].astype(int)  # each pixel once
+    assert tuple(middle[0, 1]) == sky and tuple(middle[0, 2]) == road
+    gray = middle[0, 0]
+    assert len(set(gray)) == 1 and (middle[:, 4] == gray).all()
+    assert np.allclose(middle[0, 3], 0.6 * np.array(road) + 0.4 * gray, atol=1)
+    assert "75 % right inside, 50 % around" in axes[2].get_title() and "sky, road" in axes[1].get_title()
+    marked = [(line.get_xdata()[0] // scale, line.get_ydata()[0] // scale) for line in axes[0].lines if len(line.get_xdata())]
+    assert marked == [(1, 0), (2, 1)]
+    assert [t.get_text() for t in axes[3].get_legend().get_texts()] == ["sky", "road", "void"]
     plt.close(fig)

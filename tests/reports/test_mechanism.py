@@ -1,75 +1,44 @@
-import json
-from dataclasses import replace
+import shutil
 
 import matplotlib.pyplot as plt
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
-from test_results import finished
-from tiny import TOY
+from by_hand import run, runs
 
 from oreal_lib.aggregate import by_superpixel
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.reports import frames, mechanism
 from oreal_lib.reports import mechanism_figures as draw
-from oreal_lib.setting import network
-from oreal_lib.storage.paths import home
 
 
-def rows(column, seed=0, near=(0.2, 0.4), inside=(0.5, 0.6), counts=((8, 2), (12, 8)), pixels=(0.08, 0.2)):
-    """Two steps of a run as `results.load` gives them: 10 clicks each, 10 % of the superpixels each, two classes."""
-    full = column.startswith("full_")
-    same = {
-        "run_id": f"{column} {seed}",
-        "dataset": "toy",
-        "model": "net",
-        "column": column,
-        "strategy": column.split()[0],
-        "labeling": "dominant",
-        "setting": "by hand",
-        "seed": seed,
-        "device": "abacus",
-        "commit": "c0ffee",
-        "classes": ["tissue", "clip"],
+def two_steps(column, seed=0, near=(0.2, 0.4), inside=(0.5, 0.6), counts=((8, 2), (12, 8)), pixels=(0.08, 0.2)):
+    """Two steps of a run, one of full supervision: 10 clicks and 10 % of the superpixels each, two classes."""
+    n = 1 if column.startswith("full_") else 2
+    of = {
+        "boundary_miou": near,
+        "inside_miou": inside,
+        "class_counts": counts,
+        "labeled_pixels": pixels,
+        "border_share": (0.4, 0.8),
     }
-    return [
-        same
-        | {
-            "step": t,
-            "clicks": 10 * t,
-            "labeled_fraction": 0.1 * t,
-            "labeled_pixels": pixels[t - 1],
-            "miou": 0.5,
-            "boundary_miou": near[t - 1],
-            "inside_miou": inside[t - 1],
-            "class_counts": counts[t - 1],
-            "border_share": None if full else 0.4 * t,
-            "epochs": 1,
-            "imbalance": 0.1,
-        }
-        for t in ((1,) if full else (1, 2))
-    ]
-
-
-def frame_of(*runs):
-    return pd.DataFrame([row for run in runs for row in run])
+    names = {"classes": [["tissue", "clip"]] * n}
+    return run(column, seed, [0.5] * n, imbalance=0.1, epochs=1, **names, **{k: list(v[:n]) for k, v in of.items()})
 
 
 @pytest.fixture
 def frame():
     """Max is 4 and 6 points above mean near borders, 1 point inside."""
-    runs = [rows("full_dominant", counts=((50, 9),))]
+    made = [two_steps("full_dominant", counts=((50, 9),))]
     for seed, above in ((0, 0.04), (1, 0.06)):
-        runs += [rows("oreal mean", seed), rows("oreal max", seed, near=(0.2, 0.4 + above), inside=(0.5, 0.61))]
-    return frame_of(*runs)
+        made += [two_steps("oreal mean", seed), two_steps("oreal max", seed, near=(0.2, 0.4 + above), inside=(0.5, 0.61))]
+    return runs(*made)
 
 
 def test_debts_are_those_of_the_step_before_and_say_what_the_pool_still_had(frame):
     debts = mechanism.debts(frame)
-    mine = debts[debts["run_id"] == "oreal max 0"].set_index("class")
+    mine = debts[debts["run_id"] == "oreal-max-0"].set_index("class")
     # 8 and 2 bought, 10 clicks to spend: 10 each would be level, so 2 and 8 are owed; 4 and 6 came
     assert mine["owed"].to_dict() == {"tissue": 2, "clip": 8} and mine["came"].to_dict() == {"tissue": 4, "clip": 6}
     assert mine["left"].to_dict() == {"tissue": 50 - 8, "clip": 9 - 2} and set(mine["step"]) == {2}
@@ -77,7 +46,7 @@ def test_debts_are_those_of_the_step_before_and_say_what_the_pool_still_had(fram
 
 
 def test_each_step_is_measured_by_what_it_added(frame):
-    table = mechanism.by_step(frame).set_index(["run_id", "step"]).loc["oreal max 0"]
+    table = mechanism.by_step(frame).set_index(["run_id", "step"]).loc["oreal-max-0"]
     assert table["size"].tolist() == pytest.approx([0.08 / 0.1, 0.12 / 0.1])  # the second step's superpixels are large
     assert table["border_share"].tolist() == pytest.approx([40, 80])
     assert np.isnan(table["deviation"][1]) and table["deviation"][2] == pytest.approx((2 + 2) / (2 * 10))
@@ -86,17 +55,17 @@ def test_each_step_is_measured_by_what_it_added(frame):
 
 
 def test_gains_are_paired_by_seed_and_leave_out_the_step_that_all_share(frame):
-    gains = mechanism.gains(mechanism.per_run(frame)).loc["oreal"]
+    gains = mechanism.gains(mechanism.measures(frame)).loc["oreal"]
     assert gains["mean"].to_dict() == pytest.approx({"near": 5, "inside": 1, "near_minus_inside": 4})
     # n = 2: mean +- 12.706 * sd / sqrt(2), and the sd of 4 and 6 is sqrt(2)
     assert gains.loc["near", "low"] == pytest.approx(5 - 12.706, abs=0.001) and gains.loc["near", "favor"] == 2
 
 
 def test_the_table_says_what_was_not_run_and_what_old_records_lack(frame):
-    text = mechanism.markdown(mechanism.per_run(frame), ["oreal mean", "oreal max", "cbal max"])
+    text = mechanism.markdown(mechanism.measures(frame), ["oreal mean", "oreal max", "cbal max"])
     assert "| OREAL max | 80.0 ± 0.0 | 0.20 ± 0.00 |" in text and "| CBAL max | not run |" in text
     assert "points of mIoU inside, paired by seed:\n\n- OREAL: +1.0 (n = 2, above 0 in 2" in text
-    old = mechanism.markdown(mechanism.per_run(frame.assign(inside_miou=np.nan)), ["oreal mean", "oreal max"])
+    old = mechanism.markdown(mechanism.measures(frame.assign(inside_miou=np.nan)), ["oreal mean", "oreal max"])
     assert "older than the mIoU inside" in old and "| mIoU inside |" not in old and "near borders, paired" in old
 
 
@@ -148,36 +117,34 @@ def test_the_summary_is_the_median_and_its_bars_the_seeds_own_medians():
     assert "- BvSB: +1.00 (n = 2, above 0 in 2, 95 % interval +1.00 to +1.00)" in mechanism.correlation_text(table)
 
 
-def test_a_stored_network_is_found_where_it_was_kept(tmp_path):
-    config = finished(tmp_path, [0.2, 0.3], strategy="oreal", aggregate="max")
-    full = finished(tmp_path, [0.5], supervision="full_dominant")
-    RunFolder(tmp_path / full.run_id).save_weights(1, {"w": torch.zeros(1)})
-    assert mechanism.networks([full, config], tmp_path) == {}  # full supervision's only step is not the step that all share
-    first = RunFolder(tmp_path / config.step_one.run_id)
-    first.path.mkdir()
-    first.save_weights(1, {"w": torch.zeros(1)})
-    assert mechanism.networks([config], tmp_path) == {first: config}
-    own = RunFolder(tmp_path / config.run_id)
-    own.save_weights(1, {"w": torch.zeros(1)})
-    assert mechanism.networks([config, config.model_copy(update={"seed": 1})], tmp_path) == {own: config}
+def test_a_stored_network_is_found_where_it_was_kept(tiny_grid, tmp_path):
+    full, *_, config = tiny_grid.configs
+    own, first = (tmp_path / c.run_id for c in (config, config.step_one))
+    shutil.copytree(tiny_grid.runs_dir / config.run_id, own)
+    shutil.copytree(tiny_grid.runs_dir / config.step_one.run_id, first)
+    shutil.copytree(tiny_grid.runs_dir / full.run_id, tmp_path / full.run_id)
+    assert mechanism.kept_networks([full], tmp_path) == {}  # its only step is not the step that all share
+    later = config.model_copy(update={"seed": 1})
+    assert mechanism.kept_networks([full, config, later], tmp_path) == {RunFolder(own): config}
+    (own / "weights_step1.safetensors").unlink()
+    assert mechanism.kept_networks([full, config], tmp_path) == {RunFolder(first): config}
+    (first / "weights_step1.safetensors").unlink()
+    assert mechanism.kept_networks([full, config], tmp_path) == {}
 
 
-def test_correlations_come_from_the_stored_network(tiny, tiny_config, tmp_path, monkeypatch):
-    config, folder = tiny_config(), RunFolder(tmp_path / "run")
-    torch.manual_seed(0)
-    folder.path.mkdir()
-    folder.save_weights(1, network(config, len(tiny.classes)).state_dict())
-    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
-    table = mechanism.correlations({folder: config}, ("mean", "max"), n_images=2)
-    assert len(table) == 3 * 2 * 2 and set(table["image"]) == {0, 5}  # first and last of a pool of six
-    assert table["with_size"].isna().all()  # squares of one size
-    of_max = table[table["aggregate"] == "max"]
+def test_correlations_come_from_the_stored_network(tiny_grid, monkeypatch):
+    monkeypatch.setenv("OREAL_HOME", str(tiny_grid.home))
+    stored = mechanism.kept_networks(tiny_grid.configs, tiny_grid.runs_dir)
+    found = mechanism.correlations(stored, ("mean", "max"), n_images=2)
+    assert len(stored) == 1 and len(found) == 3 * 2 * 2 and set(found["image"]) == {0, 5}  # first and last of a pool of six
+    assert found["with_size"].isna().all()  # squares of one size
+    of_max = found[found["aggregate"] == "max"]
     assert of_max["with_max"].tolist() == pytest.approx([1] * 6)
-    assert table.loc[table["aggregate"] == "mean", "with_max"].max() < 1
+    assert found.loc[found["aggregate"] == "mean", "with_max"].max() < 1
 
 
 def test_pictures_show_each_strategy_its_debts_and_its_gains(frame):
-    frame = pd.concat([frame, frame_of(rows("random"), rows("power_bvsb max"))])
+    frame = runs(frame, two_steps("random"), two_steps("power_bvsb max"))
     table = mechanism.by_step(frame)
     assert draw.panels(table) == ["oreal", "power_bvsb"]
     _, axes = plt.subplots(2, 2)
@@ -187,40 +154,13 @@ def test_pictures_show_each_strategy_its_debts_and_its_gains(frame):
     assert styles == {"max": "-", "mean": "--", "random": "-."}
     draw.draw_debts(mechanism.debts(frame[frame["seed"] == 0]), "oreal max", axes[0])
     assert [t.get_text() for t in axes[0, 0].texts] == ["2", "8 (7)"] and [t.get_text() for t in axes[0, 1].texts] == ["4", "6"]
-    ax = draw.draw_gains(mechanism.gains(mechanism.per_run(frame)), plt.figure().subplots())
+    ax = draw.draw_gains(mechanism.gains(mechanism.measures(frame)), plt.figure().subplots())
     assert [t.get_text() for t in ax.get_yticklabels()] == ["OREAL"]
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["near borders", "inside objects"]
     plt.close("all")
 
 
-def test_the_report_needs_records_only_and_says_what_it_could_not_make(tmp_path, monkeypatch, capsys):
-    runs = tmp_path / "runs"
-    for how in ("mean", "max"):
-        config = finished(runs, [0.2, 0.3], strategy="oreal", aggregate=how)
-        folder = RunFolder(runs / config.run_id)
-        folder.save_steps([replace(step, inside_miou=0.5) for step in folder.steps()])
-    grid = {"base": str(TOY), "runs": [{"strategy": "oreal", "aggregate": ["mean", "max"]}]}
-    (tmp_path / "small.yaml").write_text(yaml.safe_dump(grid))
-    notebook = nbformat.read(home() / "notebooks" / "27_mechanism.ipynb", as_version=4)
-    monkeypatch.setenv("OREAL_HOME", str(tmp_path))
-    names = {}
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            exec(cell.source, names)
-            if "parameters" in cell.metadata.get("tags", []):
-                names |= {"grid": str(tmp_path / "small.yaml"), "runs_dir": str(runs)}
-    plt.close("all")
-    assert f"small: {mechanism.NO_NETWORK}" in capsys.readouterr().out
-    for stem in ("small_mechanism", "small_debts", "small_near_and_inside"):
-        assert all((tmp_path / "figures" / f"{stem}.{kind}").stat().st_size for kind in ("png", "svg", "csv"))
-        source = json.loads((tmp_path / "figures" / f"{stem}.json").read_text())
-        assert len(source["made_from"]) == 2
-    assert (
-        not list((tmp_path / "figures").glob("*size*")) and "| OREAL max |" in (tmp_path / "figures/small_mechanism.md").read_text()
-    )
-
-
 def test_a_run_is_counted_once(frame):
-    with pytest.raises(ValueError, match="two runs are both 'oreal max', seed 0"):
-        mechanism.per_run(pd.concat([frame, frame_of(rows("oreal max")).assign(run_id="again")]))
+    with pytest.raises(ValueError, match=r"2 runs have .*column oreal max, seed 0"):
+        mechanism.measures(runs(frame, two_steps("oreal max").assign(run_id="again")))
     assert frames.per_run(frame)["run_id"].nunique() == 4

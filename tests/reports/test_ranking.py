@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from by_hand import asked
 from matplotlib.figure import Figure
 
 from oreal_lib.draw import STRATEGY_COLORS
@@ -8,9 +9,9 @@ from oreal_lib.reports.ranking import draw_ranking, markdown, rank_columns
 
 
 def runs(**columns):
-    """Rows of `results.per_run`: AuALC of each column in seed 0, 1, ...; None where a seed is missing."""
+    """Rows of `frames.per_run`: AuALC of each column in seed 0, 1, ...; None where a seed is missing."""
     return pd.DataFrame(
-        {"column": column.replace("_", " "), "seed": seed, "aualc": area}
+        asked(column.replace("_", " "), seed, aualc=area)
         for column, areas in columns.items()
         for seed, area in enumerate(areas)
         if area is not None

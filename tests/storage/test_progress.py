@@ -244,7 +244,7 @@ WORK = {  # what takes long -> what it says
     a_cost: ["what labels cost: 2 of 3 blocks of superpixels" + LEFT],
     a_race: ["epoch 1 of at most 2: 1 of 2 batches", "testing: 3 of 4 images" + LEFT],
     browsing: ["looking for borders: 2 of 6 images" + LEFT, "step 2: looking at the pool: 2 of 6 images" + LEFT, "choosing: 9 of"],
-    correlating: ["run: 2 of 3 images" + LEFT, "run: ranks of 2 of 3 images" + LEFT],
+    correlating: ["run: looking at the pool: 2 of 3 images" + LEFT, "run: ranks of 2 of 3 images" + LEFT],
     opening: [r"checking the prepared data: 0\.0 of 0\.0 GB" + LEFT],
     preparing_data: ["  2 of 4 images" + LEFT, r"  checksums: 0\.0 of 0\.0 GB" + LEFT],
     checking: ["  2 of 4 images opened" + LEFT],

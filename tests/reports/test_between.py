@@ -1,6 +1,7 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
+from by_hand import asked
 
 from oreal_lib.experiments.grid import read_grid
 from oreal_lib.reports import between
@@ -8,14 +9,9 @@ from oreal_lib.reports import mechanism_figures as draw
 
 
 def runs_of(values, seeds=(0, 1)):
-    """A table as of `results.per_run`. values: column -> (border share, AuALC) of seed 0; seed 1 is 2 better in AuALC."""
-    return pd.DataFrame(
-        [
-            {"column": c, "seed": s, "border_share": b, "aualc": a + 2 * s, "aualc_per_pixel": a, "labeled_pixels": 12.0}
-            for c, (b, a) in values.items()
-            for s in seeds
-        ]
-    )
+    """Rows of `frames.per_run`. values: column -> (border share, AuALC) of seed 0; seed 1 is 2 better in AuALC."""
+    rows = [(c, s, {"border_share": b, "aualc": a + 2 * s, "aualc_per_pixel": a}) for c, (b, a) in values.items() for s in seeds]
+    return pd.DataFrame([asked(c, s, labeled_pixels=12.0, **more) for c, s, more in rows])
 
 
 VALUES = {
@@ -30,7 +26,7 @@ VALUES = {
 
 def test_aggregations_stand_in_order_from_mean_to_max():
     hows = ["max", "top_0.1", "quantile_0.9", "power_16", "top_0.5", "mean", "power_8", "max"]
-    assert between.in_order(hows) == ["mean", "top_0.5", "top_0.1", "power_8", "power_16", "quantile_0.9", "max"]
+    assert between.from_mean_to_max(hows) == ["mean", "top_0.5", "top_0.1", "power_8", "power_16", "quantile_0.9", "max"]
 
 
 def test_a_point_is_a_mean_over_seeds_and_its_gain_is_paired():

@@ -1,6 +1,8 @@
+import by_hand
 import numpy as np
 import pandas as pd
 import pytest
+from by_hand import cells, runs
 
 from oreal_lib.experiments.grid import read_grid
 from oreal_lib.reports import tables_1_and_3
@@ -10,38 +12,28 @@ RESNET = "deeplabv3plus_resnet50.tv_in1k"
 
 
 def run(column, seed, curve, dataset="voc", model=RESNET):
-    """Rows of one run that asks 10 % of the pool in each step."""
-    full = column.startswith("full_")
-    same = {"run_id": f"{column.replace(' ', '-')}-{seed}", "dataset": dataset, "model": model, "column": column, "seed": seed}
-    same |= {"setting": f"{dataset} 50%", "device": "abacus", "boundary_miou": 0.1, "inside_miou": 0.1}
-    same |= {"border_share": 0.5, "imbalance": 0.5, "epochs": 10 + 90 * full}
-    return [
-        same | {"step": t, "clicks": 10 * t, "labeled_fraction": t / 10, "labeled_pixels": t / 10, "miou": miou}
-        for t, miou in enumerate(curve, start=1)
-    ]
+    return by_hand.run(
+        column, seed, curve, dataset=dataset, model=model, setting=f"{dataset} 50%", epochs=10 + 90 * ("full" in column)
+    )
 
 
 def grid(**where):
     """B is 0.5. AuALC of BvSB: mean 40 and 60, max 60 and 70; of OREAL by max 80, by mean not run."""
-    rows = run("full_dominant", 0, [0.5], **where) + run("random", 0, [0.3, 0.3], **where)
+    made = [run("full_dominant", 0, [0.5], **where), run("random", 0, [0.3, 0.3], **where)]
     for seed, mean, most in ((0, 0.2, 0.3), (1, 0.3, 0.35)):
-        rows += run("bvsb mean", seed, [mean] * 2, **where) + run("bvsb max", seed, [most] * 2, **where)
-    return pd.DataFrame(rows + run("oreal max", 0, [0.3, 0.5], **where))
+        made += [run("bvsb mean", seed, [mean] * 2, **where), run("bvsb max", seed, [most] * 2, **where)]
+    return runs(*made, run("oreal max", 0, [0.3, 0.5], **where))
 
 
 COLUMNS = ["random", "bvsb mean", "bvsb max", "oreal max", "stratified_random", "power_bvsb max"]
 
 
-def cells(frame, *arguments):
+def cells_of(frame, *arguments):
     return tables_1_and_3.cells(frame, COLUMNS, *arguments).set_index(["dataset", "model", "strategy", "aggregation"])
 
 
-def lines(text, start="|"):
-    return [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith(start)]
-
-
 def test_a_cell_is_ours_the_papers_and_the_difference():
-    table = cells(grid()).loc["voc", RESNET]
+    table = cells_of(grid()).loc["voc", RESNET]
     row = table.loc["bvsb", "max"]
     assert row[["value", "sd", "n"]].tolist() == pytest.approx([65, 50**0.5, 2])
     assert row["paper"] == 77.0 and row["difference"] == pytest.approx(-12) and np.isnan(row["paper_beside"])
@@ -55,7 +47,7 @@ def test_a_cell_is_ours_the_papers_and_the_difference():
 
 def test_other_data_or_another_network_have_no_difference_but_the_papers_average_beside():
     both = pd.concat([grid(dataset="toy", model="small_unet"), grid(model="small_unet")])
-    table = cells(both)
+    table = cells_of(both)
     assert table[["paper", "difference"]].isna().all(axis=None)
     for place in (("toy", "small_unet"), ("voc", "small_unet")):
         assert table.loc[(*place, "bvsb", "max"), "paper_beside"] == 72.4  # ResNet-50, average over four data sets
@@ -69,7 +61,7 @@ def test_every_number_stands_in_its_place_and_what_lacks_is_not_run():
     frame = grid()
     text = tables_1_and_3.markdown(tables_1_and_3.cells(frame, COLUMNS), frame)
     assert text.startswith("**Pascal VOC, ResNet-50**\n\n*voc 50%; 2 seeds; abacus*\n\n| strategy | mean, ours | mean, paper |")
-    rows = {line[0]: line[1:] for line in lines(text)[2:]}
+    rows = {line[0]: line[1:] for line in cells(text)[2:]}
     assert rows["random"] == ["60.0", "75.1", "-15.1", "", "", "", "", "", "", "1"]
     assert rows["BvSB"][:6] == ["50.0 ± 14.1", "74.7", "-24.7", "65.0 ± 7.1", "77.0", "-12.0"]
     assert rows["BvSB"][6:] == ["+15.0 (-48.5 to +78.5)", "2 of 2", "+2.3", "2"]
@@ -82,11 +74,11 @@ def test_every_number_stands_in_its_place_and_what_lacks_is_not_run():
 
 def test_the_average_asks_all_five_strategies_once_per_seed():
     """Mean: 20 for all; max: 20 to 60, on average 40. Seed 1 lacks OREAL, so it is not averaged; random is never."""
-    rows = run("full_dominant", 0, [0.5]) + run("random", 0, [0.5, 0.5])
+    made = [run("full_dominant", 0, [0.5]), run("random", 0, [0.5, 0.5])]
     for i, strategy in enumerate(AVERAGED):
         for seed in (0, 1) if strategy != "oreal" else (0,):
-            rows += run(f"{strategy} mean", seed, [0.1] * 2) + run(f"{strategy} max", seed, [0.1 + 0.05 * i] * 2)
-    table = cells(pd.DataFrame(rows)).loc["voc", RESNET].loc[AVERAGE]
+            made += [run(f"{strategy} mean", seed, [0.1] * 2), run(f"{strategy} max", seed, [0.1 + 0.05 * i] * 2)]
+    table = cells_of(runs(*made)).loc["voc", RESNET].loc[AVERAGE]
     assert table["value"].to_dict() == pytest.approx({"mean": 20, "max": 40, GAIN: 20}) and table["n"].tolist() == [1, 1, 1]
     assert table.loc["mean", "paper"] == pytest.approx((74.7 + 75.9 + 74.5 + 73.1 + 73.6) / 5)
     assert table.loc["max", "run_ids"].split() == sorted(f"{s}-max-0" for s in AVERAGED)
@@ -94,17 +86,18 @@ def test_the_average_asks_all_five_strategies_once_per_seed():
 
 def test_the_mean_of_those_that_reach_95_percent_is_not_printed():
     """95 % of B is 0.475. BvSB by mean reaches it in one seed of two; by max at 20 % and at 15 % of the pool, OREAL at 20 and 18 %."""
-    rows = run("full_dominant", 0, [0.5])
-    rows += run("bvsb mean", 0, [0.1, 0.475]) + run("bvsb mean", 1, [0.1, 0.2])
-    rows += run("bvsb max", 0, [0.1, 0.475]) + run("bvsb max", 1, [0.4, 0.55])
-    rows += run("oreal mean", 0, [0.1, 0.475]) + run("oreal max", 0, [0.075, 0.575])
-    frame = pd.DataFrame(rows)
-    table = cells(frame, "table3").loc["voc", RESNET]
+    frame = runs(
+        run("full_dominant", 0, [0.5]),
+        *(run("bvsb mean", seed, curve) for seed, curve in enumerate(([0.1, 0.475], [0.1, 0.2]))),
+        *(run("bvsb max", seed, curve) for seed, curve in enumerate(([0.1, 0.475], [0.4, 0.55]))),
+        *(run("oreal mean", 0, [0.1, 0.475]), run("oreal max", 0, [0.075, 0.575])),
+    )
+    table = cells_of(frame, "table3").loc["voc", RESNET]
     assert np.isnan(table.loc["bvsb", "mean"]["value"]) and table.loc["bvsb", "mean"]["reached"] == 1
     assert table.loc["bvsb", "max"][["value", "reached", "paper", "difference"]].tolist() == pytest.approx([17.5, 2, 17.4, 0.1])
     assert table.loc["bvsb", GAIN]["n"] == 0  # the seed without a number may be the worst
     assert table.loc["oreal", GAIN][["value", "n", "favor"]].tolist() == pytest.approx([-2, 1, 1])  # less is better
-    rows = {line[0]: line for line in lines(tables_1_and_3.markdown(table_of(frame), frame, "table3"))}
+    rows = {line[0]: line for line in cells(tables_1_and_3.markdown(table_of(frame), frame, "table3"))}
     assert rows["BvSB"][1:5] == ["1 of 2 reached", "25.0", "-", "17.5 ± 3.5 (2 of 2 reached)"]
 
 
@@ -136,7 +129,7 @@ def test_a_network_of_the_grid_without_a_run_still_has_the_papers_numbers():
 def test_latex_is_escaped_and_says_the_same():
     frame = grid()
     text = tables_1_and_3.latex(tables_1_and_3.cells(frame, COLUMNS), frame)
-    (row,) = lines(text, "BvSB &")
+    (row,) = cells(text, "BvSB &")
     assert row[0] == (
         r"BvSB & 50.0 $\pm$ 14.1 & 74.7 & $-$24.7 & 65.0 $\pm$ 7.1 & 77.0 & $-$12.0 & +15.0 ($-$48.5 to +78.5) & 2 of 2 & +2.3 & 2 \\"
     )

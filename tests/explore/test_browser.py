@@ -1,37 +1,33 @@
+import shutil
 from io import BytesIO
 
+import by_hand
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
+from by_hand import runs
 from PIL import Image
 
-from oreal_lib.data import open_store
 from oreal_lib.experiments import run as loop
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.explore import figures
 from oreal_lib.explore.browser import class_debt_explorer, curve_explorer, selection_browser
 from oreal_lib.explore.widgets import Tiles
 
-
-@pytest.fixture(scope="module", autouse=True)
-def data(tiny_store):
-    with pytest.MonkeyPatch.context() as patch:
-        data = open_store(tiny_store)
-        patch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: data)
-        patch.setattr(
-            "oreal_lib.explore.browser.LADDERS", short := {"top": ("mean", "top_0.5", "max"), "power": ("mean", "power_2", "max")}
-        )
-        patch.setattr("oreal_lib.explore.question.LADDERS", short)
-        yield data
+SHORT = {"top": ("mean", "top_0.5", "max"), "power": ("mean", "power_2", "max")}
 
 
-@pytest.fixture(scope="module")
-def run(data, tiny_config, tmp_path_factory):
-    """The folder of a finished run of BvSB by max that kept all its networks."""
-    config, root = tiny_config(strategy="bvsb", aggregate="max", keep_weights="all"), tmp_path_factory.mktemp("runs")
-    list(loop.run(config, root, data))
-    return root / config.run_id
+@pytest.fixture(autouse=True)
+def ladders(tiny_grid, monkeypatch):
+    monkeypatch.setenv("OREAL_HOME", str(tiny_grid.home))
+    for module in ("browser", "question"):
+        monkeypatch.setattr(f"oreal_lib.explore.{module}.LADDERS", SHORT)
+
+
+@pytest.fixture
+def run(tiny_grid):
+    """The folder of the finished run of BvSB by max, which kept all its networks."""
+    return tiny_grid.runs_dir / next(c.run_id for c in tiny_grid.configs if c.column == "bvsb max")
 
 
 def pixels(png):
@@ -111,11 +107,11 @@ def test_the_button_finds_the_image_in_which_most_differs(run):
     assert differ[found] == max(differ) > 0
 
 
-def test_a_run_that_goes_on_is_followed(data, tiny_config, tmp_path):
+def test_a_run_that_goes_on_is_followed(tiny, tiny_config, tmp_path):
     config = tiny_config(strategy="bvsb", aggregate="mean", keep_weights="all", seed=5, steps=2)
     browser = selection_browser(config, tmp_path)
     assert "holds no run that has begun" in browser.message.value and 'role="alert"' in browser.message.value
-    going = loop.run(config, tmp_path, data)
+    going = loop.run(config, tmp_path, tiny)
     browser.controls["most"].click()
     browser.controls["again"].click()
     assert "holds no run that has begun" in browser.message.value and browser.picture.value == b""
@@ -130,6 +126,7 @@ def test_a_run_that_goes_on_is_followed(data, tiny_config, tmp_path):
 
 
 def test_what_cannot_be_shown_is_said_in_the_widget(run, tmp_path):
+    run = shutil.copytree(run, tmp_path / run.name)
     browser, weights = selection_browser(run), run / "weights_step3.safetensors"
     weights.rename(tmp_path / "moved")
     browser.controls["step"].value = 4
@@ -205,23 +202,15 @@ def test_the_debt_explorer_says_what_is_wrong():
 
 
 def rows(column, seed, iou, **more):
-    strategy = {"run_id": f"{column} {seed}", "dataset": "hand", "model": "made", "column": column, "seed": seed}
-    return [
-        strategy
-        | {"step": t, "clicks": 10 * t, "labeled_pixels": t / 10, "labeled_fraction": t / 20, "miou": np.mean(v), "class_iou": v}
-        | {"classes": ["sky", "road"], "labeling": "dominant"}
-        | more
-        for t, v in enumerate(iou, start=1)
-    ]
+    told = {"dataset": "hand", "class_iou": list(iou), "labeled_fraction": [t / 20 for t in range(1, len(iou) + 1)]}
+    return by_hand.run(column, seed, [np.mean(v) for v in iou], **told | {"classes": [["sky", "road"]] * len(iou)} | more)
 
 
-FRAME = pd.DataFrame(
-    [
-        *rows("oreal max", 0, [(0.2, 0.4), (0.4, 0.8)]),
-        *rows("oreal max", 1, [(0.4, 0.6), (0.6, 0.8)]),
-        *rows("bvsb mean", 0, [(0.1, 0.3)], classes=None),
-        *rows("full_dominant", 0, [(0.9, 0.7)]),
-    ]
+FRAME = runs(
+    rows("oreal max", 0, [(0.2, 0.4), (0.4, 0.8)]),
+    rows("oreal max", 1, [(0.4, 0.6), (0.6, 0.8)]),
+    rows("bvsb mean", 0, [(0.1, 0.3)], classes=None),
+    rows("full_dominant", 0, [(0.9, 0.7)]),
 )
 
 
@@ -264,8 +253,8 @@ def test_the_curve_explorer_draws_the_runs_chosen_and_says_their_numbers():
 
 
 def test_runs_of_two_data_sets_are_never_in_one_curve():
-    other = pd.DataFrame(rows("oreal max", 0, [(0.7, 0.7, 0.7)], dataset="other", classes=["a", "b", "c"]))
-    explorer = curve_explorer(pd.concat([FRAME, other], ignore_index=True))
+    other = rows("oreal max", 0, [(0.7, 0.7, 0.7)], dataset="other", classes=[["a", "b", "c"]])
+    explorer = curve_explorer(runs(FRAME, other))
     assert set(explorer.shown["dataset"]) == {"hand"}
     explorer.controls["of_class"].value = 1
     explorer.controls["dataset"].value = "other"

@@ -1,7 +1,8 @@
+import by_hand
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
+from by_hand import cells, runs
 
 from oreal_lib.reports import figures, table_4
 
@@ -16,46 +17,24 @@ WEAK, TWO = "weak", "weak, stage 2"
 
 
 def run(column, labeling, seed, curve, step=10, pseudo=PSEUDO):
-    """Rows of one run: clicks 10, 20, ...; of a pool of 100 superpixels `step` are asked in each."""
+    """Rows of one run: clicks 10, 20, ...; of a pool of 100 superpixels `step` are asked in each; B asks all."""
     full = column.startswith("full_")
-    return [
-        {
-            "run_id": f"{column}-{labeling}-{seed}",
-            "dataset": "toy",
-            "column": column,
-            "labeling": labeling,
-            "setting": "a toy",
-            "device": "abacus",
-            "seed": seed,
-            "step": t,
-            "clicks": 100 if column == "full_dominant" else 0 if full else 10 * t,
-            "labeled_fraction": float(column == "full_dominant") if full else step * t / 100,
-            "labeled_pixels": step * t / 100,
-            "miou": miou,
-            "boundary_miou": miou / 2,
-            "border_share": 0.5,
-            "imbalance": 0.5,
-            "epochs": 10,
-            "pseudo": pseudo if labeling == TWO else {},
-        }
-        for t, miou in enumerate(curve, start=1)
-    ]
+    share = (
+        {"clicks": 100, "labeled_fraction": 1.0} if full else {"labeled_fraction": [step * t / 100 for t, _ in enumerate(curve, 1)]}
+    )
+    told = {"labeling": labeling, "pseudo": pseudo if labeling == TWO else {}, "setting": "a toy"}
+    return by_hand.run(column, seed, curve, run_id=f"{column}-{labeling}-{seed}", **share, **told)
 
 
 @pytest.fixture
 def frame():
     """B is 0.5, so a flat curve at 0.3 is an AuALC of 60. Weak labels cost 2 clicks a superpixel: 5 asked per step, not 10."""
-    rows = run("full_dominant", "dominant", 0, [0.5])
+    made = [run("full_dominant", "dominant", 0, [0.5])]
     for seed, shift in ((0, 0.0), (1, 0.1)):
-        rows += run("random", "dominant", seed, [0.3, 0.3]) + run("random", WEAK, seed, [0.3 + shift] * 2, step=5)
-        rows += run("oreal mean", WEAK, seed, [0.2, 0.2], step=5) + run("oreal max", WEAK, seed, [0.2 + shift] * 2, step=5)
-        rows += run("oreal max", TWO, seed, [0.4, 0.4 + shift], step=5)
-    rows += run("oreal max", "dominant", 0, [0.1, 0.3])  # AuALC 40
-    return pd.DataFrame(rows)
-
-
-def table(text):
-    return [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+        made += [run("random", "dominant", seed, [0.3, 0.3]), run("random", WEAK, seed, [0.3 + shift] * 2, step=5)]
+        made += [run("oreal mean", WEAK, seed, [0.2, 0.2], step=5), run("oreal max", WEAK, seed, [0.2 + shift] * 2, step=5)]
+        made += [run("oreal max", TWO, seed, [0.4, 0.4 + shift], step=5)]
+    return runs(*made, run("oreal max", "dominant", 0, [0.1, 0.3]))  # AuALC 40
 
 
 def test_max_minus_mean_is_paired_by_seed(frame):
@@ -66,7 +45,7 @@ def test_max_minus_mean_is_paired_by_seed(frame):
 
 def test_every_printed_number_stands_beside_ours_and_what_lacks_is_not_run(frame):
     text = table_4.table4_markdown(table_4.table4(frame), frame)
-    lines = table(text)[2:]
+    lines = cells(text)[2:]
     assert len(lines) == 2 * 5 + 1 and text.startswith("*a toy; 2 seeds; abacus*\n")
     assert lines[0] == ["random", "1", "70.0 ± 14.1", "", "", "2", "73.5", "71.1"]
     assert lines[4] == ["OREAL", "1", "40.0 ± 0.0", "50.0 ± 14.1", "+10.0 (-117.1 to +137.1)", "2", "75.7 - 75.5", "74.0 - 74.4"]
@@ -81,13 +60,13 @@ def test_another_data_set_is_called_so_but_not_the_papers(frame):
 
 
 def test_the_average_leaves_random_out_and_waits_for_all_the_papers_rows():
-    rows = run("full_dominant", "dominant", 0, [0.5]) + run("random", WEAK, 0, [0.5, 0.5])
+    made = [run("full_dominant", "dominant", 0, [0.5]), run("random", WEAK, 0, [0.5, 0.5])]
     for labeling, low in ((WEAK, 0.1), (TWO, 0.2)):
         for strategy in table_4.STRATEGIES[1:]:
-            rows += run(f"{strategy} mean", labeling, 0, [low, low]) + run(f"{strategy} max", labeling, 0, [2 * low] * 2)
-    average = table_4.table4(pd.DataFrame(rows)).loc[table_4.AVERAGE]
+            made += [run(f"{strategy} mean", labeling, 0, [low, low]), run(f"{strategy} max", labeling, 0, [2 * low] * 2)]
+    average = table_4.table4(runs(*made)).loc[table_4.AVERAGE]
     assert (average["by_mean"], average["by_max"], average["mean"]) == (pytest.approx(30), pytest.approx(60), pytest.approx(30))
-    one_lacks = table_4.table4(pd.DataFrame(rows[:-2])).loc[table_4.AVERAGE]
+    one_lacks = table_4.table4(runs(*made[:-1])).loc[table_4.AVERAGE]
     assert one_lacks["by_mean"] == pytest.approx(30) and np.isnan(one_lacks["by_max"]) and one_lacks["n"] == 0
 
 
@@ -134,7 +113,7 @@ def test_pseudo_labels_are_judged_over_the_seeds_that_have_any(frame):
         [80, 80]
     )
     text = table_4.pseudo_markdown(quality, changed)
-    assert table(text)[2:] == [
+    assert cells(text)[2:] == [
         ["OREAL max", "80.0 ± 14.1", "60.0 ± 14.1", "60.0 ± 0.0", "0.0 ± 14.1", "80.0 (n = 1)", "5.0 ± 7.1", "2"]
     ]
     assert "difference (points) +0.0 to +10.0" in text and "size of the expansion 5.0 to 10.0" in text
@@ -154,10 +133,9 @@ def test_a_grid_without_weak_labels_is_told_what_to_write(frame):
 
 def test_settings_are_not_passed_off_as_one_run(frame):
     again = frame[frame["run_id"] == "oreal max-weak-1"].assign(run_id="another setting")
-    with pytest.raises(
-        ValueError, match=r"2 runs are all 'oreal max', 'weak', seed 1 \(oreal max-weak-1, another setting\).*one grid"
-    ):
-        table_4.gains(pd.concat([frame, again]))
+    said = r"2 runs have column oreal max, labeling weak, seed 1 \(oreal max-weak-1, another setting\).*one grid"
+    with pytest.raises(ValueError, match=said):
+        table_4.gains(runs(frame, again))
 
 
 def test_columns_with_all_three_labelings_are_drawn_first(frame):

@@ -1,27 +1,18 @@
-from dataclasses import replace
-
 import numpy as np
-import pandas as pd
 import pytest
-from test_results import finished
+from by_hand import cells, run, runs
 
-from oreal_lib.experiments.run_folder import RunFolder
-from oreal_lib.reports import frames, table_2
+from oreal_lib.reports import table_2
 
 LABELS = {"pixels": [75, 25, 0], "right": [0.9, 0.4, None], "iou": [0.8, 0.3, None], "leak": [0.2, 0.6, None]}
 
 
 @pytest.fixture
-def frame(tmp_path):
-    """Three seeds of A and two of B, made by hand: A - B is 10 and 20 points."""
-    configs = []
-    for column, scores in (("full_masks", (0.6, 0.8, 0.9)), ("full_dominant", (0.5, 0.6))):
-        for seed, miou in enumerate(scores):
-            configs.append(finished(tmp_path, [miou], supervision=column, seed=seed))
-            folder = RunFolder(tmp_path / configs[-1].run_id)
-            folder.save_json("done.json", folder.done | {"classes": ["tissue", "tool", "needle"], "labels": LABELS})
-            folder.save_steps([replace(step, class_iou=(miou, 0.1, None)) for step in folder.steps()])
-    return frames.load(configs, tmp_path)
+def frame():
+    """Three seeds of A and two of B: A - B is 10 and 20 points."""
+    told = {"model": "small_unet", "classes": [("tissue", "tool", "needle")], "labels": [LABELS]}
+    scores = [("full_masks", (0.6, 0.8, 0.9)), ("full_dominant", (0.5, 0.6))]
+    return runs(*(run(w, seed, [m], class_iou=[(m, 0.1, None)], **told) for w, of in scores for seed, m in enumerate(of)))
 
 
 def test_the_gap_is_paired_by_seed(frame):
@@ -32,7 +23,7 @@ def test_the_gap_is_paired_by_seed(frame):
 
 def test_every_printed_number_stands_beside_ours_and_private_data_is_called_so(frame):
     text = table_2.table2_markdown(table_2.table2(frame), frame)
-    lines = [[c.strip() for c in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")][2:]
+    lines = cells(text)[2:]
     assert len(lines) == 1 + 12 and lines[0][:3] == ["toy", "small_unet", "70.0 ± 14.1"] and lines[0][-2:] == ["-", "-"]
     assert ["Pascal VOC", "ResNet-50", "not run", "not run", "-", "0", "57.5", "57.5"] in lines
     assert {line[2] for line in lines if line[0] == "MONARCH"} == {"not public"}
@@ -52,8 +43,8 @@ def test_our_run_takes_the_papers_row_of_its_backbone(frame):
 
 def test_settings_are_not_passed_off_as_seeds(frame):
     again = frame[frame["seed"] == 0].assign(run_id="another setting")
-    with pytest.raises(ValueError, match=r"two runs are both 'full_masks', seed 0.*one grid for each setting"):
-        table_2.table2(pd.concat([frame, again]))
+    with pytest.raises(ValueError, match=r"2 runs have supervision full_masks, seed 0.*one grid for each setting"):
+        table_2.table2(runs(frame, again))
 
 
 def test_without_a_seed_in_common_each_network_stands_for_itself(frame):

@@ -4,7 +4,6 @@ import torch
 
 from oreal_lib import scores
 from oreal_lib.aggregate import Regions
-from oreal_lib.data import open_store
 from oreal_lib.experiments import run as loop
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.explore.question import DEPTH, LADDERS, ladder, open_run, question
@@ -13,20 +12,15 @@ from oreal_lib.explore.view import curves, differing, probabilities, view
 WEAK = {"labeling": "weak", "undefined": "keep", "label_trim": 1, "query_size": 12}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def data(tiny_store):
-    with pytest.MonkeyPatch.context() as patch:
-        data = open_store(tiny_store)
-        patch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: data)
-        yield data
+@pytest.fixture(autouse=True)
+def data(tiny, monkeypatch):
+    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
 
 
-@pytest.fixture(scope="module")
-def oreal(data, tiny_config, tmp_path_factory):
-    """A finished run of OREAL by max that kept all its networks."""
-    config, root = tiny_config(strategy="oreal", aggregate="max", keep_weights="all"), tmp_path_factory.mktemp("runs")
-    list(loop.run(config, root, data))
-    return open_run(config, root)
+@pytest.fixture
+def oreal(tiny_grid):
+    """The finished run of OREAL by max, which kept all its networks."""
+    return open_run(next(c for c in tiny_grid.configs if c.column == "oreal max"), tiny_grid.runs_dir)
 
 
 @pytest.mark.parametrize(
@@ -42,10 +36,10 @@ def oreal(data, tiny_config, tmp_path_factory):
         ("oreal", "mean", {}, WEAK),
     ],
 )
-def test_what_a_run_would_ask_is_what_it_asked_to_the_last_bit(strategy, how, options, labels, data, tiny_config, tmp_path):
+def test_what_a_run_would_ask_is_what_it_asked_to_the_last_bit(strategy, how, options, labels, tiny, tiny_config, tmp_path):
     changes = {"strategy": strategy, "aggregate": how, "strategy_options": options, "keep_weights": "all"} | labels
     config = tiny_config(**changes)
-    steps = list(loop.run(config, tmp_path, data))
+    steps = list(loop.run(config, tmp_path, tiny))
     recorded, run = RunFolder(tmp_path / config.run_id).queries(), open_run(tmp_path / config.run_id)
     for step in (2, 3):
         asked = question(run, step, ("mean", *{how} - {"mean"}))
@@ -58,7 +52,11 @@ def test_what_a_run_would_ask_is_what_it_asked_to_the_last_bit(strategy, how, op
 
 
 def test_a_list_goes_on_where_the_query_ends_and_names_nothing_twice(oreal):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
     asked = question(oreal, 2, ("mean", "max"))
+    assert torch.get_num_threads() == 2  # as before
+    torch.set_num_threads(threads)
     q, free = oreal.setting.query_size, asked.labels.unlabeled
     for listed in asked.listed.values():
         assert listed.n == q and len(listed.ids) == len(set(listed.ids)) == DEPTH * q and free[listed.ids].all()
@@ -76,9 +74,9 @@ def test_two_questions_differ_in_what_only_one_of_them_asks(oreal):
     assert view(oreal, asked, 0, a, b)["differ"] == len(mine - other)
 
 
-def test_only_networks_that_were_kept_can_be_asked_and_the_rest_is_said(data, tiny_config, tmp_path):
+def test_only_networks_that_were_kept_can_be_asked_and_the_rest_is_said(tiny, tiny_config, tmp_path):
     config = tiny_config(strategy="bvsb", aggregate="max")
-    list(loop.run(config, tmp_path, data))
+    list(loop.run(config, tmp_path, tiny))
     run = open_run(config, tmp_path)
     assert list(run.networks()) == [2, 4]  # that of step 1 lies in the run all begin with, that of step 3 is the last
     assert run.missing().startswith("Step 3 cannot be shown") and "keep_weights: all" in run.missing()
@@ -88,11 +86,11 @@ def test_only_networks_that_were_kept_can_be_asked_and_the_rest_is_said(data, ti
     assert after.asked is None and after.listed["bvsb", "max"].n == run.setting.query_size
 
 
-def test_a_running_run_offers_what_it_has_and_later_more(data, tiny_config, tmp_path):
+def test_a_running_run_offers_what_it_has_and_later_more(tiny, tiny_config, tmp_path):
     config = tiny_config(strategy="bvsb", aggregate="max", keep_weights="all", seed=3)
     with pytest.raises(FileNotFoundError, match=r"holds no run that has begun \(no config.json\); start it first"):
         open_run(config, tmp_path)
-    going = loop.run(config, tmp_path, data)
+    going = loop.run(config, tmp_path, tiny)
     next(going)
     run = open_run(config.run_id, tmp_path)
     assert list(run.networks()) == [2] and run.missing() == "" and question(run, 2, ("max",)).asked is None
@@ -122,14 +120,6 @@ def test_a_ladder_leads_from_mean_to_max_and_has_a_place_for_any_rung():
     assert ladder("power_3", "quantile") == LADDERS["quantile"]
     with pytest.raises(ValueError, match="kind is 'median'; choose one of top, power, quantile"):
         ladder("max", "median")
-
-
-def test_threads_are_as_before(oreal):
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    question(oreal, 2, ("max",))
-    assert torch.get_num_threads() == 2
-    torch.set_num_threads(before)
 
 
 def test_a_view_is_of_one_image_and_says_what_the_run_asked_there(oreal):
