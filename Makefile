@@ -89,8 +89,7 @@ lock: setup ## write requirements.lock from pyproject.toml (LOCK_ARGS=--upgrade 
 
 # TORTURE_ARGS="--only run,session --kills 20 --examples 200 --seed 7"   a part of it
 torture: setup ## try for hours to break what docs/guarantees.md promises, and write the outcome into it
-	@OMP_NUM_THREADS=1 .venv/bin/python tests/torture.py $(TORTURE_ARGS); code=$$?; \
-		.venv/bin/python benchmarks/guarantees_page.py && exit $$code
+	@OMP_NUM_THREADS=1 .venv/bin/python tests/torture/torture.py $(TORTURE_ARGS)
 
 licences: setup ## the licence of every package in .venv; the first time it needs a network
 	@.venv/bin/uv tool run --quiet --from pip-licenses==5.5.5 pip-licenses --python .venv/bin/python --order=license

@@ -82,7 +82,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from .experiments.records import find
+    from .experiments.run_folder import find
 
     runs_dir, _, grid = _read(options)
     for config in grid.all_runs:
@@ -126,7 +126,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _publish(options: argparse.Namespace) -> int:
-    from .experiments.records import publish
+    from .experiments.run_folder import publish
 
     runs_dir, _, grid = _read(options)
     for folder in publish(grid.all_runs, runs_dir):  # with the runs they begin with

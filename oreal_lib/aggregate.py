@@ -60,13 +60,8 @@ def by_superpixel(score: torch.Tensor, ids: torch.Tensor, n: int, how: str) -> t
     size = torch.bincount(ids, minlength=n)
     if kind == "max":
         out = _largest(flat, ids, n)
-    elif kind == "top":
-        # at least one pixel; in float64, because in float32 25 pixels times 0.6 would be 15.000001, rounded up to 16
-        take = (size.double() * value - 1e-9).ceil().clamp(min=1).long()
-        out = torch.stack([_mean_of_top(row, ids, size, take) for row in flat])
-    elif kind == "quantile":
-        rank = ((size.double() - 1) * value + 1e-9).floor().clamp(min=0).long()
-        out = torch.stack([_ordered(row, ids, size, rank) for row in flat])
+    elif kind in ("top", "quantile"):
+        out = torch.stack([_ranked(row, ids, size, kind, value) for row in flat])
     else:
         out = _power_mean(flat, ids, size, value or 1.0).float()
     return torch.where(size > 0, out, -torch.inf).T.contiguous()
@@ -90,25 +85,18 @@ def _power_mean(flat: torch.Tensor, ids: torch.Tensor, size: torch.Tensor, power
     return out
 
 
-def _sorted(row: torch.Tensor, ids: torch.Tensor, size: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(H*W,) scores ordered by superpixel, ascending inside each; (n,) position at which each superpixel starts."""
+def _ranked(row: torch.Tensor, ids: torch.Tensor, size: torch.Tensor, kind: str, value: float) -> torch.Tensor:
+    """(n,) the mean of the top share, or the quantile, of each superpixel's scores; anything where one is empty."""
     by_score = torch.argsort(row, stable=True)
     order = by_score[torch.argsort(ids[by_score], stable=True)]
-    return row[order], size.cumsum(0) - size
-
-
-def _ordered(row: torch.Tensor, ids: torch.Tensor, size: torch.Tensor, rank: torch.Tensor) -> torch.Tensor:
-    """(n,) the rank-th smallest score of each superpixel; anything where a superpixel is empty."""
-    values, start = _sorted(row, ids, size)
-    found, largest = (values[(start + place).clamp(0, len(values) - 1)] for place in (rank, size - 1))
-    return torch.where(largest.isnan(), largest, found)  # NaN is sorted last, where a quantile would overlook it
-
-
-def _mean_of_top(row: torch.Tensor, ids: torch.Tensor, size: torch.Tensor, take: torch.Tensor) -> torch.Tensor:
-    """(n,) mean of the `take` largest scores of each superpixel."""
-    values, start = _sorted(row, ids, size)
-    owner = torch.repeat_interleave(torch.arange(len(size), device=row.device), size)
-    place = torch.arange(len(values), device=row.device) - start[owner]
+    values, owner, first = row[order], ids[order], size.cumsum(0) - size  # by superpixel, each ascending from `first` on
+    if kind == "quantile":
+        rank = ((size.double() - 1) * value + 1e-9).floor().clamp(min=0).long()
+        found, largest = (values[(first + place).clamp(0, len(values) - 1)] for place in (rank, size - 1))
+        return torch.where(largest.isnan(), largest, found)  # NaN is sorted last, where a quantile would overlook it
+    # at least one pixel; in float64, because in float32 25 pixels times 0.6 would be 15.000001, rounded up to 16
+    take = (size.double() * value - 1e-9).ceil().clamp(min=1).long()
+    place = torch.arange(len(values), device=row.device) - first[owner]
     kept = torch.where(place >= (size - take)[owner], values.double(), 0.0)
     return (torch.zeros(len(size), dtype=torch.float64, device=row.device).index_add_(0, owner, kept) / take).float()
 

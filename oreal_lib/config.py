@@ -1,4 +1,4 @@
-"""One run, fully described: every value that decides a result, typed, frozen, refused when it is not understood."""
+"""One run, fully described: every value that decides a result, typed and frozen; unknown names and wrong values are refused."""
 
 from __future__ import annotations
 
@@ -6,39 +6,33 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from .aggregate import parse_how
-from .storage.yaml_file import ConfigError, explain, read_yaml, shown
+from .storage.yaml_file import ConfigError, explain, read_yaml
 from .strategies import STRATEGIES
 from .superpixels import SuperpixelRecipe
 from .types import MOST_STEPS
 
-PROTOCOL = 1  # raise it when the same values would give other results: run ids change and nothing old is reused
+PROTOCOL = 1  # raised when the same values would give other results: run ids change, so no old run is reused
 
-# Where and how a run is computed, not what it computes: left out of the run id.
-MACHINE_FIELDS = (
-    "data_root",
-    "device",
-    "gpu_share",
-    "threads",
-    "workers",
-    "loaders",
-    "compile",
-    "keep_weights",
-    "checkpoint_seconds",
-)
+# Where and how a run is computed, which does not change its results: not part of the run id.
+MACHINE_FIELDS = ("data_root", "device", "gpu_share", "threads", "workers", "loaders", "compile")
+MACHINE_FIELDS += ("keep_weights", "checkpoint_seconds")
 
-# Used only with weak labels, or only in stage two: left out of the run id of the other runs.
+# Used only with weak labels, or only in stage two: not part of the run id of other runs.
 WEAK_FIELDS = ("label_trim", "undefined", "click_cut", "loss_single", "loss_merged", "loss_prototypical")
 STAGE_TWO_FIELDS = ("stage", "stage_two_learning_rate", "pseudo_scales", "pseudo_flip")
 
-WITHOUT_SCORES = ("random", "stratified_random")  # strategies that have nothing to aggregate
+WITHOUT_SCORES = ("random", "stratified_random")  # strategies without scores to aggregate
 
-MOST = 2**31 - 1  # of a whole number other than the seed: what every library below takes
 NAME = r"^[\w.-]+$"  # a part of the run id, which names a folder
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]  # what every library below takes
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
 
 
 class RunConfig(BaseModel):
@@ -49,18 +43,18 @@ class RunConfig(BaseModel):
     # data
     dataset: str = Field(pattern=NAME)
     data_root: str | None = None
-    data_options: dict[str, Any] = {}
+    data_options: dict[str, JsonValue] = {}
     height: int | None = Field(ge=16)
     width: int | None = Field(ge=16)
     resize: Literal["square", "crop"] = "square"
     evaluate_at: Literal["working", "native"] = "working"
     val_share: float = Field(gt=0, lt=1)
-    val_images: int | None = Field(default=None, ge=1)
+    val_images: Count | None = None
     val_by: Literal["image", "block", "sequence"]
-    train_images: int | None = Field(default=None, ge=1)
+    train_images: Count | None = None
     # superpixels and oracle
     superpixel_method: Literal["seeds", "slic", "grid"]
-    superpixel_count: int = Field(ge=1)
+    superpixel_count: Count
     superpixel_levels: int | Literal["auto"] = 5
     superpixel_prior: int = 3
     superpixel_bins: int = 10
@@ -78,64 +72,64 @@ class RunConfig(BaseModel):
     click_cut: Literal["class", "order"] = "class"
     # the question
     supervision: Literal["active", "full_masks", "full_dominant"] = "active"
-    strategy: Literal[*STRATEGIES]
+    strategy: str
     aggregate: str
-    strategy_options: dict[str, Any] = {}
+    strategy_options: dict[str, JsonValue] = {}
     steps: int = Field(ge=1, le=MOST_STEPS)
-    query_size: int | None = Field(default=None, ge=1)
+    query_size: Count | None = None
     query_share: float | None = Field(default=None, gt=0, le=1)
     seed: int = Field(ge=0, lt=2**64)  # what torch takes
     # model and training
     model: str = Field(pattern=NAME)
     weights: str
     classifier: Literal["linear", "cosine"] = "linear"
-    temperature: float = Field(default=0.1, gt=0)
+    temperature: Positive = 0.1
     warm_start: bool
     optimizer: Literal["adam", "adamw"] = "adam"
-    learning_rate: float = Field(gt=0)
+    learning_rate: Positive
     schedule: Literal["constant", "poly"] = "constant"
-    head_factor: float = Field(default=1.0, gt=0)
-    weight_decay: float = Field(ge=0)
-    batch_size: int = Field(ge=1)
-    loss_single: float = Field(default=16.0, ge=0)
-    loss_merged: float = Field(default=8.0, ge=0)
-    loss_prototypical: float = Field(default=1.0, ge=0)
+    head_factor: Positive = 1.0
+    weight_decay: Weight
+    batch_size: Count
+    loss_single: Weight = 16.0
+    loss_merged: Weight = 8.0
+    loss_prototypical: Weight = 1.0
     ema: float = Field(ge=0, lt=1)
     ema_warmup: bool
-    max_epochs: int = Field(ge=1)
-    patience: int = Field(ge=1)
-    full_min_epochs: int = Field(ge=1)
-    full_max_epochs: int = Field(ge=1)
-    augment_hflip: float = Field(ge=0, le=1)
-    augment_vflip: float = Field(ge=0, le=1)
-    augment_scale_min: float = Field(gt=0)
-    augment_scale_max: float = Field(gt=0)
+    max_epochs: Count
+    patience: Count
+    full_min_epochs: Count
+    full_max_epochs: Count
+    augment_hflip: Share
+    augment_vflip: Share
+    augment_scale_min: Positive
+    augment_scale_max: Positive
     augment_gain: float = Field(ge=0, lt=1)
     augment_brightness: float = Field(ge=0, lt=1)
     augment_jitter: float = Field(default=0.0, ge=0, lt=1)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    eval_batch_size: int = Field(ge=1)
-    boundary_width: int = Field(ge=1)
+    eval_batch_size: Count
+    boundary_width: Count
     border_gap: int = Field(default=0, ge=0)
     # stage two
     stage: Literal[1, 2] = 1
-    stage_two_learning_rate: float | None = Field(default=None, gt=0)
+    stage_two_learning_rate: Positive | None = None
     pseudo_scales: list[float] = [1.0]
     pseudo_flip: bool = False
     # machine
     device: str = "auto"
-    gpu_share: int = Field(default=1, ge=1)
-    threads: int = Field(default=1, ge=1)
-    workers: int | None = Field(default=None, ge=1)
+    gpu_share: Count = 1
+    threads: Count = 1
+    workers: Count | None = None
     loaders: int | None = Field(default=None, ge=0)
     compile: bool = False
     keep_weights: Literal["last", "all"] = "last"
-    checkpoint_seconds: float = Field(default=60.0, ge=0)
+    checkpoint_seconds: Weight = 60.0
 
     @model_validator(mode="before")
     @classmethod
     def _one_name_per_run(cls, values: Any) -> Any:
-        """Fields that a run does not use get one fixed value, so that the same run has one id."""
+        """Fields that a run does not use get a fixed value, so that equal runs have equal ids."""
         if isinstance(values, dict):
             values = dict(values)
             if values.get("supervision", "active") != "active":
@@ -144,10 +138,18 @@ class RunConfig(BaseModel):
                 values |= {"aggregate": "mean", "strategy_options": {}}
         return values
 
+    @field_validator("strategy")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in STRATEGIES:  # looked up now, so that a strategy of your own can be among them
+            raise ValueError(f"strategy is {value!r}, but must be one of {', '.join(STRATEGIES)}; change it")
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
         if parse_how(self.aggregate)[0] == "vote":
             raise ValueError("aggregate is 'vote', which counts classes; choose mean, max, top_*, quantile_* or power_*")
+        SuperpixelRecipe(**self.superpixel_recipe)  # refuses what is out of range
         if (self.query_size is None) == (self.query_share is None):
             raise ValueError(
                 f"query_size is {self.query_size} and query_share {self.query_share}, but exactly one decides how much is asked per "
@@ -157,62 +159,35 @@ class RunConfig(BaseModel):
             raise ValueError(f"height is {self.height}, width is {self.width}; give both, or null for both (the native size)")
         if self.resize == "crop" and self.height is None:
             raise ValueError("resize is 'crop', but there is no size to crop to; give height and width, such as 513")
-        for name, value in self:
-            if type(value) is int and value > MOST and name != "seed":
-                raise ValueError(f"{name} is {shown(value)}, but must be at most {MOST}; lower it")
-        SuperpixelRecipe(**self.superpixel_recipe)  # refuses what is out of range
-        for name in ("data_options", "strategy_options"):
-            try:
-                json.dumps(getattr(self, name), allow_nan=False)
-            except (TypeError, ValueError, RecursionError):
-                raise ValueError(
-                    f"{name} is {shown(getattr(self, name))}, but can hold only text, finite numbers, true, false, null and lists of them"
-                ) from None
-        if self.labeling == "weak" and self.supervision != "active":
-            raise ValueError(
-                f"supervision is {self.supervision!r}, which no weak label is part of; write labeling: dominant for this run"
-            )
+        if self.supervision != "active" and self.labeling == "weak":
+            raise ValueError(f"supervision is {self.supervision!r}, which buys no weak labels; write labeling: dominant")
+        if self.supervision != "active" and self.stage == 2:
+            raise ValueError(f"stage is 2, but supervision is {self.supervision!r}, which asks nothing; write stage: 1")
         if self.classifier == "cosine" and self.model.startswith("segmenter"):
-            raise ValueError(
-                f"classifier is 'cosine', but {self.model} compares vectors of length 1 already; write classifier: linear, or take "
-                "another model"
-            )
-        if self.stage == 2 and self.supervision != "active":
-            raise ValueError(
-                f"stage is 2, but supervision is {self.supervision!r}, which asks nothing and leaves nothing to decide; write stage: 1"
-            )
-        if not self.loss_single + self.loss_merged + self.loss_prototypical:
+            raise ValueError(f"classifier is 'cosine', but {self.model} compares unit vectors already; write classifier: linear")
+        if self.loss_single + self.loss_merged + self.loss_prototypical == 0:
             raise ValueError("loss_single, loss_merged and loss_prototypical are all 0, so nothing is learned; raise one")
-        if not self.pseudo_scales or min(self.pseudo_scales) <= 0:
+        if min(self.pseudo_scales, default=0) <= 0:
             raise ValueError(f"pseudo_scales is {self.pseudo_scales}, but must be numbers above 0, such as [1.0]")
         if self.head_factor != 1 and self.model == "small_unet":
             raise ValueError(f"head_factor is {self.head_factor}, but small_unet has no backbone to learn slower; write 1.0")
-        if self.augment_scale_min > self.augment_scale_max:
-            raise ValueError(
-                f"augment_scale_min {self.augment_scale_min} is above augment_scale_max {self.augment_scale_max}; swap them"
-            )
-        if self.full_min_epochs > self.full_max_epochs:
-            raise ValueError(
-                f"full_min_epochs {self.full_min_epochs} is above full_max_epochs {self.full_max_epochs}; raise the latter"
-            )
+        for low, high in (("augment_scale_min", "augment_scale_max"), ("full_min_epochs", "full_max_epochs")):
+            if (a := getattr(self, low)) > (b := getattr(self, high)):
+                raise ValueError(f"{low} {a} is above {high} {b}; swap them")
         return self
 
     @classmethod
     def make(cls, values: Mapping[str, Any]) -> RunConfig:
-        """A config from plain values; ConfigError names every key that is wrong, its value, the rule and the remedy."""
-        if strange := [key for key in values if not isinstance(key, str)]:
-            raise ConfigError(f"the key {shown(strange[0])} is {type(strange[0]).__name__}, but parameters have names; mend it")
+        """A config from plain values; ConfigError names every wrong key with its value, the rule and the remedy."""
         try:
             return cls(**values)
         except ValidationError as error:
             errors = error.errors()
         missing = [str(e["loc"][0]) for e in errors if e["type"] == "missing"]
         texts = [explain(e, cls.model_fields) for e in errors if e["type"] != "missing"]
-        if len(missing) == 1:
-            texts.append(f"parameter {missing[0]!r} is missing; add it, for example from params/toy.yaml")
-        elif missing:
+        if missing:
             named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-            texts.append(f"{len(missing)} parameters are missing ({named}); add them, for example from params/toy.yaml")
+            texts.append(f"parameters are missing: {named} ({len(missing)} in all); add them, for example from params/toy.yaml")
         raise ConfigError("; ".join(texts))
 
     @classmethod
@@ -224,18 +199,12 @@ class RunConfig(BaseModel):
     def from_notebook(cls, namespace: Mapping[str, Any]) -> RunConfig:
         """The config in a notebook's variables: `base` names a YAML file, every other parameter changes one value of it.
 
-        papermill only warns about parameters it does not know, so any other plain value is refused here as a typo, by ConfigError.
+        papermill only warns about unknown parameters; here any other plain value is refused as a typo, by ConfigError.
         """
-        hidden = {"In", "Out", "base", "runs_dir", "interactive"}
-        given = {
-            name: value
-            for name, value in namespace.items()
-            if not name.startswith("_")
-            and name not in hidden
-            and isinstance(value, (str, int, float, bool, dict, list, type(None)))
-        }
+        hidden, plain = {"In", "Out", "base", "runs_dir", "interactive"}, (str, int, float, bool, dict, list, type(None))
+        given = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in hidden and isinstance(v, plain)}
         if "base" not in namespace:
-            raise ConfigError("the notebook has no `base`, but it names the file whose values hold; write base = 'toy'")
+            raise ConfigError("the notebook has no `base`, which names the file with the other values; write base = 'toy'")
         return cls.from_yaml(namespace["base"], **given)
 
     def values(self) -> dict[str, Any]:
@@ -267,12 +236,12 @@ class RunConfig(BaseModel):
 
     @property
     def protocol(self) -> int:
-        """PROTOCOL, or 2 for OREAL by max or a quantile: by protocol 1 it ranked entropies that float32 rounds into ties."""
+        """PROTOCOL, or 2 for OREAL by max or a quantile, which under protocol 1 ranked entropies that float32 rounds to ties."""
         exact = self.supervision == "active" and self.strategy == "oreal" and self.aggregate.startswith(("max", "quantile"))
         return max(PROTOCOL, 2) if exact else PROTOCOL
 
     def _unused(self) -> tuple[str, ...]:
-        """Fields that decide nothing here, whatever their value."""
+        """Fields that have no effect on this run."""
         unused = STAGE_TWO_FIELDS * (self.stage == 1)
         if self.labeling == "dominant":
             unused += WEAK_FIELDS
@@ -282,33 +251,33 @@ class RunConfig(BaseModel):
 
     @property
     def stage_one(self) -> RunConfig:
-        """The run that a run of stage two continues; it must keep the weights of every step, since each makes pseudo labels."""
+        """The run that a run of stage two continues. It keeps the weights of every step, since each makes pseudo labels."""
         return self.model_copy(update={"stage": 1, "keep_weights": "all"})
 
     @property
     def step_one(self) -> RunConfig | None:
-        """The run of one step that all strategies of a seed begin with: step 1 is random (our choice). None if this is it, or
-        asks nothing."""
+        """The run of one step that all strategies of a seed share: step 1 is random (our choice). None for that run itself, and under
+        full supervision."""
         if self.supervision != "active" or (self.strategy == "random" and self.steps == 1):
             return None
         return self.model_copy(update={"strategy": "random", "aggregate": "mean", "strategy_options": {}, "steps": 1})
 
     @property
     def needs(self) -> list[RunConfig]:
-        """The runs whose results this one begins with."""
+        """The runs that must be finished before this one."""
         return [c for c in (self.stage_one if self.stage == 2 else None, self.step_one) if c is not None]
 
     @property
     def rounds(self) -> int:
-        """How many times a network is trained: after each query; under full supervision, which asks nothing, once."""
+        """How often the network is trained: after each query; under full supervision once."""
         return self.steps if self.supervision == "active" else 1
 
     @property
     def epochs(self) -> tuple[int, int]:
-        """The fewest and the most epochs of a training; in between, `patience` decides."""
+        """The fewest and the most epochs of one training; in between, `patience` decides."""
         return (1, self.max_epochs) if self.supervision == "active" else (self.full_min_epochs, self.full_max_epochs)
 
     @property
     def keeps_undefined(self) -> bool:
-        """Whether the network has one output more than there are classes, the last for void."""
+        """Whether the network has one more output than there are classes, the last one for void."""
         return self.labeling == "weak" and self.undefined == "keep"

@@ -25,7 +25,7 @@ NAMES = {  # what strategies are called where people read
 
 ASKED = "#ffe000"  # yellow borders mean "asked", as in the paper
 
-# one color per class everywhere; with red-green blindness, too, they differ as far as so many can
+# one color per class everywhere, chosen to differ with red-green blindness, too, as far as 21 colors can
 CLASS_COLORS = (
     "#4477aa #ee6677 #228833 #ccbb44 #66ccee #aa3377 #bbbbbb #ee7733 #009988 #332288 #882255 #ddcc77 "
     "#117733 #cc6677 #88ccee #999933 #44aa99 #661100 #6699cc #aa4466 #e0e0e0"

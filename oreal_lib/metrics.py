@@ -53,7 +53,7 @@ def miou(matrix: np.ndarray) -> float:
 
 
 def class_border(truth: np.ndarray, width: int = 1, gap: int = 0) -> np.ndarray:
-    """(H, W) bool: pixels at most `width` steps from a border between two classes. Void is no class and draws no border.
+    """(H, W) bool: pixels at most `width` steps from a border between two classes. Void is not a class and draws no border.
 
     Our choice.  truth: (H, W) uint8, class id or IGNORE.
     gap: void up to about this many pixels wide between two classes does not hide their border: the pixels that face each

@@ -13,7 +13,7 @@ VOID_RULES = ("vote", "exclude")
 
 
 def class_votes(truth: np.ndarray, ids: np.ndarray, n: int, n_classes: int) -> np.ndarray:
-    """(n, C + 1) int64: how many pixels of each class, and last of void, each superpixel has.
+    """(n, C + 1) int64: the pixels of each class, and last of void, in each superpixel.
 
     truth: (H, W) uint8 class ids or IGNORE.  ids: (H, W) integers 0..n-1.  ValueError where one is out of its range.
     """

@@ -19,8 +19,8 @@ IGNORE = 255  # void: a pixel without a class, in every mask and every training 
 
 @dataclass(frozen=True, eq=False)
 class Ragged:
-    """Pictures each in its own place, maybe of different sizes, used like an array (n, h, w, ...): a number gives one, an
-    index array gives a Ragged. np.asarray makes an array of those of one size. parts: n arrays (h, w, ...)."""
+    """Pictures stored one by one, perhaps of different sizes, indexed like an array (n, h, w, ...): an integer gives one picture,
+    an index array a Ragged. np.asarray stacks pictures of one size. parts: n arrays (h, w, ...)."""
 
     parts: tuple[np.ndarray, ...]
 
@@ -43,14 +43,14 @@ Pictures = np.ndarray | Ragged  # (n, h, w, ...): of one size or of several
 
 
 def some(pictures: Pictures, index: np.ndarray) -> Pictures:
-    """The pictures (k, h, w, ...) at the positions `index` (k,), in their dtype, unread: of a memory map, views in a Ragged."""
+    """The pictures (k, h, w, ...) at positions `index` (k,), of the same dtype. A memory map is not read: a Ragged of views."""
     if isinstance(pictures, np.memmap):
         return Ragged(tuple(pictures[i] for i in index))
     return pictures[index]
 
 
 def blank(like: Pictures, dtype: type) -> Pictures:
-    """Pictures (n, h, w) of that dtype and of the sizes of `like` (n, h, w), to be filled."""
+    """Uninitialized pictures (n, h, w) of that dtype, of the sizes of `like` (n, h, w)."""
     if isinstance(like, Ragged):
         return Ragged(tuple(np.empty(part.shape, dtype) for part in like))
     return np.empty(like.shape, dtype)
@@ -166,7 +166,7 @@ class Labels:
         return self.asked_in == 0
 
     def class_counts(self) -> np.ndarray:
-        """(C,) int64: bought superpixels that hold each class. Void is no class and is not counted."""
+        """(C,) int64: bought superpixels that hold each class. Void is not a class and is not counted."""
         count = self.present.sum(axis=0, dtype=np.int64)
         return count[:-1] if self.undefined else count
 

@@ -1,4 +1,4 @@
-"""What tests by generation are made of: values of every kind that the library may be given, good and bad, and what a refusal is.
+"""Generated values of every kind that the library may be given, good and bad, and what counts as a refusal.
 
 Hypothesis draws sizes, kinds and a seed, and shrinks them; what fills an array is drawn by numpy from that seed, which is fast.
 """
@@ -15,12 +15,11 @@ import torch
 from hypothesis import strategies as st
 
 import oreal_lib
-from oreal_lib.data.store import StoreError
 from oreal_lib.storage.yaml_file import ConfigError
 from oreal_lib.types import IGNORE
 
 PACKAGE = Path(oreal_lib.__file__).parent
-OURS = {ValueError, FloatingPointError, OSError, FileNotFoundError, ConfigError, StoreError}
+OURS = {ValueError, FloatingPointError, OSError, FileNotFoundError, ConfigError}
 HELD: Counter[str] = Counter()  # test -> cases that held
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -44,9 +43,9 @@ def every(**strategies):
 
 
 def refusal(call):
-    """What the library says against a call, or None if it accepts it; AssertionError if anybody else or in another way says it.
+    """What the library says when it refuses a call, or None if it accepts it; AssertionError for any other exception.
 
-    A refusal is an exception of one of OURS, raised in a line of the library, of one line that has more to say than a value.
+    A refusal is one of OURS, raised by a line of the library, in one line that says more than a value.
     """
     try:
         call()
@@ -55,7 +54,7 @@ def refusal(call):
         while place.tb_next:
             place = place.tb_next
         file = Path(place.tb_frame.f_code.co_filename)
-        assert type(error) in OURS, f"{type(error).__name__} is none of ours: {error}"
+        assert type(error) in OURS, f"{type(error).__name__} is not an error of this library: {error}"
         assert PACKAGE in file.parents, f"raised by {file}: {error!r}"
         text = str(error)
         assert len(text) < 5000 and len(text.splitlines()) == 1 and re.search(r"; |, but |: | must ", text), text

@@ -1,4 +1,4 @@
-"""The house rules for notebooks, read from the files without running them. nbval and test_end_to_end.py run them."""
+"""The house rules for notebooks, read from the files without running them; tests of the lessons and of whole grids run them."""
 
 import ast
 import re

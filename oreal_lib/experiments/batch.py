@@ -23,8 +23,7 @@ from ..storage.yaml_file import ConfigError
 from ..strategies import check
 from .fingerprint import Inputs, check_inputs, read_inputs
 from .logs import last_words
-from .records import unfinished
-from .run_folder import RunFolder, seconds_spent
+from .run_folder import RunFolder, seconds_spent, unfinished
 from .stage_two import check_networks
 
 

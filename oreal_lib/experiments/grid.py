@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from ..config import RunConfig
 from ..storage.yaml_file import ConfigError, read_yaml, shown
+from ..strategies import STRATEGIES
 
 KEYS = {  # of a grid file: their types, and an example
     "data": ((str, dict), "data_sets, or data: {toy: {grid: {seed: [0, 1]}}}"),
@@ -122,9 +123,8 @@ def _entries(where: str, values: dict[str, Any], known: Iterable[str] = tuple(KE
             raise ConfigError(f"{where}: {key} is {shown(value)}, but must look like `{key}: {example}`")
         if key == "grid" and isinstance(value, list) and (odd := [case for case in value if not isinstance(case, dict)]):
             raise ConfigError(f"{where}: {shown(odd[0])} in grid is no case, but must look like {{seed: 0}}")
-    strategies = get_args(RunConfig.model_fields["strategy"].annotation)
-    if odd := [name for name in grid.get("options", {}) if name not in strategies]:
-        raise ConfigError(f"{where}: options are for {shown(odd[0])}, which is no strategy; choose of {', '.join(strategies)}")
+    if odd := [name for name in grid.get("options", {}) if name not in STRATEGIES]:
+        raise ConfigError(f"{where}: options are for {shown(odd[0])}, which is no strategy; choose of {', '.join(STRATEGIES)}")
     return grid
 
 

@@ -14,8 +14,7 @@ import pandas as pd
 from ..config import RunConfig
 from .grid import Grid
 from .logs import failed, steps_left
-from .records import unfinished
-from .run_folder import RunFolder
+from .run_folder import RunFolder, unfinished
 
 KINDS = {"active": "active", "full_dominant": "full supervision B", "full_masks": "full supervision A"}
 SIZES = ("height", "width", "train_images", "batch_size")  # they decide, beside network and epochs, how long a step takes

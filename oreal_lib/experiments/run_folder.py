@@ -1,9 +1,9 @@
-"""What a run leaves on disk, and how to read it back."""
+"""What a run leaves on disk, how to read it back, and the small record of it that is published with the tables."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from io import BytesIO
@@ -17,7 +17,9 @@ from ..storage import atomic, checked
 from ..storage.checked import load_arrays
 from ..storage.checkpoint import Checkpoint
 from ..storage.lock import Lock
+from ..storage.paths import figures_root, runs_root
 from ..types import Pictures, Query, Ragged, StepResult
+from .grid import in_order
 
 WRITTEN = (
     "config.json",
@@ -28,6 +30,7 @@ WRITTEN = (
     "checkpoint.pt",
     "done.json",
 )
+RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part that a table needs; the last says that it is whole
 DOING = {"train": "training", "test": "testing", "query": "asking", "pseudo": "pseudo labels"}  # what done.json's seconds are of
 MEANS = ("miou", "boundary_miou", "inside_miou", "val_miou")  # NaN where no class is defined, as in a test set without borders
 
@@ -59,7 +62,7 @@ class RunFolder:
         return steps
 
     def save_steps(self, steps: list[StepResult]) -> None:
-        """Write steps.jsonl anew, in one piece."""
+        """Replace steps.jsonl."""
         self._write("steps.jsonl", "".join(checked.dumps(step_to_json(s)) + "\n" for s in steps).encode())
 
     def queries(self, finished: int = 0) -> dict[int, Query]:
@@ -79,7 +82,7 @@ class RunFolder:
             raise self._damaged(file, error) from error
 
     def save_queries(self, queries: dict[int, Query]) -> None:
-        """Write queries.npz anew, step -> what it asked."""
+        """Replace queries.npz. queries: step -> what it asked."""
         arrays = {f"{name}_{t}": v for t, q in queries.items() for name, v in q._asdict().items() if v is not None}
         buffer = BytesIO()
         np.savez_compressed(buffer, **arrays)
@@ -138,12 +141,12 @@ class RunFolder:
 
     @property
     def done(self) -> dict | None:
-        """What done.json says, or None while the run is unfinished."""
+        """The content of done.json; None while the run is unfinished."""
         return self._json("done.json")
 
     @property
     def config(self) -> dict | None:
-        """What config.json says: the parameters and inputs of the run, or None before it has begun."""
+        """The content of config.json, the parameters and inputs of the run; None before it has begun."""
         return self._json("config.json")
 
     def _json(self, name: str) -> dict | None:
@@ -160,11 +163,11 @@ class RunFolder:
         atomic.write_bytes(self.path / name, data)
 
     def checkpoint(self, seconds: float) -> Checkpoint:
-        """Where the training of a step is kept, at most once in so many seconds."""
+        """The checkpoint of the step in training, written at most once in so many seconds."""
         return Checkpoint(self.path / "checkpoint.pt", seconds, partial(self._write, "checkpoint.pt"))
 
     def tidy(self, finished: int, keep_weights: str) -> None:
-        """Delete the weights and pseudo labels that are not to be kept after `finished` steps, and what killed processes left half written.
+        """Delete weights and pseudo labels that need not be kept after `finished` steps, and half-written files of killed processes.
 
         Only for the process that holds the run's lock. keep_weights: "all", or "last" for those of the last step only.
         """
@@ -179,11 +182,11 @@ class RunFolder:
 
 
 def seconds_spent(folders: Iterable[RunFolder], reports: Iterable[Path] = ()) -> dict[str, float]:
-    """Seconds of work on finished runs that were carried out through their notebooks, and on notebooks of reports, by what was done.
+    """Seconds of work on finished runs and on notebooks of reports, by kind of work.
 
-    What is left of a run's notebook is "setting up and notebooks": starting Python twice, imports, data, figures, writing. Validation
-    is training. Work on several cores at a time counts for each. 0 for files that are not there; of a run that was stopped and
-    continued, only the last notebook is known, so that less may be left.
+    "setting up and notebooks" is what is left of a run's notebook: starting Python twice, imports, data, figures, writing. Validation
+    counts as training, work on several cores for each of them, a missing file as 0. A run that was stopped and continued has only its
+    last notebook, so less may be left.
     """
     folders = list(folders)
     spent = dict.fromkeys(DOING.values(), 0.0)
@@ -214,3 +217,36 @@ def step_from_json(line: bytes) -> StepResult:
     values = checked.loads(line)
     undefined = {k: math.nan for k in MEANS if values.get(k, 0) is None}
     return StepResult(**{k: tuple(v) if isinstance(v, list) else v for k, v in (values | undefined).items()})
+
+
+def find(config: RunConfig, runs_dir: Path | str | None = None) -> RunFolder | None:
+    """The finished run of a config: in `runs/`, else its published record in `figures/runs/`, else None."""
+    for root in (Path(runs_dir or runs_root()), figures_root() / "runs"):
+        folder = RunFolder(root / config.run_id)
+        if folder.done is not None:
+            return folder
+    return None
+
+
+def unfinished(configs: Iterable[RunConfig], runs_dir: Path) -> list[RunConfig]:
+    """The runs that are still to be computed for these, each after those it needs; a finished run needs nothing."""
+
+    def to_do(config: RunConfig) -> bool:
+        return RunFolder(runs_dir / config.run_id).done is None
+
+    return [c for c in in_order(filter(to_do, configs)).values() if to_do(c)]
+
+
+def publish(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> list[Path]:
+    """Copy the record of each finished run to `figures/runs/`, from where tables can be made without the runs."""
+    written = []
+    for config in configs:
+        source = RunFolder(Path(runs_dir or runs_root()) / config.run_id)
+        if source.done is None or not source.steps():  # they are read, so that nothing damaged is published
+            continue
+        target = figures_root() / "runs" / config.run_id
+        target.mkdir(parents=True, exist_ok=True)
+        for name in RECORD:
+            atomic.write_bytes(target / name, (source.path / name).read_bytes())
+        written.append(target)
+    return written

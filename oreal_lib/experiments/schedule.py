@@ -20,8 +20,7 @@ from ..storage.yaml_file import ConfigError
 from .batch import executed, notebook, refuse, run_one_after_another, run_reports, work_of
 from .grid import Grid, in_order
 from .logs import Watch, failed, last_words, steps_left, told_while
-from .records import unfinished
-from .run_folder import RunFolder
+from .run_folder import RunFolder, unfinished
 
 # A killed start leaves nothing to clean up: our lock takes the place of Snakemake's own, and the system frees it; done.json is whole
 # or not there, so it counts whoever wrote it. What decides a run is in its name, so nothing but a missing file starts it.
@@ -43,11 +42,15 @@ def run_grid(
     given, changes: how the grid was named, and what `--set` changes, as texts and as values.  jobs: runs at a time; None for one per
     core, or for what the profile says.  profile, more: a profile and options of Snakemake.  snakemake: whether it can run here; without
     it (Windows: its shell lines are POSIX) there is one run after another.
+    ConfigError for what cannot work, before anything starts.
     """
-    if snakemake:
-        check_plain(runs_dir, grid.name)
-    elif profile or more:
+    if not snakemake and (profile or more):
         raise ConfigError(f"{profile or more[0]} is for Snakemake, whose shell lines need Linux or macOS; leave it out")
+    for said in (str(runs_dir), grid.name) if snakemake else ():
+        if "{" in said or "}" in said:
+            raise ConfigError(
+                f"Snakemake takes what stands in the braces of {said!r} for a wildcard; choose a name without {{ and }}"
+            )
     for name in grid.reports:
         notebook(name)
     # on a cluster the nodes have the GPUs, and this machine need not have one
@@ -95,15 +98,6 @@ def run_some(configs: Sequence[RunConfig], runs_dir: Path) -> int:
     missing, said = summary(configs, runs_dir)
     print(said, flush=True)
     return min(1, missing)
-
-
-def check_plain(runs_dir: Path, name: str) -> None:
-    """ConfigError for what Snakemake would take for a wildcard in the name of a file: braces in a folder of runs or a grid."""
-    for what, said in (("the folder of the runs", str(runs_dir)), ("the name of the grid", name)):
-        if "{" in said or "}" in said:
-            raise ConfigError(
-                f"{what} is {said!r}, but Snakemake takes what stands in braces for a wildcard; choose one without {{ and }}"
-            )
 
 
 def snakemake_options(

@@ -19,7 +19,6 @@ from ..draw import class_palette, color_mask, draw_image, draw_selection
 from ..setting import Setting
 from ..storage import atomic
 from ..storage.checked import read_npy
-from ..strategies import STRATEGIES
 from ..types import IGNORE, Labels, some
 from .race import Choose, of_strategy
 
@@ -93,7 +92,7 @@ def runners(
     clicks: after which each is trained and tested.  ValueError if the session has a split superpixel.
     """
     ids, codes = clicked(session)
-    found = {name: (of_strategy(setting, config, STRATEGIES[name]), list(clicks)) for name in others}
+    found = {name: (of_strategy(setting, config.model_copy(update={"strategy": name})), list(clicks)) for name in others}
     if mine := [c for c in clicks if c <= len(ids)]:
         found["you"] = (of_person(setting, ids, codes), mine)
     return found

@@ -3,40 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
 import pandas as pd
 import torch
 from matplotlib.axes import Axes
 
 from ..config import RunConfig
 from ..draw import STRATEGY_COLORS, title
-from ..loop import learn, view_of_pool
+from ..loop import ask, learn
 from ..predict import choose_device
 from ..setting import Setting, network
 from ..storage.progress import log
-from ..strategies import STRATEGIES, Strategy
 from ..types import Labels
 
 Choose = Callable[[torch.nn.Module, Labels, int, int], Labels]  # network, labels so far, how many more, step -> labels
 
 
-def of_strategy(setting: Setting, config: RunConfig, strategy: Strategy | None = None) -> Choose:
-    """What a strategy asks with the config's aggregation, answered by the oracle; step 1 is random (our choice, as in the
-    baselines' code).
-
-    strategy: a function of yours, or None for the config's.
-    """
+def of_strategy(setting: Setting, config: RunConfig) -> Choose:
+    """What the config's strategy asks, as in a run, answered by the oracle."""
 
     def choose(model: torch.nn.Module, labels: Labels, more: int, step: int) -> Labels:
-        regions, rng = view_of_pool(setting, model, config), np.random.default_rng([config.seed, step])
-        if step == 1:
-            query = STRATEGIES["random"](regions, labels, more, config.aggregate, rng)
-        elif strategy is None:
-            query = STRATEGIES[config.strategy](regions, labels, more, config.aggregate, rng, **config.strategy_options)
-        else:
-            query = strategy(regions, labels, more, config.aggregate, rng)
+        query = ask(config, replace(setting, query_size=more), model, labels, step)
         return setting.oracle.answer(labels, query.ids, step)
 
     return choose
@@ -53,11 +42,7 @@ def run(setting: Setting, config: RunConfig, choose: Choose, clicks: Sequence[in
     return found
 
 
-def race(
-    setting: Setting,
-    config: RunConfig,
-    runners: Mapping[str, tuple[Choose, Sequence[int]]],
-) -> pd.DataFrame:
+def race(setting: Setting, config: RunConfig, runners: Mapping[str, tuple[Choose, Sequence[int]]]) -> pd.DataFrame:
     """Columns who, clicks, miou (%): a row for each training of each runner.
 
     runners: name -> who chooses, and the numbers of clicks, ascending, after which its network is trained and tested.
@@ -71,14 +56,12 @@ def race(
 
 
 def draw_race(frame: pd.DataFrame, ax: Axes) -> Axes:
-    """Learning curves of `race`; strategies in their colors, whoever is none of ours in black."""
+    """Learning curves of `race`: the library's strategies in their colors, all others in black."""
     for who, rows in frame.groupby("who", sort=False):
         mine = who not in STRATEGY_COLORS
         color, name = ("black", str(who)) if mine else (STRATEGY_COLORS[who], title(who))
         ax.plot(rows["clicks"], rows["miou"], marker="o", color=color, lw=2.5 if mine else 1.5, label=name)
-    ax.set_xlabel("clicks")
-    ax.set_ylabel("mIoU on the test pictures (%)")
-    ax.set_xticks(sorted(frame["clicks"].unique()))
+    ax.set(xlabel="clicks", ylabel="mIoU on the test pictures (%)", xticks=sorted(frame["clicks"].unique()))
     ax.set_ylim(bottom=0)
     ax.grid(alpha=0.3)
     ax.legend(frameon=False)

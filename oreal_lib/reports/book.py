@@ -2,7 +2,7 @@
 
 python -m oreal_lib book            # book/index.html, and docs/notebooks.json with the seconds each notebook took
 python -m oreal_lib book html       # only the pages, from the notebooks executed before
-python -m oreal_lib book tables     # only the tables in README.md and the first lesson
+python -m oreal_lib book tables     # only the tables in README.md, notebooks/README.md and the first lesson
 """
 
 from __future__ import annotations
@@ -113,16 +113,13 @@ def measured(executed: Path) -> dict:
     return where | {"notebooks": found}
 
 
-def table_of_notebooks(times: Mapping, link: str) -> str:
-    """The table of all notebooks in markdown: name, question, and how long it took, by `measured`.
-
-    link: where the notebooks lie, seen from the page, such as "notebooks/"; "" beside it.
-    """
+def table_of_notebooks(times: Mapping) -> str:
+    """The table of all notebooks in markdown: name, question, and how long it took, by `measured`. Links are from beside them."""
     rows = []
     for path in sorted((home() / "notebooks").glob("*.ipynb")):
         question = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].removeprefix("# ")
         took = times["notebooks"].get(path.stem)
-        rows.append([f"[`{path.stem}`]({link}{path.name})", question, "-" if took is None else _time(took["seconds"])])
+        rows.append([f"[`{path.stem}`]({path.name})", question, "-" if took is None else _time(took["seconds"])])
     return markdown(["notebook", "question", f"measured on {times['device']}"], rows, left=(0, 1))
 
 
@@ -131,18 +128,18 @@ def _time(seconds: float) -> str:
 
 
 def write_tables(times: Mapping) -> None:
-    """Put the table of notebooks into README.md and the first lesson, and Table 1 of figures/ into README.md.
+    """Put the table of notebooks into notebooks/README.md and the first lesson, and Table 1 of figures/ into README.md.
 
     Each stands between two comments, such as <!-- notebooks --> and <!-- /notebooks -->; ValueError where one is gone.
     """
-    readme = home() / "README.md"
-    text = between(readme.read_text(encoding="utf-8"), "notebooks", table_of_notebooks(times, "notebooks/"))
-    atomic.write_bytes(readme, between(text, "table1", table1()).encode())
+    for page, name, content in (("README.md", "table1", table1()), ("notebooks/README.md", "notebooks", table_of_notebooks(times))):
+        text = between((home() / page).read_text(encoding="utf-8"), name, content)
+        atomic.write_bytes(home() / page, text.encode())
     first = home() / "notebooks" / "00_start_here.ipynb"
     lesson = nbformat.read(first, as_version=4)
     for cell in lesson.cells:
         if "<!-- notebooks -->" in cell.source:
-            cell.source = between(cell.source, "notebooks", table_of_notebooks(times, ""))
+            cell.source = between(cell.source, "notebooks", table_of_notebooks(times))
     atomic.write_bytes(first, (nbformat.writes(lesson) + "\n").encode())
 
 

@@ -16,7 +16,7 @@ from scipy import stats
 
 from ..config import WITHOUT_SCORES, RunConfig
 from ..draw import STRATEGY_COLORS, title
-from ..experiments.records import find
+from ..experiments.run_folder import find
 from ..metrics import aualc, fraction_to_reach, imbalance
 from ..storage import atomic
 from ..storage.paths import figures_root

@@ -111,12 +111,15 @@ class Lock:
         )  # ?: a container's number
 
     def _is_abandoned(self) -> bool:
-        """Whether there was no sign of life for DEAD seconds, nor is there one now: a machine that has just woken up gives one."""
+        """Whether there was no sign of life for DEAD seconds, the last of them while we watched: after a sleep, the next is due."""
+        watched, ours = 2 * BEAT, _HELD.get(self.path)
+        if self._lease.is_lock_held_by_us and not (ours and ours.is_ours):
+            return True  # released while the disk could not be written
         with suppress(FileNotFoundError):  # released just now
             touched = self.path.stat().st_mtime_ns
             os.utime(self.path.parent)  # by the clock of the machine that has the disk
-            if self.path.parent.stat().st_mtime_ns - touched > DEAD * 1e9:
-                time.sleep(2 * BEAT)
+            if self.path.parent.stat().st_mtime_ns - touched > (DEAD - watched) * 1e9:
+                time.sleep(watched)
                 with open(self.path, "rb") as file:  # opening asks a network drive anew
                     return os.fstat(file.fileno()).st_mtime_ns == touched
         return False

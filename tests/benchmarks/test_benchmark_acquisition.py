@@ -81,7 +81,9 @@ def test_the_tiny_benchmark_measures_every_strategy(results):
     assert [(r["strategy"], r["how"]) for r in rows[1:]] == [(s, how) for s in STRATEGY_NAMES for how in ("mean", "max")]
     assert rows[0]["strategy"] == "random" and rows[0]["passes"] == 0 and rows[0]["goals_met"] == {}
     for row in rows[1:]:
-        assert row["passes"] == (2 if row["strategy"] == "pixelbal" else 1) and row["goals_met"]["passes"] and row["asked_alike"] == 1
+        assert (
+            row["passes"] == (2 if row["strategy"] == "pixelbal" else 1) and row["goals_met"]["passes"] and row["asked_alike"] == 1
+        )
         assert set(row["goals_met"]) == {"passes", "score_over_softmax", "whole_over_forward", "published_over_ours"}
         for s in (*row["seconds_per_image"].values(), row["score_over_softmax"], row["published_over_ours"]):
             assert 0 < s["least"] <= s["median"] <= s["most"] < np.inf

@@ -5,10 +5,8 @@ import pytest
 from PIL import Image
 
 from oreal_lib.__main__ import main
-from oreal_lib.data import READERS
 from oreal_lib.data.check import check, size_text, summary
 from oreal_lib.data.source import Item, Source
-from oreal_lib.storage.paths import home
 
 MASKS = {"a": [[0, 0], [1, 255]], "b": [[0, 0], [0, 0]], "test": [[2, 2], [2, 255]]}
 
@@ -26,7 +24,7 @@ def by_hand(*train, test=("test",), problems=(), name="hand", identity=None):
     return Source(name, ("tissue", "tool", "thread"), tuple(items), open_by_hand, identity or {}, tuple(problems))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_broken_file_is_a_problem_and_the_others_are_counted(workers):
     found = check(by_hand("a", "torn", "nobody", "b", problems=["masks/x.png has no image"]), workers)
     train, test = found.splits["train"], found.splits["test"]
@@ -39,7 +37,7 @@ def test_a_broken_file_is_a_problem_and_the_others_are_counted(workers):
 
 def test_a_mask_with_a_class_that_is_none_is_a_problem_with_the_name():
     (problem,) = check(by_hand("a", "odd"), 1).problems
-    assert problem == "odd: its mask holds 7 (1 pixels), but classes are 0..2"
+    assert problem == "the mask of odd holds 7 (1 pixels), but classes are 0..2"
 
 
 def test_what_never_occurs_and_what_nobody_labeled_is_remarked_not_blamed():
@@ -48,7 +46,7 @@ def test_what_never_occurs_and_what_nobody_labeled_is_remarked_not_blamed():
     assert found.remarks == (
         "never in train: thread",
         "never in test: tissue, tool",
-        "1 of 2 train images have no mask: they are not asked in simulated runs",
+        "1 of 2 train images have no mask: simulated runs do not ask about them",
     )
 
 
@@ -120,9 +118,3 @@ def test_an_unknown_name_or_option_lists_what_is_known(camvid, capsys):
 def test_options_of_the_reader_are_read_as_yaml(capsys):
     code, said = run(capsys, "check", "toy", "--set", "train=3", "test=1", "--workers", 1)
     assert code == 0 and said.out.startswith("toy: 4 images, 8 classes")
-
-
-@pytest.mark.parametrize("name", READERS)
-def test_every_data_set_has_its_card(name):
-    cards = (home() / "docs" / "data_cards.md").read_text(encoding="utf-8")
-    assert f"python -m oreal_lib data check {name}" in cards and f"-f params/{name}.yaml" in cards

@@ -1,6 +1,7 @@
 """A run may be killed at any instant: started again, it ends with the queries and numbers of a run that was left in peace.
 
-Here processes are really killed (SIGKILL: nothing in them can clean up), at every point at which a run changes its folder.
+At every point at which a run changes its folder the same process stops (`Killed`: nothing after it touches the disk); at one point of
+each kind a process is really killed, by SIGKILL.
 """
 
 import builtins
@@ -12,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -31,11 +33,10 @@ from oreal_lib.storage.progress import lines_to
 
 WAY = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 PROCESSES = multiprocessing.get_context(WAY)
-if WAY == "forkserver":
-    PROCESSES.set_forkserver_preload(
-        ["pytest", "oreal_lib.experiments.run"]
-    )  # imported once; each attempt is a fork of that process
+if WAY == "forkserver":  # everything is imported once; each attempt is a fork of that process
+    PROCESSES.set_forkserver_preload(["pytest", "oreal_lib.experiments.run"])
 KILLED = {-signal.SIGTERM, signal.SIGTERM, -getattr(signal, "SIGKILL", 9)}
+PER_STEP = ("queries.npz", "checkpoint.pt", "weights_step{}.safetensors", "steps.jsonl")
 
 
 def start(values, runs_dir, store, before=None):
@@ -51,50 +52,36 @@ def process(*args):
     return one
 
 
-def die():
-    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+class Killed(BaseException):
+    """Not an Exception: nothing may catch it."""
 
 
-def reached(runs_dir, kind, path):
-    """True the first time that this point of this step is reached in all attempts together; it is then on the list."""
-    folder, name = Path(path).parent, Path(path).name
-    done = len((folder / "steps.jsonl").read_text().splitlines()) if (folder / "steps.jsonl").exists() else 0
-    point = f"{folder.name} step {1 + done}: {kind} {name}"
-    file = runs_dir / "points.txt"
-    before = file.read_text().splitlines() if file.exists() else []
-    file.write_text("\n".join([*before, point][: len(before) + (point not in before)]))
-    return point not in before
-
-
-def kill_at_every_point(runs_dir):
-    """From now on this process dies as soon as a write is half done or done, or a file is about to be deleted or deleted."""
+@contextmanager
+def watched(runs_dir, reached):
+    """Inside, `reached(kind, path)` is called when a write of a run's file is half done or done, or it is about to be deleted or is."""
     replace_, unlink_, open_ = os.replace, os.unlink, builtins.open
 
     def write(path, target):
         replace_(path, target)
-        if reached(runs_dir, "written", target):
-            die()
+        reached("written", Path(target))
 
     def delete(path, **kwargs):
-        ours = Path(path).is_relative_to(runs_dir) and Path(path).exists() and not Path(path).name.endswith((".tmp", ".lock"))
-        aside = Path(path).name.startswith("run.lock.")  # that of a dead one, under a name drawn at random
-        named = Path(path).with_name("run.lock.aside") if aside else path
-        if ours and reached(runs_dir, "not yet deleted", named):
-            die()
+        ours = Path(path).is_relative_to(runs_dir) and Path(path).exists() and ".lock" not in Path(path).name
+        if ours:
+            reached("not yet deleted", Path(path))
         unlink_(path, **kwargs)
-        if ours and reached(runs_dir, "deleted", named):
-            die()
+        if ours:
+            reached("deleted", Path(path))
 
     class HalfWritten:
         def __init__(self, path, mode):
             self.path, self.file = Path(path), open_(path, mode)
 
         def write(self, data):
-            if reached(runs_dir, "half written", self.path.with_name(self.path.name.split(f".{os.getpid()}")[0].removeprefix("."))):
-                self.file.write(data[: len(data) // 2])
-                self.file.flush()
-                die()
-            self.file.write(data)
+            self.file.write(data[: len(data) // 2])
+            self.file.flush()
+            reached("half written", self.path.with_name(self.path.name.split(f".{os.getpid()}")[0].removeprefix(".")))
+            self.file.write(data[len(data) // 2 :])
 
         def __getattr__(self, name):
             return getattr(self.file, name)
@@ -105,13 +92,46 @@ def kill_at_every_point(runs_dir):
         def __exit__(self, *_):
             self.file.close()
 
-    os.replace, os.unlink, atomic.open = write, delete, HalfWritten
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "replace", write)
+        patch.setattr(os, "unlink", delete)
+        patch.setattr(atomic, "open", HalfWritten, raising=False)
+        yield
 
 
-def slow_epochs(runs_dir):
-    """Each epoch takes a moment longer, so that a kill by the clock falls into training, too."""
-    epoch = train._train_epoch
-    train._train_epoch = lambda *a: time.sleep(0.02) or epoch(*a)
+def stop_at_every_point(values, runs_dir, store):
+    """Runs to the end, stopped at every point and started again; the points, such as "<run id> step 2: written steps.jsonl"."""
+    points = []
+
+    def reached(kind, path):
+        steps = path.parent / "steps.jsonl"
+        done = len(steps.read_text().splitlines()) if steps.exists() else 0
+        point = f"{path.parent.name} step {1 + done}: {kind} {path.name}"
+        if dead:  # nothing is cleaned up any more
+            raise Killed
+        if point not in points and path.suffix != ".tmp":
+            points.append(point)
+            dead.append(True)
+            raise Killed
+
+    for _ in range(150):
+        dead = []
+        try:
+            with watched(runs_dir, reached):
+                start(values, runs_dir, store)
+        except Killed:
+            continue
+        return points
+
+
+def die_at(kind, name, runs_dir):
+    """From now on this process is killed at this point."""
+
+    def reached(what, path):
+        if (what, path.name) == (kind, name):
+            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    watched(runs_dir, reached).__enter__()
 
 
 @pytest.fixture(scope="module")
@@ -129,16 +149,14 @@ def twin(tiny_config, tiny_store, tmp_path_factory):
 
 def assert_same(folder, expected):
     """Everything but how fast it was, bit by bit; and nothing else lies about."""
-    assert [replace(s, seconds={}, speed={}) for s in folder.steps()] == [
-        replace(s, seconds={}, speed={}) for s in expected.steps()
-    ]
+    a, b = ([replace(s, seconds={}, speed={}) for s in one.steps()] for one in (folder, expected))
+    assert a == b
     got, queries = folder.queries(), expected.queries()
     assert got.keys() == queries.keys()
     for t, query in queries.items():
-        for a, b in zip(got[t], query, strict=True):
-            assert a is b is None or (a.dtype == b.dtype and np.array_equal(a, b))
-    last = len(expected.steps())
-    weights, wanted = folder.weights(last), expected.weights(last)
+        for x, y in zip(got[t], query, strict=True):
+            assert x is y is None or (x.dtype == y.dtype and np.array_equal(x, y))
+    weights, wanted = folder.weights(len(b)), expected.weights(len(b))
     assert weights.keys() == wanted.keys() and all(torch.equal(weights[k], wanted[k]) for k in weights)
     assert {p.name for p in folder.path.iterdir()} == {p.name for p in expected.path.iterdir()}
     assert folder.done.keys() == expected.done.keys() and folder.done["pool"] == expected.done["pool"]
@@ -149,15 +167,10 @@ def assert_same(folder, expected):
 
 def test_killed_at_every_point_it_ends_as_if_undisturbed(twin, tiny_config, tiny_store, tmp_path):
     config = tiny_config(steps=2)
-    for _ in range(99):
-        attempt = process(config.values(), str(tmp_path), str(tiny_store), kill_at_every_point)
-        attempt.join()
-        if attempt.exitcode == 0:
-            break
-        assert attempt.exitcode in KILLED
-    points = (tmp_path / "points.txt").read_text().splitlines()
+    points = stop_at_every_point(config.values(), tmp_path, tiny_store)
     assert_same(RunFolder(tmp_path / config.run_id), twin(steps=2))
     own, shared = config.run_id, config.step_one.run_id
+    assert_same(RunFolder(tmp_path / shared), RunFolder(twin(steps=2).path.parent / shared))
     expected = {f"{run} step 1: {kind} config.json" for run in (own, shared) for kind in ("half written", "written")}
     expected |= {f"{own} step 3: half written done.json", f"{shared} step 2: half written done.json"}
     for run_id, t in ((shared, 1), (own, 1), (own, 2)):
@@ -168,12 +181,34 @@ def test_killed_at_every_point_it_ends_as_if_undisturbed(twin, tiny_config, tiny
     for name in ("checkpoint.pt", "weights_step1.safetensors"):
         expected |= {f"{own} step 3: {kind} {name}" for kind in ("not yet deleted", "deleted")}
     assert set(points) >= expected
-    assert_same(RunFolder(tmp_path / shared), RunFolder(twin(steps=2).path.parent / shared))
 
 
-PER_STEP = ("queries.npz", "checkpoint.pt", "weights_step{}.safetensors", "steps.jsonl")
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "point",
+    [
+        ("half written", "steps.jsonl"),
+        ("written", "weights_step2.safetensors"),
+        ("not yet deleted", "checkpoint.pt"),
+        ("deleted", "weights_step1.safetensors"),
+    ],
+)
+def test_really_killed_it_ends_as_if_undisturbed(twin, tiny_config, tiny_store, tmp_path, point):
+    config = tiny_config(steps=2)
+    attempt = process(config.values(), str(tmp_path), str(tiny_store), partial(die_at, *point))
+    attempt.join()
+    assert attempt.exitcode in KILLED
+    start(config.values(), tmp_path, tiny_store)
+    assert_same(RunFolder(tmp_path / config.run_id), twin(steps=2))
 
 
+def slow_epochs(runs_dir):
+    """Each epoch takes a moment longer, so that a kill by the clock falls into training, too."""
+    epoch = train._train_epoch
+    train._train_epoch = lambda *a: time.sleep(0.02) or epoch(*a)
+
+
+@pytest.mark.slow
 def test_killed_by_the_clock_it_ends_as_if_undisturbed(twin, tiny_config, tiny_store, tmp_path):
     changes, rng = {"max_epochs": 4, "strategy": "cbal"}, np.random.default_rng(0)
     config = tiny_config(**changes)
@@ -192,6 +227,7 @@ def hold_the_lock(runs_dir):
         time.sleep(60)
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_computes_is_waited_for_until_that_dies(tiny_config, tiny_store, tmp_path):
     config = tiny_config(steps=1)
     (tmp_path / config.run_id).mkdir()
@@ -201,14 +237,14 @@ def test_a_run_that_another_process_computes_is_waited_for_until_that_dies(tiny_
         time.sleep(0.01)
     said = []
 
-    def report(text):
+    def listen(text):
         said.append(text)
-        if "is being computed by another process; waiting until that ends" in text:
-            assert not (tmp_path / config.run_id / "config.json").exists()
+        if "is being computed by process" in text:
+            assert text.endswith("waiting until that ends") and not (tmp_path / config.run_id / "config.json").exists()
             other.kill()
 
-    with lines_to(report):
-        list(run(config, tmp_path, open_store(tiny_store)))
+    with lines_to(listen):
+        start(config.values(), tmp_path, tiny_store)
     assert not other.is_alive() and RunFolder(tmp_path / config.run_id).done
     assert said[0].startswith(f"run {config.run_id} is being computed")
 
@@ -216,34 +252,53 @@ def test_a_run_that_another_process_computes_is_waited_for_until_that_dies(tiny_
 # stopped by Ctrl-C
 
 
-def wait_in_epoch(t, epoch, runs_dir):
-    """In that epoch of step t, after a batch of it, this process waits to be stopped; what it says is written down."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background it is ignored
-    loss_of, one_epoch = train.loss_of, train._train_epoch
+STOPPED = "stopped: {} of 3 steps are finished and kept; run the same again and it goes on from there{}"
 
-    def loss(*args):
-        if now == [t, epoch]:
+
+@pytest.mark.parametrize("t, epoch, kept", [(1, 1, 0), (2, 3, 2)])
+def test_stopped_it_says_what_is_kept_and_goes_on_after_the_last_finished_epoch(
+    twin, tiny_config, tiny_store, tmp_path, monkeypatch, t, epoch, kept
+):
+    changes = {"max_epochs": 4, "patience": 4, "checkpoint_seconds": 1e9}  # no checkpoint is due
+    config, said, one_epoch = tiny_config(**changes), [], train._train_epoch
+
+    def stop(now, *args):
+        if (now.key[1], now.epoch) == (t, epoch):
+            raise KeyboardInterrupt
+        return one_epoch(now, *args)
+
+    with monkeypatch.context() as patch, lines_to(said.append), pytest.raises(KeyboardInterrupt):
+        patch.setattr(train, "_train_epoch", stop)
+        start(config.values(), tmp_path, tiny_store)
+    inside = "; inside the next, from its last finished epoch" if kept else ""
+    assert said[-1] == f"[{config.run_id}] {STOPPED.format(t - 1, inside)}"
+    said.clear()
+    with lines_to(said.append):
+        start(config.values(), tmp_path, tiny_store)
+    assert [text.split(": ")[1] for text in said if "continuing" in text] == [f"continuing after epoch {kept}"] * bool(kept)
+    assert_same(RunFolder(tmp_path / config.run_id), twin(**changes))
+
+
+def wait_in_a_batch(runs_dir):
+    """In the second epoch of step 2 this process waits to be stopped; what it says is written down."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where tests run in the background it is ignored
+    one_epoch = train._train_epoch
+
+    def wait(now, *args):
+        if (now.key[1], now.epoch) == (2, 2):
             (runs_dir / "there").touch()
             threading.Event().wait()
-        return loss_of(*args)
+        return one_epoch(now, *args)
 
-    def noted(*args):
-        now[:] = args[0].key[1], args[0].epoch
-        return one_epoch(*args)
-
-    now = []
-    train.loss_of, train._train_epoch = loss, noted
+    train._train_epoch = wait
     sys.stdout = open(runs_dir / "said.txt", "w", buffering=1)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="there is no SIGINT for another process on Windows")
-@pytest.mark.parametrize("t, epoch, kept", [(1, 1, 0), (2, 3, 2)])
-def test_stopped_by_ctrl_c_it_says_what_is_kept_and_goes_on_after_the_last_finished_epoch(
-    twin, tiny_config, tiny_store, tmp_path, t, epoch, kept
-):
-    changes = {"max_epochs": 4, "patience": 4, "checkpoint_seconds": 1e9}  # no checkpoint is due
-    config, texts = tiny_config(**changes), []
-    attempt = process(config.values(), str(tmp_path), str(tiny_store), partial(wait_in_epoch, t, epoch))
+def test_a_real_ctrl_c_is_such_a_stop(tiny_config, tiny_store, tmp_path):
+    config = tiny_config(checkpoint_seconds=1e9)
+    attempt = process(config.values(), str(tmp_path), str(tiny_store), wait_in_a_batch)
     while not (tmp_path / "there").exists():
         assert attempt.is_alive()
         time.sleep(0.01)
@@ -251,21 +306,18 @@ def test_stopped_by_ctrl_c_it_says_what_is_kept_and_goes_on_after_the_last_finis
     attempt.join()
     assert attempt.exitcode == 1
     said = (tmp_path / "said.txt").read_text().splitlines()[-1]
-    inside = "; inside the next, from its last finished epoch" if kept else ""
-    assert said == (
-        f"[{config.run_id}] stopped: {t - 1} of 3 steps are finished and kept; run the same again and it goes on from there{inside}"
-    )
-    with lines_to(texts.append):
-        list(run(config, tmp_path, open_store(tiny_store)))
-    assert [text.split(": ")[1] for text in texts if "continuing" in text] == [f"continuing after epoch {kept}"] * bool(kept)
-    assert_same(RunFolder(tmp_path / config.run_id), twin(**changes))
+    assert said == f"[{config.run_id}] {STOPPED.format(1, '; inside the next, from its last finished epoch')}"
 
 
 # no room on the disk
 
 
 @pytest.mark.parametrize(
-    "call, code, sentence", [("fsync", errno.ENOSPC, "disk is full"), ("replace", errno.EDQUOT, "quota is used up")]
+    "call, code, sentence",
+    [
+        ("fsync", errno.ENOSPC, "disk is full"),
+        pytest.param("replace", errno.EDQUOT, "quota is used up", marks=pytest.mark.slow),
+    ],
 )
 def test_a_full_disk_at_any_write_is_told_and_costs_nothing(
     monkeypatch, twin, tiny_config, tiny_store, tmp_path, call, code, sentence
@@ -330,10 +382,6 @@ def test_a_file_is_replaced_whole_and_json_has_no_nan(tmp_path):
 # damaged files
 
 
-class Stop(BaseException):
-    """Not an Exception: nothing may catch it."""
-
-
 @pytest.fixture(scope="module")
 def stopped_once(tiny_config, tiny_store, tmp_path_factory):
     """A function: where a run of three steps lies that was stopped in the second epoch of step `t`."""
@@ -344,10 +392,10 @@ def stopped_once(tiny_config, tiny_store, tmp_path_factory):
 
         def stop(*args):
             if (args[0].key[1], args[0].epoch) == (t, 2):
-                raise Stop
+                raise Killed
             return epoch(*args)
 
-        with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
             patch.setattr(train, "_train_epoch", stop)
             start(tiny_config().values(), runs_dir, tiny_store)
         return runs_dir

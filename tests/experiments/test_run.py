@@ -11,12 +11,12 @@ from oreal_lib import loop
 from oreal_lib.config import RunConfig
 from oreal_lib.experiments import run as running
 from oreal_lib.experiments.run import run
-from oreal_lib.experiments.run_folder import RunFolder, step_from_json, step_to_json
+from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.metrics import miou
 from oreal_lib.oracle import Oracle, class_votes
 from oreal_lib.predict import evaluate
 from oreal_lib.setting import network, open_setting
-from oreal_lib.storage import checked, provenance
+from oreal_lib.storage import provenance
 from oreal_lib.storage.lock import holder
 from oreal_lib.storage.progress import lines_to
 from oreal_lib.strategies import STRATEGIES
@@ -61,10 +61,9 @@ def same(a, b):
 # what a run asks
 
 
-@pytest.mark.parametrize("aggregate", ["mean", "max"])
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_every_strategy_asks_q_new_superpixels_of_the_pool_per_step(go, tiny, tiny_config, strategy, aggregate):
-    steps, folder = go(strategy=strategy, aggregate=aggregate, steps=2)
+def test_every_strategy_asks_q_new_superpixels_of_the_pool_per_step(go, tiny, tiny_config, strategy):
+    steps, folder = go(strategy=strategy, steps=2)
     queries = asked(folder)
     assert [len(q) for q in queries] == [8, 8] and len(set(queries[0] + queries[1])) == 16
     assert min(queries[0] + queries[1]) >= 0 and max(queries[0] + queries[1]) < 96
@@ -194,18 +193,12 @@ def test_what_cannot_work_is_refused_before_training(go, monkeypatch, changes, s
         go(**changes)
 
 
-def test_validation_images_without_labels_are_refused(go, tiny, tiny_config):
-    truth = np.array(tiny.truth)
-    truth[open_setting(tiny_config(), tiny).val] = IGNORE
-    with pytest.raises(ValueError, match="none of the 3 validation images has a labeled pixel"):
-        go(dataset=with_truth(tiny, truth))
-
-
-def test_a_test_set_without_labels_or_images_is_refused(go, tiny):
-    truth = np.array(tiny.truth)
-    truth[tiny.split["test"]] = IGNORE
+def test_images_without_labels_to_validate_or_test_on_are_refused(go, tiny, tiny_config):
+    test, val = np.array(tiny.truth), np.array(tiny.truth)
+    test[tiny.split["test"]] = val[open_setting(tiny_config(), tiny).val] = IGNORE
     for broken, sentence in [
-        (replace(tiny, truth=truth), "none of the 4 test images has a labeled pixel"),
+        (replace(tiny, truth=val), "none of the 3 validation images has a labeled pixel"),
+        (replace(tiny, truth=test), "none of the 4 test images has a labeled pixel"),
         (replace(tiny, split=tiny.split | {"test": np.array([], int)}), "none of the 0 test images"),
     ]:
         with pytest.raises(ValueError, match=sentence):
@@ -295,12 +288,6 @@ def test_without_a_dataset_the_configs_own_is_loaded(go, tiny, monkeypatch, tmp_
     assert same(loaded, given)
 
 
-def test_an_undefined_iou_is_null_on_disk(go):
-    step = replace(go(steps=1)[0][0], boundary_miou=float("nan"), class_iou=(0.5, None))
-    line = checked.dumps(step_to_json(step))
-    assert '"boundary_miou":null' in line and str(step_from_json(line)) == str(step)
-
-
 def test_outside_of_its_own_repository_the_commit_is_unknown(monkeypatch, tmp_path):
     """An installed copy inside somebody else's repository does not name their commit."""
     assert provenance.commit() == "unknown" or len(provenance.commit().removesuffix("+changes")) == 40
@@ -335,7 +322,7 @@ def test_native_masks_judge_and_working_masks_teach(tiny, tiny_config):
     "changes, message",
     [
         ({"model": "small_unit"}, "unknown model 'small_unit'.*did you mean small_unet"),
-        ({"weights": "none.pth"}, "weights='none.pth' is no file"),
+        ({"weights": "none.pth"}, "weights='none.pth' is not a file"),
         ({"weights": "imagenet"}, "small_unet has no ImageNet weights"),
     ],
 )

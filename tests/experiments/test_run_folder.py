@@ -3,8 +3,11 @@ import struct
 
 import numpy as np
 import pytest
+import torch
 
-from oreal_lib.experiments.run_folder import RunFolder, seconds_spent
+from oreal_lib.experiments.run_folder import RunFolder, seconds_spent, step_from_json, step_to_json
+from oreal_lib.storage import checked
+from oreal_lib.types import StepResult
 
 
 def notebook(path, seconds):
@@ -55,3 +58,22 @@ def test_pseudo_labels_that_the_archive_s_list_leaves_out_are_missed(tmp_path):
     file.write_bytes(data[:last] + short)
     with pytest.raises(ValueError, match=r"pseudo_step1.npz is damaged .*its list of arrays is torn"):
         folder.pseudo(1)
+
+
+def test_an_undefined_iou_is_null_on_disk():
+    nan = float("nan")
+    step = StepResult(1, 8, 0.1, 0.1, 0.5, (0.5, None), nan, 0.4, (1, 7), None, 2, {"train": 1.0})
+    line = checked.dumps(step_to_json(step))
+    assert '"boundary_miou":null' in line and str(step_from_json(line)) == str(step)
+
+
+def test_the_network_before_step_2_may_lie_beside_and_the_others_not(tmp_path, tiny_config):
+    config, kept = tiny_config(strategy="oreal"), {"w": torch.zeros(1)}
+    folder, first = (RunFolder(tmp_path / c.run_id) for c in (config, config.step_one))
+    assert folder.network_before(2) is None
+    folder.save_json("config.json", config.values() | {"run_id": config.run_id})
+    first.save_weights(1, kept)
+    assert folder.network_before(2) == first and folder.network_before(3) is None
+    folder.save_weights(1, kept)
+    folder.save_weights(2, kept)
+    assert folder.network_before(2) == folder.network_before(3) == folder

@@ -194,7 +194,9 @@ def test_the_debt_explorer_follows_its_sliders_and_the_steps_of_a_run():
 
 
 def test_the_debt_explorer_says_what_is_wrong():
-    assert "class counts are [3, -1], but must be C whole numbers &gt;= 0" in class_debt_explorer([[1, 2], [3, -1]], 3).message.value
+    assert (
+        "class counts are [3, -1], but must be C whole numbers &gt;= 0" in class_debt_explorer([[1, 2], [3, -1]], 3).message.value
+    )
     assert "budget is -3, but must be a whole number &gt;= 0" in class_debt_explorer([1, 2], -3).message.value
     assert "there are 1 names for 2 classes" in class_debt_explorer([1, 2], 3, ["sky"]).message.value
 

@@ -7,7 +7,6 @@ from oreal_lib.annotate.session import open_session
 from oreal_lib.experiments import run as running
 from oreal_lib.lessons import against, race
 from oreal_lib.setting import open_setting
-from oreal_lib.strategies import STRATEGIES
 
 
 @pytest.fixture
@@ -74,14 +73,6 @@ def test_a_race_is_run_as_a_run_is(tiny_config, tiny, tmp_path, strategy):
     steps = list(running.run(config, tmp_path, tiny))
     setting = open_setting(config, tiny)
     assert race.run(setting, config, race.of_strategy(setting, config), (8, 16, 24)) == [s.miou for s in steps]
-
-
-def test_a_strategy_of_ones_own_races_by_the_same_rules(begun):
-    config, setting, _ = begun
-    own = race.of_strategy(setting, config, STRATEGIES["oreal"])
-    ours = race.of_strategy(setting, config.model_copy(update={"strategy": "oreal"}))
-    frame = race.race(setting, config, {"own": (own, (8, 16)), "ours": (ours, (8, 16))})
-    assert frame["clicks"].tolist() == [8, 16, 8, 16] and frame["miou"][:2].tolist() == frame["miou"][2:].tolist()
 
 
 def test_you_take_part_as_far_as_you_have_clicked(begun):

@@ -149,6 +149,6 @@ def test_a_run_names_the_picture_and_the_class_of_what_is_not_a_number(tiny_conf
         torch.nn.init.constant_(weight, torch.nan)
     picture = re.escape(tiny.names[setting.pool[0]])
     with pytest.raises(FloatingPointError, match=rf"for pool image 0 \({picture}\), class 0 \({tiny.classes[0]}\): the training"):
-        ask(config, setting, setting.no_labels, model, 2)
+        ask(config, setting, model, setting.no_labels, 2)
     outputs = setting.oracle.answers.shape[1]
     assert setting.names["classes"] == (*tiny.classes, "void")[:outputs] and len(setting.names["names"]) == len(setting.pool)

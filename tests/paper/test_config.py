@@ -38,10 +38,10 @@ def test_every_value_stands_in_the_file(name):
         ({"width": None}, "height is 96, width is None; give both"),
         ({"superpixel_levels": 99}, "levels is 99, but must be a whole number from 2 to 12"),
         ({"model": "../x"}, "model is '../x', but a name has only letters"),
-        ({"strategy_options": {"nu": float("nan")}}, "strategy_options is {'nu': nan}, but can hold only"),
+        ({"strategy_options": {"nu": float("nan")}}, "strategy_options is nan (float), but: input should be a finite number"),
         (
             {"labeling": "weak", "supervision": "full_dominant"},
-            "'full_dominant', which no weak label is part of; write labeling: dom",
+            "'full_dominant', which buys no weak labels; write labeling: dom",
         ),
         ({"stage": 2, "supervision": "full_masks"}, "stage is 2, but supervision is 'full_masks', which asks nothing"),
         ({"loss_single": 0.0, "loss_merged": 0.0, "loss_prototypical": 0.0}, "are all 0, so nothing is learned; raise one"),
@@ -50,13 +50,13 @@ def test_every_value_stands_in_the_file(name):
         ({"temperature": 0.0}, "greater than 0"),
         (
             {"classifier": "cosine", "model": "segmenter_small"},
-            "segmenter_small compares vectors of length 1 already; write classifier",
+            "segmenter_small compares unit vectors already; write classifier",
         ),
         (
             {"pseudo_scales": 1.0},
             "pseudo_scales is 1.0, but must be a list; write [1.0] (in the runs or grid of a grid file, [[1.0]])",
         ),
-        ({"batch_size": 10**30}, "batch_size is 1000000000000000000000000000000, but must be at most 2147483647; lower it"),
+        ({"batch_size": 10**30}, "but: input should be less than or equal to 2147483647"),
         ({"steps": 32_768}, "steps is 32768 (int), but: input should be less than or equal to 32767"),
         ({"query_size": 5000}, "query_size is 5000 and query_share 0.02, but exactly one decides how much is asked per step"),
     ],
@@ -83,12 +83,10 @@ def test_all_mistakes_are_told_at_once():
 def test_a_missing_key_is_named():
     values = read_yaml("toy")
     del values["patience"]
-    with pytest.raises(ConfigError, match="parameter 'patience' is missing"):
+    with pytest.raises(ConfigError, match=r"parameters are missing: patience \(1 in all\); add"):
         RunConfig.make(values)
-    with pytest.raises(ConfigError, match=r"\d+ parameters are missing \(height, width, val_share, ...\); add them"):
+    with pytest.raises(ConfigError, match=r"parameters are missing: height, width, val_share, \.\.\. \(\d+ in all\); add"):
         RunConfig.make({"dataset": "toy"} | {name: values[name] for name in ("seed",)})
-    with pytest.raises(ConfigError, match="the key 3 is int"):
-        RunConfig.make(values | {3: 4})
 
 
 @pytest.mark.parametrize(
@@ -126,7 +124,7 @@ def test_what_names_no_file_is_refused(path):
 
 
 def test_a_notebook_without_a_base_is_told_so():
-    with pytest.raises(ConfigError, match="no `base`, but it names the file whose values hold; write base = 'toy'"):
+    with pytest.raises(ConfigError, match="no `base`, which names the file with the other values; write base = 'toy'"):
         RunConfig.from_notebook({"seed": 3})
 
 

@@ -177,13 +177,14 @@ def test_the_book_executes_every_notebook_there_is():
 
 def test_the_tables_of_notebooks_are_those_measured_last():
     times = json.loads((home() / "docs" / "notebooks.json").read_text(encoding="utf-8"))
-    readme = (home() / "README.md").read_text(encoding="utf-8")
-    assert (
-        book.between(book.between(readme, "notebooks", book.table_of_notebooks(times, "notebooks/")), "table1", book.table1())
-        == readme
-    )
+    for page, name, table in (
+        ("README.md", "table1", book.table1()),
+        ("notebooks/README.md", "notebooks", book.table_of_notebooks(times)),
+    ):
+        text = (home() / page).read_text(encoding="utf-8")
+        assert book.between(text, name, table) == text
     first = nbformat.read(home() / "notebooks" / "00_start_here.ipynb", as_version=4)
-    assert any(book.table_of_notebooks(times, "") in cell.source for cell in first.cells)
+    assert any(book.table_of_notebooks(times) in cell.source for cell in first.cells)
 
 
 def test_no_lesson_took_three_minutes_when_it_was_measured_last():
@@ -205,7 +206,8 @@ def place(tmp_path, monkeypatch):
         nbformat.write(new_notebook(cells=cells, metadata=kernel), place / "notebooks" / f"{name}.ipynb")
     plan_of(place, "print(4 + 1)")
     (place / "docs" / "book.css").write_text("body {}")
-    (place / "README.md").write_text("# Start\n\n<!-- notebooks --><!-- /notebooks -->\n\n<!-- table1 --><!-- /table1 -->\n")
+    (place / "README.md").write_text("# Start\n\n<!-- table1 --><!-- /table1 -->\n")
+    (place / "notebooks" / "README.md").write_text("# Notebooks\n\n<!-- notebooks --><!-- /notebooks -->\n")
     (place / "figures" / "table1_toy_table1.md").write_text("**toy**\n\n*the setting*\n\n| a |\n|---|\n| 1 |\n\nnotes\n")
     monkeypatch.setenv("OREAL_HOME", str(place))
     return place
@@ -221,7 +223,7 @@ def test_a_tiny_book_is_executed_timed_and_written(place, capsys):
     assert main(["book", "--jobs", "2"]) == 0, capsys.readouterr().err
     times = json.loads((place / "docs" / "notebooks.json").read_text())["notebooks"]
     assert times["00_start_here"]["parameters"] == {"code": "print(4 + 1)"} and times["00_start_here"]["seconds"] > 0
-    assert "[`00_start_here`](notebooks/00_start_here.ipynb) | What is one and one? |" in (place / "README.md").read_text()
+    assert "[`00_start_here`](00_start_here.ipynb) | What is one and one? |" in (place / "notebooks" / "README.md").read_text()
     assert "5" in page(place / "book" / "notebooks" / "00_start_here.html").find(class_="output").get_text()
     assert "2" in page(place / "book" / "notebooks" / "01_next.html").find(class_="output").get_text()
     assert "<!-- table1 -->\n*the setting*\n\n| a |\n|---|\n| 1 |\n<!-- /table1 -->" in (place / "README.md").read_text()

@@ -1,6 +1,6 @@
 """Whatever is read back is what was written, or an error that names the file: flipped bits, cuts, lost blocks, in every file we read.
 
-OREAL_EXAMPLES: how many times each file is damaged (60), OREAL_SEED: another lot. `make torture` damages each some thousand times.
+OREAL_EXAMPLES: how many times each file is damaged (25), OREAL_SEED: another lot. `make torture` damages each some thousand times.
 """
 
 import os
@@ -25,11 +25,11 @@ from oreal_lib.data import open_store
 from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.models import build_model
-from oreal_lib.storage.checkpoint import load_checkpoint
+from oreal_lib.storage.checkpoint import Checkpoint
 from oreal_lib.storage.progress import lines_to
 from oreal_lib.types import Query, Ragged
 
-EXAMPLES, SEED = int(os.environ.get("OREAL_EXAMPLES") or 60), os.environ.get("OREAL_SEED", "0")
+EXAMPLES, SEED = int(os.environ.get("OREAL_EXAMPLES") or 25), os.environ.get("OREAL_SEED", "0")
 KEY = (0, 1)  # of the training whose checkpoint is damaged
 
 
@@ -79,7 +79,7 @@ def fit(dataset, checkpoint):
     config = run_config(0, 1)
     model = build_model("small_unet", 8)
     pairs = Pairs(dataset.images[:4], dataset.truth[:4])
-    train.fit(model, pairs, pairs, config, KEY, checkpoint=checkpoint)
+    train.fit(model, pairs, pairs, config, KEY, Checkpoint(checkpoint))
 
 
 def flat(value):
@@ -100,7 +100,7 @@ def flat(value):
 def checkpoint(file):
     said = []
     with lines_to(said.append):
-        state = load_checkpoint(file, KEY)
+        state = Checkpoint(file).load(KEY)
     if state is None:
         raise ValueError(said[0] if said else f"{file}: the checkpoint of another training")
     return state

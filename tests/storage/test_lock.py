@@ -223,3 +223,15 @@ def test_a_look_writes_nothing(path):
 def test_what_nobody_has_kept_is_free(path):
     Lock(path).acquire()
     Lock(path).acquire().release()
+
+
+def test_what_was_released_on_a_disk_that_could_not_be_written_is_free_when_that_is_mended(path, monkeypatch):
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    lock = Lock(path).acquire()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", read_only)
+        lock.release()
+    assert path.exists()
+    Lock(path).acquire().release()

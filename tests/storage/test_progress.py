@@ -31,8 +31,8 @@ from oreal_lib.lessons import race
 from oreal_lib.models import build_model
 from oreal_lib.reports import mechanism
 from oreal_lib.setting import network, open_setting
-from oreal_lib.storage import progress
-from oreal_lib.storage.progress import LONGEST, Progress, lines_to, spoken, told
+from oreal_lib.storage import atomic, checked, progress
+from oreal_lib.storage.progress import LONGEST, Progress, lines_begin, lines_to, log, spoken, told
 from oreal_lib.superpixels import SuperpixelRecipe
 from oreal_lib.train import fit
 
@@ -42,72 +42,75 @@ GRID = SuperpixelRecipe(method="grid", count=16)
 # words and pace
 
 
-class Clock:
+@pytest.fixture
+def clock(monkeypatch):
     """A clock that stands still until it is set."""
-
-    def __init__(self, now=0.0):
-        self.now = now
-
-    def __call__(self):
-        return self.now
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
 
 
-def lines_at(seconds, total, **how):
-    """[(second, line)] of work whose item i is done at seconds[i]."""
-    clock, said = Clock(), []
-    work = Progress("{done} of {total} images", total, clock=clock, **how)
-    with lines_to(lambda line: said.append((clock.now, line))):
-        for done, clock.now in enumerate(seconds, start=1 + how.get("before", 0)):
-            work.at(done)
-    return said
+@pytest.fixture
+def lines_at(clock):
+    """A function: [(second, line)] of work whose item i is done at seconds[i]."""
+
+    def lines_at(seconds, total, before=0):
+        said, work = [], Progress("{done} of {total} images", total, before=before)
+        with lines_to(lambda line: said.append((clock.now, line))):
+            for done, clock.now in enumerate(seconds, start=1 + before):
+                work.at(done)
+        return said
+
+    return lines_at
 
 
-def test_work_of_five_seconds_says_nothing():
+def test_work_of_five_seconds_says_nothing(lines_at):
     assert lines_at(np.linspace(0.5, 4.99, 9), total=10) == []
 
 
-def test_the_first_line_comes_after_five_seconds_and_says_what_is_left():
-    assert lines_at(range(1, 10), total=10)[0] == (5, "5 of 10 images, about 5 s left")
+@pytest.mark.parametrize(
+    "seconds, total, before, place, line",
+    [
+        (range(1, 10), 10, 0, 0, (5, "5 of 10 images, about 5 s left")),
+        ([6, 12, 18], 3, 0, -1, (12, "2 of 3 images, about 6 s left")),  # the end is not progress
+        ([60, 61, 62, 63, 64, 65, 66, 67], 10, 0, 0, (60, "1 of 10 images")),  # a slow first item, and then a second each
+        ([60, 61, 62, 63, 64, 65, 66, 67], 10, 0, 1, (67, "8 of 10 images, about 2 s left")),
+        ([10, 20, 30], 100, 90, 1, (20, "92 of 100 images, about 80 s left")),  # an earlier attempt did 90
+    ],
+)
+def test_a_line_says_how_much_is_done_and_what_is_left(lines_at, seconds, total, before, place, line):
+    assert lines_at(seconds, total, before)[place] == line
 
 
-def test_the_end_is_not_progress():
-    assert lines_at([6, 12, 18], total=3)[-1] == (12, "2 of 3 images, about 6 s left")
-
-
-def test_lines_come_every_five_seconds_at_first_and_in_ten_hours_about_twelve_hundred_times():
+def test_lines_come_every_five_seconds_at_first_and_in_ten_hours_about_twelve_hundred_times(lines_at):
     seconds = [second for second, _ in lines_at(range(1, 36_001), total=40_000)]
     assert seconds[:4] == [5, 10, 15, 20] and set(np.diff(seconds[-1000:])) == {LONGEST} and 1200 <= len(seconds) < 1250
 
 
-def test_a_slow_first_item_is_no_measure_of_the_others():
-    said = lines_at([60, 61, 62, 63, 64, 65, 66, 67], total=10)  # a minute of imports, then a second each
-    assert said == [(60, "1 of 10 images"), (67, "8 of 10 images, about 2 s left")]
-
-
-def test_what_an_earlier_attempt_did_does_not_count():
-    said = lines_at([10, 20, 30], total=100, before=90)
-    assert said[1] == (20, "92 of 100 images, about 80 s left")  # not 92 in 20 s
-
-
-def test_an_item_can_be_done_in_part():
-    clock, said = Clock(), []
-    work = Progress("", 10, quick=0.1, left="at most about {} left", clock=clock)
+def test_an_item_can_be_done_in_part(clock):
+    said, work = [], Progress("", 10, quick=0.1, left="at most about {} left")
     with lines_to(said.append):
         for clock.now, done in ((1, 0.1), (11, 0.6)):
             work.at(done, f"epoch 1: {done}")
     assert said == ["epoch 1: 0.6, at most about 3 minutes left"]
 
 
-def test_items_come_through_unchanged_and_their_worker_is_measured(monkeypatch):
-    clock, said = Clock(), []
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=clock))
+def test_items_come_through_unchanged_and_their_worker_is_measured(clock):
+    said = []
     with lines_to(said.append):
         for item in told(iter("abc"), "{done} of {total} letters", 3):
             clock.now += 7
             assert item == "abc"[int(clock.now) // 7 - 1]
     assert said == ["1 of 3 letters", "2 of 3 letters, about 7 s left"]
-    with pytest.raises(TypeError, match="give their number as total"):
-        list(told(iter("abc"), ""))
+
+
+def test_lines_begin_as_told_inside_and_go_where_told():
+    said = []
+    with lines_to(said.append):
+        with lines_begin("run 3: "):
+            log.info("trained")
+        log.info("done")
+    assert said == ["run 3: trained", "done"]
 
 
 @pytest.mark.parametrize(
@@ -217,15 +220,9 @@ def labeling(photos, tmp_path, monkeypatch, **_):
 
 
 def predicting(photos, tmp_path, tiny_config, **_):
-    import json
-
-    from safetensors.torch import save_file
-
     config, model = tiny_config(resize="crop"), tmp_path / "model"
-    model.mkdir()
-    save_file(network(config, 2).state_dict(), model / "weights.safetensors")
-    about = {"classes": ["road", "car"], "working_side": 32, "config": config.values()}
-    (model / "model.json").write_text(json.dumps(about))
+    atomic.write_bytes(model / "weights.safetensors", checked.dump_tensors(network(config, 2).state_dict()))
+    checked.write(model / "model.json", {"classes": ["road", "car"], "working_side": 32, "config": config.values()})
     predict_folder(model, photos, tmp_path / "out", "cpu")
 
 
@@ -283,7 +280,7 @@ def test_all_that_can_take_long_says_how_far_it_is(
     assert not any("\r" in line or "\n" in line for line in said)
 
 
-@pytest.mark.parametrize("work", [a_run, stage_two, opening, preparing_data, checking, describing, predicting])
+@pytest.mark.parametrize("work", [a_run, opening, preparing_data, checking, predicting])
 def test_what_is_quick_says_nothing_of_it(work, tiny, tiny_config, tiny_store, photos, tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "FIRST", 1000.0)  # a slow machine is no reason to fail
     monkeypatch.setattr(progress, "LONGEST", 1000.0)

@@ -110,7 +110,7 @@ def slowly(features, logits, ids, present, asked, covered):
     return np.where(inside != V, inside, out)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(4))
 def test_pseudo_labels_are_those_of_the_obvious_loops(seed):
     rng, g = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     low, covered = [((4, 5), (16, 20)), ((12, 16), (12, 16)), ((3, 4), (12, 17)), ((7, 8), (14, 16))][seed % 4]
@@ -168,7 +168,7 @@ def test_quality_by_hand():
     both = pooled([one, one, quality(pseudo[:, :8], truth[:, :8], ids[:, :8], named[:2])])
     assert both["inside_accuracy"] == 11 / 16 and both["several_accuracy"] == 4 / 5 and both["expansion_share"] == 12 / 34
     assert pooled([one]) == one
-    with pytest.raises(ValueError, match="no image to pool"):
+    with pytest.raises(ValueError, match="no image was given"):
         pooled([])
 
 

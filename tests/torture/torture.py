@@ -1,6 +1,6 @@
-"""Everything that tries to break the promises of docs/guarantees.md, for hours instead of seconds: `make torture`.
+"""Tries for hours to break the promises of docs/guarantees.md, and writes the outcome into it: `make torture`.
 
-python tests/torture.py --only run,session --kills 20      a part of it; the other results stay as they are
+python tests/torture/torture.py --only run,session --kills 20      a part of it; the other results stay as they are
 """
 
 from __future__ import annotations
@@ -16,22 +16,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import guarantees
 import kills
 import torch
-from tiny import TINY, TOY
 
-from oreal_lib.config import RunConfig
 from oreal_lib.data import load_dataset
 from oreal_lib.storage import atomic, provenance
 from oreal_lib.superpixels import SuperpixelRecipe
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE.parent / "benchmarks" / "results" / "torture_cpu.json"
+TESTS = Path(__file__).resolve().parents[1]
 
 
 def works(place: Path) -> dict[str, kills.Work]:
     """What is killed, by name. place: where the data of the runs are prepared."""
-    config = RunConfig.from_yaml(TOY, **TINY)
+    config = kills.run_config(0, 1)
     recipe = SuperpixelRecipe(**config.superpixel_recipe)
     quiet = {"store_root": place, "workers": 1}
     load_dataset("toy", height=32, width=32, recipe=recipe, options=config.data_options, **quiet)
@@ -69,9 +67,9 @@ def tested(files: str, examples: int, seed: int) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         cases = Path(folder) / "cases.json"
         variables = {"OREAL_EXAMPLES": str(examples), "OREAL_SEED": str(seed), "OREAL_CASES_FILE": str(cases)}
-        found = sorted(str(file) for file in HERE.glob(files))
+        found = sorted(str(file) for file in TESTS.rglob(files))
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "0", "-rf", *found]
-        done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, cwd=HERE.parent)
+        done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True, cwd=TESTS.parent)
         counted = json.loads(cases.read_text()) if cases.exists() else {}
     failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     if done.returncode and not failed:
@@ -85,31 +83,24 @@ def tested(files: str, examples: int, seed: int) -> Found:
     }
 
 
-PARTS: dict[str, Callable[[argparse.Namespace, Callable[[Found], None]], Found]] = {
-    **{
-        name: lambda given, keep, name=name: killed(name, given.kills, given.seed, keep)
-        for name in ("run", "stage two", "prepare", "session", "training", "batch")
-    },
-    "damage": lambda given, keep: tested("test_damage.py", given.examples, given.seed),
-    "generated": lambda given, keep: tested("test_generated_*.py", given.examples, given.seed),
-}
+KILLED = ("run", "stage two", "prepare", "session", "training", "batch")
+TESTED = {"damage": "test_damage.py", "generated": "test_generated_*.py"}
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """1 if anything ended otherwise than it should have; what was found is in the JSON file."""
+    """1 if anything ended otherwise than it should have; what was found is in the JSON file and on the page."""
+    parts = (*KILLED, *TESTED)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100, help="of each kind of work (default: %(default)s)")
-    parser.add_argument(
-        "--examples", type=int, default=1000, help="of each damaged file and each generated test (default: %(default)s)"
-    )
+    parser.add_argument("--examples", type=int, default=1000, help="of each file and each generated test (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas (default: all)")
-    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--only", default=",".join(parts), help="parts, separated by commas (default: all)")
+    parser.add_argument("--results", type=Path, default=guarantees.RESULTS)
     given = parser.parse_args(arguments)
-    bad = False
     for name in given.only.split(","):
-        if name not in PARTS:
-            parser.error(f"there is no part {name!r}; choose of {', '.join(PARTS)}")
+        if name not in parts:
+            parser.error(f"there is no part {name!r}; choose of {', '.join(parts)}")
+    bad = False
     for name in given.only.split(","):
         print(f"{name} ...", flush=True)
         about = {"seed": given.seed, "commit": provenance.commit(), "versions": provenance.versions()}
@@ -119,13 +110,18 @@ def main(arguments: list[str] | None = None) -> int:
             results = json.loads(given.results.read_text(encoding="utf-8")) if given.results.exists() else {}
             atomic.write_json(given.results, results | {name: found | about})
 
-        found = PARTS[name](given, keep)
+        if name in KILLED:
+            found = killed(name, given.kills, given.seed, keep)
+        else:
+            found = tested(TESTED[name], given.examples, given.seed)
         keep(found)
         bad |= bool(found["differences"])
         n = found.get("kills", found.get("cases"))
         print(f"{name}: {n} {'kills' if 'kills' in found else 'cases'} in {found['seconds']:.0f} s", flush=True)
         for difference in found["differences"]:
             print(f"  {difference}", flush=True)
+    if given.results == guarantees.RESULTS:
+        guarantees.write()
     return int(bad)
 
 

@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+from generated import SEEDS, every, label_maps, masks, refusal
+from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
+from oreal_lib.select import top
 from oreal_lib.types import IGNORE, Labels, Query
 from oreal_lib.weak.labels import affordable, buy, classes_present, click_cost, near_border, weak_oracle
 
@@ -43,25 +46,6 @@ def test_a_superpixel_too_thin_to_trim_is_looked_at_whole():
     ]
 
 
-def test_one_superpixel_for_all_has_no_border_and_an_id_without_pixels_names_nothing():
-    truth = np.array([[0, 1], [V, 1]], np.uint8)
-    assert classes_present(truth, np.zeros((2, 2), np.uint8), 2, 2).tolist() == [[True, True, True], [False, False, False]]
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_classes_present_agrees_with_looking_one_by_one(seed):
-    rng = np.random.default_rng(seed)
-    ids = rng.integers(0, 12, (6, 6)).repeat(7, axis=0).repeat(5, axis=1)
-    truth = rng.choice([0, 1, 2, 3, V], (10, 10)).repeat(5, axis=0)[: ids.shape[0]].repeat(3, axis=1).astype(np.uint8)
-    ids = ids[: truth.shape[0], : truth.shape[1]]
-    trimmed = ndimage.binary_dilation(find_boundaries(ids, mode="thick"), np.ones((5, 5)))
-    found = classes_present(truth, ids, 12, 4)
-    for k in range(12):
-        looked_at = truth[(ids == k) & ~trimmed]
-        values = set((looked_at if len(looked_at) else truth[ids == k]).tolist())
-        assert found[k].tolist() == [c in values for c in (0, 1, 2, 3, V)]
-
-
 def test_undefined_is_a_click_only_where_it_is_kept():
     present = np.array([[1, 1, 0, 1], [0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0]], bool)
     assert click_cost(present).tolist() == [2, 0, 1, 0]  # all void: free, and no answer
@@ -96,16 +80,6 @@ def test_cut_in_order_the_last_classes_get_nothing_cut_by_class_each_pays_its_ow
     assert affordable(query, np.array([4, 1, 1, 1, 1, 1]), 6).tolist() == [True, False, False, False, True, True]
     with pytest.raises(ValueError, match="click_cut is 'row'; choose one of class, order"):
         affordable(query, cost, 6, "row")
-
-
-@pytest.mark.parametrize("cut", ["class", "order"])
-@pytest.mark.parametrize("seed", range(20))
-def test_the_budget_is_spent_and_overdrawn_by_less_than_the_last_answer(seed, cut):
-    rng = np.random.default_rng(seed)
-    for_class = np.sort(rng.integers(0, 4, 30)) if seed % 2 else None
-    cost = rng.integers(1, 5, 30)
-    spent = cost[affordable(query_of(range(30), for_class), cost, 30, cut)].sum()
-    assert 30 <= spent < 30 + cost.max()
 
 
 def by_number(labels, k):
@@ -146,3 +120,53 @@ def test_the_annotator_overlooks_as_many_pixels_as_told(trim):
     truth = np.zeros((4, 12), np.uint8)
     truth[:, 6] = 1  # one pixel into the right superpixel
     assert classes_present(truth, ids, 2, 2, trim).tolist() == [[True, False, False], [True, trim == 0, False]]
+
+
+@every(ids=label_maps(), c=st.integers(1, 6), data=st.data(), trim=st.integers(0, 5) | st.sampled_from([24, 10**9, 2**63]))
+def test_the_classes_present_are_those_of_looking_one_by_one(ids, c, data, trim):
+    truth, n, (h, w) = data.draw(masks(ids.shape, c)), int(ids.max()) + 1, ids.shape
+    near = near_border(ids, trim)
+    reach = min(trim, 24) - 1
+    sides = np.zeros(ids.shape, bool)
+    sides[1:] |= ids[1:] != ids[:-1]
+    sides[:-1] |= ids[1:] != ids[:-1]
+    sides[:, 1:] |= ids[:, 1:] != ids[:, :-1]
+    sides[:, :-1] |= ids[:, 1:] != ids[:, :-1]
+    for y, x in zip(*(rng.ravel() for rng in np.indices((h, w))), strict=True):
+        box = sides[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
+        assert near[y, x] == (trim > 0 and box.any())
+    found = classes_present(truth, ids, n, c, trim)
+    for i in range(n):
+        mine = truth[(ids == i) & ~near] if ((ids == i) & ~near).any() else truth[ids == i]
+        assert found[i].tolist() == [k in mine for k in [*range(c), IGNORE]]
+    assert click_cost(found).tolist() == found[:, :-1].sum(axis=1).tolist()
+    assert "trim is -1" in refusal(lambda: near_border(ids, -1))
+
+
+@every(data=st.data(), n=st.integers(1, 30), c=st.integers(1, 4), cut=st.sampled_from(["class", "order"]))
+def test_clicks_are_spent_and_overdrawn_by_less_than_the_last_answer_costs(data, n, c, cut):
+    rng = np.random.default_rng(data.draw(SEEDS))
+    present = rng.random((n, c + 1)) < data.draw(st.sampled_from([0.1, 0.5, 1.0]))
+    oracle = weak_oracle(present, data.draw(st.sampled_from(["drop", "keep"])))
+    labels = Labels.none(n, c, undefined=oracle.answers.shape[1] > c)
+    asked = data.draw(st.integers(1, 60))
+    by_class = rng.integers(0, c, n).astype(np.int16)
+
+    def ask(labels, k):
+        query = top(rng.random(n), k, labels.unlabeled, rng)
+        order = np.argsort(by_class[query.ids], kind="stable")
+        return Query(query.ids[order], query.score[order], by_class[query.ids[order]])
+
+    query = buy(ask, oracle, labels, asked, 1, cut)
+    cost = oracle.cost[query.ids]
+    assert len(set(query.ids.tolist())) == len(query.ids) == len(query.for_class)
+    assert cost.sum() < asked + max(1, oracle.cost.max()) and (cost.sum() >= asked or len(query.ids) == n)
+    after = oracle.answer(labels, query.ids, 1)
+    assert after.clicks == cost.sum() and (~after.unlabeled).sum() == len(query.ids)
+
+
+@every(data=st.data(), cost=st.lists(st.integers(0, 5), min_size=1, max_size=20), budget=st.integers(1, 40))
+def test_in_order_exactly_those_are_asked_that_begin_before_the_budget_is_spent(data, cost, budget):
+    query = Query(np.arange(len(cost)), np.zeros(len(cost), np.float32))
+    asked = affordable(query, np.array(cost), budget, data.draw(st.sampled_from(["class", "order"])))
+    assert asked.tolist() == [sum(cost[:i]) < budget for i in range(len(cost))]

@@ -1,7 +1,7 @@
-"""Work that is killed with SIGKILL at random moments and started again, until it has ended; and what it must have ended with.
+"""Work that is killed with SIGKILL at random moments and started again until it has ended, and what it must have ended with.
 
-`make torture` kills each kind of work a hundred times, `test_torture.py` a few times. A kill comes at a moment drawn evenly from the
-time that undisturbed work takes, or one of the next start does.
+`make torture` kills each kind of work a hundred times, `test_torture.py` a few times. The moment of a kill is drawn evenly from the
+time that undisturbed work takes.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import multiprocessing
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,11 @@ from typing import Any
 
 import nbformat
 import numpy as np
+import psutil
 import yaml
 from PIL import Image
+
+sys.path.append(str(Path(__file__).parents[1]))  # where pytest has not done so
 from tiny import TINY, TOY
 
 from oreal_lib.annotate import rounds, training
@@ -35,6 +38,7 @@ from oreal_lib.config import RunConfig
 from oreal_lib.data import load_dataset, open_store
 from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
+from oreal_lib.storage import checked
 from oreal_lib.storage.yaml_file import read_yaml
 from oreal_lib.superpixels import SuperpixelRecipe
 
@@ -44,7 +48,6 @@ if WAY == "forkserver":  # everything is imported once; each start is a fork of 
     PROCESSES.set_forkserver_preload(
         ["pytest", "cv2", "torch._dynamo", "oreal_lib.experiments.run", "oreal_lib.annotate.training", "oreal_lib.data"]
     )
-KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 STRATEGIES = [("oreal", "max"), ("cbal", "mean"), ("pixelbal", "mean"), ("random", "mean"), ("revisiting_sp", "max")]
 CLASSES = ["sky", "road, wet", "Öl"]
 SESSION = {"superpixel_method": "grid", "superpixel_count": 12, "query_size": 4, "device": "cpu", "height": 32, "width": 32}
@@ -56,9 +59,10 @@ ACTS = 150  # of a person, each written and flushed before the next
 class Work:
     """Something that runs in processes of its own and leaves files.
 
-    start(place, variant): starts it, from nothing or from what is there; has `poll` (None, or how it ended) and `kill(lot)`.
-    found(place, variant): all it has left, by name, but for times.  variants: how many there are.  ends: how it may end after others
-    were killed in it (a batch whose run was killed says so by 1).  check(place): what must be so after any kill, "" if it is.
+    start(place, variant): starts it, from nothing or from what is there; has `poll` (None, or its exit code) and `kill(lot)`.
+    found(place, variant): all it has left, by name, but for times.  variants: how many there are.
+    ends: the exit codes it may have after a kill (a batch whose run was killed ends with 1).
+    check(place): a sentence if something is wrong after a kill, else "".
     """
 
     start: Callable[[Path, int], Any]
@@ -85,7 +89,7 @@ class Forked:
 
 
 class Command:
-    """A command, the processes it starts, and theirs. Killed are: it alone, one of the others, or all at once, by lot."""
+    """A command, the processes it starts, and theirs. It alone, one of the others, or all at once are killed, as drawn."""
 
     def __init__(self, arguments: list[str], home: Path) -> None:
         environment = os.environ | {"OREAL_HOME": str(home), "OMP_NUM_THREADS": "1"}
@@ -96,39 +100,18 @@ class Command:
         return self.process.poll()
 
     def kill(self, lot: random.Random) -> None:
-        others = descendants(self.process.pid)
-        kind = lot.choice(["it", "one of its processes", "all"]) if others else "it"
-        for pid in {"it": [self.process.pid], "one of its processes": [lot.choice(others or [0])]}.get(
-            kind, [self.process.pid, *others]
-        ):
-            try:
-                os.kill(pid, KILL)
-            except ProcessLookupError:
-                pass
-        if kind == "one of its processes":
-            self.process.wait(300)  # it says so, and ends by itself
-        self.process.wait()
-
-
-def descendants(pid: int) -> list[int]:
-    """The processes that a process has started, and theirs (Linux)."""
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        parents.setdefault(int(fields[1]), []).append(int(stat.parent.name))
-    found, at = [], [pid]
-    while at:
-        at = [child for parent in at for child in parents.get(parent, [])]
-        found += at
-    return found
+        me = psutil.Process(self.process.pid)
+        others = me.children(recursive=True)
+        victims = lot.choice([[me], [lot.choice(others)], [me, *others]]) if others else [me]
+        for process in victims:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self.process.wait(300)  # where only one of the others was killed, it says so and ends by itself
 
 
 @dataclass
 class Outcome:
-    """What a series of kills came to. moments: of each kill, as a share of the undisturbed time.  differences: sentences."""
+    """What came of a series of kills. moments: of each kill, as a share of the undisturbed time.  differences: sentences."""
 
     kills: int
     ends: int
@@ -140,7 +123,7 @@ class Outcome:
 def torture(
     work: Work, place: Path, kills: int, seed: int, keep: Callable[[Outcome], None] = lambda out: None, most: int = 4
 ) -> Outcome:
-    """Kills `work` so many times, at most `most` times before it may end, and compares each end with an undisturbed one.
+    """Kills `work` so often, at most `most` times before it may end, and compares each end with an undisturbed one.
 
     keep: is given what is known after each end, since all of it takes hours.
     """
@@ -182,7 +165,7 @@ def torture(
 
 
 def until_it_ends(work: Work, home: Path, variant: int) -> int:
-    """How the work ends that is started again, up to three times where something in it may still suffer from the last kill."""
+    """The exit code of work that is started again, up to three times where a part of it may still suffer from the last kill."""
     for _ in range(3):
         code = wait(work.start(home, variant), 600)
         if code == 0 or code not in work.ends:
@@ -191,7 +174,7 @@ def until_it_ends(work: Work, home: Path, variant: int) -> int:
 
 
 def wait(process: Any, seconds: float) -> int | None:
-    """How a process ended; None if it has not within so many seconds."""
+    """The exit code of a process; None if it has not ended within so many seconds."""
     limit = time.monotonic() + seconds
     while (code := process.poll()) is None and time.monotonic() < limit:
         time.sleep(0.002)
@@ -380,8 +363,6 @@ def train_round(place: str) -> None:
         config, log = session.config.values(), sum(e.what != "open" for e in session.log.events) + 1
         session.close()
         request = {"config": config, "classes": CLASSES, "log": log, "round": 2}
-        from oreal_lib.storage import checked
-
         checked.write(rounds.folder_of(home / "me", 2) / "request.json", request)
     training.train_round(home / "me", 2, partial(read_board, folder, home, "me"))
 

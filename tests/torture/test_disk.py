@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent
 ALONE = ["unshare", "--mount", *(["--user", "--map-root-user"] if hasattr(os, "geteuid") and os.geteuid() else [])]
 
 
@@ -19,6 +19,7 @@ def can_mount():
     return subprocess.run([*ALONE, "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_mount(), reason="a disk of its own can be mounted on Linux only, where user namespaces are allowed")
 @pytest.mark.parametrize("work", ["run", "session"])
 @pytest.mark.parametrize(

@@ -1,0 +1,50 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from oreal_lib.experiments.run import run
+from oreal_lib.loop import active_learning, view_of_pool
+from oreal_lib.scores import bvsb
+from oreal_lib.setting import network, open_setting
+from oreal_lib.types import Query
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"strategy": "oreal", "aggregate": "max"},
+        {"strategy": "pixelbal", "aggregate": "mean"},
+        {"strategy": "bvsb", "aggregate": "top_0.5", "warm_start": False},
+        {"strategy": "random"},
+        {"strategy": "cbal", "aggregate": "max", "labeling": "weak", "undefined": "keep"},
+        {"supervision": "full_masks"},
+        {"supervision": "full_dominant"},
+    ],
+    ids=lambda changes: " ".join(map(str, changes.values())),
+)
+def test_the_loop_without_a_disk_gives_the_steps_of_a_run(tiny, tiny_config, tmp_path, changes):
+    config = tiny_config(max_epochs=1, full_max_epochs=1, checkpoint_seconds=60.0, **changes)
+    steps = list(active_learning(config, open_setting(config, tiny)))
+    on_disk = list(run(config, tmp_path, tiny))
+    assert len(steps) == (3 if config.supervision == "active" else 1)
+    for a, b in zip(steps, on_disk, strict=True):
+        assert replace(a, seconds={}, speed={}) == replace(b, seconds={}, speed={}, from_run="")
+        assert a.seconds.keys() == b.seconds.keys() and a.seconds["train"] > 0
+
+
+def test_the_labels_after_a_step_are_those_of_its_queries(tiny, tiny_config):
+    setting = open_setting(tiny_config(), tiny)
+    queries = {t: Query(np.arange(3 * t, 3 * t + 3), np.zeros(3)) for t in (1, 2, 3)}
+    labels = setting.labels_after(queries, 2)
+    assert np.flatnonzero(labels.asked_in == 1).tolist() == [3, 4, 5] and np.flatnonzero(labels.asked_in == 2).tolist() == [6, 7, 8]
+    assert labels.clicks == 6 and not setting.labels_after(queries, 0).clicks
+    assert np.array_equal(labels.present[3:9], setting.oracle.answers[3:9])
+
+
+def test_a_part_of_the_pool_looks_as_it_does_in_the_whole(tiny, tiny_config):
+    config = tiny_config()
+    setting, model = open_setting(config, tiny), network(config, 8).eval()
+    whole, part = view_of_pool(setting, model, config), view_of_pool(setting, model, config, np.array([1, 4]))
+    assert np.allclose(whole(bvsb, "mean")[np.r_[16:32, 64:80]], part(bvsb, "mean"), atol=1e-6)
+    assert part.names == (whole.names[1], whole.names[4])
