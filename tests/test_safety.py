@@ -113,13 +113,8 @@ def test_the_bombs_are_real(tmp_path):
 def test_a_file_of_weights_runs_nothing(bombs, tmp_path, kind):
     for suffix in ("pt", "pth", "bin", "safetensors"):
         file = tmp_path / f"weights.{suffix}"
-<<<<<<< HEAD
         file.write_bytes(bombs[kind])
         with pytest.raises(ValueError, match=r"weights.* must be a .safetensors file or come from|holds no tensors by name"):
-=======
-        file.write_bytes(bombs()[kind])
-        with pytest.raises(ValueError, match=r"weights.* must be a .safetensors file or come from|does not hold tensors by name"):
->>>>>>> h-loop
             read_state(file)
         with pytest.raises(ValueError, match=r"is damaged .*; take the weights and the model.json of one round"):
             load_network(RunConfig.from_yaml("annotate"), 2, file, "cpu")
