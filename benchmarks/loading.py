@@ -31,9 +31,9 @@ from ways import initial_model, machine, our_way, timed
 
 from oreal_lib.batches import Pairs, batches, load_tools
 from oreal_lib.config import RunConfig
-from oreal_lib.data.prepare import open_store, prepare
+from oreal_lib.data.prepare import prepare
 from oreal_lib.data.source import Item, Source
-from oreal_lib.data.store import ARRAYS, COLUMNS, Hashing, NpyFile, content, content_key
+from oreal_lib.data.store import ARRAYS, COLUMNS, Hashing, NpyFile, content, content_key, open_store
 from oreal_lib.storage import atomic, provenance
 from oreal_lib.superpixels import SuperpixelRecipe, superpixels
 from oreal_lib.types import some

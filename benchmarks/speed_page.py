@@ -23,10 +23,10 @@ most often taking turns, so that ratios can be trusted more than seconds. A goal
 part of `make test`. Results are never faster by being different: the fast path is compared with the obvious one in the tests (bit for
 bit where no order of sums is involved). No GPU was used; the programs take `--device cuda` where that makes sense.
 
-What makes it fast: every strategy looks at the pool once (PixelBal's weights, which need the whole pool, are applied per superpixel and
-predicted class afterwards); logits are brought into the order of classes a few thousand pixels at a time, and scores are computed in
-tiles that stay in the cache; one-vs-rest entropy by max ranks by min(P, 1 - P) and takes logarithms of what is asked only; of a table
-of scores nothing is sorted but what may be chosen.
+What makes it fast ([`oreal_lib/fast`](../oreal_lib/fast)): every strategy looks at the pool once (PixelBal, whose weights need the whole
+pool, twice; the tables below were measured when it looked once); logits are reordered class by class a few thousand pixels at a time, and
+scores are computed in tiles that stay in the cache; one-vs-rest entropy by max ranks by min(P, 1 - P) and takes logarithms only of what
+is asked; only scores that may be chosen are sorted.
 """
 
 

@@ -26,8 +26,7 @@ from PIL import Image
 from skimage.exposure import equalize_hist
 from training_report import spread
 
-from oreal_lib.data.cuts import Cutter
-from oreal_lib.data.prepare import _prepared
+from oreal_lib.data.prepare import Cutter, _prepared
 from oreal_lib.data.readers.toy import CLASSES, draw_scene
 from oreal_lib.data.source import Item
 from oreal_lib.oracle import class_votes

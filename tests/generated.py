@@ -15,12 +15,11 @@ import torch
 from hypothesis import strategies as st
 
 import oreal_lib
-from oreal_lib.data.store import StoreError
 from oreal_lib.storage.yaml_file import ConfigError
 from oreal_lib.types import IGNORE
 
 PACKAGE = Path(oreal_lib.__file__).parent
-OURS = {ValueError, FloatingPointError, OSError, FileNotFoundError, ConfigError, StoreError}
+OURS = {ValueError, FloatingPointError, OSError, FileNotFoundError, ConfigError}
 HELD: Counter[str] = Counter()  # test -> cases that held
 
 SEEDS = st.integers(0, 2**32 - 1)

@@ -5,6 +5,7 @@ Every picture is a few rectangles, each class in its own color with a little noi
 """
 
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,11 @@ from PIL import Image
 from oreal_lib.data.readers import camvid, endovis
 from oreal_lib.data.readers.cityscapes import LABEL_IDS
 
+ODD_STEMS = ["plain", "with  two spaces", " space first", "it's", 'the "best"', "two\nlines", "tab\there", "-n", "--help", "#1"]
+ODD_STEMS += ["100%s of %(name)s", "{a} {0}", "a;b&c|d", "$HOME `id`", "[a]*?", "a.b.c", "dots..inside", "back\\slash", "Übung"]
+ODD_STEMS += ["図", "🌍", "\u202eright to left", "<img src=x onerror=alert(1)>", "=1+1", "con"]
+ODD_STEMS += ["long" * 60 + "xyz12"]  # with ".png" a name of 249 bytes; the longest that a file can have is 255
+ODD_NAMES = [*(unicodedata.normalize("NFC", stem) for stem in ODD_STEMS), "sub folder/-é", "--sub/Übung"]
 CITIES = ("aachen", "bochum", "bad-honnef")
 
 
@@ -202,3 +208,19 @@ def folder_tree(root, groups=None, sizes=((20, 30), (24, 24)), classes="[tissue,
     if classes:
         (root / "classes.yaml").write_text(classes)
     return root
+
+
+def odd_picture(seed, top=255, channels=(3,)):
+    """A picture of 16x16 pixels of noise, values below `top`; as a mask with channels ()."""
+    return Image.fromarray(np.random.default_rng(seed).integers(0, top, (16, 16, *channels), np.uint8))
+
+
+def odd_names_tree(root):
+    """images/, masks/ and classes.yaml below root with pictures of ODD_NAMES; "Übung" and the like as NFD on disk in images/."""
+    for seed, name in enumerate(ODD_NAMES):
+        for folder, form, picture in (("images", "NFD", odd_picture(seed)), ("masks", "NFC", odd_picture(seed, 2, ()))):
+            file = Path(root) / folder / f"{unicodedata.normalize(form, name)}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            picture.save(file)
+    (Path(root) / "classes.yaml").write_text("[road, sky]\n")
+    return Path(root)

@@ -19,10 +19,10 @@ from skimage.measure import label
 
 from ..data.files import opened, read_bytes, read_image
 from ..data.folders import listing
-from ..data.prepare import parallel
 from ..data.resize import Size, bounded, nearest, resized
 from ..storage import atomic, checked
 from ..storage.checked import read_npy
+from ..storage.processes import parallel
 from ..storage.progress import log, told
 from ..superpixels import MOST_SUPERPIXELS, SuperpixelRecipe, dense, superpixels
 

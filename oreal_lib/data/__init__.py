@@ -1,4 +1,9 @@
-"""Data sets: readers say what there is, `prepare` turns it once into arrays, `split` draws what a run may use."""
+"""Data sets, for whoever runs experiments on them or adds one: `load_dataset(name, root=...)` is where to start.
+
+`readers/` has one file for each data set, which says what pictures there are (`source.Source`); `check` and `description` look
+at them before anything is trained (`python -m oreal_lib data check NAME`); `prepare` turns them once into arrays on disk, which
+`store.open_store` opens; `split.draw_split` draws what a run may use. To add a data set of your own see docs/extending.md.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +15,12 @@ from ..superpixels import SuperpixelRecipe
 from ..types import Dataset
 from ..weak.labels import TRIM
 from . import prepare
-from .prepare import StoreError, open_store
 from .readers import camvid, cityscapes, endovis, folder, monarch, toy, voc
 from .source import Item, Source
 from .split import draw_split
+from .store import open_store
 
-__all__ = ["READERS", "Item", "Source", "StoreError", "draw_split", "load_dataset", "open_source", "open_store"]
+__all__ = ["READERS", "Item", "Source", "draw_split", "load_dataset", "open_source", "open_store"]
 
 READERS = {  # read(root, **options) -> Source
     "toy": toy.read,
@@ -47,15 +52,14 @@ def open_source(
     if name not in READERS:
         raise KeyError(f"there is no data set {name!r}; choose one of {', '.join(READERS)}")
     keywords = inspect.signature(READERS[name]).parameters
-    known = [key for key in keywords if key not in ("root", "height", "width")]
+    known = ", ".join(key for key in keywords if key not in ("root", "height", "width")) or "nothing"
     if not isinstance(options or {}, dict):
-        raise ValueError(f"options is {options!r}, but must be a dictionary of {', '.join(known) or 'nothing'}")
+        raise ValueError(f"options is {options!r}, but must be a dictionary of {known}")
     options = dict(options or {})
-    if unknown := [key for key in options if key not in known]:
-        raise ValueError(f"{name} has no option {', '.join(map(repr, unknown))}; it knows {', '.join(known) or 'none'}")
+    if unknown := [key for key in options if key not in known.split(", ")]:
+        raise ValueError(f"{name} has no option {', '.join(map(repr, unknown))}; it knows {known}")
     if "height" in keywords:  # drawn at working size, nothing to resize
-        height, width = (height, width) if height or width else TOY_SIZE
-        options |= {"height": height, "width": width}
+        options |= dict(zip(("height", "width"), (height, width) if height or width else TOY_SIZE, strict=True))
     source = READERS[name](root, **options)
     if strict and (problems := source.problems):
         where = f" --root {root}" if root is not None else ""
@@ -85,7 +89,7 @@ def load_dataset(
     root: folder of the raw data.  height, width: working size, None and None for the native one (toy: 96x128).
     resize: "square" stretches every picture to the working size; "crop" keeps native sizes, the training then crops.
     recipe: superpixels; None takes those of the toy, else the official SEEDS.  options: keywords of the reader.
-    trim: pixels at a superpixel's border that an annotator who names classes overlooks, see `weak_labels.near_border`.
+    trim: pixels at a superpixel's border that an annotator who names classes overlooks, see `weak.labels.near_border`.
     store_root: where prepared data lies, None for `paths.prepared_root()`.
     """
     source = open_source(name, root, height, width, options)

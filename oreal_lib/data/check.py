@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..storage.processes import parallel
 from ..storage.progress import told
 from ..types import IGNORE
-from .prepare import parallel
-from .source import SPLITS, Item, Source
+from .prepare import processes
+from .source import SPLITS, Item, Source, open_item
 
 OFFICIAL = {  # images per split as published; val only where the reader can make it a split of its own
     "voc": {"train": 1464, "test": 1449},
@@ -29,8 +29,7 @@ TRAINAUG = 10_582  # VOC's training images with those of SBD, as the list is usu
 class Tally:
     """What one split holds. images = labeled + unlabeled + unreadable.
 
-    labeled, unlabeled: images opened with and without a mask.  pixels: (C,) int64 pixels of each class.
-    with_class: (C,) int64 images in which each class occurs.  void: pixels without a class.
+    pixels: (C,) int64 pixels of each class.  with_class: (C,) int64 images that show it.  void: pixels without a class.
     """
 
     images: int
@@ -52,7 +51,7 @@ class Tally:
 class Findings:
     """All that `check` found. splits: only those with images.  sizes: (width, height) -> images.
 
-    problems: what keeps the data from being prepared, one line each.  remarks: what is worth knowing, but no fault.
+    problems: what keeps the data from being prepared, one line each.  remarks: worth knowing, but no fault.
     """
 
     name: str
@@ -63,8 +62,8 @@ class Findings:
     remarks: tuple[str, ...]
 
 
-class _Look(NamedTuple):
-    """One item as opened: width and height, pixels of each value 0..255 (None without a mask), or what went wrong."""
+class Opened(NamedTuple):
+    """One item as opened: (width, height), pixels of each value 0..255 (None without a mask), or what went wrong."""
 
     size: tuple[int, int] | None
     values: np.ndarray | None
@@ -72,59 +71,54 @@ class _Look(NamedTuple):
 
 
 def check(source: Source, workers: int | None = None) -> Findings:
-    """Open every item of a source once; broken ones become problems, never exceptions.
+    """What is in a source, after opening every item once; broken ones become problems, never exceptions.
 
     workers: processes, as many as there are cores unless given; 1 works in this process.
     """
-    n = len(source.items)
-    with closing(parallel(partial(_look, source.open, len(source.classes)), source.items, processes(workers, n))) as found:
-        looks = list(told(found, "  {done} of {total} images opened", n))
-    seen = list(zip(source.items, looks, strict=True))
-    splits = {split: _tally([look for item, look in seen if item.split == split], len(source.classes)) for split in SPLITS}
-    splits = {split: tally for split, tally in splits.items() if tally.images}
-    sizes = Counter(look.size for look in looks if look.size)
-    problems = [*source.problems, *(look.problem for look in looks if look.problem)]
+    opened = open_all(source, source.items, workers)
+    splits = {}
+    for split in SPLITS:
+        found = [one for item, one in zip(source.items, opened, strict=True) if item.split == split]
+        if found:
+            splits[split] = tally(found, len(source.classes))
+    sizes = Counter(one.size for one in opened if one.size)
+    problems = [*source.problems, *(one.problem for one in opened if one.problem)]
     if "train" not in splits:
         problems.append(f"{source.name} has no training images, but superpixels are bought there; check its train folder or list")
     remarks = tuple(_remarks(source, splits, sizes))
     return Findings(source.name, source.classes, splits, sizes, tuple(problems), remarks)
 
 
-def processes(workers: int | None, n: int) -> int:
-    """How many processes shall work on n items: as many as asked, None for one per core, never more than items.
-
-    ValueError for fewer than 1.
-    """
-    if workers is not None and (type(workers) is not int or workers < 1):
-        raise ValueError(f"workers is {workers!r}, but at least one process must do the work; give 1 or more")
-    return max(1, min(workers or os.cpu_count() or 1, n, 61))  # Windows cannot wait for more than 61 processes
+def open_all(source: Source, items: Sequence[Item], workers: int | None) -> list[Opened]:
+    """What each of some items of a source holds."""
+    return on_each(partial(_opened, source.open, len(source.classes)), items, workers, "  {done} of {total} images opened")
 
 
-def _look(open_item: Callable, n_classes: int, item: Item) -> _Look:
-    """One item, whatever is wrong with it."""
+def on_each(work: Callable, items: Sequence[Item], workers: int | None, text: str) -> list:
+    """work(item) of each item, done by several processes; text: of the progress lines, see `Progress`."""
+    with closing(parallel(work, items, processes(workers, len(items)))) as results:
+        return list(told(results, text, len(items)))
+
+
+def _opened(opening: Callable, n_classes: int, item: Item) -> Opened:
     try:
-        image, mask = open_item(item)
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ValueError(f"the image was read as {image.dtype} {image.shape}, but must be (h, w, 3) uint8")
-        if mask is not None and (mask.shape != image.shape[:2] or mask.dtype != np.uint8):
-            raise ValueError(f"the mask was read as {mask.dtype} {mask.shape}, but must be uint8 {image.shape[:2]} like its image")
-        values = None if mask is None else np.bincount(mask.ravel(), minlength=256)
-        if values is not None and (wrong := [v for v in np.flatnonzero(values) if n_classes <= v != IGNORE]):
-            raise ValueError(f"its mask holds {wrong[0]} ({values[wrong[0]]} pixels), but classes are 0..{n_classes - 1}")
+        image, mask = open_item(opening, n_classes, item)
     except Exception as error:  # a check that stops at the first surprise would hide the others
         text, name = (" ".join(words.split()) for words in (str(error) or "no reason given", item.name))  # names may hold line ends
         text = text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
-        return _Look(None, None, text if name in text else f"{name}: {text}")
-    return _Look((image.shape[1], image.shape[0]), values, None)
+        return Opened(None, None, text if name in text else f"{name}: {text}")
+    values = None if mask is None else np.bincount(mask.ravel(), minlength=256)
+    return Opened((image.shape[1], image.shape[0]), values, None)
 
 
-def _tally(looks: list[_Look], n_classes: int) -> Tally:
-    values = np.array([look.values for look in looks if look.values is not None], np.int64).reshape(-1, 256)
-    unreadable = sum(look.size is None for look in looks)
+def tally(opened: list[Opened], n_classes: int) -> Tally:
+    """The Tally of some items as opened."""
+    values = np.array([one.values for one in opened if one.values is not None], np.int64).reshape(-1, 256)
+    unreadable = sum(one.size is None for one in opened)
     return Tally(
-        images=len(looks),
+        images=len(opened),
         labeled=len(values),
-        unlabeled=len(looks) - len(values) - unreadable,
+        unlabeled=len(opened) - len(values) - unreadable,
         unreadable=unreadable,
         pixels=values[:, :n_classes].sum(axis=0),
         with_class=(values[:, :n_classes] > 0).sum(axis=0),
@@ -132,7 +126,7 @@ def _tally(looks: list[_Look], n_classes: int) -> Tally:
     )
 
 
-def _remarks(source: Source, splits: dict[str, Tally], sizes: Counter) -> Iterable[str]:
+def _remarks(source: Source, splits: dict[str, Tally], sizes: Counter) -> Iterator[str]:
     published = OFFICIAL.get(source.name, {})
     if source.identity.get("train") == "trainaug":
         published = published | {"train": TRAINAUG}
@@ -147,39 +141,33 @@ def _remarks(source: Source, splits: dict[str, Tally], sizes: Counter) -> Iterab
             missing = [name for name, images in zip(source.classes, splits[split].with_class, strict=True) if not images]
             if missing:
                 yield f"never in {split}: {', '.join(missing)}"
-    for split, tally in splits.items():
-        if tally.unlabeled:
-            loss = "they are not asked in simulated runs" if split == "train" else "they cannot be measured"
-            yield f"{tally.unlabeled} of {tally.images} {split} images have no mask: {loss}"
+    for split, held in splits.items():
+        if held.unlabeled:
+            loss = "simulated runs do not ask about them" if split == "train" else "nothing can be measured on them"
+            yield f"{held.unlabeled} of {held.images} {split} images have no mask: {loss}"
     if len(sizes) > 1:
         yield f"the images have {len(sizes)} sizes"
 
 
 def summary(findings: Findings, most: int = 10) -> str:
     """The findings as compact text: images, sizes, classes, remarks, and the first `most` problems."""
-    lines = [f"{findings.name}: {sum(t.images for t in findings.splits.values())} images, {len(findings.classes)} classes", ""]
+    splits, problems = findings.splits, findings.problems
+    lines = [f"{findings.name}: {sum(t.images for t in splits.values())} images, {len(findings.classes)} classes", ""]
     head = ("split", "images", "with mask", "without", "unreadable", "void %")
-    rows = [
-        (split, str(t.images), str(t.labeled), str(t.unlabeled), str(t.unreadable), _percent(t.void_share))
-        for split, t in findings.splits.items()
-    ]
-    lines += [*_table(head, rows), ""]
+    lines += _table(head, [(s, t.images, t.labeled, t.unlabeled, t.unreadable, _percent(t.void_share)) for s, t in splits.items()])
     if findings.sizes:
         lines += [f"sizes (width x height): {size_text(findings.sizes)}", ""]
-    if labeled := {split: t for split, t in findings.splits.items() if t.labeled}:
-        head = ("class", *(f"{split} {what}" for split in labeled for what in ("pixels %", "images")))
-        rows = []
-        for c, name in enumerate(findings.classes):
-            cells = [(_percent(t.pixels[c] / max(1, t.pixels.sum())), str(t.with_class[c])) for t in labeled.values()]
-            rows.append((f"{c} {name}", *(cell for pair in cells for cell in pair)))
-        lines += [*_table(head, rows), ""]
+    if labeled := {split: held for split, held in splits.items() if held.labeled}:
+        head, columns = ["class"], [[f"{c} {name}" for c, name in enumerate(findings.classes)]]
+        for split, held in labeled.items():
+            head += [f"{split} pixels %", f"{split} images"]
+            columns += [[_percent(pixels / max(1, held.pixels.sum())) for pixels in held.pixels], held.with_class]
+        lines += _table(head, list(zip(*columns, strict=True)))
     lines += [f"remark: {remark}" for remark in findings.remarks]
-    most = max(0, most)
-    lines += [f"problem: {' '.join(problem.split())}" for problem in findings.problems[:most]]
-    if (more := len(findings.problems) - most) > 0:
-        lines.append(f"and {more} more (--problems {len(findings.problems)} shows all)")
-    lines.append(f"{len(findings.problems)} problem{'s' * (len(findings.problems) != 1)}")
-    return "\n".join(lines)
+    lines += [f"problem: {' '.join(problem.split())}" for problem in problems[: max(0, most)]]
+    if (more := len(problems) - max(0, most)) > 0:
+        lines.append(f"and {more} more (--problems {len(problems)} shows all)")
+    return "\n".join([*lines, f"{len(problems)} problem{'s' * (len(problems) != 1)}"])
 
 
 def size_text(sizes: Counter[tuple[int, int]], most: int = 5) -> str:
@@ -189,14 +177,12 @@ def size_text(sizes: Counter[tuple[int, int]], most: int = 5) -> str:
 
 
 def _percent(share: float) -> str:
-    """Two digits, but what is there is never written as nothing."""
+    """Two digits; a share above 0 is never written as 0."""
     return "-" if np.isnan(share) else "<0.01" if 0 < share < 0.0001 else f"{100 * share:.2f}"
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    """Lines with the first column to the left and the others to the right."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))]).rstrip()
-        for row in (head, *rows)
-    ]
+def _table(head: Sequence, rows: Sequence[Sequence]) -> list[str]:
+    """Lines with the first column to the left and the others to the right, and an empty one."""
+    cells = [[str(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in cells] + [""]

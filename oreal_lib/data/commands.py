@@ -62,7 +62,7 @@ def _describe(options: argparse.Namespace) -> int:
     from matplotlib.figure import Figure
 
     from ..config import RunConfig
-    from .describe import describe, description_text, draw_description
+    from .description import describe, description_text, draw_description
 
     source = _open(options)
     config = RunConfig.from_yaml(options.name)  # the superpixels and the rule for void of its runs

@@ -1,4 +1,4 @@
-"""One image or one mask from disk, with every surprise of real files either handled or named."""
+"""One image or one mask from disk: every surprise of real files is either handled or reported with the file's name."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..types import IGNORE
 from .source import Item
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-_SCALED_GREYS = {"L;2": 85, "L;4": 17}  # Pillow stretches 2- and 4-bit grey PNGs to 0..255 by these factors
+_SCALED_GRAYS = {"L;2": 85, "L;4": 17}  # Pillow stretches 2- and 4-bit gray PNGs to 0..255 by these factors
 
 
 def read_bytes(path: str | Path) -> bytes:
-    """The content of a picture's file; OSError with the remedy where it cannot be had."""
+    """The content of a picture's file; OSError with the remedy where it cannot be read."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
@@ -27,19 +27,25 @@ def read_bytes(path: str | Path) -> bytes:
 def read_image(path: str | Path) -> np.ndarray:
     """The picture (h, w, 3) uint8 RGB, the way up its EXIF orientation says.
 
-    Grey becomes RGB, 16 bits are scaled to 8 (65535 -> 255), palettes are looked up, transparency lies on black.
-    Raises ValueError naming the file where it is no whole image.
+    Gray becomes RGB, 16 bits are scaled to 8 (65535 -> 255), palettes are looked up, transparency lies on black.
+    ValueError with the file's name where it is not a whole image.
     """
     with opened(path, "image") as (picture, _):
         try:
             picture = ImageOps.exif_transpose(picture)
-        except Exception as error:  # of a damaged EXIF Pillow throws what it meets: syntax, keys, types, struct
+        except Exception as error:  # for a damaged EXIF Pillow raises whatever it meets: syntax, keys, types, struct
             said = " ".join(f"{type(error).__name__}: {error}".split())
             raise ValueError(
                 f"which way up the image {path} is cannot be told, its EXIF is damaged ({said}); save it again, turned, without EXIF"
             ) from error
         if picture.mode.startswith("I"):
-            return _from_deep_grey(np.asarray(picture), path)
+            gray = np.asarray(picture)  # Pillow may hand over 16 bits as 32-bit integers
+            if gray.min() < 0 or gray.max() > 65_535:
+                raise ValueError(
+                    f"the image {path} has values from {gray.min()} to {gray.max()}, but only 8 and 16 bits are understood; "
+                    "save it with 8 or 16 bits"
+                )
+            return np.repeat(((gray.astype(np.uint32) + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
         if picture.mode == "F":
             raise ValueError(f"the image {path} holds floating-point values without a known range; save it with 8 or 16 bits")
         if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
@@ -57,11 +63,11 @@ def read_mask(
 ) -> np.ndarray:
     """Class ids (h, w) uint8: 0..n_classes-1, or 255 where the file says `void`.
 
-    The file holds one index per pixel (8 or 16 bits), grey or palette; a palette's colors are never looked at.
-    remap: index in the file -> class id or 255; indices it does not name stay. colors: (r, g, b) -> class id or 255;
-    with it a file with colors (RGB, a palette, RGBA equally opaque all over) is translated by them, a grey one holds indices.
-    Raises ValueError naming the file: colors nobody explained, lossy JPEG, or indices or colors that are no class (the
-    first ten are listed with their pixel counts).
+    The file holds one index per pixel (8 or 16 bits), gray or palette; the colors of a palette are ignored.
+    remap: index in the file -> class id or 255; other indices stay. colors: (r, g, b) -> class id or 255; with it a file
+    with colors (RGB, a palette, RGBA equally opaque all over) is translated by them, a gray one holds indices.
+    ValueError with the file's name: colors without a table, lossy JPEG, or indices or colors that are not classes (the
+    first ten are listed with their number of pixels).
     """
     with opened(path, "mask") as (picture, raw_mode):
         if picture.format == "JPEG":
@@ -72,27 +78,25 @@ def read_mask(
             raise ValueError(
                 f"the mask {path} holds colors (mode {picture.mode}), but one class index per pixel is needed; "
                 "give each class its color in classes.yaml if the data are your own, or translate each color to its class id "
-                "and save a grey or palette PNG"
+                "and save a gray or palette PNG"
             )
-        raw = np.asarray(picture).astype(np.int64) // _SCALED_GREYS.get(raw_mode, 1)
-    values = np.unique(raw) if raw.min() < 0 or raw.max() > 65_535 else np.flatnonzero(np.bincount(raw.ravel()))
+        raw = np.asarray(picture).astype(np.int64) // _SCALED_GRAYS.get(raw_mode, 1)
+    low, high = int(raw.min()), int(raw.max())
+    values = np.unique(raw) if high - low > 2**17 else low + np.flatnonzero(np.bincount((raw - low).ravel()))
     target = {void: IGNORE} | (remap or {})
     classes = np.array([target.get(value, value) for value in values.tolist()])
-    wrong = ((classes < 0) | (classes >= n_classes)) & (classes != IGNORE)
-    if void != IGNORE:  # then 255 in the file is an index like any other
-        wrong |= (values == IGNORE) & (IGNORE not in target)
+    wrong = (classes < 0) | (classes >= n_classes) & (classes != IGNORE)
+    wrong |= (values == IGNORE) & (IGNORE not in target)  # with another void, 255 in the file is an index like any other
     if wrong.any():
-        listed = ", ".join(f"{v} ({_count(np.count_nonzero(raw == v), 'pixel')})" for v in values[wrong][:10])
-        allowed = _ranges({*range(n_classes), void, *remap}) if remap else f"0..{n_classes - 1} and {void} for void"
+        found = [(value, np.count_nonzero(raw == value)) for value in values[wrong][:10]]
+        others = ", ".join(str(value) for value in sorted(target) if not 0 <= value < n_classes)
         raise ValueError(
-            f"the mask {path} holds {_count(wrong.sum(), 'value')} that {_are(wrong.sum())} no class: {listed}; allowed are {allowed}; "
-            "correct the mask, or, for data of your own, name all classes in classes.yaml"
+            f"the mask {path} holds values that are not classes: {_listed(found, wrong.sum())}; "
+            f"allowed are 0..{n_classes - 1}, {others}; correct the mask, or, for data of your own, name all classes in classes.yaml"
         )
-    if values[0] < 0 or values[-1] > 65_535:
-        return classes[np.searchsorted(values, raw)].astype(np.uint8)
-    table = np.zeros(values[-1] + 1, np.uint8)
-    table[values] = classes
-    return table[raw]
+    table = np.zeros(high - low + 1, np.uint8)
+    table[values - low] = classes
+    return table[raw - low]
 
 
 def open_pair(
@@ -105,7 +109,7 @@ def open_pair(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Image (h, w, 3) uint8 and mask (h, w) uint8 of an item, None for the mask it does not have; the rest as `read_mask`.
 
-    `functools.partial(open_pair, n_classes=...)` is what the readers of folders hand out as `Source.open`.
+    `functools.partial(open_pair, n_classes=...)` is what readers of folders give as `Source.open`.
     ValueError if image and mask are not of one size.
     """
     image = read_image(item.image)
@@ -122,30 +126,17 @@ def open_pair(
     return image, mask
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
-
-def _are(number: int) -> str:
-    return "is" if number == 1 else "are"
-
-
-def _ranges(numbers: set[int]) -> str:
-    """ "0..3, 7" for 0, 1, 2, 3, 7."""
-    ends: list[list[int]] = []
-    for number in sorted(numbers):
-        if ends and number == ends[-1][1] + 1:
-            ends[-1][1] = number
-        else:
-            ends.append([number, number])
-    return ", ".join(f"{a}..{b}" if a < b else str(a) for a, b in ends)
+def _listed(found: list[tuple[object, int]], total: int) -> str:
+    """ "3 (2 pixels), 77 (1 pixel)", and how many more there are."""
+    text = ", ".join(f"{value} ({pixels} pixel{'' if pixels == 1 else 's'})" for value, pixels in found)
+    return text + (f" and {total - len(found)} more" if total > len(found) else "")
 
 
 def _from_colors(picture: Image.Image, colors: dict[tuple[int, int, int], int], path: str | Path) -> np.ndarray:
     """Class ids (h, w) uint8 of a picture whose colors mean classes."""
     if picture.mode in ("RGBA", "PA"):
         alpha = np.asarray(picture.convert("RGBA"))[..., 3]
-        # The same everywhere, it tells no class from another and the colors stand beside it; all 0 may have wiped them.
+        # One alpha everywhere does not tell classes apart, so the colors still do; an alpha of 0 may have wiped them out.
         if alpha.min() < alpha.max() or alpha.max() == 0:
             raise ValueError(
                 f"the mask {path} is transparent at {np.count_nonzero(alpha < 255)} pixels, so their class is unclear; "
@@ -157,13 +148,11 @@ def _from_colors(picture: Image.Image, colors: dict[tuple[int, int, int], int], 
     place = np.minimum(np.searchsorted(codes, code), len(codes) - 1)
     if (wrong := codes[place] != code).any():
         values, pixels = np.unique(code[wrong], return_counts=True)
-        listed = ", ".join(
-            f"({values[i] >> 16}, {values[i] >> 8 & 255}, {values[i] & 255}) ({_count(pixels[i], 'pixel')})"
-            for i in np.argsort(-pixels, kind="stable")[:10]
-        )
+        order = np.argsort(-pixels, kind="stable")[:10]
+        found = [(f"({values[i] >> 16}, {values[i] >> 8 & 255}, {values[i] & 255})", pixels[i]) for i in order]
         blended = ", or save the mask again without smoothing its edges" if len(values) > 10 else ""
         raise ValueError(
-            f"the mask {path} holds {_count(len(values), 'color')} that {_are(len(values))} no class: {listed}; correct the mask, "
+            f"the mask {path} holds colors that are not classes: {_listed(found, len(values))}; correct the mask, "
             f"or, for data of your own, give each color a class or make it void in classes.yaml{blended}"
         )
     return targets[place]
@@ -171,9 +160,9 @@ def _from_colors(picture: Image.Image, colors: dict[tuple[int, int, int], int], 
 
 @contextmanager
 def opened(path: str | Path, what: str) -> Iterator[tuple[Image.Image, str]]:
-    """The decoded file and Pillow's raw mode of it; whatever Pillow throws at a broken one becomes one sentence.
+    """The decoded file and Pillow's raw mode of it; whatever Pillow raises for a broken one becomes one sentence.
 
-    what: it is called in that sentence. FileNotFoundError where it is not there, ValueError where it is no whole picture.
+    what: "image" or "mask", for that sentence. FileNotFoundError where there is no file, ValueError where it is not whole.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"the {what} {path} does not exist; check the path or copy the data set again")
@@ -187,13 +176,3 @@ def opened(path: str | Path, what: str) -> Iterator[tuple[Image.Image, str]]:
         except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow uses all four
             raise ValueError(f"the {what} {path} is no image or is cut off ({error}); copy or download it again") from error
         yield picture, raw_mode
-
-
-def _from_deep_grey(grey: np.ndarray, path: str | Path) -> np.ndarray:
-    """(h, w, 3) uint8 from 16-bit grey values (h, w), which Pillow may hand over as 32-bit integers."""
-    if grey.min() < 0 or grey.max() > 65_535:
-        raise ValueError(
-            f"the image {path} has values from {grey.min()} to {grey.max()}, but only 8 and 16 bits are understood; "
-            "save it with 8 or 16 bits"
-        )
-    return np.repeat(((grey.astype(np.uint32) + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)

@@ -1,6 +1,6 @@
-"""What every reader of folders needs: find the data set, list its pictures, pair images with masks, know the content again.
+"""What every reader of folders needs: find the data set, list its pictures, pair images with masks, recognize the content.
 
-Whatever is wrong in a listing becomes one line in a list of problems (file, rule, remedy), so that all can be told at once.
+Each fault of a listing becomes one line in a list of problems (file, rule, remedy), so that all can be reported at once.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def find_root(root: str | Path | None, title: str, places: tuple[str, ...], hold
     """The first of the `places` below `root` that `holds` the data set; "" is root itself.
 
     root None: the folder that the environment variable OREAL_DATA names. title, looked_for: for the error.
-    Raises FileNotFoundError with what is looked for where nothing of the data set is there.
+    FileNotFoundError with what is looked for where nothing of the data set is there.
     """
     if root is None and not (root := os.environ.get("OREAL_DATA")):
         raise FileNotFoundError(
@@ -39,17 +39,22 @@ def find_root(root: str | Path | None, title: str, places: tuple[str, ...], hold
     below = ", ".join(f"{place}/" for place in places if place)
     raise FileNotFoundError(
         f"{folder} holds no {title}: there is no {looked_for} in it" + (f", nor in {below} below it" if below else "") + "; "
-        "name the folder that holds them (large and small letters count)"
+        "name the folder that holds them (upper and lower case count)"
     )
+
+
+def having(*subs: str) -> Callable[[Path], bool]:
+    """Whether a folder holds at least one of these sub-folders: what `find_root` asks for as `holds`."""
+    return lambda folder: any((folder / sub).is_dir() for sub in subs)
 
 
 def folders_below(root: Path) -> Iterator[Path]:
     """`root` and all folders below it in name order, links followed but never in a circle, hidden ones passed over."""
-    for folder, below, _ in os.walk(root, followlinks=True):
+    for folder, names, _ in os.walk(root, followlinks=True):
         here = os.path.realpath(folder)
-        below[:] = sorted(
+        names[:] = sorted(
             name
-            for name in below
+            for name in names
             if not name.startswith((".", "__MACOSX"))
             and not (here + os.sep).startswith(os.path.realpath(os.path.join(folder, name)) + os.sep)
         )
@@ -59,7 +64,7 @@ def folders_below(root: Path) -> Iterator[Path]:
 def listing(root: Path, sub: str, problems: list[str], *, deep: bool = False) -> dict[str, Path]:
     """The pictures in `root/sub`, and below it if deep, by name: the path from there without its suffix, sorted.
 
-    Other files are passed over, but for those that look like pictures in a format we do not read.
+    Other files are passed over, except for those that look like pictures in a format we do not read.
     A missing or empty folder, an unreadable file, and two pictures of one name are added to the problems.
     """
     top = root / sub
@@ -67,25 +72,29 @@ def listing(root: Path, sub: str, problems: list[str], *, deep: bool = False) ->
         problems.append(f"{sub}/ is missing; copy the data set again, or give the folder that holds it")
         return {}
     found: dict[str, Path] = {}
-    for folder in folders_below(top) if deep else [top]:
-        for path in sorted(folder.iterdir()):
-            suffix, shown = path.suffix.lower(), path.relative_to(root).as_posix()
-            if path.name.startswith(".") or suffix not in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES):
-                continue
-            name = tidy(path.relative_to(top).with_suffix("").as_posix())
-            if shown.encode("utf-8", "ignore").decode() != shown:
-                problems.append(f"{shown!r} is no name in UTF-8; give that file another one")
-            elif suffix in UNREAD_SUFFIXES:
-                problems.append(f"{shown} is of a format that is not read; save it as PNG, or move it elsewhere")
-            elif not path.is_file():
-                problems.append(f"{shown} cannot be read, it is a folder or a broken link; copy it again")
-            elif name in found:
-                problems.append(f"{shown} and {found[name].name} have one name without suffix; keep one of them")
-            else:
-                found[name] = path
+    for path in (path for folder in (folders_below(top) if deep else [top]) for path in sorted(folder.iterdir())):
+        suffix, shown = path.suffix.lower(), below(root, path)
+        if path.name.startswith(".") or suffix not in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES):
+            continue
+        name = tidy(path.relative_to(top).with_suffix("").as_posix())
+        if shown.encode("utf-8", "ignore").decode() != shown:
+            problems.append(f"{shown!r} is not a name in UTF-8; give that file another one")
+        elif suffix in UNREAD_SUFFIXES:
+            problems.append(f"{shown} has a format that is not read; save it as PNG, or move it elsewhere")
+        elif not path.is_file():
+            problems.append(f"{shown} cannot be read, it is a folder or a broken link; copy it again")
+        elif name in found:
+            problems.append(f"{shown} and {found[name].name} have one name without suffix; keep one of them")
+        else:
+            found[name] = path
     if not found:
         problems.append(f"{sub}/ holds no pictures; copy the data set again")
     return dict(sorted(found.items()))
+
+
+def below(root: Path, path: Path) -> str:
+    """The path from root with forward slashes, as problems show it."""
+    return path.relative_to(root).as_posix()
 
 
 def tidy(name: str) -> str:
@@ -98,34 +107,33 @@ def read_list(root: Path, sub: str, problems: list[str]) -> list[str]:
     try:
         lines = read_bytes(root / sub).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        problems.append(f"{sub} is no UTF-8 text; save it again as plain text")
+        problems.append(f"{sub} is not UTF-8 text; save it again as plain text")
         return []
-    names = [tidy(line.strip()) for line in lines if line.strip()]
-    for name, times in Counter(names).items():
+    names = Counter(tidy(line.strip()) for line in lines if line.strip())
+    for name, times in names.items():
         if times > 1:
             problems.append(f"{sub} names {name} {times} times, but once is the rule; keep one line")
     if not names:
         problems.append(f"{sub} names no image; write one name per line, or delete the file")
-    return list(dict.fromkeys(names))
+    return list(names)
 
 
 def without_partner(images: dict[str, Path], masks: dict[str, Path], root: Path, problems: list[str]) -> None:
     """Add each image without a mask and each mask without an image to the problems."""
     for some, others, what, other in ((images, masks, "image", "mask"), (masks, images, "mask", "image")):
-        for name, path in some.items():
-            if name not in others:
-                shown = path.relative_to(root).as_posix()
-                problems.append(f"{shown} has no {other}, but each {what} needs one of the same name; add it or remove this file")
+        for path in (path for name, path in some.items() if name not in others):
+            rule = f"has no {other}, but each {what} needs one of the same name; add it or remove this file"
+            problems.append(f"{below(root, path)} {rule}")
 
 
 def fingerprint(root: Path, items: Iterable[Item], limit: int = CONTENT_LIMIT) -> str:
-    """What the files of the items are, as one line of text that tells nothing about where they lie.
+    """What the files of the items hold, as one line of text that does not depend on where they lie.
 
     Up to `limit` bytes in all, "content:" and a hash of each name and content, so that no edit is overlooked and a copy
     is the same data. Above it, reading everything would delay each start: "stat:" and a hash of each name, size and time
     of last change, so a copy that does not keep the times counts as other data and is prepared again.
     """
-    paths = {path.relative_to(root).as_posix(): path for item in items for path in (item.image, item.mask) if path}
+    paths = {below(root, path): path for item in items for path in (item.image, item.mask) if path}
     files = [(name, path, path.stat()) for name, path in sorted(paths.items())]
     by_content = sum(stat.st_size for *_, stat in files) <= limit
     whole = hashlib.sha256()
@@ -136,6 +144,6 @@ def fingerprint(root: Path, items: Iterable[Item], limit: int = CONTENT_LIMIT) -
 
 
 def one_of(option: str, value: object, choices: tuple[str, ...]) -> None:
-    """Raises ValueError unless the option is one of the choices."""
+    """ValueError unless the option is one of the choices."""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{option} is {value!r}, but must be {' or '.join(map(repr, choices))}; choose one of them")

@@ -19,42 +19,22 @@ def painted_confusion(votes: np.ndarray, void: str = "vote") -> np.ndarray:
     return np.stack([votes[painted, :-1].sum(axis=0, dtype=np.int64) for painted in paints.T], axis=1)
 
 
-def undersegmentation_error(votes: np.ndarray) -> np.ndarray:
-    """(C,) float64 in [0, 1]: how far superpixels leak over the borders of each class, in parts of the class; NaN without one.
-
-    Sum over superpixels of min(pixels of the class inside, other pixels inside) / pixels of the class (the corrected error
-    of Neubert and Protzel 2012, the segments being the classes of an image). votes: (N, C + 1); void pixels do not count.
-    """
-    return _share(*_leaked(votes))
-
-
-def _leaked(votes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each class (C,) int64: pixels that leak, and all pixels."""
-    inside = np.asarray(votes, dtype=np.int64)[:, :-1]
-    leak = np.minimum(inside, inside.sum(axis=1, keepdims=True) - inside).sum(axis=0)
-    return leak, inside.sum(axis=0)
-
-
-def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, float64; NaN where there is no whole."""
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
-
-
 def label_cost(votes: np.ndarray, void: str) -> dict[str, list]:
     """What dominant labels would be worth if every superpixel of the pool were bought, by class; None where there is no pixel.
 
-    pixels: of the class.  right: share of them painted in it.  iou: of painted against true, pixels of superpixels that are
-    answered void being missed.  leak: undersegmentation error.  Superpixels that have vanished at working size are not in it.
+    pixels: of the class.  right: share of them painted in it.  iou: of painted against true, where pixels of superpixels that
+    are answered void are missed.  leak: how far superpixels leak over the borders of the class, the undersegmentation error:
+    sum over superpixels of min(pixels of the class inside, other pixels inside) / pixels of the class (Neubert and Protzel
+    2012, corrected; the segments are the classes of an image). Superpixels that vanished at working size are not counted.
     votes: (N, C + 1) of `oracle.class_votes`.  void: as in `oracle.dominant_label`.  Shares are 0..1.
     """
-    blocks = range(0, max(1, len(votes)), BLOCK)
     matrix, leak, pixels = 0, 0, 0
-    for start in told(blocks, "what labels cost: {done} of {total} blocks of superpixels"):
+    for start in told(range(0, max(1, len(votes)), BLOCK), "what labels cost: {done} of {total} blocks of superpixels"):
         block = votes[start : start + BLOCK]
-        leaks, there = _leaked(block)
-        matrix, leak, pixels = matrix + painted_confusion(block, void), leak + leaks, pixels + there
+        inside = np.asarray(block, dtype=np.int64)[:, :-1]
+        matrix, pixels = matrix + painted_confusion(block, void), pixels + inside.sum(axis=0)
+        leak = leak + np.minimum(inside, inside.sum(axis=1, keepdims=True) - inside).sum(axis=0)
     hit = np.diag(matrix)
-    union = pixels + matrix.sum(axis=0) - hit
-    shares = {"right": _share(hit, pixels), "iou": _share(hit, union), "leak": _share(leak, pixels)}
-    listed = {name: [None if np.isnan(v) else round(float(v), 6) for v in values] for name, values in shares.items()}
+    shares = {"right": (hit, pixels), "iou": (hit, pixels + matrix.sum(axis=0) - hit), "leak": (leak, pixels)}
+    listed = {k: [round(float(a / b), 6) if b else None for a, b in zip(*pair, strict=True)] for k, pair in shares.items()}
     return {"pixels": pixels.tolist(), **listed}

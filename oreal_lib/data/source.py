@@ -1,10 +1,12 @@
-"""What a reader hands to the preparation: the list of pictures and how to open one."""
+"""What a reader returns: the list of pictures and how to open one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from ..types import IGNORE
 
 SPLITS = ("train", "val", "test")
 
@@ -14,7 +16,7 @@ class Item:
     """One picture: its name (unique in its source), its group (sequence, city, patient), its split, and its files.
 
     mask is None where nobody has labeled the picture; both are None where it is drawn, not read.
-    ValueError for a split that is none of SPLITS.
+    ValueError for a split that is not in SPLITS.
     """
 
     name: str
@@ -32,10 +34,10 @@ class Item:
 class Source:
     """A data set before preparation.
 
-    `open(item)` returns the pair (image (h, w, 3) uint8 RGB, mask (h, w) uint8 with 255 for void, or None without one)
+    `open(item)` returns the pair (image (h, w, 3) uint8 RGB, mask (h, w) uint8 with 255 for void, or None without a mask)
     and can be pickled (a `functools.partial` of a module-level function), because worker processes call it.
     `identity` is a JSON-able dictionary of all that decides the content: it is part of the key of the prepared store.
-    `problems`: one line for each thing found wrong in the folders without opening a picture; with any, nothing is prepared.
+    `problems`: one line for each fault found in the folders without opening a picture; with any, nothing is prepared.
     ValueError if it has neither items nor problems, or two items of one name.
     """
 
@@ -54,3 +56,16 @@ class Source:
             if item.name in seen:
                 raise ValueError(f"the source {self.name!r} has two items named {item.name!r}, but names must be unique")
             seen.add(item.name)
+
+
+def open_item(opening: Callable, n_classes: int, item: Item) -> tuple[np.ndarray, np.ndarray | None]:
+    """Image and mask as `opening`, the `open` of a source, returns them; ValueError where they are not what a source promises."""
+    image, mask = opening(item)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        raise ValueError(f"the image of {item.name} was read as {image.dtype} {image.shape}, but must be uint8 (h, w, 3)")
+    if mask is not None and (mask.shape != image.shape[:2] or mask.dtype != np.uint8):
+        raise ValueError(f"the mask of {item.name} was read as {mask.dtype} {mask.shape}, but must be uint8 {image.shape[:2]}")
+    if mask is not None and (wrong := mask[(mask >= n_classes) & (mask != IGNORE)]).size:
+        pixels = np.count_nonzero(mask == wrong[0])
+        raise ValueError(f"the mask of {item.name} holds {wrong[0]} ({pixels} pixels), but classes are 0..{n_classes - 1}")
+    return image, mask

@@ -23,7 +23,7 @@ def draw_split(
     val_by "image": drawn evenly. "block": from each group a run of neighbors in name order, its share of them, so
     that near-identical frames face each other at block ends only. "sequence": whole groups, until the share is reached.
     val_images: a number in place of the share. train_images: keep only so many of the pool, drawn evenly.
-    ValueError for an unknown val_by, or if no image with a mask, or none for the pool, or fewer than train_images are left.
+    ValueError if no image with a mask, or none for the pool, or fewer than train_images are left.
     """
     rng = np.random.default_rng([seed, 0])
     train, val = (np.sort(np.asarray(dataset.split[which], dtype=np.int64)) for which in ("train", "val"))
@@ -35,10 +35,8 @@ def draw_split(
     train, val = train[dataset.labeled[train]], val[dataset.labeled[val]]
     if not len(val):
         n_val = _wanted(len(train), val_share, val_images)
-        ways = {"image": _by_image, "block": _by_block, "sequence": _by_sequence}
-        if val_by not in ways:
-            raise ValueError(f"val_by is {val_by!r}, but must be one of {', '.join(ways)}")
-        val = np.sort(ways[val_by](train, n_val, dataset, rng))
+        way = {"image": _by_image, "block": _by_block, "sequence": _by_sequence}[val_by]
+        val = np.sort(way(train, n_val, dataset, rng))
     pool = np.setdiff1d(train, val)
     if not len(pool):
         raise ValueError(
@@ -56,10 +54,7 @@ def _wanted(n_train: int, share: float, images: int | None) -> int:
     """How many validation images, at least one."""
     if n_train < 2:
         raise ValueError(f"there is {n_train} training image, but validation and the pool need one each; add images")
-    if images is None:
-        if not 0 < share < 1:
-            raise ValueError(f"val_share is {share}, but must lie between 0 and 1")
-        images = max(1, round(share * n_train))
+    images = max(1, round(share * n_train)) if images is None else images
     if not 1 <= images < n_train:
         raise ValueError(
             f"{images} of {n_train} training images were asked for validation, but 1 to {n_train - 1} can be given and one "
@@ -68,21 +63,20 @@ def _wanted(n_train: int, share: float, images: int | None) -> int:
     return images
 
 
-def _by_group(train: np.ndarray, dataset: Dataset) -> list[np.ndarray]:
-    """The positions of each group in name order; groups in the order of their names."""
-    order = sorted(train.tolist(), key=lambda i: (dataset.groups[i], dataset.names[i]))
-    groups: dict[str, list[int]] = {}
-    for i in order:
-        groups.setdefault(dataset.groups[i], []).append(i)
-    return [np.array(members) for members in groups.values()]
-
-
 def _by_image(train: np.ndarray, n_val: int, dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
     return rng.choice(train, n_val, replace=False)
 
 
+def _groups(train: np.ndarray, dataset: Dataset) -> list[np.ndarray]:
+    """The positions of each group in name order; groups in the order of their names."""
+    groups: dict[str, list[int]] = {}
+    for i in sorted(train.tolist(), key=lambda i: (dataset.groups[i], dataset.names[i])):
+        groups.setdefault(dataset.groups[i], []).append(i)
+    return [np.array(members) for members in groups.values()]
+
+
 def _by_block(train: np.ndarray, n_val: int, dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
-    groups = _by_group(train, dataset)
+    groups = _groups(train, dataset)
     exact = np.array([len(members) for members in groups]) * n_val / len(train)
     share = np.floor(exact).astype(int)
     order = rng.permutation(len(groups))  # equal remainders: no group is favored by its name
@@ -93,15 +87,12 @@ def _by_block(train: np.ndarray, n_val: int, dataset: Dataset, rng: np.random.Ge
 
 
 def _by_sequence(train: np.ndarray, n_val: int, dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
-    groups = _by_group(train, dataset)
+    groups = _groups(train, dataset)
     if len(groups) == 1:
         raise ValueError(
             f"all training images are of one group ({dataset.groups[train[0]]!r}), so no whole sequence can be set aside; "
             "draw validation by 'block' or 'image'"
         )
-    taken: list[np.ndarray] = []
-    for g in rng.permutation(len(groups)):
-        if sum(map(len, taken)) >= n_val:
-            break
-        taken.append(groups[g])
-    return np.concatenate(taken)
+    order = rng.permutation(len(groups))
+    before = np.cumsum([0, *(len(groups[g]) for g in order)])  # images in the groups before each
+    return np.concatenate([groups[g] for g, taken in zip(order, before, strict=False) if taken < n_val])

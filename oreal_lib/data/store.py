@@ -3,7 +3,7 @@
 `store_root/<name>-<hash>/` holds manifest.json and these arrays, of n images, n_train of them for training, in order:
 images.npy and truth.npy (n, H, W, ...) at working size; native_truth.npy (n, h, w), only where that is another size;
 superpixels.npy (n_train, H, W); votes.npy (N, C + 1), see `oracle.class_votes`; present.npy (N, C + 1), see
-`weak_labels.classes_present`; pictures.npy (n, 7), see COLUMNS.
+`weak.labels.classes_present`; pictures.npy (n, 7), see COLUMNS.
 Pictures of different sizes lie one after another in a flat array.
 """
 
@@ -41,14 +41,10 @@ COLUMNS = ("native_height", "native_width", "height", "width", "labeled", "cut",
 HEADER = 128  # bytes before the data of every .npy file
 
 
-class StoreError(ValueError):
-    """A prepared store that is torn, changed, incomplete or foreign."""
-
-
 def open_store(path: str | Path) -> Dataset:
     """The Dataset of a prepared store, its arrays as read-only memory maps, after checking every byte.
 
-    Raises StoreError naming the file and the remedy where something is torn, changed, missing or not ours.
+    ValueError with the file and the remedy where something is torn, changed or missing.
     """
     path = Path(path)
     manifest = _manifest(path)
@@ -77,54 +73,40 @@ def open_store(path: str | Path) -> Dataset:
     )
 
 
+def _manifest(path: Path) -> dict:
+    file = path / "manifest.json"
+    if not file.is_file():
+        raise ValueError(f"{file} is missing, so {path} is no prepared store; {_remedy(path)}")
+    manifest = checked.read(file, _remedy(path))
+    if (found := manifest["about"]["format"]) != FORMAT:
+        raise ValueError(f"{file} has store format {found}, but this version of the library reads {FORMAT}; {_remedy(path)}")
+    return manifest
+
+
 def _opened(path: Path, name: str, written: dict, hashing: Hashing) -> np.ndarray:
     """One array of a store as a read-only memory map, if every byte is as it was written."""
     file = path / f"{name}.npy"
     if not file.is_file():
-        raise StoreError(f"{file} is missing; {_remedy(path)}")
+        raise ValueError(f"{file} is missing; {_remedy(path)}")
     if (size := file.stat().st_size) != written["bytes"]:
-        raise StoreError(f"{file} has {size} bytes, but {written['bytes']} were written; {_remedy(path)}")
+        raise ValueError(f"{file} has {size} bytes, but {written['bytes']} were written; {_remedy(path)}")
     with open(file, "rb") as opened:
         if hashing(opened) != written["sha256"]:
-            raise StoreError(f"{file} was changed after it was written (its checksum differs); {_remedy(path)}")
-    try:
-        return read_npy(file)
-    except ValueError as error:
-        raise StoreError(f"{error}; {_remedy(path)}") from error
+            raise ValueError(f"{file} was changed after it was written (its checksum differs); {_remedy(path)}")
+    return read_npy(file)
+
+
+def _remedy(path: Path) -> str:
+    return f"delete the folder {path} and run again, it will be prepared anew"
 
 
 def _pictures(flat: np.ndarray, sizes: np.ndarray, *channels: int) -> Pictures:
     """Pictures of the sizes (n, 2) that lie one after another in a flat array."""
     if len(np.unique(sizes, axis=0)) == 1:
         return flat.reshape(len(sizes), *sizes[0], *channels)
-    end = np.cumsum(sizes.prod(axis=1, dtype=np.int64) * int(np.prod(channels, dtype=np.int64)))
-    parts = (
-        flat[b - h * w * int(np.prod(channels)) : b].reshape(h, w, *channels) for (h, w), b in zip(sizes.tolist(), end, strict=True)
-    )
-    return Ragged(tuple(parts))
-
-
-def _manifest(path: Path) -> dict:
-    file = path / "manifest.json"
-    if not file.is_file():
-        raise StoreError(f"{file} is missing, so {path} is no prepared store; {_remedy(path)}")
-    try:
-        manifest = checked.loads(file.read_bytes())
-        key, about, found = manifest["key"], manifest["about"], manifest["about"]["format"]
-        optional = {"native_truth"}
-        complete = set(manifest["files"]) | optional == set(ARRAYS)
-        complete &= all({"bytes", "sha256"} <= set(written) for written in manifest["files"].values())
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{file} is torn or not ours ({error!r}); {_remedy(path)}") from error
-    if found != FORMAT:
-        raise StoreError(f"{file} has store format {found}, but this version of the library reads {FORMAT}; {_remedy(path)}")
-    if not complete or key != content_key(about):
-        raise StoreError(f"{file} was changed after it was written (its key differs); {_remedy(path)}")
-    return manifest
-
-
-def _remedy(path: Path) -> str:
-    return f"delete the folder {path} and run again, it will be prepared anew"
+    ends = np.cumsum(sizes.prod(axis=1, dtype=np.int64) * np.prod(channels, dtype=np.int64))
+    parts = np.split(flat, ends[:-1])
+    return Ragged(tuple(part.reshape(*size, *channels) for part, size in zip(parts, sizes, strict=True)))
 
 
 def content(source: Source, recipe: SuperpixelRecipe, height: int | None, width: int | None, trim: int) -> dict:
@@ -161,18 +143,18 @@ def writing(where: Path, needed: int | None = None) -> Iterator[None]:
 
 
 class Hashing:
-    """SHA-256 of one file after another, and how far that is: a large store takes minutes.  total: bytes of all of them."""
+    """SHA-256 of one file after another, with progress: a large store takes minutes.  total: bytes of all of them."""
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.done, self.total = what, 0, total
-        self.progress, self.buffer = Progress("", total), bytearray(2**20)
+        self.progress = Progress("", total)
 
     def __call__(self, file: BinaryIO) -> str:
         """The SHA-256 of a file from where it stands, in hexadecimal digits."""
-        digest, view = hashlib.sha256(), memoryview(self.buffer)
-        while n := file.readinto(self.buffer):
-            digest.update(view[:n])
-            self.done += n
+        digest = hashlib.sha256()
+        while data := file.read(2**20):
+            digest.update(data)
+            self.done += len(data)
             self.progress.at(self.done, f"{self.what}: {self.done / 1e9:.1f} of {self.total / 1e9:.1f} GB")
         return digest.hexdigest()
 
@@ -181,26 +163,22 @@ class NpyFile:
     """A .npy file written picture by picture. No memory map: on a full disk a map kills the process, this raises OSError."""
 
     def __init__(self, path: Path, dtype: type) -> None:
-        self.path, self.dtype, self.count = path, np.dtype(dtype), 0
+        self.dtype, self.count = np.dtype(dtype), 0
         self.file = open(path, "w+b")
-        self.file.write(bytes(HEADER))  # how many will come is not known yet
+        self.file.write(bytes(HEADER))  # how many values will come is not known yet
 
     def append(self, array: np.ndarray | None) -> None:
-        """All values of an array (n, ...), in C order; None appends nothing. TypeError if it is of another dtype than the file."""
+        """All values of an array (n, ...) of the file's dtype, in C order; None appends nothing."""
         if array is not None:
-            array = np.ascontiguousarray(array)
-            if array.dtype != self.dtype:
-                raise TypeError(f"{self.path.name} holds {self.dtype}, but got {array.dtype}")
-            self.file.write(array.data)
+            self.file.write(np.ascontiguousarray(array, self.dtype).data)
             self.count += array.size
 
     def finish(self, columns: int | None, hashing: Hashing) -> dict:
         """Everything on disk, as (count,) or (count / columns, columns); size and checksum for the manifest."""
         shape = (self.count,) if columns is None else (self.count // columns, columns)
-        header = f"{{'descr': '{np.lib.format.dtype_to_descr(self.dtype)}', 'fortran_order': False, 'shape': {shape}, }}"
-        magic = np.lib.format.magic(1, 0) + (HEADER - 10).to_bytes(2, "little")
+        header = {"descr": np.lib.format.dtype_to_descr(self.dtype), "fortran_order": False, "shape": shape}
         self.file.seek(0)
-        self.file.write(magic + header.ljust(HEADER - 11).encode("latin1") + b"\n")
+        np.lib.format.write_array_header_1_0(self.file, header)  # 128 bytes, whatever the shape
         self.file.flush()
         os.fsync(self.file.fileno())
         self.file.seek(0)

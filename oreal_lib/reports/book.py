@@ -27,6 +27,7 @@ from ..predict import choose_device
 from ..storage import atomic, provenance
 from ..storage.paths import home
 from .pages import write_pages
+from .table import markdown
 
 
 def plan() -> list[dict]:
@@ -112,14 +113,14 @@ def measured(executed: Path) -> dict:
     return where | {"notebooks": found}
 
 
-def table(times: Mapping) -> str:
+def table_of_notebooks(times: Mapping) -> str:
     """The table of all notebooks in markdown: name, question, and how long it took, by `measured`. Links are from beside them."""
-    rows = [f"| notebook | question | measured on {times['device']} |", "|---|---|---:|"]
+    rows = []
     for path in sorted((home() / "notebooks").glob("*.ipynb")):
         question = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].removeprefix("# ")
         took = times["notebooks"].get(path.stem)
-        rows.append(f"| [`{path.stem}`]({path.name}) | {question} | {'-' if took is None else _time(took['seconds'])} |")
-    return "\n".join(rows)
+        rows.append([f"[`{path.stem}`]({path.name})", question, "-" if took is None else _time(took["seconds"])])
+    return markdown(["notebook", "question", f"measured on {times['device']}"], rows, left=(0, 1))
 
 
 def _time(seconds: float) -> str:
@@ -131,14 +132,14 @@ def write_tables(times: Mapping) -> None:
 
     Each stands between two comments, such as <!-- notebooks --> and <!-- /notebooks -->; ValueError where one is gone.
     """
-    for page, name, content in (("README.md", "table1", table1()), ("notebooks/README.md", "notebooks", table(times))):
+    for page, name, content in (("README.md", "table1", table1()), ("notebooks/README.md", "notebooks", table_of_notebooks(times))):
         text = between((home() / page).read_text(encoding="utf-8"), name, content)
         atomic.write_bytes(home() / page, text.encode())
     first = home() / "notebooks" / "00_start_here.ipynb"
     lesson = nbformat.read(first, as_version=4)
     for cell in lesson.cells:
         if "<!-- notebooks -->" in cell.source:
-            cell.source = between(cell.source, "notebooks", table(times))
+            cell.source = between(cell.source, "notebooks", table_of_notebooks(times))
     atomic.write_bytes(first, (nbformat.writes(lesson) + "\n").encode())
 
 

@@ -24,7 +24,7 @@ def by_hand(*train, test=("test",), problems=(), name="hand", identity=None):
     return Source(name, ("tissue", "tool", "thread"), tuple(items), open_by_hand, identity or {}, tuple(problems))
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_broken_file_is_a_problem_and_the_others_are_counted(workers):
     found = check(by_hand("a", "torn", "nobody", "b", problems=["masks/x.png has no image"]), workers)
     train, test = found.splits["train"], found.splits["test"]
@@ -37,7 +37,7 @@ def test_a_broken_file_is_a_problem_and_the_others_are_counted(workers):
 
 def test_a_mask_with_a_class_that_is_none_is_a_problem_with_the_name():
     (problem,) = check(by_hand("a", "odd"), 1).problems
-    assert problem == "odd: its mask holds 7 (1 pixels), but classes are 0..2"
+    assert problem == "the mask of odd holds 7 (1 pixels), but classes are 0..2"
 
 
 def test_what_never_occurs_and_what_nobody_labeled_is_remarked_not_blamed():
@@ -46,7 +46,7 @@ def test_what_never_occurs_and_what_nobody_labeled_is_remarked_not_blamed():
     assert found.remarks == (
         "never in train: thread",
         "never in test: tissue, tool",
-        "1 of 2 train images have no mask: they are not asked in simulated runs",
+        "1 of 2 train images have no mask: simulated runs do not ask about them",
     )
 
 

@@ -1,3 +1,5 @@
+"""A raw data set becomes arrays once: what is in them, what is said meanwhile, and what a stop or a kill costs."""
+
 import multiprocessing
 import os
 import pkgutil
@@ -17,13 +19,11 @@ import pytest
 import yaml
 from tiny import TINY, taken_over
 
-from oreal_lib.data import cuts
-from oreal_lib.data import store as store_module
-from oreal_lib.data.prepare import StoreError, _room, open_store, prepare
+from oreal_lib.data import prepare as module
+from oreal_lib.data.prepare import Cutter, _room, prepare
 from oreal_lib.data.source import Item, Source
-from oreal_lib.data.store import ARRAYS, content
+from oreal_lib.data.store import ARRAYS, NpyFile, content, open_store
 from oreal_lib.oracle import class_votes
-from oreal_lib.storage import checked
 from oreal_lib.storage.progress import lines_to
 from oreal_lib.storage.yaml_file import read_yaml
 from oreal_lib.superpixels import SuperpixelRecipe, superpixels
@@ -36,40 +36,9 @@ GRID = SuperpixelRecipe(method="grid", count=12)
 def draw(height, width, pause, item):
     """The picture of an item: its number everywhere, a class that changes from left to right."""
     time.sleep(pause)
-    number = int(item.name)
     mask = np.broadcast_to((np.arange(width) * 2 // width).astype(np.uint8), (height, width)).copy()
     mask[0, 0] = 255
-    return np.full((height, width, 3), number, np.uint8), mask
-
-
-def small(n=5, height=24, width=32, pause=0.0, opened=None, **identity):
-    splits = ["train", "test", "train", "val", "train"] * n
-    items = tuple(Item(str(i), f"g{i // 2}", splits[i]) for i in range(n))
-    return Source("tiny", ("left", "right"), items, opened or partial(draw, height, width, pause), identity)
-
-
-def make(root, source=None, recipe=GRID, workers=1, **size):
-    return prepare(source or small(), recipe, store_root=root, workers=workers, **size)
-
-
-def nothing_left(root):
-    return [path.name for path in root.iterdir() if path.suffix != ".lock"] == []
-
-
-def test_a_store_opens_as_the_data_set_it_was_made_from(tmp_path):
-    dataset = open_store(make(tmp_path))
-    assert dataset.classes == ("left", "right") and dataset.groups == ("g0", "g0", "g1", "g1", "g2")
-    assert {k: v.tolist() for k, v in dataset.split.items()} == {"train": [0, 2, 4], "val": [3], "test": [1]}
-    assert dataset.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4] and dataset.truth[0, 0, 0] == 255
-    assert dataset.superpixels.maps.shape == (3, 24, 32) and len(dataset.superpixels) == 36
-    assert isinstance(dataset.images, np.memmap) and not dataset.images.flags.writeable
-    assert np.array_equal(dataset.superpixels.maps[1], superpixels(np.asarray(dataset.images[2]), GRID))
-
-
-def test_images_masks_and_superpixels_follow_the_working_size(tmp_path):
-    dataset = open_store(make(tmp_path, height=12, width=20))
-    assert dataset.images.shape == (5, 12, 20, 3) and dataset.superpixels.maps.shape == (3, 12, 20)
-    assert set(np.unique(dataset.truth)) <= {0, 1, 255} and (dataset.truth[0, 5] == np.repeat([0, 1], 10)).all()
+    return np.full((height, width, 3), int(item.name), np.uint8), mask
 
 
 def block(height, width, item):
@@ -79,32 +48,91 @@ def block(height, width, item):
     return rng.integers(0, 256, (height, width, 3), np.uint8), mask
 
 
+def slow_block(height, width, item):
+    time.sleep(0.2)
+    return block(height, width, item)
+
+
+def growing(item):
+    return draw(24 + int(item.name), 32, 0, item)
+
+
+def unlabeled(item):
+    image, mask = draw(24, 32, 0, item)
+    return image, None if item.name in "02" else mask
+
+
+def small(n=5, height=24, width=32, pause=0.0, opened=None, **identity):
+    splits = ["train", "test", "train", "val", "train"] * n
+    items = tuple(Item(str(i), f"g{i // 2}", splits[i]) for i in range(n))
+    return Source("tiny", ("left", "right"), items, opened or partial(draw, height, width, pause), identity)
+
+
+NOISE, HALF = small(opened=partial(block, 24, 32)), {"height": 12, "width": 16}
+
+
+def make(root, source=None, recipe=GRID, workers=1, **size):
+    return prepare(source or small(), recipe, store_root=root, workers=workers, **size)
+
+
+def made(root, *arguments, **named):
+    """The data set that was prepared, and the lines that were said meanwhile."""
+    lines = []
+    with lines_to(lines.append):
+        store = make(root, *arguments, **named)
+    return open_store(store), lines
+
+
+def left(root):
+    """What lies in a folder of stores apart from locks."""
+    return [path for path in root.iterdir() if path.suffix != ".lock"]
+
+
+def files(root):
+    """Of the one store in a folder, every file with its bytes; no other folder is there."""
+    (store,) = left(root)
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in store.rglob("*")}
+
+
+# ---- what is in a store
+
+
+def test_a_store_opens_as_the_data_set_it_was_made_from(tmp_path):
+    dataset, lines = made(tmp_path)
+    assert dataset.classes == ("left", "right") and dataset.groups == ("g0", "g0", "g1", "g1", "g2")
+    assert {k: v.tolist() for k, v in dataset.split.items()} == {"train": [0, 2, 4], "val": [3], "test": [1]}
+    assert dataset.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4] and dataset.truth[0, 0, 0] == 255
+    assert dataset.superpixels.maps.shape == (3, 24, 32) and len(dataset.superpixels) == 36
+    assert isinstance(dataset.images, np.memmap) and not dataset.images.flags.writeable
+    assert np.array_equal(dataset.superpixels.maps[1], superpixels(np.asarray(dataset.images[2]), GRID))
+    assert "preparing tiny: 5 images at native size, grid superpixels" in lines[0] and "prepared tiny: 5 images" in lines[-1]
+    assert made(tmp_path)[1] == []  # it is not made again
+
+
 def test_superpixels_are_cut_at_native_size_and_follow_by_the_nearest_pixel(tmp_path):
     recipe = SuperpixelRecipe(method="grid", count=48)
-    dataset = open_store(make(tmp_path, small(opened=partial(block, 24, 32)), recipe, height=12, width=16))
+    dataset = open_store(make(tmp_path, NOISE, recipe, **HALF))
     image, mask = block(24, 32, Item("2", "g", "train"))
     cut = superpixels(image, recipe)
     assert np.array_equal(dataset.superpixels.maps[1], cut[1::2, 1::2])  # half the size: the nearest of 2x2 is the lower right
     assert np.array_equal(dataset.votes[48:96], class_votes(mask, cut, 48, 2)) and not dataset.vanished.any()
     assert np.array_equal(dataset.present[48:96], classes_present(mask, cut, 48, 2))
-    assert dataset.truth.shape == (5, 12, 16) and np.array_equal(dataset.native_truth[2], mask)
-    working = open_store(make(tmp_path, small(opened=partial(block, 24, 32)), replace(recipe, at="working"), height=12, width=16))
+    assert dataset.images.shape == (5, 12, 16, 3) and np.array_equal(dataset.native_truth[2], mask)
+    assert np.array_equal(dataset.truth[2], mask[1::2, 1::2])
+    working = open_store(make(tmp_path, NOISE, replace(recipe, at="working"), **HALF))
     assert np.array_equal(working.votes[48:96], class_votes(working.truth[2], working.superpixels.maps[1], 48, 2))
-    all_seen = open_store(make(tmp_path, small(opened=partial(block, 24, 32)), recipe, trim=0)).present[48:96]
+    all_seen = open_store(make(tmp_path, NOISE, recipe, trim=0)).present[48:96]
     assert np.array_equal(all_seen[:, :2], class_votes(mask, cut, 48, 2)[:, :2] > 0)
 
 
 def test_superpixels_that_vanish_are_counted_and_in_nothing_else(tmp_path):
-    lines = []
     recipe = SuperpixelRecipe(method="grid", count=24 * 32)  # a superpixel a pixel; one in four has a pixel left
-    with lines_to(lines.append):
-        store = make(tmp_path, small(opened=partial(block, 24, 32)), recipe, height=12, width=16)
-    dataset = open_store(store)
+    dataset, lines = made(tmp_path, NOISE, recipe, **HALF)
     assert dataset.vanished.tolist() == [576] * 3 and len(dataset.superpixels) == len(dataset.votes) == 3 * 192
     assert all(np.array_equal(np.unique(ids), np.arange(192)) for ids in dataset.superpixels.maps)
     _, mask = block(24, 32, Item("0", "g", "train"))
-    left = mask.ravel()[np.arange(24 * 32).reshape(24, 32)[1::2, 1::2].ravel()]  # the class of each one that is left
-    assert np.array_equal(dataset.votes[:192].argmax(1), left) and (dataset.votes.sum(1) == 1).all()
+    remaining = mask.ravel()[np.arange(24 * 32).reshape(24, 32)[1::2, 1::2].ravel()]  # the class of each one that is left
+    assert np.array_equal(dataset.votes[:192].argmax(1), remaining) and (dataset.votes.sum(1) == 1).all()
     assert np.array_equal(dataset.present, dataset.votes > 0)
     assert "1,728 of 2,304 superpixels have no pixel at working size and are never asked" in lines[-1]
 
@@ -124,164 +152,107 @@ def test_pictures_of_many_sizes_keep_them_where_that_is_allowed(tmp_path):
     assert resized.truth.shape == (5, 24, 32) and [mask.shape for mask in resized.native_truth] == shapes
 
 
-def unlabeled(item):
-    image, mask = draw(24, 32, 0, item)
-    return image, None if item.name in "02" else mask
-
-
 def test_a_picture_without_a_mask_is_void_and_said_to_be_unlabeled(tmp_path):
     dataset = open_store(make(tmp_path, small(opened=unlabeled)))
     assert dataset.labeled.tolist() == [False, True, False, True, True]
     assert (dataset.truth[0] == 255).all() and dataset.votes[:12, :2].sum() == 0 and dataset.votes[:12, 2].sum() == 24 * 32
 
 
+@pytest.mark.slow
 def test_two_processes_write_what_one_writes(tmp_path):
     one, two = make(tmp_path / "one"), make(tmp_path / "two", workers=2)
-    assert one.name == two.name
     assert {path.name for path in one.iterdir()} == {f"{name}.npy" for name in ARRAYS if name != "native_truth"} | {"manifest.json"}
-    for name in (path.name for path in one.glob("*.npy")):
-        assert (one / name).read_bytes() == (two / name).read_bytes()
+    assert files(tmp_path / "one") == files(tmp_path / "two") and one.name == two.name
 
 
 def test_the_key_changes_with_all_that_decides_the_content(tmp_path):
-    stores = [
-        make(tmp_path),
-        make(tmp_path, small(version=2)),
-        make(tmp_path, small(n=6)),
-        make(tmp_path, height=12, width=16),
-        make(tmp_path, recipe=SuperpixelRecipe(method="grid", count=6)),
-    ]
-    assert len(set(stores)) == len(stores)
-    assert make(tmp_path) == stores[0]
-
-
-def test_a_prepared_store_is_not_made_again(tmp_path):
-    lines = []
-    with lines_to(lines.append):
-        make(tmp_path)
-    assert "preparing tiny: 5 images at native size, grid superpixels" in lines[0] and "prepared tiny: 5 images" in lines[-1]
-    lines.clear()
-    with lines_to(lines.append):
-        make(tmp_path)
-    assert lines == []
+    sources = (small(), small(version=2), small(n=6))
+    others = [make(tmp_path, **HALF), make(tmp_path, recipe=SuperpixelRecipe(method="grid", count=6))]
+    stores = [*(make(tmp_path, source) for source in sources), *others]
+    assert len(set(stores)) == len(stores) and make(tmp_path) == stores[0]
 
 
 def test_two_callers_at_once_do_the_work_once(tmp_path):
     lines = []
-    with ThreadPoolExecutor(2) as pool:
-        with lines_to(lines.append):
-            calls = [pool.submit(make, tmp_path, small(pause=0.05)) for _ in range(2)]
-            assert calls[0].result() == calls[1].result()
+    with ThreadPoolExecutor(2) as pool, lines_to(lines.append):
+        calls = [pool.submit(make, tmp_path, small(pause=0.05)) for _ in range(2)]
+        assert calls[0].result() == calls[1].result()
     assert sum(line.startswith("preparing") for line in lines) == 1
 
 
-def test_progress_says_how_long_it_will_take(tmp_path, monkeypatch):
-    clock = iter(range(0, 1000, 3))  # three seconds per look
-    monkeypatch.setattr("oreal_lib.data.prepare.time", SimpleNamespace(monotonic=lambda: next(clock)))
-    lines = []
-    with lines_to(lines.append):
-        make(tmp_path)
-    assert [line.strip() for line in lines[1:-1]] == ["2 of 5 images, about 9 s left", "4 of 5 images, about 3 s left"]
-
-
-def test_a_killed_attempt_leaves_nothing_that_disturbs_the_next(tmp_path):
-    slow = multiprocessing.get_context("spawn").Process(target=make, args=(tmp_path, small(pause=0.5)))
-    slow.start()
-    while not list(tmp_path.glob(".*unfinished/images.npy")):
-        assert slow.is_alive()
-        time.sleep(0.02)
-    slow.kill()
-    slow.join()
-    assert not nothing_left(tmp_path)
-    assert len(open_store(make(tmp_path)).names) == 5
-    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".lock"] == [make(tmp_path).name]
-
-
-NOISE, HALF = small(opened=partial(block, 24, 32)), {"height": 12, "width": 16}
-
-
-def files(root):
-    """Of the one store in a folder, every file with its bytes; no other folder is there."""
-    (store,) = (path for path in root.iterdir() if path.suffix != ".lock")
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in store.rglob("*")}
+# ---- stopped and killed
 
 
 def cut_now(monkeypatch):
     """A list that grows by the first pixel of each picture that is cut in this process."""
-    seen, real = [], cuts.superpixels
-    monkeypatch.setattr(cuts, "superpixels", lambda image, recipe: seen.append(tuple(image[0, 0])) or real(image, recipe))
+    seen = []
+    monkeypatch.setattr(module, "superpixels", lambda image, recipe: seen.append(tuple(image[0, 0])) or superpixels(image, recipe))
     return seen
 
 
-def killed_at(root, where, call):
-    """Prepare, and be killed at the nth call of a function."""
+class Killed(BaseException):
+    """Ends a process on the spot: nothing is tidied up, since the lock does not count as ours any more."""
+
+
+def ended_at(root, where, call, how):
+    """Prepare, and end by `how` at the nth call of a function."""
     owner, name = where.rsplit(".", 1)
     real, calls = getattr(pkgutil.resolve_name(owner), name), []
 
     def counted(*given, **named):
         calls.append(1)
         if len(calls) == call:
-            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows: SIGTERM kills as hard
+            how()
         return real(*given, **named)
 
-    setattr(pkgutil.resolve_name(owner), name, counted)
-    make(root, NOISE, **HALF)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pkgutil.resolve_name(owner), name, counted)
+        make(root, NOISE, **HALF)
 
 
-def test_a_kill_at_any_moment_costs_no_second_cut_and_no_byte(tmp_path, monkeypatch):
+def kill_this_process():
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))  # Windows: SIGTERM kills as hard
+
+
+def in_a_process(root, where, call):
+    child = multiprocessing.get_context("spawn").Process(target=ended_at, args=(root, where, call, kill_this_process))
+    child.start()
+    child.join()
+    assert child.exitcode not in (0, 1), where
+
+
+def raised(root, where, call):
+    def end():
+        raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("oreal_lib.storage.lock.Lock.is_ours", False)
+        with pytest.raises(Killed):
+            patch.setattr("oreal_lib.storage.lock.Lock.check", lambda self: None)
+            ended_at(root, where, call, end)
+    for file in root.glob(".*.lock"):
+        file.unlink()
+
+
+@pytest.mark.parametrize("end", [raised, pytest.param(in_a_process, marks=pytest.mark.slow)])
+def test_a_kill_at_any_moment_costs_no_second_cut_and_no_byte(tmp_path, monkeypatch, end):
     """One folder is killed again and again, each time later; after each kill a copy of it is finished."""
     make(tmp_path / "undisturbed", NOISE, **HALF)
     whole = files(tmp_path / "undisturbed")
     killed, seen = tmp_path / "killed", cut_now(monkeypatch)
-    for where, call, left in [
-        ("oreal_lib.data.cuts.os.replace", 1, 3),  # the first map lies there under the name that does not count yet
+    for where, call, to_cut in [
+        ("oreal_lib.data.prepare.os.replace", 1, 3),  # the first map lies there under the name that does not count yet
         ("oreal_lib.data.store.NpyFile.append", 11, 2),  # in the arrays of the second picture, which is of the test
-        ("oreal_lib.data.cuts._write", 2, 1),  # the maps of pictures 0 and 2 are there, that of 4 is lost
-        ("oreal_lib.data.prepare.checked.write", 1, 0),
-        ("oreal_lib.data.cuts.forget", 1, 0),  # the store is there, only the maps are not gone yet
+        ("oreal_lib.data.prepare._keep", 2, 1),  # the maps of pictures 0 and 2 are there, that of 4 is lost
+        ("oreal_lib.data.prepare.flush_folder", 1, 0),  # the store is there, only the maps are not gone yet
     ]:
-        child = multiprocessing.get_context("spawn").Process(target=killed_at, args=(killed, where, call))
-        child.start()
-        child.join()
-        assert child.exitcode not in (0, 1), where
+        end(killed, where, call)
         copy = tmp_path / f"{where}.{call}"
         shutil.copytree(killed, copy)
         seen.clear()
         make(copy, NOISE, **HALF)
-        assert len(seen) == len(set(seen)) == left, where
+        assert len(seen) == len(set(seen)) == to_cut, where
         assert files(copy) == whole, where
-
-
-def test_two_killed_processes_leave_what_each_has_cut(tmp_path):
-    source = small(n=15, opened=partial(slow_block, 24, 32))
-    make(tmp_path / "undisturbed", small(n=15, opened=partial(block, 24, 32)), **HALF)
-    killed, lines = tmp_path / "killed", []
-    slow = multiprocessing.get_context("spawn").Process(target=make, args=(killed, source), kwargs={"workers": 2, **HALF})
-    slow.start()
-    while len(list(killed.glob(".*unfinished/cut/[!.]*"))) < 4:
-        assert slow.is_alive()
-        time.sleep(0.02)
-    slow.kill()
-    slow.join()
-    with lines_to(lines.append):
-        make(killed, small(n=15, opened=partial(block, 24, 32)), **HALF)
-    assert "of 9 training images were cut by an attempt that was stopped" in lines[1] and int(lines[1].split()[0]) >= 4
-    assert files(killed) == files(tmp_path / "undisturbed")
-
-
-def slow_block(height, width, item):
-    time.sleep(0.2)
-    return block(height, width, item)
-
-
-@pytest.fixture
-def stopped(tmp_path):
-    """A root in which an attempt was stopped by Ctrl-C at picture 4, after pictures 0 and 2 were cut; and the kept maps."""
-    with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "stopped", small(opened=interrupted), **HALF)
-    (unfinished,) = (tmp_path / "stopped").glob(".*unfinished")
-    assert [path.name for path in unfinished.iterdir()] == ["cut"]  # the arrays, which are large, are gone
-    return tmp_path / "stopped", sorted((unfinished / "cut").iterdir())
 
 
 def interrupted(item):
@@ -290,43 +261,54 @@ def interrupted(item):
     return block(24, 32, item)
 
 
+@pytest.fixture
+def stopped(tmp_path):
+    """A root in which an attempt was stopped by Ctrl-C at picture 4, after pictures 0 and 2 were cut; and the kept maps."""
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "stopped", small(opened=interrupted), **HALF)
+    (cut,) = left(tmp_path / "stopped")
+    assert cut.suffix == ".cut"  # the arrays, which are large, are gone
+    return tmp_path / "stopped", sorted(cut.iterdir())
+
+
+def flip_a_byte(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
 @pytest.mark.parametrize(
-    "harm",
+    "harm, again",
     [
-        lambda path: None,
-        lambda path: flip_a_byte(path),
-        lambda path: path.write_bytes(path.read_bytes()[:50]),
-        lambda path: path.write_bytes(b""),
+        (lambda path: None, 1),
+        (flip_a_byte, 2),
+        (lambda path: path.write_bytes(path.read_bytes()[:50]), 2),
+        (lambda path: path.write_bytes(b""), 2),
     ],
     ids=["whole", "changed", "torn", "empty"],
 )
-def test_only_a_whole_map_is_taken(stopped, harm, tmp_path, monkeypatch):
+def test_only_a_whole_map_is_taken(stopped, harm, again, tmp_path, monkeypatch):
     root, maps = stopped
     seen = cut_now(monkeypatch)
-    before = maps[0].read_bytes()
     harm(maps[0])
-    spoiled = maps[0].read_bytes() != before
     make(root, NOISE, **HALF)
-    assert len(seen) == 1 + spoiled
+    assert len(seen) == again
     make(tmp_path / "undisturbed", NOISE, **HALF)
     assert files(root) == files(tmp_path / "undisturbed")
-
-
-def test_a_picture_that_changed_or_another_version_is_cut_again(stopped, monkeypatch, tmp_path):
-    root, _ = stopped
-    shutil.copytree(root, tmp_path / "copy")
-    seen = cut_now(monkeypatch)
-    make(root, small(opened=redrawn), **HALF)
-    assert len(seen) == 3
-    seen.clear()
-    monkeypatch.setattr("oreal_lib.data.prepare.versions", lambda: {"opencv": "another"})
-    make(tmp_path / "copy", NOISE, **HALF)
-    assert len(seen) == 3
 
 
 def redrawn(item):
     image, mask = block(24, 32, item)
     return 255 - image, mask
+
+
+@pytest.mark.parametrize("source, version", [(small(opened=redrawn), "as before"), (NOISE, "another")])
+def test_a_picture_that_changed_or_another_version_is_cut_again(stopped, monkeypatch, source, version):
+    seen = cut_now(monkeypatch)
+    if version == "another":
+        monkeypatch.setattr(module, "versions", lambda: {"opencv": "another"})
+    make(stopped[0], source, **HALF)
+    assert len(seen) == 3
 
 
 @pytest.mark.parametrize("error, maps", [(RuntimeError, 2), (MemoryError, 2), (ValueError, 0), (OSError, 0)])
@@ -338,7 +320,7 @@ def test_a_dead_worker_leaves_the_maps_and_an_error_of_the_data_or_the_disk_does
 
     with pytest.raises(error, match="no more"):
         make(tmp_path, small(opened=failing))
-    assert len(list(tmp_path.glob(".*unfinished/cut/*"))) == maps and nothing_left(tmp_path) == (maps == 0)
+    assert len(list(tmp_path.glob(".*.cut/*"))) == maps and len(left(tmp_path)) == (maps > 0)
 
 
 def test_a_map_that_cannot_be_kept_does_not_stop_the_work(tmp_path, monkeypatch):
@@ -346,38 +328,74 @@ def test_a_map_that_cannot_be_kept_does_not_stop_the_work(tmp_path, monkeypatch)
         raise OSError(28, "No space left on device")
 
     make(tmp_path / "undisturbed")
-    monkeypatch.setattr(cuts, "_write", full)
+    monkeypatch.setattr(module, "_keep", full)
     make(tmp_path / "full")
     assert files(tmp_path / "full") == files(tmp_path / "undisturbed")
 
 
-def test_the_whole_time_is_told_before_the_work(tmp_path, monkeypatch):
-    clock = iter(range(0, 100_000, 60))  # a minute per look
-    monkeypatch.setattr(cuts, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    lines = []
-    with lines_to(lines.append):
-        make(tmp_path)  # three are cut, a minute each; all five are read and written, a minute each
+@pytest.mark.parametrize("count, levels", [(20, 2), (600, 2)])
+def test_a_kept_map_takes_no_more_than_the_room_counted(tmp_path, count, levels):
+    image, _ = block(120, 160, Item("1", "g", "train"))  # noise: no border is smooth
+    cutter = Cutter(tmp_path, SuperpixelRecipe(count=count, levels=levels), {})
+    ids, seconds = cutter(image)
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_size <= module.MAP_ROOM * 120 * 160
+    again, then = cutter(image)
+    assert again.dtype == np.uint16 and np.array_equal(ids, again) and then == seconds > 0
+
+
+def test_who_was_taken_over_while_it_slept_leaves_the_work_of_the_other_alone(tmp_path, monkeypatch):
+    """A laptop sleeps in the middle; another machine takes over, and is at work in the same folder when it wakes up."""
+    root, real, calls = tmp_path / "shared", NpyFile.append, []
+
+    def sleeps_at_the_eighth(self, array):
+        calls.append(1)
+        if len(calls) == 8:  # the second picture is half written
+            taken_over(*root.glob(".*.lock"))
+            (unfinished,) = root.glob(".*.unfinished")
+            (unfinished / "images.npy").unlink()  # as the other clears the folder, to begin anew
+            (unfinished / "images.npy").write_bytes(b"the other's")
+        real(self, array)
+
+    monkeypatch.setattr(NpyFile, "append", sleeps_at_the_eighth)
+    with pytest.raises(OSError, match=r"may not be written any more: process \d+ on node7 has taken over"):
+        make(root)
+    (unfinished,) = root.glob(".*.unfinished")
+    assert (unfinished / "images.npy").read_bytes() == b"the other's" and not (unfinished / "manifest.json").exists()
+
+
+# ---- what is said
+
+
+def clocks(monkeypatch, cutting, waiting):
+    """Seconds that pass at each look while a picture is worked on, and at each look of the progress lines."""
+    waited = iter(range(0, 10_000, waiting)).__next__
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=iter(range(0, 100_000, cutting)).__next__, monotonic=waited))
+    monkeypatch.setattr("oreal_lib.storage.progress.time", SimpleNamespace(monotonic=waited))
+
+
+def test_the_whole_time_is_told_before_the_work_and_what_is_left_meanwhile(tmp_path, monkeypatch):
+    clocks(monkeypatch, 60, 3)
+    _, lines = made(tmp_path)  # three are cut, a minute each; all five are read and written, a minute each
     assert lines[1] == "  about 2 minutes per image, 3 images with 1 process: about 8 minutes"
+    done = [line.strip() for line in lines if "of 5 images" in line]
+    assert done == ["2 of 5 images, about 9 s left", "4 of 5 images, about 3 s left"]
     monkeypatch.undo()
-    with lines_to(lines.append):
-        make(tmp_path / "quick")
-    assert sum("per image" in line for line in lines) == 1  # who waits for less than ten seconds is told nothing
+    assert not any("per image" in line for line in made(tmp_path / "quick")[1])  # under ten seconds nothing is told
 
 
 def test_what_is_left_is_told_from_what_is_left_to_cut(stopped, monkeypatch):
-    clock = iter(range(0, 100_000, 60))
-    monkeypatch.setattr(cuts, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
-    monkeypatch.setattr("oreal_lib.data.prepare.time", SimpleNamespace(monotonic=iter(range(0, 1000, 6)).__next__))
-    lines = []
-    with lines_to(lines.append):
-        make(stopped[0], NOISE, **HALF)
-    assert lines[1:-1] == [
+    clocks(monkeypatch, 60, 6)
+    assert [line for line in made(stopped[0], NOISE, **HALF)[1] if "images" in line][1:-1] == [
         "  2 of 3 training images were cut by an attempt that was stopped",
         "  about 60 s per image, 1 more images with 1 process: about 5 minutes",
         "  2 of 5 images",  # pictures 0 to 2 tell nothing about the others
         "  3 of 5 images",
         "  4 of 5 images, about 6 s left",
     ]
+
+
+# ---- what is refused
 
 
 def test_the_room_of_the_kept_maps_is_counted():
@@ -388,68 +406,16 @@ def test_the_room_of_the_kept_maps_is_counted():
     assert _room(about, (24, 32), 0) - _room(working, (24, 32), 0) == 3 * (24 * 32 - 12 * 16)
 
 
-@pytest.mark.parametrize("count, levels", [(20, 2), (200, 2), (600, 2)])
-def test_a_kept_map_takes_no_more_than_the_room_counted(tmp_path, count, levels):
-    image, _ = block(120, 160, Item("1", "g", "train"))  # noise: no border is smooth
-    cutter = cuts.Cutter(tmp_path, SuperpixelRecipe(count=count, levels=levels), {})
-    ids, seconds = cutter(image)
-    (file,) = tmp_path.iterdir()
-    assert file.stat().st_size <= cuts.ROOM * 120 * 160
-    again, then = cutter(image)
-    assert again.dtype == np.uint16 and np.array_equal(ids, again) and then == seconds > 0
-
-
-def flip_a_byte(path):
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(data)
-
-
-def in_manifest(path, **changes):
-    file = path / "manifest.json"
-    manifest = checked.read(file, "")
-    manifest["about"] |= changes
-    checked.write(file, manifest)
-
-
-@pytest.mark.parametrize(
-    "harm, message",
-    [
-        (lambda s: flip_a_byte(s / "votes.npy"), r"votes.npy was changed"),
-        (lambda s: flip_a_byte(s / "truth.npy"), r"truth.npy was changed.*delete the folder"),
-        (lambda s: (s / "images.npy").write_bytes((s / "images.npy").read_bytes()[:-9]), r"images.npy has \d+ bytes, but"),
-        (lambda s: (s / "superpixels.npy").unlink(), "superpixels.npy is missing"),
-        (lambda s: (s / "manifest.json").unlink(), "manifest.json is missing.*no prepared store"),
-        (lambda s: (s / "manifest.json").write_text('{"key": "ab'), "manifest.json is torn or not ours"),
-        (lambda s: (s / "manifest.json").write_text('["another", "program"]'), "manifest.json is torn or not ours"),
-        (lambda s: in_manifest(s, format=99), "store format 99, but this version of the library reads"),
-        (lambda s: in_manifest(s, classes=["right", "left"]), "manifest.json was changed"),
-    ],
-)
-def test_a_harmed_store_is_named_with_the_remedy(tmp_path, harm, message):
-    store = make(tmp_path)
-    harm(store)
-    with pytest.raises(StoreError, match=message) as error:
-        open_store(store)
-    assert f"delete the folder {store}" in str(error.value)
-
-
-def test_a_deleted_store_is_made_anew(tmp_path):
-    store = make(tmp_path)
-    shutil.rmtree(store)
-    assert len(open_store(make(tmp_path)).names) == 5
-
-
 def test_too_little_room_is_told_before_the_work(tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(9, 9, 1000))
     with pytest.raises(OSError, match=r"[\d,]+ bytes are needed.*only 1,000 bytes are free; free some space"):
         make(tmp_path)
-    assert nothing_left(tmp_path)
+    assert left(tmp_path) == []
 
 
 def test_a_disk_that_fills_up_on_the_way_leaves_no_half_store(tmp_path, monkeypatch):
-    real, calls = store_module.NpyFile.append, []
+    real, calls = NpyFile.append, []
 
     def full_at_the_seventh(self, array):
         calls.append(1)
@@ -457,10 +423,10 @@ def test_a_disk_that_fills_up_on_the_way_leaves_no_half_store(tmp_path, monkeypa
             raise OSError(28, "No space left on device")
         real(self, array)
 
-    monkeypatch.setattr(store_module.NpyFile, "append", full_at_the_seventh)
+    monkeypatch.setattr(NpyFile, "append", full_at_the_seventh)
     with pytest.raises(OSError, match=r"bytes are needed.*No space left on device; free some space"):
         make(tmp_path)
-    assert nothing_left(tmp_path)
+    assert left(tmp_path) == []
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
@@ -475,13 +441,9 @@ def broken(item):
     return draw(24, 32, 0, item)
 
 
-def growing(item):
-    return draw(24 + int(item.name), 32, 0, item)
-
-
 def wrong_class(item):
     image, mask = draw(24, 32, 0, item)
-    return image, mask + np.uint8(5)
+    return image, np.where(mask < 255, mask + 5, mask)
 
 
 def torn_pair(item):
@@ -490,28 +452,19 @@ def torn_pair(item):
 
 
 @pytest.mark.parametrize(
-    "opened, message",
+    "opened, workers, message",
     [
-        (broken, "3.png is cut off"),
-        (growing, "1 is 32x25 pixels, but the first image is 32x24; give a working height and width"),
-        (wrong_class, "mask of 0 holds 6, but classes are 0..1"),
-        (torn_pair, r"0 was read as image uint8 \(24, 32, 3\), mask uint8 \(23, 32\)"),
+        (broken, 1, "3.png is cut off; `python -m oreal_lib data check` lists all"),
+        pytest.param(broken, 2, "3.png is cut off", marks=pytest.mark.slow),
+        (growing, 1, "1 is 32x25 pixels, but the first image is 32x24; give a working height and width"),
+        (wrong_class, 1, r"mask of 0 holds 5 \(383 pixels\), but classes are 0..1"),
+        (torn_pair, 1, r"mask of 0 was read as uint8 \(23, 32\), but must be uint8 \(24, 32\)"),
     ],
 )
-def test_unfit_pictures_stop_the_work_and_leave_nothing(tmp_path, opened, message):
+def test_unfit_pictures_stop_the_work_and_leave_nothing(tmp_path, opened, workers, message):
     with pytest.raises(ValueError, match=message):
-        make(tmp_path, small(opened=opened))
-    assert nothing_left(tmp_path)
-
-
-def test_an_error_in_a_worker_process_comes_through(tmp_path):
-    with pytest.raises(ValueError, match=r"3.png is cut off"):
-        make(tmp_path, small(opened=broken), workers=2)
-    assert nothing_left(tmp_path)
-
-
-def test_pictures_of_many_sizes_are_fine_with_a_working_size(tmp_path):
-    assert open_store(make(tmp_path, small(opened=growing), height=24, width=32)).images.shape == (5, 24, 32, 3)
+        make(tmp_path, small(opened=opened), workers=workers)
+    assert left(tmp_path) == []
 
 
 def test_wrong_arguments_are_refused(tmp_path):
@@ -525,6 +478,7 @@ def test_wrong_arguments_are_refused(tmp_path):
         make(tmp_path, untrained)
 
 
+@pytest.mark.slow
 def test_a_script_that_its_own_workers_would_run_again_stops_with_the_remedy(tmp_path):
     """Without `if __name__ == "__main__":` each worker reads the script, and would wait for what its parent holds."""
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(read_yaml("toy") | TINY | {"workers": 2}))
@@ -536,24 +490,3 @@ def test_a_script_that_its_own_workers_would_run_again_stops_with_the_remedy(tmp
     command = [sys.executable, "script.py"]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0 and "put its code below `if __name__ == '__main__':`" in done.stderr
-
-
-def test_who_was_taken_over_while_it_slept_leaves_the_work_of_the_other_alone(tmp_path, monkeypatch):
-    """A laptop sleeps in the middle; another machine takes over, and is at work in the same folder when it wakes up."""
-    root, real = tmp_path / "shared", store_module.NpyFile.append
-    calls = []
-
-    def sleeps_at_the_eighth(self, array):
-        calls.append(1)
-        if len(calls) == 8:  # the second picture is half written
-            taken_over(*root.glob(".*.lock"))
-            (unfinished,) = root.glob(".*.unfinished")
-            (unfinished / "images.npy").unlink()  # as the other clears the folder, to begin anew
-            (unfinished / "images.npy").write_bytes(b"the other's")
-        real(self, array)
-
-    monkeypatch.setattr(store_module.NpyFile, "append", sleeps_at_the_eighth)
-    with pytest.raises(OSError, match=r"may not be written any more: process \d+ on node7 has taken over"):
-        make(root)
-    (unfinished,) = root.glob(".*.unfinished")
-    assert (unfinished / "images.npy").read_bytes() == b"the other's" and not (unfinished / "manifest.json").exists()

@@ -233,11 +233,6 @@ def test_best_versus_second_best_of_one_class_is_refused_before_any_step(name):
         check(name, "max", {}, n_classes=1)
 
 
-def test_options_that_work_pass():
-    for name, options in [("oreal", {"max_share": 0.1, "class_order": "rarest_first"}), ("pixelbal", {"nu": 6}), ("bvsb", {})]:
-        check(name, "mean", options)
-
-
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_strategy_looks_at_the_pool_once_but_pixelbal_twice(name):
     """PixelBal's weights must be known before pixels are aggregated."""

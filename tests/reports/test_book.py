@@ -158,6 +158,7 @@ def test_a_notebook_shows_its_pictures_and_solutions_and_no_widget(project):
     assert shown.find("details").find("pre").get_text().strip() == "x = 1"
 
 
+@pytest.mark.slow
 def test_the_stored_notebooks_and_every_page_of_the_project_make_a_book_without_faults(tmp_path):
     stored = {f"notebooks/{path.name}": path for path in sorted((home() / "notebooks").glob("*.ipynb"))}
     assert write_pages(stored, tmp_path) == []
@@ -176,11 +177,14 @@ def test_the_book_executes_every_notebook_there_is():
 
 def test_the_tables_of_notebooks_are_those_measured_last():
     times = json.loads((home() / "docs" / "notebooks.json").read_text(encoding="utf-8"))
-    for page, name, table in (("README.md", "table1", book.table1()), ("notebooks/README.md", "notebooks", book.table(times))):
+    for page, name, table in (
+        ("README.md", "table1", book.table1()),
+        ("notebooks/README.md", "notebooks", book.table_of_notebooks(times)),
+    ):
         text = (home() / page).read_text(encoding="utf-8")
         assert book.between(text, name, table) == text
     first = nbformat.read(home() / "notebooks" / "00_start_here.ipynb", as_version=4)
-    assert any(book.table(times) in cell.source for cell in first.cells)
+    assert any(book.table_of_notebooks(times) in cell.source for cell in first.cells)
 
 
 def test_no_lesson_took_three_minutes_when_it_was_measured_last():
@@ -214,6 +218,7 @@ def plan_of(place, code):
     (place / "docs" / "book.yaml").write_text(json.dumps(plan))
 
 
+@pytest.mark.slow
 def test_a_tiny_book_is_executed_timed_and_written(place, capsys):
     assert main(["book", "--jobs", "2"]) == 0, capsys.readouterr().err
     times = json.loads((place / "docs" / "notebooks.json").read_text())["notebooks"]
@@ -226,6 +231,7 @@ def test_a_tiny_book_is_executed_timed_and_written(place, capsys):
     assert main(["book", "html"]) == 1 and "nowhere.md leads nowhere" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_notebook_that_failed_is_told_and_becomes_no_page(place, capsys):
     plan_of(place, "1 / 0")
     assert main(["book", "--jobs", "2"]) == 1
@@ -246,6 +252,7 @@ def left(place):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals to one process are of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_book_starts_nothing_more_and_leaves_no_process(place, number):

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from oreal_lib.config import RunConfig
-from oreal_lib.experiments import records
+from oreal_lib.experiments import run_folder
 from oreal_lib.metrics import imbalance
 from oreal_lib.reports import frames
 
@@ -67,8 +67,8 @@ def test_a_frame_has_a_row_for_each_step_of_a_run_that_is_finished(tiny_grid):
 
 def test_published_records_stand_in_for_the_runs(tiny_grid, tmp_path, monkeypatch):
     with_runs = frames.load(tiny_grid.configs, tiny_grid.runs_dir)
-    monkeypatch.setattr(records, "figures_root", lambda: tmp_path / "figures")
-    records.publish(tiny_grid.configs, tiny_grid.runs_dir)
+    monkeypatch.setattr(run_folder, "figures_root", lambda: tmp_path / "figures")
+    run_folder.publish(tiny_grid.configs, tiny_grid.runs_dir)
     assert frames.load(tiny_grid.configs, tmp_path / "nothing here").equals(with_runs)
 
 
@@ -218,5 +218,5 @@ def test_the_committed_figures_say_where_they_come_from():
             Image.open(path).verify()
         source = json.loads(path.with_suffix(".json").read_text())
         for run_id in source["made_from"]:
-            there = [place / run_id / "done.json" for place in (root / "runs", records.runs_root())]
+            there = [place / run_id / "done.json" for place in (root / "runs", run_folder.runs_root())]
             assert any(r.is_file() for r in there), f"{path.name} names {run_id}, whose record is missing"

@@ -144,7 +144,7 @@ def test_preparing_that_is_stopped_goes_on_with_what_was_cut(tmp_path):
     script, root, lines = tmp_path / "script.py", tmp_path / "stopped", []
     script.write_text(textwrap.dedent(PREPARE))
     command = Command(script, root, PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]))
-    command.wait_for(lambda: len(list(root.glob(".*unfinished/cut/[!.]*"))) >= 2)
+    command.wait_for(lambda: len(list(root.glob(".*.cut/[!.]*"))) >= 2)
     assert_polite(*command.stop(), "kept")
     whole = small(n=15, opened=partial(block, 24, 32))
     with lines_to(lines.append):

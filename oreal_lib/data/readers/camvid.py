@@ -10,10 +10,10 @@ from pathlib import Path
 
 from ...types import IGNORE
 from ..files import open_pair
-from ..folders import find_root, fingerprint, listing, one_of, without_partner
+from ..folders import find_root, fingerprint, having, listing, one_of, without_partner
 from ..source import Item, Source
 
-CLASSES = "sky building pole road pavement tree sign fence car pedestrian bicyclist".split()
+CLASSES = tuple("sky building pole road pavement tree sign fence car pedestrian bicyclist".split())
 VOID = 11
 
 
@@ -25,13 +25,7 @@ def read(root: str | Path | None = None, *, val: str = "draw") -> Source:
     run; "official" makes them the split "val". group: the video sequence, the stem up to its last "_".
     """
     one_of("val", val, ("draw", "official"))
-    root = find_root(
-        root,
-        "CamVid",
-        ("", "camvid", "CamVid"),
-        lambda folder: any((folder / sub).is_dir() for sub in ("train", "trainannot")),
-        "train/ and trainannot/",
-    )
+    root = find_root(root, "CamVid", ("", "camvid", "CamVid"), having("train", "trainannot"), "train/ and trainannot/")
     items: dict[str, Item] = {}
     problems: list[str] = []
     for split in ("train", "test") if val == "draw" else ("train", "val", "test"):
@@ -43,7 +37,7 @@ def read(root: str | Path | None = None, *, val: str = "draw") -> Source:
                 problems.append(f"{name} lies in {items[name].split}/ and in {split}/, but no image may be in two; remove one")
             else:
                 items[name] = Item(name, name.rpartition("_")[0] or name, split, image, masks.get(name))
-    listed = tuple(items.values())
-    identity = {"reader": "camvid", "val": val, "void": VOID, "files": fingerprint(root, listed)}
+    found = tuple(items.values())
+    identity = {"reader": "camvid", "val": val, "void": VOID, "files": fingerprint(root, found)}
     opening = partial(open_pair, n_classes=len(CLASSES), remap={VOID: IGNORE})
-    return Source("camvid", tuple(CLASSES), listed, opening, identity, tuple(problems))
+    return Source("camvid", CLASSES, found, opening, identity, tuple(problems))

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 from ..files import open_pair, read_bytes
-from ..folders import find_root, fingerprint, folders_below, listing, without_partner
+from ..folders import below, find_root, fingerprint, folders_below, listing, without_partner
 from ..source import Item, Source
 
 Color = tuple[int, int, int]
@@ -40,38 +41,37 @@ def read(root: str | Path | None = None, *, test_sequences: list[str] | None = N
     (paths from root, such as "release_1/seq_4"), the others are train; None takes those with a folder that starts with
     "test" in their path. extra_classes: what the labels.json files list beyond the 12 official classes becomes classes,
     too (after these, by name); else it is a problem. group: the sequence. A mask in a folder repairs/ takes the place of
-    the one it corrects. Colors without a class are told when a mask is opened.
-    Raises ValueError for unknown sequences, where none is for testing, and for a broken labels.json.
+    the one it corrects. Colors without a class are reported when a mask is opened.
+    ValueError for unknown sequences, where none is for testing, and for a broken labels.json.
     """
     if not isinstance(extra_classes, bool):
         raise ValueError(f"extra_classes is {extra_classes!r}, but must be true or false; choose one of them")
-    # Last of all root itself, because OREAL_DATA may hold other data sets, too.
+    # root itself comes last, because OREAL_DATA may hold other data sets, too.
     places = ("endovis", "endovis2018", "EndoVis2018", "")
     root = find_root(root, "EndoVis 2018", places, lambda folder: any(_sequences(folder)), "sequence folder with left_frames/")
-    sequences = {folder.relative_to(root).as_posix(): folder for folder in _sequences(root)}
+    sequences = {below(root, folder): folder for folder in _sequences(root)}
     test = _test(test_sequences, list(sequences))
     problems: list[str] = []
     classes, colors = _classes(root, list(sequences.values()), extra_classes, problems)
     repairs = _repairs(root, sequences, problems)
-    left_out = []
-    items = []
+    left_out, items = [], []
     for name, folder in sequences.items():
-        images = listing(root, _below(name, "left_frames"), problems)
-        if masks := listing(root, _below(name, "labels"), problems):
+        images = listing(root, _inside(name, "left_frames"), problems)
+        if masks := listing(root, _inside(name, "labels"), problems):
             masks |= repairs[name]
         unlabeled = [frame for frame in images if masks and frame not in masks]
-        if name in test and folder.name == "seq_3" and len(unlabeled) == 1:  # so the challenge gave it out: 250 frames, 249 masks
+        if name in test and folder.name == "seq_3" and len(unlabeled) == 1:  # the challenge gave it out with 250 frames, 249 masks
             del images[unlabeled[0]]
-            left_out.append(_below(name, unlabeled[0]))
+            left_out.append(_inside(name, unlabeled[0]))
         if images and masks:
             without_partner(images, masks, root, problems)
         split = "test" if name in test else "train"
-        items += [Item(_below(name, k), name if name != "." else "sequence", split, images[k], masks.get(k)) for k in images]
+        items += [Item(_inside(name, k), name if name != "." else "sequence", split, images[k], masks.get(k)) for k in images]
     identity = {
         "reader": "endovis",
         "test_sequences": sorted(test),
         "colors": sorted([*color, i] for color, i in colors.items()),
-        "repairs": sorted(_below(name, frame) for name, frames in repairs.items() for frame in frames),
+        "repairs": sorted(_inside(name, frame) for name, frames in repairs.items() for frame in frames),
         "left_out": left_out,
         "files": fingerprint(root, items),
     }
@@ -79,11 +79,11 @@ def read(root: str | Path | None = None, *, test_sequences: list[str] | None = N
     return Source("endovis", classes, tuple(items), opening, identity, tuple(problems))
 
 
-def _sequences(root: Path):
+def _sequences(root: Path) -> Iterator[Path]:
     return (folder for folder in folders_below(root) if (folder / "left_frames").is_dir())
 
 
-def _below(sequence: str, name: str) -> str:
+def _inside(sequence: str, name: str) -> str:
     return name if sequence == "." else f"{sequence}/{name}"
 
 
@@ -93,18 +93,16 @@ def _in_test_folder(sequence: str) -> bool:
 
 def _test(asked: list[str] | None, sequences: list[str]) -> set[str]:
     """Which sequences are for testing."""
+    known = f"there are {', '.join(sequences)}"
     if asked is None:
-        found = set(filter(_in_test_folder, sequences))
-        if not found:
-            raise ValueError(
-                f"no sequence lies in a folder that starts with 'test', there are {', '.join(sequences)}; "
-                "say with test_sequences which of them are for testing"
-            )
-        return found
+        asked = list(filter(_in_test_folder, sequences))
+        if not asked:
+            rule = "say with test_sequences which of them are for testing"
+            raise ValueError(f"no sequence lies in a folder that starts with 'test', {known}; {rule}")
     if not isinstance(asked, list | tuple) or not all(isinstance(name, str) for name in asked):
-        raise ValueError(f"test_sequences is {asked!r}, but must be a list of names; there are {', '.join(sequences)}")
+        raise ValueError(f"test_sequences is {asked!r}, but must be a list of names; {known}")
     if unknown := [name for name in asked if name not in sequences]:
-        raise ValueError(f"test_sequences names {', '.join(unknown)}, but there are {', '.join(sequences)}; choose among these")
+        raise ValueError(f"test_sequences names {', '.join(unknown)}, but {known}; choose among these")
     return set(asked)
 
 
@@ -113,11 +111,11 @@ def _classes(root: Path, sequences: list[Path], extra: bool, problems: list[str]
 
     Each release lists only some classes, so the official 12 are always there, with their ids. A color means one class in
     all files. A class beyond the 12 is a problem unless asked for, because the number of classes decides what a step asks
-    and what the mean IoU is over, and a class must not come in by an entry that no mask uses.
+    and what the mean IoU is over, and an entry that no mask uses must not add a class.
     """
     names, places = dict(OFFICIAL), dict.fromkeys(OFFICIAL, "the challenge's table")
     for file in _label_files(root, sequences):
-        shown = file.relative_to(root).as_posix()
+        shown = below(root, file)
         for color, name in _entries(file):
             if names.setdefault(color, name) != name:
                 where = f"{places[color]} it is {names[color]}"
@@ -139,29 +137,29 @@ def _classes(root: Path, sequences: list[Path], extra: bool, problems: list[str]
 
 def _label_files(root: Path, sequences: list[Path]) -> list[Path]:
     """The labels.json that counts for each sequence, which is the nearest: in its folder or in one above it, up to root."""
-    found = []
+    found = {}
     for folder in sequences:
         above = [folder, *folder.parents]
-        files = [place / "labels.json" for place in above[: above.index(root) + 1]]
-        found += [file for file in files if file.is_file()][:1]
-    return list(dict.fromkeys(found))
+        nearest = [place / "labels.json" for place in above[: above.index(root) + 1] if (place / "labels.json").is_file()]
+        found |= dict.fromkeys(nearest[:1])
+    return list(found)
 
 
 def _entries(file: Path) -> list[tuple[Color, str]]:
     """Color and class name of each entry, known aliases resolved; a fourth number is how opaque to draw it, not a color.
 
-    Raises ValueError where the file is not what rule says. Its class ids are not used: each release has its own.
+    ValueError where the file is not what `rule` says. Its class ids are not used: each release has its own.
     """
     rule = '[{"name": text, "color": [r, g, b] or [r, g, b, a]}, ...], or {"classes": such a list}, with values 0..255'
     try:
         entries = json.loads(read_bytes(file).decode("utf-8-sig"))
         rows = [(entry["color"], entry["name"]) for entry in (entries["classes"] if isinstance(entries, dict) else entries)]
-        numbers = all(len(c) in (3, 4) and all(type(v) is int and 0 <= v <= 255 for v in c) for c, _ in rows)
         names = ["-".join(re.split(r"[\s_-]+", name.strip().lower())) for _, name in rows]
+        fine = all(len(color) in (3, 4) and all(type(v) is int and 0 <= v <= 255 for v in color) for color, _ in rows)
+        if not rows or not fine or not all(names):
+            raise ValueError("an entry is missing or wrong")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{file} is torn or not {rule} ({error!r}); copy it again from the release") from error
-    if not rows or not numbers or not all(names):
-        raise ValueError(f"{file} is not {rule}; copy it again from the release")
     return [(tuple(color[:3]), ALIASES.get(name, name)) for (color, _), name in zip(rows, names, strict=True)]
 
 
@@ -175,19 +173,15 @@ def _repairs(root: Path, sequences: dict[str, Path], problems: list[str]) -> dic
     for folder in folders_below(root):
         if folder != root and folder.name.lower() == "repairs" and not set(tops) & set(folder.parents):
             tops.append(folder)
-    for top in tops:
-        for path in listing(root, top.relative_to(root).as_posix(), problems, deep=True).values():
-            shown, match = path.relative_to(root).as_posix(), REPAIR.fullmatch(path.stem)
-            fits = [n for n, f in sequences.items() if match and f.name == match["sequence"] and not _in_test_folder(n)]
-            if not match:
-                problems.append(f"{shown} is not named like seq_1_frame042.png; rename it or move it elsewhere")
-            elif len(fits) != 1:
-                among = " and ".join(fits) or "none is there"
-                problems.append(
-                    f"{shown} must belong to one training sequence {match['sequence']}, but {among}; remove what is not meant"
-                )
-            elif (frames := found[fits[0]]).setdefault(match["frame"], path) != path:
-                problems.append(
-                    f"{shown} corrects what {frames[match['frame']].relative_to(root).as_posix()} does; keep one of them"
-                )
+    for path in (path for top in tops for path in listing(root, below(root, top), problems, deep=True).values()):
+        match = REPAIR.fullmatch(path.stem)
+        if not match:
+            problems.append(f"{below(root, path)} is not named like seq_1_frame042.png; rename it or move it elsewhere")
+            continue
+        fits = [name for name, folder in sequences.items() if folder.name == match["sequence"] and not _in_test_folder(name)]
+        if len(fits) != 1:
+            rule = f"must belong to one training sequence {match['sequence']}, but {' and '.join(fits) or 'none is there'}"
+            problems.append(f"{below(root, path)} {rule}; remove what is not meant")
+        elif (first := found[fits[0]].setdefault(match["frame"], path)) != path:
+            problems.append(f"{below(root, path)} corrects what {below(root, first)} does; keep one of them")
     return found

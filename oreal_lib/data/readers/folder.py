@@ -13,7 +13,7 @@ from pathlib import Path
 from ...storage.yaml_file import ConfigError, parse_yaml, shown
 from ...types import IGNORE
 from ..files import open_pair, read_bytes
-from ..folders import find_root, fingerprint, listing, one_of, read_list, tidy
+from ..folders import below, find_root, fingerprint, having, listing, one_of, read_list, tidy
 from ..source import Item, Source
 
 Color = tuple[int, int, int]
@@ -21,11 +21,7 @@ LIKE_MASKS = ("mask", "masks", "label", "labels", "annotation", "annotations", "
 
 
 def read(
-    root: str | Path | None = None,
-    *,
-    classes: list | dict | None = None,
-    test_share: float = 0.2,
-    test_by: str = "image",
+    root: str | Path | None = None, *, classes: list | dict | None = None, test_share: float = 0.2, test_by: str = "image"
 ) -> Source:
     """The pictures below `root` as a Source; the folders are checked, no picture is opened yet.
 
@@ -39,7 +35,7 @@ def read(
     move few of the others.
     With both test.txt and train.txt each image must stand in a list. An image without a mask must stand in train.txt;
     simulated runs pass it over. Without a folder masks/ everything is train: nothing can be answered or evaluated.
-    Raises ValueError for a bad option and for classes that are missing or wrong.
+    ValueError for a bad option and for classes that are missing or wrong.
     """
     return read_as("folder", "image folder", root, classes, test_share, test_by)
 
@@ -47,27 +43,27 @@ def read(
 def read_as(name: str, title: str, root: str | Path | None, classes: list | dict | None, test_share: float, test_by: str) -> Source:
     """What `read` returns, under another name; below OREAL_DATA it may lie in a folder of that name.
 
-    ValueError for a test_share that is no share.
+    ValueError for a test_share out of range.
     """
     one_of("test_by", test_by, ("image", "group"))
     if isinstance(test_share, bool) or not isinstance(test_share, int | float) or not 0 <= test_share < 1:
         raise ValueError(f"test_share is {test_share!r}, but must be a share of the images, 0 or more and below 1; change it")
-    root = find_root(root, title, (name, ""), lambda folder: (folder / "images").is_dir(), "images/")
+    root = find_root(root, title, (name, ""), having("images"), "images/")
     names, colors, void = read_classes(root, classes)
     problems: list[str] = []
     images, masks = listing(root, "images", problems, deep=True), {}
     if labeled := (root / "masks").is_dir():
         masks = listing(root, "masks", problems, deep=True)
     elif like := sorted(path.name for path in root.iterdir() if path.is_dir() and path.name.lower() in LIKE_MASKS):
-        problems.append(
-            f"{like[0]}/ looks like the masks, but they are read from masks/ only; rename it to masks/, or move it elsewhere"
-        )
+        rule = "masks are read from masks/ only; rename it to masks/, or move it elsewhere"
+        problems.append(f"{like[0]}/ looks like the masks, but {rule}")
     for alone in [path for key, path in masks.items() if key not in images] if images else []:
-        problems.append(f"{alone.relative_to(root).as_posix()} has no image of that name in images/; add it or remove the mask")
+        problems.append(f"{below(root, alone)} has no image of that name in images/; add it or remove the mask")
     groups = {key: key.split("/")[0] if "/" in key else key for key in images}
-    listed = _listed(root, images, problems)
-    test = set() if (root / "test.txt").is_file() else _drawn(masks, groups, listed, float(test_share), test_by)
-    unlisted = [key for key in images if key not in listed] if {"train", "test"} <= {*_lists(root)} else []
+    lists = [split for split in ("train", "val", "test") if (root / f"{split}.txt").is_file()]
+    listed = _listed(root, lists, images, problems)
+    test = set() if "test" in lists else _drawn(masks, groups, listed, float(test_share), test_by)
+    unlisted = [key for key in images if key not in listed] if {"train", "test"} <= {*lists} else []
     if unlisted:
         problems.append(
             f"images in no list: {len(unlisted)} of {len(images)}, though there are train.txt and test.txt; "
@@ -77,13 +73,11 @@ def read_as(name: str, title: str, root: str | Path | None, classes: list | dict
     for key, path in images.items():
         split = listed.get(key) or ("test" if key in test else "train")
         if key not in masks and split != "train":
-            problems.append(
-                f"{split}.txt names {key}, but it has no mask, and {split} needs one; add masks/{key}.png or delete the line"
-            )
+            rule = f"{split} needs one; add masks/{key}.png or delete the line"
+            problems.append(f"{split}.txt names {key}, but it has no mask, and {rule}")
         elif key not in masks and labeled and listed.get(key) != "train":
-            problems.append(
-                f"images/{key} has no mask masks/{key}.png; add it, or write the line {key} into train.txt to keep it unlabeled"
-            )
+            remedy = f"add it, or write the line {key} into train.txt to keep it unlabeled"
+            problems.append(f"images/{key} has no mask masks/{key}.png; {remedy}")
         items.append(Item(key, groups[key], split, path, masks.get(key)))
     identity = {
         "reader": name,
@@ -98,7 +92,7 @@ def read_as(name: str, title: str, root: str | Path | None, classes: list | dict
 def read_classes(root: Path, given: list | dict | None = None) -> tuple[tuple[str, ...], dict[Color, int] | None, int]:
     """Class names, color -> class id or 255 (None where no class has a color), and the index that means void.
 
-    given: the content of classes.yaml, in its place. Raises ValueError where it is missing, torn, or contradicts itself.
+    given: the content of classes.yaml, in its place. ValueError where it is missing, torn, or contradicts itself.
     """
     file = root / "classes.yaml"
     where, content = "the option classes", given
@@ -112,42 +106,37 @@ def read_classes(root: Path, given: list | dict | None = None) -> tuple[tuple[st
     elif file.is_file():
         raise ValueError(f"the classes are named by the option classes and by {file}, but one must decide; drop one of them")
     void: object = IGNORE
-    if isinstance(content, dict) and "classes" in content:
-        if unknown := [key for key in content if key not in ("classes", "void")]:
-            raise ValueError(f"{where} holds {shown(unknown[0])} beside classes, but only void may stand there; remove it")
-        void, content = content.get("void", IGNORE), content["classes"]
-    elif isinstance(content, dict):
-        void, content = content.get("void", IGNORE), {key: value for key, value in content.items() if key != "void"}
-    entries = [{"name": key, "color": value} for key, value in content.items()] if isinstance(content, dict) else content
-    if not isinstance(entries, list) or not 1 <= len(entries) <= IGNORE:
-        raise ValueError(
-            f"{where} is {shown(entries)}, but must be a list of 1 to {IGNORE} names (with colors if you like); write that"
-        )
-    rows = [entry if isinstance(entry, dict) else {"name": entry} for entry in entries]
+    if isinstance(content, dict):
+        void = content.get("void", IGNORE)
+        others = {key: value for key, value in content.items() if key != "void"}
+        content = others.pop("classes", others)
+        if content is not others and others:
+            raise ValueError(f"{where} holds {shown(next(iter(others)))} beside classes, but only void may stand there; remove it")
+    rows = [{"name": key, "color": value} for key, value in content.items()] if isinstance(content, dict) else content
+    if not isinstance(rows, list) or not 1 <= len(rows) <= IGNORE:
+        rule = f"a list of 1 to {IGNORE} names (with colors if you like); write that"
+        raise ValueError(f"{where} is {shown(rows)}, but must be {rule}")
+    rows = [row if isinstance(row, dict) else {"name": row} for row in rows]
     for row in rows:
         if not {"name"} <= set(row) <= {"name", "color"} or not isinstance(row["name"], str) or not row["name"].strip():
-            raise ValueError(
-                f"{where} has {shown(row)}, but a class is a name (text, so quote numbers, yes and no) with a color or not"
-            )
+            rule = "a class is a name (text, so quote numbers, yes and no) with a color or not"
+            raise ValueError(f"{where} has {shown(row)}, but {rule}")
     names = tuple(row["name"] for row in rows)
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"{where} names {twice[0]!r} twice, but names must differ; rename one")
     if 0 < sum("color" in row for row in rows) < len(rows):
         raise ValueError(f"{where} gives colors to some classes only, but to all or none is the rule; add the missing ones")
-    colors = {}
-    for i, row in enumerate(rows):
-        if "color" in row and (color := _color(row["color"], where)) in colors:
+    colors: dict[Color, int] = {}
+    for i, color in enumerate(_color(row["color"], where) for row in rows if "color" in row):
+        if colors.setdefault(color, i) != i:
             raise ValueError(f"{where} gives the color {list(color)} to {names[colors[color]]} and {names[i]}; change one")
-        elif "color" in row:
-            colors[color] = i
     if type(void) is int:
         if void < len(names) or void > 65_535:
             raise ValueError(f"{where} makes {shown(void)} void, but it must be above the classes' 0..{len(names) - 1}; change it")
         return names, colors or None, void
     if not colors or (color := _color(void, where)) in colors:
-        raise ValueError(
-            f"{where} makes {shown(void)} void, but that must be an index, or a color where all classes have other ones"
-        )
+        rule = "that must be an index, or a color where all classes have other ones"
+        raise ValueError(f"{where} makes {shown(void)} void, but {rule}; change it")
     return names, colors | {color: IGNORE}, IGNORE
 
 
@@ -157,32 +146,26 @@ def _color(value: object, where: str) -> Color:
     return tuple(value)
 
 
-def _lists(root: Path) -> list[str]:
-    return [split for split in ("train", "val", "test") if (root / f"{split}.txt").is_file()]
-
-
-def _listed(root: Path, images: dict[str, Path], problems: list[str]) -> dict[str, str]:
+def _listed(root: Path, lists: list[str], images: dict[str, Path], problems: list[str]) -> dict[str, str]:
     """Image -> split, as the text files say."""
-    by_file = {tidy(path.relative_to(root / "images").as_posix()): key for key, path in images.items()}
+    by_file = {tidy(below(root / "images", path)): key for key, path in images.items()}
     listed: dict[str, str] = {}
-    for split in _lists(root):
+    for split in lists:
         for line in read_list(root, f"{split}.txt", problems):
             name = line.replace("\\", "/")
             names = (name, name.removeprefix("images/"))  # images/ may hold a folder images/, whose names come first
             key = next((n if n in images else by_file[n] for n in names if n in images or n in by_file), None)
             if key is None:
                 problems.append(f"{split}.txt names {line}, but there is no such file in images/; add it or delete the line")
-            elif listed.setdefault(key, split) != split:
-                problems.append(
-                    f"{split}.txt names {line}, but so does {listed[key]}.txt; no image may be in two splits, delete one"
-                )
+            elif (other := listed.setdefault(key, split)) != split:
+                problems.append(f"{split}.txt names {line}, but so does {other}.txt; no image may be in two splits, delete one")
     return listed
 
 
 def _drawn(masks: dict, groups: dict[str, str], listed: dict[str, str], share: float, by: str) -> set[str]:
     """The images that are for testing: in the order of their hashes, as long as that comes nearer to the share."""
     free = [key for key in groups if key in masks and key not in listed]
-    taken = {groups[key] for key in listed}  # a group that a list has put elsewhere must not be torn
+    taken = {groups[key] for key in listed}  # a group that a list has put elsewhere stays whole
     units: dict[str, list[str]] = {}
     for key in free:
         if by == "image" or groups[key] not in taken:

@@ -11,21 +11,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..source import Source
-from . import folder
+from .folder import read_as
 
 
 def read(
-    root: str | Path | None = None,
-    *,
-    classes: list | dict | None = None,
-    test_share: float = 0.2,
-    test_by: str = "group",
+    root: str | Path | None = None, *, classes: list | dict | None = None, test_share: float = 0.2, test_by: str = "group"
 ) -> Source:
     """MONARCH below `root` as a Source: all as in `folder.read`, but test frames are drawn by whole patient or video.
 
-    Raises FileNotFoundError, which says that the data are not public, where they are not there.
+    FileNotFoundError, which says that the data are not public, where they are not there.
     """
     try:
-        return folder.read_as("monarch", "MONARCH", root, classes, test_share, test_by)
+        return read_as("monarch", "MONARCH", root, classes, test_share, test_by)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"MONARCH is private and not public, only its owners have it: {error}") from error

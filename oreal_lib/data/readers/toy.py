@@ -1,4 +1,4 @@
-"""Surgical scenes drawn on the spot: no download, every pixel's truth known, two honest degrees of difficulty.
+"""Surgical scenes drawn on the spot: no download, the truth of every pixel known, two degrees of difficulty.
 
 `large_tools` is the default. `small_tools` is the negative case: there superpixels are coarse next to the tools, the
 dominant label of a superpixel is often wrong at borders, and gains that depend on borders disappear.
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from ..folders import one_of
 from ..source import Item, Source
 from .toy_scene import BLOOD, CLASSES, ORGAN, clip, fractal, frame, mix, relief, sigmoid, suction, thread, tool, vessels
 
@@ -38,10 +39,9 @@ def draw_scene(
     """One picture and its truth: image (height, width, 3) uint8 RGB, truth (height, width) uint8, ids of CLASSES.
 
     Painted at twice the size; the image is averaged down, the truth is every second pixel, so thin things stay whole.
-    Raises ValueError for a scene not in SCENES or a side below 32.
+    scene: a name in SCENES.  height and width: at least 32.
     """
-    height, width = _check("height", height, 32), _check("width", width, 32)
-    zoom, noise = _scene(scene)
+    zoom, noise = SCENES[scene]
     shape, k = (2 * height, 2 * width), height / 128
     z = k * zoom
     color, organ = _background(rng, shape, k)
@@ -138,40 +138,22 @@ def read(
     """The toy data as a Source: `train` images, then `test` ones; image i is from default_rng([generator_seed, i]).
 
     So image 3 is the same whether 5 or 500 are asked for. `root` is there because every reader has one; it is not read.
-    Raises ValueError with the value, the rule and the remedy for a bad option.
+    ValueError with the value, the rule and the remedy for a bad option.
     """
-    _scene(scene)
-    seed, train, test = _check("generator_seed", generator_seed, 0), _check("train", train, 0), _check("test", test, 0)
-    height, width = _check("height", height, 32), _check("width", width, 32)
+    options = {"generator_seed": generator_seed, "train": train, "test": test, "height": height, "width": width}
+    for name, value in options.items():
+        least = 32 if name in ("height", "width") else 0
+        if type(value) is not int or value < least:
+            raise ValueError(f"{name} is {value!r}, but it must be a whole number >= {least}; change it")
+    one_of("scene", scene, tuple(SCENES))
     if train + test == 0:
         raise ValueError("train and test are both 0, but a data set needs an image; ask for at least one")
     names = [f"scene_{i:05d}" for i in range(train + test)]
     items = tuple(Item(name, name, "train" if i < train else "test") for i, name in enumerate(names))
-    identity = {
-        "recipe": "toy",
-        "generator_version": GENERATOR_VERSION,
-        "scene": scene,
-        "generator_seed": seed,
-        "train": train,
-        "test": test,
-        "height": height,
-        "width": width,
-    }
-    return Source("toy", CLASSES, items, partial(_open, seed, height, width, scene), identity)
+    identity = {"recipe": "toy", "generator_version": GENERATOR_VERSION, "scene": scene, **options}
+    return Source("toy", CLASSES, items, partial(_open, generator_seed, height, width, scene), identity)
 
 
-def _open(seed, height, width, scene, item):
+def _open(seed: int, height: int, width: int, scene: str, item: Item) -> tuple[np.ndarray, np.ndarray]:
     index = int(item.name.rpartition("_")[2])
     return draw_scene(np.random.default_rng([seed, index]), height, width, scene)
-
-
-def _scene(name):
-    if not isinstance(name, str) or name not in SCENES:
-        raise ValueError(f"scene is {name!r}, but the toy data has {', '.join(SCENES)}; choose one of these")
-    return SCENES[name]
-
-
-def _check(name, value, least):
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} is {value!r}, but it must be a whole number >= {least}; change it")
-    return int(value)

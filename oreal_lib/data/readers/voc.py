@@ -6,23 +6,23 @@ The official validation list is the test split, as in the paper's protocol; vali
 
 from __future__ import annotations
 
+import tarfile
 from functools import partial
 from pathlib import Path, PureWindowsPath
 
-from ..archive import unpack
 from ..files import open_pair
-from ..folders import find_root, fingerprint, listing, one_of, read_list
+from ..folders import find_root, fingerprint, having, listing, one_of, read_list
 from ..source import Item, Source
 
-CLASSES = (
+CLASSES = tuple(
     "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
-    "pottedplant sheep sofa train tvmonitor"
-).split()
+    "pottedplant sheep sofa train tvmonitor".split()
+)
 LISTS = "ImageSets/Segmentation"
 PLACES = ("", "VOC2012", "VOCdevkit/VOC2012", "VOCtrainval_11-May-2012/VOCdevkit/VOC2012", "VOC2012_train_val")
 PLACES += tuple(f"voc/{place}".rstrip("/") for place in PLACES)
 AUG_MASKS = "SegmentationClassAug"
-AUG_LISTS = (  # where the published lists of the augmented training set are put, the most usual first
+AUG_LISTS = (  # where published code puts the list of the augmented training set, the most usual place first
     f"{LISTS}/trainaug.txt",
     f"{LISTS}/train_aug.txt",
     "ImageSets/SegmentationAug/train_aug.txt",
@@ -37,17 +37,12 @@ def read(root: str | Path | None = None, *, train: str = "train") -> Source:
 
     root: VOC2012, VOCdevkit or their parent; None looks at the environment variable OREAL_DATA. train: "train", or
     "trainaug" for the first of AUG_LISTS that is there, with the masks of SegmentationClassAug/ (of SegmentationClass/ for
-    names that have none there). group: the image itself. Photos and masks that no list names are passed over, as in the
-    official tree.
+    names that have none there). group: the image itself. Photos and masks in no list are passed over: the official tree
+    has many.
     """
     one_of("train", train, ("train", "trainaug"))
-    root = find_root(
-        root,
-        "Pascal VOC 2012",
-        PLACES,
-        lambda folder: any((folder / sub).is_dir() for sub in ("JPEGImages", "SegmentationClass", LISTS)),
-        f"JPEGImages/, SegmentationClass/ and {LISTS}/",
-    )
+    looked_for = f"JPEGImages/, SegmentationClass/ and {LISTS}/"
+    root = find_root(root, "Pascal VOC 2012", PLACES, having("JPEGImages", "SegmentationClass", LISTS), looked_for)
     problems: list[str] = []
     images = listing(root, "JPEGImages", problems)
     official = listing(root, "SegmentationClass", problems)
@@ -62,10 +57,10 @@ def read(root: str | Path | None = None, *, train: str = "train") -> Source:
     items: dict[str, Item] = {}
     for file, split in ((train_list, "train"), (f"{LISTS}/val.txt", "test")):
         if not (root / file).is_file():
-            official_list = f"{file} is missing; copy it from the data set's archive"
-            problems.append(_not_official(file) if file in AUG_LISTS else official_list)
+            missing = f"{file} is missing; copy it from the data set's archive"
+            problems.append(_not_official(file) if file in AUG_LISTS else missing)
             continue
-        for name in (_name(line) for line in read_list(root, file, problems)):
+        for name in map(_name, read_list(root, file, problems)):
             mask = masks[split].get(name)
             if name in items:
                 where = f"in {file} and in {train_list}" if items[name].split != split else f"twice in {file}"
@@ -76,16 +71,16 @@ def read(root: str | Path | None = None, *, train: str = "train") -> Source:
                 items[name] = Item(name, name, split, images[name], mask)
                 if mask is None:
                     problems.append(f"JPEGImages/{images[name].name} has no mask SegmentationClass/{name}.png; add it or unlist it")
-    listed = tuple(items.values())
-    identity = {"reader": "voc", "train": train, "files": fingerprint(root, listed)}
-    return Source("voc", tuple(CLASSES), listed, partial(open_pair, n_classes=len(CLASSES)), identity, tuple(problems))
+    found = tuple(items.values())
+    identity = {"reader": "voc", "train": train, "files": fingerprint(root, found)}
+    return Source("voc", CLASSES, found, partial(open_pair, n_classes=len(CLASSES)), identity, tuple(problems))
 
 
 def download(root: str | Path) -> Path:
-    """Fetch VOC 2012 (2 GB) with torchvision, which knows its checksum, and unpack it below `root`, which comes back and is what
-    `read` wants.
+    """The folder `root` for `read`, after fetching VOC 2012 (2 GB) with torchvision, which checks it, and unpacking it there.
 
-    Raises ConnectionError where it cannot be had, OSError where it cannot be written, ValueError as `archive.unpack`.
+    ConnectionError where it cannot be fetched, OSError where it cannot be written, ValueError for a damaged archive or one
+    that would write outside of root.
     """
     from urllib.error import URLError
 
@@ -93,11 +88,16 @@ def download(root: str | Path) -> Path:
     from torchvision.datasets.voc import DATASET_YEAR_DICT
 
     root, about = Path(root).expanduser(), DATASET_YEAR_DICT["2012"]
+    archive = root / about["filename"]
     by_hand = f"or unpack VOCtrainval_11-May-2012.tar from the PASCAL VOC page into {root} by hand"
     try:
         download_url(about["url"], str(root), about["filename"], about["md5"])
-        unpack(root / about["filename"], root)
-    except (URLError, ConnectionError, TimeoutError, RuntimeError, EOFError) as error:
+        with tarfile.open(archive) as opened:
+            opened.extractall(root, filter="data")
+    except (tarfile.TarError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{archive} is damaged or unsafe ({reason}); delete it and download it again, {by_hand}") from error
+    except (URLError, ConnectionError, TimeoutError, RuntimeError) as error:
         raise ConnectionError(f"VOC 2012 could not be downloaded ({error}); try again with a network, {by_hand}") from error
     except OSError as error:
         raise OSError(f"VOC 2012 could not be written to {root} ({error}); free 5 GB there or choose another folder") from error

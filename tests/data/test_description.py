@@ -6,27 +6,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from oreal_lib.__main__ import main
-from oreal_lib.data.describe import draw_description
-from oreal_lib.data.description import _spread, describe, description_text, kept
+from oreal_lib.data.description import _spread, describe, description_text, draw_description
 from oreal_lib.data.source import Item, Source
 from oreal_lib.superpixels import SuperpixelRecipe
 
 HALVES = SuperpixelRecipe(method="grid", count=2)
-
-
-def test_what_a_dominant_label_keeps_is_counted_by_true_class():
-    ids = np.array([[0, 0, 0, 1, 1],
-                    [0, 0, 0, 1, 1]])  # fmt: skip
-    mask = np.array([[0, 0, 1, 1, 255],
-                     [0, 2, 2, 255, 255]], np.uint8)  # fmt: skip
-    right, total = kept(mask, ids, 4, "exclude")
-    assert total.tolist() == [3, 2, 2, 0]
-    assert right.tolist() == [3, 1, 0, 0]  # left it is class 0; right the one pixel with a class decides, not the void ones
-
-
-def test_a_superpixel_of_void_keeps_nothing():
-    right, total = kept(np.full((2, 2), 255, np.uint8), np.zeros((2, 2), int), 2)
-    assert right.tolist() == total.tolist() == [0, 0]
 
 
 SIZES = {"wide": (20, 60), "high": (48, 24), "nobody": (30, 30), "also nobody": (30, 30), "void": (30, 30)}
@@ -56,18 +40,15 @@ def told(source, n=4, recipe=HALVES):
 
 def test_the_description_counts_what_it_opened():
     d = told(by_hand("wide", "torn", "high"))
-    assert d.sizes == Counter({(60, 20): 1, (24, 48): 1}) and (d.opened, d.masks, d.cut) == (2, 2, 2)
-    assert d.unreadable == 1 and {sample.name for sample in d.samples} == {"wide", "high"}
-    assert (
-        "0 problems in the folders, 1 drawn images could not be opened; `python -m oreal_lib data check hand`"
-        in description_text(d)
-    )
+    assert d.sizes == Counter({(60, 20): 1, (24, 48): 1}) and (d.drawn.labeled, d.drawn.unreadable, len(d.votes)) == (2, 1, 2)
+    assert {sample.name for sample in d.samples} == {"wide", "high"}
+    text = description_text(d)
+    assert "0 problems in the folders, 1 drawn images could not be opened; `python -m oreal_lib data check hand`" in text
     np.testing.assert_allclose(d.frequency, [1 / 3, 2 / 3, 0])
-    assert d.void == pytest.approx((60 + 24) / (1200 + 1152)) and d.with_class.tolist() == [2, 2, 0]
+    assert d.drawn.void_share == pytest.approx((60 + 24) / (1200 + 1152)) and d.drawn.with_class.tolist() == [2, 2, 0]
     # wide is halved left and right: 20 of the 30 left columns are tissue. high is halved above and below: tool wins both.
     np.testing.assert_allclose(d.accuracy, [19 * 20 / (19 * 20 + 47 * 8), (19 * 30 + 47 * 16) / (19 * 40 + 47 * 16), np.nan])
-    assert (d.count, d.size) == (2, 588)
-    assert description_text(d).splitlines()[-1].split() == ["2", "thread", "0.00", "0", "-"]
+    assert "median 2 per image, 588 pixels each" in text and text.splitlines()[-1].split() == ["2", "thread", "0.00", "0", "-"]
 
 
 def test_samples_come_from_as_many_groups_as_there_are():
@@ -79,7 +60,7 @@ def test_samples_come_from_as_many_groups_as_there_are():
 
 def test_without_masks_the_page_says_so():
     d = told(by_hand("nobody", "also nobody"))
-    assert d.masks == d.cut == 0 and np.isnan([*d.frequency, *d.accuracy, d.void, d.accuracy_overall]).all()
+    assert d.drawn.labeled == len(d.votes) == 0 and np.isnan([*d.frequency, *d.accuracy, d.drawn.void_share]).all()
     page = draw_description(d, Figure())
     assert [t.get_text() for ax in page.axes for t in ax.texts] == ["no mask"] * 2
     assert "nothing can be simulated or measured" in description_text(d) and "dominant label right" not in description_text(d)
@@ -87,7 +68,7 @@ def test_without_masks_the_page_says_so():
 
 def test_a_mask_of_void_alone_has_no_frequencies_but_a_page():
     d = told(by_hand("void"))
-    assert d.masks == 1 and d.void == 1 and np.isnan(d.frequency).all() and np.isnan(d.accuracy).all()
+    assert d.drawn.labeled == d.drawn.void_share == 1 and np.isnan(d.frequency).all() and np.isnan(d.accuracy).all()
     bars = draw_description(d, Figure()).axes[3]
     assert [t.get_text() for t in bars.texts] == ["never"] * 3
 

@@ -1,0 +1,134 @@
+"""One image or one mask from disk: what real files hold, and what is said about those that cannot be used."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+from trees import saved
+
+from oreal_lib.data.files import read_image, read_mask
+from oreal_lib.data.resize import bounded, nearest, resized
+
+COLORS = {(0, 0, 0): 0, (255, 0, 0): 1, (9, 9, 9): 255}
+
+
+def four_bit_gray_png(path, rows):
+    """A gray PNG of 4 bits per pixel, which Pillow reads but does not write."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    packed = b"".join(b"\0" + bytes(a << 4 | b for a, b in zip(row[::2], row[1::2], strict=True)) for row in rows)
+    header = struct.pack(">IIBBBBB", len(rows[0]), len(rows), 4, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(packed)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+    return path
+
+
+def test_an_image_stands_as_its_exif_says(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn a quarter clockwise
+    picture = np.zeros((2, 4, 3), np.uint8)
+    picture[0, 0] = 255
+    turned = read_image(saved(tmp_path, picture, exif=exif))
+    assert turned.shape == (4, 2, 3) and turned[0, 1].tolist() == [255] * 3
+
+
+def test_an_image_whose_exif_is_damaged_is_named(tmp_path):
+    path = saved(tmp_path, np.zeros((2, 4, 3), np.uint8), "a.webp", exif=b"MM\0*" + bytes(8))
+    path.write_bytes(path.read_bytes().replace(b"MM\0*", bytes(4)))
+    with pytest.raises(ValueError, match=r"a.webp is cannot be told, its EXIF is damaged .SyntaxError: .*; save it again, turned"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(
+    "values, palette, rgb",
+    [
+        (np.array([[0, 9]], np.uint8), None, [[0] * 3, [9] * 3]),
+        (np.array([[0, 257, 32_896, 65_535]], np.uint16), None, [[0] * 3, [1] * 3, [128] * 3, [255] * 3]),  # scaled, not clipped
+        (np.array([[0, 1]], np.uint8), [(10, 20, 30), (40, 50, 60)], [[10, 20, 30], [40, 50, 60]]),
+        (np.array([[[200, 100, 50, 255], [200, 100, 50, 0]]], np.uint8), None, [[200, 100, 50], [0, 0, 0]]),  # transparent: black
+    ],
+)
+def test_every_image_becomes_rgb_of_8_bits(tmp_path, values, palette, rgb):
+    image = read_image(saved(tmp_path, values, palette=palette))
+    assert image[0].tolist() == rgb and image.dtype == np.uint8
+
+
+def test_a_broken_file_is_named_with_the_remedy(tmp_path):
+    whole = saved(tmp_path, np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
+    (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:900])
+    (tmp_path / "text.jpg").write_text("<html>not found</html>")
+    for name in ("cut.png", "text.jpg"):
+        with pytest.raises(ValueError, match=rf"{name} is no image or is cut off.*download it again"):
+            read_image(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match=r"gone.png does not exist"):
+        read_mask(tmp_path / "gone.png", 3)
+
+
+def test_a_mask_is_read_by_index_never_by_color(tmp_path):
+    mask = np.array([[0, 2], [1, 255]], np.uint8)
+    assert read_mask(saved(tmp_path, mask, palette=[(200, 200, 200)] * 256), 3).tolist() == mask.tolist()
+    assert read_mask(saved(tmp_path, mask.astype(np.uint16)), 3).tolist() == mask.tolist()
+    assert read_mask(four_bit_gray_png(tmp_path / "g.png", [[0, 2], [1, 11]]), 12).tolist() == [[0, 2], [1, 11]]
+
+
+def test_void_and_remapped_values_become_255(tmp_path):
+    path = saved(tmp_path, np.array([[0, 1, 7, 9]], np.uint8))
+    assert read_mask(path, 3, void=9, remap={7: 2}).tolist() == [[0, 1, 2, 255]]
+    with pytest.raises(ValueError, match=r"not classes: 255 \(1 pixel\); allowed are 0..2, 9; correct the mask, or, for data"):
+        read_mask(saved(tmp_path, np.array([[0, 255]], np.uint8)), 3, void=9)
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        (np.array([[0, 3, 3, 77]], np.uint8), r"a.png holds values .*: 3 \(2 pixels\), 77 \(1 pixel\); allowed are 0..2, 255"),
+        (np.array([[0, 70_000]], np.int32), r"70000 \(1 pixel\)"),
+        (np.array([[-5, 2**30]], np.int32), r"-5 \(1 pixel\), 1073741824 \(1 pixel\)"),
+        (np.arange(40, dtype=np.uint8)[None], r"12 \(1 pixel\) and 27 more"),
+        (np.zeros((2, 2, 3), np.uint8), "holds colors.*its color in classes.yaml.*or translate each color"),
+    ],
+)
+def test_values_that_are_not_classes_are_listed_with_their_pixels(tmp_path, values, message):
+    suffix = "tif" if values.dtype == np.int32 else "png"
+    with pytest.raises(ValueError, match=message):
+        read_mask(saved(tmp_path, values, f"a.{suffix}"), 3)
+
+
+def test_a_mask_as_jpeg_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"JPEG.*PNG"):
+        read_mask(saved(tmp_path, np.zeros((2, 2), np.uint8), "a.jpg"), 3)
+
+
+def test_colors_are_translated_whatever_the_file_is(tmp_path):
+    rgb = np.array([[[0, 0, 0], [255, 0, 0], [9, 9, 9]]], np.uint8)
+    rgba = np.concatenate([rgb, np.full((1, 3, 1), 255, np.uint8)], axis=2)
+    palette = saved(tmp_path, np.array([[2, 0, 1]], np.uint8), "p.png", [(255, 0, 0), (9, 9, 9), (0, 0, 0)])
+    for path in (saved(tmp_path, rgb), saved(tmp_path, rgba, "b.png"), palette):
+        assert read_mask(path, 2, colors=COLORS).tolist() == [[0, 1, 255]]
+    for kind in (np.uint8, np.uint16):  # gray files hold indices all the same
+        assert read_mask(saved(tmp_path, np.array([[1, 0, 255]], kind)), 2, colors=COLORS).tolist() == [[1, 0, 255]]
+    rgba[0, 0, 3] = 7
+    with pytest.raises(ValueError, match=r"b.png is transparent at 1 pixels"):
+        read_mask(saved(tmp_path, rgba, "b.png"), 2, colors=COLORS)
+
+
+def test_colors_that_are_not_classes_are_listed_the_most_frequent_first(tmp_path):
+    picture = np.zeros((2, 12, 3), np.uint8)
+    picture[0, :, 1] = np.arange(12)
+    picture[1, 1:4] = (1, 2, 3)
+    listed = r"a.png holds colors that are not classes: \(1, 2, 3\) \(3 pixels\), \(0, 1, 0\) \(1 pixel\).* and 2 more;.*smoothing"
+    with pytest.raises(ValueError, match=listed) as error:
+        read_mask(saved(tmp_path, picture), 1, colors={(0, 0, 0): 0})
+    assert str(error.value).count(" pixel") == 10
+
+
+def test_masks_take_the_nearest_pixel_and_images_the_mean():
+    ids = np.arange(16, dtype=np.uint16).reshape(4, 4)
+    assert nearest(ids, (2, 2)).tolist() == [[5, 7], [13, 15]]  # the nearest of 2x2 is the lower right
+    image = np.repeat(np.array([[0, 100], [200, 100]], np.uint8)[..., None], 3, axis=2)
+    assert resized(image, (1, 1)).tolist() == [[[100] * 3]]
+    assert [bounded(size, 100) for size in ((50, 60), (300, 200), (1000, 1))] == [(50, 60), (100, 67), (100, 1)]
