@@ -191,7 +191,7 @@ def draw_description(d: Description, figure: Figure) -> Figure:
         name = sample.name if len(sample.name) <= 28 else "..." + sample.name[-25:]
         draw_image(sample.image, rows[0], f"{name} ({sample.image.shape[1]}x{sample.image.shape[0]})")
         _draw_truth(sample, len(d.classes), rows[1])
-        _draw_superpixels(sample, figure.dpi * min(PANEL, tall), rows[2])
+        _draw_superpixels(sample, figure.dpi * np.array([tall, PANEL]), rows[2])
     if d.drawn.labeled:
         _draw_bars(d, figure.add_subplot(grid[3, :columns]), figure.add_subplot(grid[3, columns:]))
     for picture in (picture for ax in figure.axes for picture in ax.images):
@@ -209,19 +209,19 @@ def _draw_truth(sample: Sample, n_classes: int, ax: Axes) -> None:
     draw_image(picture.astype(np.uint8), ax, "truth, void white" if (sample.mask == IGNORE).any() else "truth")
 
 
-def _draw_superpixels(sample: Sample, pixels: float, ax: Axes) -> None:
+def _draw_superpixels(sample: Sample, panel: np.ndarray, ax: Axes) -> None:
     """Yellow borders of the superpixels, in a middle part of the picture where all of them would be too small to see.
 
-    pixels: side of the panel on the screen.
+    panel: (2,) height and width on the screen in pixels.
     """
     ids, image, n = sample.ids, sample.image, len(np.unique(sample.ids))
-    text, scale = f"{n} superpixels", pixels / max(ids.shape)
-    if (side := (ids.size / n) ** 0.5 * scale) < LEAST_SIDE:
+    text, side = f"{n} superpixels", (ids.size / n) ** 0.5 * min(panel / ids.shape)
+    if side < LEAST_SIDE:
         h, w = (max(1, round(s * side / LEAST_SIDE)) for s in ids.shape)
         y, x = (ids.shape[0] - h) // 2, (ids.shape[1] - w) // 2
         ids, image, text = ids[y : y + h, x : x + w], image[y : y + h, x : x + w], f"{text}, middle {w}x{h} shown"
     size = [
-        max(1, round(s * pixels / max(ids.shape))) for s in ids.shape[::-1]
+        max(1, round(s * min(panel / ids.shape))) for s in ids.shape[::-1]
     ]  # as on the screen, where a border is two pixels wide
     picture = (0.85 * cv2.resize(image, size, interpolation=cv2.INTER_AREA)).astype(np.uint8)
     picture[find_boundaries(cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST))] = (255, 224, 0)
