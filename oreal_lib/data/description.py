@@ -61,12 +61,12 @@ class Description:
 
     @property
     def frequency(self) -> np.ndarray:
-        """(C,) share of each class in the pixels that have one."""
+        """(C,) float64, 0..1: share of each class in the pixels that have one."""
         return _share(self.drawn.pixels, self.drawn.pixels.sum())
 
     @property
     def accuracy(self) -> np.ndarray:
-        """(C,) share of the pixels of each class that its dominant labels get right."""
+        """(C,) float64, 0..1: share of the pixels of each class that its dominant labels get right."""
         return _share(self.right, sum(votes[:, :-1].sum(axis=0) for votes in self.votes))
 
     @property

@@ -59,7 +59,10 @@ class Source:
 
 
 def open_item(opening: Callable, n_classes: int, item: Item) -> tuple[np.ndarray, np.ndarray | None]:
-    """Image and mask as `opening`, the `open` of a source, returns them; ValueError where they are not what a source promises."""
+    """Image (h, w, 3) uint8 and mask (h, w) uint8 or None as `opening`, the `open` of a source, returns them.
+
+    ValueError where they are not what a source promises.
+    """
     image, mask = opening(item)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f"the image of {item.name} was read as {image.dtype} {image.shape}, but must be uint8 (h, w, 3)")

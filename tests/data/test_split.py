@@ -74,7 +74,7 @@ SMALL_FIRST = next(seed for seed in range(99) if np.random.default_rng([seed, 0]
         ([10], 0, {"val_images": 10}, "10 of 10 training images"),
         ([10], 0, {"val_images": 0}, "0 of 10 training images"),
         ([10], 0, {"train_images": 10}, "train_images is 10, but the pool has 9"),
-        ([10], 0, {"val_by": "sequence"}, "one group.*'g0'.*'block' or 'image'"),
+        ([10], 0, {"val_by": "sequence"}, "one group.*'block' or 'image'"),
         ([1], 0, {}, "there is 1 training image, .* add images"),
         ([1, 9], SMALL_FIRST, {"val_by": "sequence", "val_images": 5}, "none is left for the pool"),  # the small group, then all
     ],
