@@ -63,7 +63,7 @@ class Findings:
 
 
 class Opened(NamedTuple):
-    """One item as opened: (width, height), (256,) int64 pixels of each value (None without a mask), or what went wrong."""
+    """One item as opened: (width, height), values: (256,) int64 pixels of each (None without a mask), or what went wrong."""
 
     size: tuple[int, int] | None
     values: np.ndarray | None
