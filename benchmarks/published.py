@@ -1,15 +1,14 @@
 """Asking the way published code does it, written from its description in the papers and repositories; no code is copied.
 
-Per image a softmax, the score of every pixel, one-hot vectors of every pixel's class, and a scatter to the superpixels; PixelBal
-looks at the pool twice. The scores of the pool become a list of tuples (score, path, superpixel), which is sorted and walked from
-the top, past what is labeled, until the budget is met. OREAL has no published code: for it the formula as printed, with two
-logarithms for each pixel and class, and a sort for each class. Where two descriptions differ, the faster one is here: the loop
-over superpixels with which Cai et al. count votes takes minutes where the one-hot vectors of Hwang et al. take seconds.
+Per image a softmax, the score of every pixel, one-hot vectors of every pixel's class, and a scatter to the superpixels. The scores of
+the pool become a list of tuples (score, path, superpixel), which is sorted and walked from the top, past what is labeled, until the
+budget is met. OREAL has no published code: here is the formula as printed, with a sort for each class. Where two descriptions differ,
+the faster one is here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -23,37 +22,21 @@ Scored = list[tuple[float, str, int]]
 SMALL = 1e-8  # keeps a logarithm or a ratio finite
 
 
-def ask(
-    strategy: str,
-    how: str,
-    logits: Logits,
-    superpixels: Superpixels,
-    labels: Labels,
-    budget: int,
-    n_classes: int,
-    rng: np.random.Generator,
-) -> np.ndarray:
+def ask(strategy: str, how: str, logits: Logits, superpixels: Superpixels, labels: Labels, budget: int) -> np.ndarray:
     """(budget,) int64: the superpixels asked, best first; ties by path and number, the last first.
 
     strategy: one of WAYS.  how: "mean" or "max".
     """
     paths = [f"images/{i:06d}.png" for i in range(len(superpixels.offset) - 1)]
     labeled, image = np.flatnonzero(~labels.unlabeled), superpixels.image
-    local = labeled - superpixels.offset[image[labeled]]
-    asked = {(paths[i], k) for i, k in zip(image[labeled].tolist(), local.tolist(), strict=True)}
+    asked = {(paths[image[i]], int(i - superpixels.offset[image[i]])) for i in labeled.tolist()}
     maps = [torch.from_numpy(np.asarray(m, np.int64)) for m in superpixels.maps]
     pool = list(zip(paths, maps, np.diff(superpixels.offset).tolist(), strict=True))
-    if strategy == "random":
-        tuples = [(path, k) for path, _, n in pool for k in range(n)]
-        query = [pair for pair in (tuples[i] for i in rng.permutation(len(tuples))) if pair not in asked][:budget]
-    else:
-        columns = WAYS[strategy](logits, pool, how, labels, budget, n_classes)
-        query = []
-        for scored, wanted in columns:
-            if not wanted:
-                continue
-            query += walked(scored, asked, wanted)
-            asked.update(query[len(query) - wanted :])
+    query: list[tuple[str, int]] = []
+    for scored, wanted in WAYS[strategy](logits, pool, how, labels, budget):
+        taken = walked(scored, asked, wanted)
+        asked.update(taken)
+        query += taken
     start = dict(zip(paths, superpixels.offset.tolist(), strict=False))
     return np.array([start[path] + k for path, k in query], np.int64)
 
@@ -88,29 +71,29 @@ def majority(p: torch.Tensor, ids: torch.Tensor, n: int) -> np.ndarray:
     return scattered(one_hot, ids, n, "sum").argmax(dim=0).cpu().numpy()
 
 
-def _images(logits: Logits, pool: Iterable) -> Iterator[tuple[str, torch.Tensor, int, torch.Tensor]]:
+def _images(logits: Logits, pool: list) -> Iterator[tuple[str, torch.Tensor, int, torch.Tensor]]:
     for (path, ids, n), z in zip(pool, logits(), strict=True):
         yield path, ids, n, z.softmax(dim=0)
 
 
-def _bvsb(logits, pool, how, labels, budget, n_classes):
+def _bvsb(logits, pool, how, labels, budget):
     scored = []
     for path, ids, n, p in _images(logits, pool):
         scored += [(s, path, k) for k, s in enumerate(scattered(ratio(p), ids, n, how)[0].tolist())]
     yield scored, budget
 
 
-def _revisiting_sp(logits, pool, how, labels, budget, n_classes):
+def _revisiting_sp(logits, pool, how, labels, budget):
     scored, classes = [], []
     for path, ids, n, p in _images(logits, pool):
         classes += majority(p, ids, n).tolist()
         scored += [(s, path, k) for k, s in enumerate(scattered(ratio(p), ids, n, how)[0].tolist())]
-    share = np.bincount(classes, minlength=n_classes) / len(classes)
+    share = np.bincount(classes, minlength=len(labels.class_counts())) / len(classes)
     most = max(s for s, _, _ in scored)
     yield [(float(np.exp(-share[c])) * (s / most), path, k) for (s, path, k), c in zip(scored, classes, strict=True)], budget
 
 
-def _pixelbal(logits, pool, how, labels, budget, n_classes, nu=12.0):
+def _pixelbal(logits, pool, how, labels, budget, nu=12.0):
     prior = torch.stack([p.mean(dim=(1, 2)) for _, _, _, p in _images(logits, pool)]).mean(dim=0)  # of images of one size
     weight = (nu * prior + 1) ** -2
     scored = []
@@ -120,7 +103,7 @@ def _pixelbal(logits, pool, how, labels, budget, n_classes, nu=12.0):
     yield scored, budget
 
 
-def _cbal(logits, pool, how, labels, budget, n_classes, lam=1.0):
+def _cbal(logits, pool, how, labels, budget, lam=1.0):
     owed = shortfall(labels.class_counts(), budget)
     scored = []
     for path, ids, n, p in _images(logits, pool):
@@ -131,8 +114,8 @@ def _cbal(logits, pool, how, labels, budget, n_classes, lam=1.0):
     yield scored, budget
 
 
-def _oreal(logits, pool, how, labels, budget, n_classes):
-    by_class: list[Scored] = [[] for _ in range(n_classes)]
+def _oreal(logits, pool, how, labels, budget):
+    by_class: list[Scored] = [[] for _ in labels.class_counts()]
     for path, ids, n, p in _images(logits, pool):
         score = -p * (p + SMALL).log() - (1 - p) * (1 - p + SMALL).log()
         for scored, row in zip(by_class, scattered(score, ids, n, how).tolist(), strict=True):
@@ -141,4 +124,4 @@ def _oreal(logits, pool, how, labels, budget, n_classes):
 
 
 # Each yields, one after the other, a list of scores and how many are to be taken from it.
-WAYS = {"random": None, "bvsb": _bvsb, "revisiting_sp": _revisiting_sp, "pixelbal": _pixelbal, "cbal": _cbal, "oreal": _oreal}
+WAYS = {"bvsb": _bvsb, "revisiting_sp": _revisiting_sp, "pixelbal": _pixelbal, "cbal": _cbal, "oreal": _oreal}

@@ -1,5 +1,5 @@
-"""From images and labels to training batches: what is shuffled and how it is changed is drawn first, in one place and from
-one generator; the work itself then gives the same bits whichever thread does it and whatever device trains."""
+"""From images and labels to training batches. All random choices are drawn first, in one place and from one generator; the work
+itself then gives the same bits whichever thread does it and whatever device trains."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ NO_SUPERPIXEL = -1  # the superpixel id of padding
 
 @dataclass(frozen=True)
 class Pairs:
-    """Images and what is known about them: a target for each pixel, or answers for superpixels.
+    """Images and their labels: a target for each pixel, or answers for superpixels (weak labels).
 
     images: (n, H, W, 3) uint8.  target: (n, H, W) uint8, IGNORE where there is no label; may be of native size.
     ids: (n, H, W) integers 0..S-1.  answers: (n, S, C') bool, the classes named in each superpixel (`losses.weak_loss`).
@@ -34,14 +35,13 @@ class Pairs:
         return len(self.images)
 
     def trainable(self) -> np.ndarray:
-        """(k,) int64: the images about which anything is known."""
+        """(k,) int64: the images with at least one label."""
         if self.answers is not None:
             return np.flatnonzero(self.answers.any(axis=(1, 2)))
         return np.flatnonzero([(np.asarray(t) != IGNORE).any() for t in self.target])
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """x: (B, 3, H, W) float32 about [0, 1], channels last.  y: (B, H, W) uint8 or None.  ids: (B, H, W) int32 or None.
     answers: (B, S, C') bool or None."""
 
@@ -52,20 +52,16 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device, copied without waiting where its memory is pinned."""
-        return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self._tensors))
+        return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self))
 
     def pinned(self) -> Batch:
         """The batch in pinned memory, from which a GPU copies faster."""
-        return Batch(*(None if t is None else t.pin_memory() for t in self._tensors))
-
-    @property
-    def _tensors(self) -> tuple[torch.Tensor | None, ...]:
-        return self.x, self.y, self.ids, self.answers
+        return Batch(*(None if t is None else t.pin_memory() for t in self))
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What chance decided for one image of a batch. Scale None: the image keeps its size."""
+    """The random choices for one image of a batch. Scale None: the image keeps its size."""
 
     index: int
     hflip: bool
@@ -107,13 +103,13 @@ def _scales(config: RunConfig) -> bool:
 
 
 def load_tools(config: RunConfig) -> None:
-    """Import what the augmentation of a config needs: it takes seconds, which no measured epoch should contain."""
+    """Import what the augmentation of a config needs; it takes seconds, which should not be measured as part of an epoch."""
     if _scales(config) or config.augment_jitter:
         import torchvision.transforms.v2  # noqa: F401
 
 
 def load(pairs: Pairs, draws: list[Draw], size: tuple[int, int] | None = None) -> Batch:
-    """The batch that the draws describe. size: (height, width) of what comes back; None: that of the images."""
+    """The batch that the draws describe. size: its (height, width); None: that of the images."""
     examples = [augment(pairs, draw, size) for draw in draws]
     x, y, ids = zip(*examples, strict=True)
     y, ids = (None if part[0] is None else torch.stack(part) for part in (y, ids))
@@ -141,7 +137,7 @@ def augment(
             x, maps = x.flip(axis), [(m.flip(axis), fill) for m, fill in maps]
     if draw.scale is not None:
         x, maps = _rescale(x, maps, draw.scale, draw.place, size or tuple(x.shape[1:]))
-    x = x.float().div_(255)  # in place, as below: to get memory for every step takes longer than the step
+    x = x.float().div_(255)  # in place, as below: getting new memory takes longer than the arithmetic
     if draw.jitter is not None:
         from torchvision.transforms.v2 import functional as tv
 
@@ -158,7 +154,7 @@ Maps = list[tuple[torch.Tensor, int]]  # (H, W) with what padding holds
 
 def _rescale(x: torch.Tensor, maps: Maps, scale: float, place: tuple, size: tuple[int, int]) -> tuple[torch.Tensor, Maps]:
     """An image (3, h, w) uint8 and its maps scaled, then cropped or padded to `size` at a place."""
-    from torchvision.transforms.v2 import functional as tv  # here, because its import takes seconds and few runs need it
+    from torchvision.transforms.v2 import functional as tv  # here, because the import takes seconds and few runs need it
 
     scaled = [max(1, round(side * scale)) for side in x.shape[1:]]
     top, left = (int(p * (abs(a - b) + 1)) for p, a, b in zip(place, scaled, size, strict=True))
@@ -183,7 +179,7 @@ def batches(
     rng: np.random.Generator,
     device: torch.device,
 ) -> Iterator[Batch]:
-    """The batches of one epoch, on `device`. `config.loaders` threads make the next ones meanwhile (None: 4 for a GPU, else 0).
+    """The batches of one epoch, on `device`. `config.loaders` threads prepare the next ones meanwhile (None: 4 for a GPU, else 0).
 
     trainable: (k,) int64 of `Pairs.trainable`.
     """
@@ -201,7 +197,7 @@ def batches(
 
     with ThreadPoolExecutor(loaders) as pool:
         waiting: deque = deque()
-        for draws in plan:  # threads, not processes: torch works without Python's lock, and the images stay where they are
+        for draws in plan:  # threads, not processes: torch releases Python's lock, and the images need not be copied
             waiting.append(pool.submit(work, draws))
             if len(waiting) > 2 * loaders:
                 yield waiting.popleft().result().to(device)

@@ -1,4 +1,4 @@
-"""One run, fully described: every value that decides a result, typed, frozen, refused when it is not understood."""
+"""One run, fully described: every value that decides a result, typed and frozen; unknown names and wrong values are refused."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .strategies import STRATEGIES
 from .superpixels import SuperpixelRecipe
 from .types import MOST_STEPS
 
-PROTOCOL = 1  # raise it when the same values would give other results: run ids change and nothing old is reused
+PROTOCOL = 1  # raised when the same values would give other results: run ids change, so no old run is reused
 
-# Where and how a run is computed, not what it computes: left out of the run id.
+# Where and how a run is computed, which does not change its results: not part of the run id.
 MACHINE_FIELDS = ("data_root", "device", "gpu_share", "threads", "workers", "loaders", "compile")
 MACHINE_FIELDS += ("keep_weights", "checkpoint_seconds")
 
-# Used only with weak labels, or only in stage two: left out of the run id of the other runs.
+# Used only with weak labels, or only in stage two: not part of the run id of other runs.
 WEAK_FIELDS = ("label_trim", "undefined", "click_cut", "loss_single", "loss_merged", "loss_prototypical")
 STAGE_TWO_FIELDS = ("stage", "stage_two_learning_rate", "pseudo_scales", "pseudo_flip")
 
-WITHOUT_SCORES = ("random", "stratified_random")  # strategies that have nothing to aggregate
+WITHOUT_SCORES = ("random", "stratified_random")  # strategies without scores to aggregate
 
 NAME = r"^[\w.-]+$"  # a part of the run id, which names a folder
 Count = Annotated[int, Field(ge=1, le=2**31 - 1)]  # what every library below takes
@@ -129,7 +129,7 @@ class RunConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _one_name_per_run(cls, values: Any) -> Any:
-        """Fields that a run does not use get one fixed value, so that the same run has one id."""
+        """Fields that a run does not use get a fixed value, so that equal runs have equal ids."""
         if isinstance(values, dict):
             values = dict(values)
             if values.get("supervision", "active") != "active":
@@ -178,7 +178,7 @@ class RunConfig(BaseModel):
 
     @classmethod
     def make(cls, values: Mapping[str, Any]) -> RunConfig:
-        """A config from plain values; ConfigError names every key that is wrong, its value, the rule and the remedy."""
+        """A config from plain values; ConfigError names every wrong key with its value, the rule and the remedy."""
         try:
             return cls(**values)
         except ValidationError as error:
@@ -199,7 +199,7 @@ class RunConfig(BaseModel):
     def from_notebook(cls, namespace: Mapping[str, Any]) -> RunConfig:
         """The config in a notebook's variables: `base` names a YAML file, every other parameter changes one value of it.
 
-        papermill only warns about parameters it does not know, so any other plain value is refused here as a typo, by ConfigError.
+        papermill only warns about unknown parameters; here any other plain value is refused as a typo, by ConfigError.
         """
         hidden, plain = {"In", "Out", "base", "runs_dir", "interactive"}, (str, int, float, bool, dict, list, type(None))
         given = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in hidden and isinstance(v, plain)}
@@ -236,12 +236,12 @@ class RunConfig(BaseModel):
 
     @property
     def protocol(self) -> int:
-        """PROTOCOL, or 2 for OREAL by max or a quantile: by protocol 1 it ranked entropies that float32 rounds into ties."""
+        """PROTOCOL, or 2 for OREAL by max or a quantile, which under protocol 1 ranked entropies that float32 rounds to ties."""
         exact = self.supervision == "active" and self.strategy == "oreal" and self.aggregate.startswith(("max", "quantile"))
         return max(PROTOCOL, 2) if exact else PROTOCOL
 
     def _unused(self) -> tuple[str, ...]:
-        """Fields that decide nothing here, whatever their value."""
+        """Fields that have no effect on this run."""
         unused = STAGE_TWO_FIELDS * (self.stage == 1)
         if self.labeling == "dominant":
             unused += WEAK_FIELDS
@@ -251,33 +251,33 @@ class RunConfig(BaseModel):
 
     @property
     def stage_one(self) -> RunConfig:
-        """The run that a run of stage two continues; it must keep the weights of every step, since each makes pseudo labels."""
+        """The run that a run of stage two continues. It keeps the weights of every step, since each makes pseudo labels."""
         return self.model_copy(update={"stage": 1, "keep_weights": "all"})
 
     @property
     def step_one(self) -> RunConfig | None:
-        """The run of one step that all strategies of a seed begin with: step 1 is random (our choice). None if this is it, or
-        asks nothing."""
+        """The run of one step that all strategies of a seed share: step 1 is random (our choice). None for that run itself, and under
+        full supervision."""
         if self.supervision != "active" or (self.strategy == "random" and self.steps == 1):
             return None
         return self.model_copy(update={"strategy": "random", "aggregate": "mean", "strategy_options": {}, "steps": 1})
 
     @property
     def needs(self) -> list[RunConfig]:
-        """The runs whose results this one begins with."""
+        """The runs that must be finished before this one."""
         return [c for c in (self.stage_one if self.stage == 2 else None, self.step_one) if c is not None]
 
     @property
     def rounds(self) -> int:
-        """How many times a network is trained: after each query; under full supervision, which asks nothing, once."""
+        """How often the network is trained: after each query; under full supervision once."""
         return self.steps if self.supervision == "active" else 1
 
     @property
     def epochs(self) -> tuple[int, int]:
-        """The fewest and the most epochs of a training; in between, `patience` decides."""
+        """The fewest and the most epochs of one training; in between, `patience` decides."""
         return (1, self.max_epochs) if self.supervision == "active" else (self.full_min_epochs, self.full_max_epochs)
 
     @property
     def keeps_undefined(self) -> bool:
-        """Whether the network has one output more than there are classes, the last for void."""
+        """Whether the network has one more output than there are classes, the last one for void."""
         return self.labeling == "weak" and self.undefined == "keep"

@@ -1,4 +1,4 @@
-"""Active learning, step by step: ask, answer, train, test. Here without a disk; `experiments.run` is the same loop that may be killed."""
+"""Active learning: ask, answer, train, test. This loop keeps nothing on disk; `experiments.run` is the same loop, and may be killed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .weak.labels import buy, void_last
 
 
 def active_learning(config: RunConfig, setting: Setting) -> Iterator[StepResult]:
-    """What each step bought and how good the network is after it. Under full supervision there is one step."""
+    """The record of each step: what it bought, and how good the network is after it. Full supervision has one step."""
     model = network(config, len(setting.dataset.classes), config.weights)
     model.to(choose_device(config.device), memory_format=torch.channels_last)
     labels = setting.no_labels
@@ -54,9 +54,9 @@ def ask(config: RunConfig, setting: Setting, model: nn.Module, labels: Labels, s
 
 
 def view_of_pool(setting: Setting, model: nn.Module, config: RunConfig, places: np.ndarray | None = None) -> Regions:
-    """The pool as `model` sees it, looked at anew for each question.
+    """What `model` predicts for the pool, computed anew for each question.
 
-    places: (k,) positions of images in the pool, if not all of them are wanted; superpixels are then numbered in their order.
+    places: (k,) positions in the pool, to look at these images only; superpixels are then numbered in their order.
     """
     pool, superpixels, names = setting.pool, setting.superpixels, setting.names
     if places is not None:
@@ -79,7 +79,7 @@ def put(config: RunConfig, setting: Setting, labels: Labels, regions: Regions, s
 
     if config.labeling == "dominant":
         return once(labels, setting.query_size)
-    if not isinstance(regions, Remembering):  # asks in rounds; the network stays the same
+    if not isinstance(regions, Remembering):  # a query is bought in rounds, in which the network stays the same
         regions = Remembering(regions)
     if config.keeps_undefined and config.strategy != "random":
         labels = void_last(labels, regions(predicted_class, "vote")[:, 0] == regions.n_classes - 1, setting.query_size)
@@ -95,10 +95,10 @@ def learn(
     train: Pairs | None = None,
     keep: Checkpoint | None = None,
 ) -> StepResult:
-    """What a step leaves once its query is answered: `model`, that of the last step, is trained on what was bought, and tested.
+    """The second half of a step: train `model`, that of the last step, on the labels bought so far, and test it.
 
-    It goes on from the weights it has, or from the first ones of the config without `warm_start`.
-    train: instead of what was bought: true masks, pseudo labels.  keep: see `train.fit`.
+    It continues from its weights; without `warm_start` it begins again with the first ones.
+    train: to learn from instead, such as pseudo labels.  keep: see `train.fit`.
     """
     if step > 1 and not config.warm_start:
         model.load_state_dict(network(config, len(setting.dataset.classes), config.weights).state_dict())
@@ -113,7 +113,7 @@ def learn(
 
 
 def _tested(config: RunConfig, setting: Setting, model: nn.Module, labels: Labels, step: int, fitted: Fitted) -> StepResult:
-    """The record of a step: what was bought until then, and how good `model` is on the test images."""
+    """The record of a step: what was bought so far, and how good `model` is on the test images."""
     began, test = time.monotonic(), setting.pairs(setting.dataset.split["test"])
     whole, band = evaluate(
         model,

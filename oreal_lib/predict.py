@@ -1,4 +1,4 @@
-"""Look at images with a network: probabilities for the strategies, confusion matrices for the tables."""
+"""Predictions of a network: probabilities for the strategies, confusion matrices for the tables."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ def evaluate(
     each_image: Callable[[int], None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Confusion matrices (C, C) int64 of the whole set: of all pixels, and of the band of `border` pixels around true class borders
-    (`gap`: see `metrics.class_border`). undefined: the model's last output is none of the classes and is left out.
+    (`gap`: see `metrics.class_border`). undefined: the model's last output stands for void and is left out.
     each_image: called with how many images are done, after each.
 
     Where a target has another size than its image (its native one), the logits are brought to it bilinearly (our choice).
-    FloatingPointError where the model predicts NaN: argmax would take it for class 0, and a diverged model get a score.
+    FloatingPointError where the model predicts NaN: argmax would take it for class 0 and score a diverged model.
     """
     whole, band = 0, 0
     for done, (z, truth) in enumerate(zip(logits(model, pairs.images, batch_size), pairs.target, strict=True), start=1):

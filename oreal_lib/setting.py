@@ -1,4 +1,4 @@
-"""What a run works on: the data of its seed, the oracle, the budget. What cannot work with these data is refused here."""
+"""The data of a run's seed, its oracle and its budget. Options that do not fit the data are refused here."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .weak.labels import answers_by_image, weak_oracle
 
 @dataclass(frozen=True)
 class Setting:
-    """Everything a run needs that follows from its config: the data of this seed, the oracle, the query size."""
+    """What follows from a config: the data of its seed, the oracle, the query size."""
 
     dataset: Dataset
     pool: np.ndarray  # (n_pool,) positions in dataset.images, ascending
@@ -40,12 +40,12 @@ class Setting:
 
     @property
     def no_labels(self) -> Labels:
-        """What a run begins with."""
-        undefined = self.oracle.answers.shape[1] - len(self.dataset.classes)
-        return Labels.none(len(self.superpixels), len(self.dataset.classes), undefined == 1)
+        """The labels at the start of a run: none."""
+        n, n_classes = len(self.superpixels), len(self.dataset.classes)
+        return Labels.none(n, n_classes, undefined=self.oracle.answers.shape[1] > n_classes)
 
     def labels_after(self, queries: Mapping[int, Query], step: int) -> Labels:
-        """What is known once the queries of the steps 1 to `step` are answered; step 0: nothing. queries: step -> Query."""
+        """The labels once the queries of steps 1 to `step` are answered; none after step 0. queries: step -> Query."""
         labels = self.no_labels
         for t in range(1, step + 1):
             labels = self.oracle.answer(labels, queries[t].ids, t)
@@ -53,7 +53,7 @@ class Setting:
 
     @property
     def names(self) -> dict[str, tuple[str, ...]]:
-        """What errors call the images of the pool and the model's outputs: keywords of `aggregate.Regions`."""
+        """Names of the pool's images and of the model's outputs for error messages: keywords of `aggregate.Regions`."""
         void = self.oracle.answers.shape[1] - len(self.dataset.classes)
         names = tuple(self.dataset.names[i] for i in self.pool)
         return {"names": names, "classes": (*self.dataset.classes, *("void",) * void)}
@@ -64,27 +64,27 @@ class Setting:
         return Pairs(some(self.dataset.images, which), some(masks, which))
 
     def bought(self, labels: Labels) -> Pairs:
-        """The images of the pool with what was bought: painted superpixels, or the sets of classes in them."""
+        """The pool's images with the labels that were bought: painted superpixels, or the sets of classes in them."""
         images = some(self.dataset.images, self.pool)
         if self.labeling == "weak":
             return Pairs(images, ids=self.superpixels.maps, answers=answers_by_image(labels, self.superpixels))
         return Pairs(images, self.oracle.paint(labels, self.superpixels))
 
     def masks(self) -> Pairs:
-        """The images of the pool with their true masks at working size: what full supervision learns from."""
+        """The pool's images with their true masks at working size, for full supervision."""
         return Pairs(some(self.dataset.images, self.pool), some(self.dataset.truth, self.pool))
 
 
 def network(config: RunConfig, n_classes: int, weights: str = "none") -> nn.Module:
-    """The network of a config for C classes, and void where it keeps that. What its first weights are drawn from is the config's seed."""
+    """The network of a config for C classes, with one output more where void is kept; its random weights follow from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return build_model(config.model, n_classes + config.keeps_undefined, weights, config.classifier, config.temperature)
 
 
 def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
-    """Load and split the data of a config, or of the `dataset` given; ValueError for a size, a budget or a strategy's option that
-    cannot work with them."""
+    """The data of a config, or the `dataset` given, split for its seed; ValueError where a size, a budget or a strategy's option does
+    not fit them."""
     dataset = dataset or _load(config)
     check(config.strategy, config.aggregate, config.strategy_options, len(dataset.classes))
     shares = {name: getattr(config, name) for name in ("val_share", "val_images", "val_by", "train_images")}
@@ -94,9 +94,7 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
             raise ValueError(f"none of the {len(images)} {name} images has a labeled pixel, so {why}; give some with true masks")
     train = dataset.split["train"]
     if unlabeled := int((~dataset.labeled[train]).sum()):
-        log.info(
-            f"{unlabeled} of {len(train)} training images have no mask: nobody here can answer for them, so they are not asked"
-        )
+        log.info(f"{unlabeled} of {len(train)} training images have no mask to answer from: their superpixels are not asked")
     place = np.searchsorted(train, pool)
     superpixels, ids = dataset.superpixels.subset(place), dataset.superpixels.ids(place)
     query_size = _query_size(config, len(superpixels))
@@ -119,16 +117,14 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
 
 
 def _load(config: RunConfig) -> Dataset:
+    same = {name: getattr(config, name) for name in ("height", "width", "resize", "workers")}
     dataset = load_dataset(
         config.dataset,
         root=config.data_root,
-        height=config.height,
-        width=config.width,
-        resize=config.resize,
         recipe=SuperpixelRecipe(**config.superpixel_recipe),
         options=config.data_options,
         trim=config.label_trim,
-        workers=config.workers,
+        **same,
     )
     if config.resize == "square" and isinstance(dataset.images, Ragged):
         raise ValueError(

@@ -24,14 +24,14 @@ from .types import IGNORE
 from .weak.losses import weak_loss
 
 State = dict[str, torch.Tensor]
-Tell = Callable[[int, int], None]  # is told how many are done, and of how many
+Tell = Callable[[int, int], None]  # called with how many are done, and of how many
 
 
 @dataclass(frozen=True)
 class Fitted:
     """state: the averaged weights of the best epoch.  epochs: how many were trained.  val_miou: of the best, 0..1.
-    seconds: spent in training, earlier attempts at the same step included.
-    speed: of this attempt, without validation: images_per_s, and waiting, the share of the time spent on getting batches."""
+    seconds: training time, earlier attempts at the same step included.
+    speed: of this attempt, without validation: images_per_s, and waiting, the share of the time spent waiting for batches."""
 
     state: State
     epochs: int
@@ -71,7 +71,7 @@ def averaged(model: nn.Module, decay: float, warmup: bool) -> AveragedModel:
         if not average[0].is_floating_point():  # counters are copied, not averaged
             torch._foreach_copy_(average, current)
             return
-        t = int(count) - 1  # torch hands in a copy on the model's device: to read it, the CPU would wait for a GPU
+        t = int(count) - 1  # not the argument, which torch moves to the model's device: reading it there would wait for the GPU
         a = min(decay, (1 + t) / (10 + t)) if warmup else decay
         torch._foreach_lerp_(average, current, 1 - a)
 
@@ -82,7 +82,7 @@ def averaged(model: nn.Module, decay: float, warmup: bool) -> AveragedModel:
 
 
 def equip(model: nn.Module, config: RunConfig) -> tuple[Callable, torch.optim.Optimizer, AveragedModel]:
-    """What `fit` trains a model with: its forward pass (compiled, if so wanted), Adam, and the average of its weights."""
+    """What `fit` trains a model with: its forward pass (compiled if the config says so), Adam, and the average of its weights."""
     groups = [{"params": list(model.parameters())}]
     if config.head_factor != 1:
         parts = ([], [])  # backbone, head
@@ -96,7 +96,7 @@ def equip(model: nn.Module, config: RunConfig) -> tuple[Callable, torch.optim.Op
 
 
 class Training:
-    """A network in training. epoch: the last one begun.  best_*: of the best epoch so far.  seconds: spent until the last ended."""
+    """A network in training. epoch: the last one begun.  best_*: of the best epoch so far.  seconds: until the end of the last epoch."""
 
     PARTS, VALUES = ("model", "average", "optimizer"), ("epoch", "best_epoch", "best_miou", "best_state", "seconds")
 
@@ -108,7 +108,7 @@ class Training:
 
     @property
     def over(self) -> bool:
-        """Whether no further epoch is wanted."""
+        """Whether training ends here."""
         fewest, most = self.config.epochs
         return self.epoch >= most or (self.epoch >= fewest and self.epoch - self.best_epoch >= self.config.patience)
 
@@ -118,12 +118,12 @@ class Training:
             self.best_miou, self.best_epoch, self.best_state = score, self.epoch, _copy(self.average.module.state_dict())
 
     def state(self) -> dict:
-        """What a checkpoint holds. Its tensors are those that the next epoch changes."""
+        """The content of a checkpoint. Its tensors are not copies: the next epoch changes them."""
         parts = {name: getattr(self, name).state_dict() for name in self.PARTS}
         return {"key": list(self.key)} | parts | {name: getattr(self, name) for name in self.VALUES}
 
     def go_on_from(self, saved: dict) -> None:
-        """Puts back what `state` gave."""
+        """Restores what `state` returned."""
         for name in self.PARTS:
             getattr(self, name).load_state_dict(saved[name])
         for name in self.VALUES:
@@ -133,13 +133,13 @@ class Training:
 def fit(
     model: nn.Module, train: Pairs, val: Pairs, config: RunConfig, key: tuple[int, ...], keep: Checkpoint | None = None
 ) -> Fitted:
-    """Train `model` in place on what is known in `train`; it ends with the averaged weights of its best validation epoch.
+    """Train `model` in place on the labels in `train`; it ends with the averaged weights of its best validation epoch.
 
     An epoch is one pass over as many images as `train` has, whatever part is labeled (OREAL Sec. 4.2). Ends after the most of
     `config.epochs`, or when `config.patience` epochs in a row bring nothing better and the fewest are done.
     key: numbers that fix the randomness; every epoch draws from (key, epoch), so a restart repeats nothing and skips nothing.
-    keep: where an earlier attempt is continued from, and each epoch is kept; what it raises ends the training.
-    A training that takes long says where it stands, inside its epochs, too; an early stop makes the time left an upper bound.
+    keep: the checkpoint that an earlier attempt is continued from and that is given each epoch; what it raises ends the training.
+    A long training reports its progress, also within epochs; since it may stop early, the time left is an upper bound.
     The steps run in bfloat16 where config.precision says so; validation is always in float32.
     """
     trainable = train.trainable()
@@ -152,7 +152,7 @@ def fit(
         log.info(f"continuing after epoch {now.epoch}")
     load_tools(config)
     most, iterations = config.epochs[1], -(-len(train) // config.batch_size)
-    share = 1 / (1 + len(val) / (3 * iterations * config.batch_size))  # of an epoch: to train on an image takes three passes
+    share = 1 / (1 + len(val) / (3 * iterations * config.batch_size))  # of an epoch: training on an image costs about three passes
     told = Progress("", most, before=now.epoch, quick=now.epoch + share / iterations, left="at most about {} left")
 
     def say(part: float, text: str) -> None:
@@ -185,12 +185,12 @@ def fit(
 
 
 def _train_epoch(now: Training, made: Iterator[Batch], iterations: int, tell: Tell) -> float:
-    """One epoch of so many batches; returns the seconds spent on waiting for them."""
+    """One epoch of `iterations` batches; returns the seconds spent waiting for them."""
     config, device, key, most = now.config, device_of(now.model), (*now.key, now.epoch), now.config.epochs[1]
     half, waiting, mark = half_precision(config.precision, device), 0.0, time.perf_counter()
     now.model.train()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(zlib.crc32(repr(key).encode()))  # dropout is the one thing that draws from torch's own generator
+        torch.manual_seed(zlib.crc32(repr(key).encode()))  # only dropout draws from torch's own generator
         for i, batch in enumerate(made):
             waiting += time.perf_counter() - mark
             progress = ((now.epoch - 1) * iterations + i) / (most * iterations)
@@ -213,7 +213,7 @@ def _train_epoch(now: Training, made: Iterator[Batch], iterations: int, tell: Te
 
 
 def learning_rate(initial: float, progress: float, schedule: str) -> float:
-    """At a part of the training, progress in [0, 1): "constant", or "poly", which falls as its 0.9th power to 1e-6 (MulActSeg)."""
+    """The rate at progress in [0, 1) of the training: "constant", or "poly": initial * (1 - progress)^0.9, at least 1e-6 (MulActSeg)."""
     return initial if schedule == "constant" else max(initial * (1 - progress) ** 0.9, 1e-6)
 
 

@@ -1,7 +1,4 @@
-"""The servers that our commands start, really started: they listen to this computer only, and let in who has the token.
-
-Twenty seconds, most of them JupyterLab's and Voila's own start.
-"""
+"""The servers that our commands start, really started: they listen to this computer only, and let in whoever has the token."""
 
 import contextlib
 import json
@@ -22,9 +19,10 @@ import pytest
 from PIL import Image
 
 HOME = Path(__file__).resolve().parent.parent
-LINUX = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="/proc, and addresses beside 127.0.0.1 without being set up"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc, and addresses beside 127.0.0.1 without being set up"),
+]
 PATIENCE = 90  # seconds, on a machine that is busy
 
 
@@ -36,7 +34,7 @@ def free_port():
 
 @contextlib.contextmanager
 def started(command, folder, log, **variables):
-    """A process with all it starts, in a folder of its own; ended politely afterwards, and if that takes too long by force."""
+    """A process with all it starts, in a folder of its own; ended politely afterwards, or by force where that takes too long."""
     places = {f"JUPYTER_{name}": str(folder / ".jupyter" / name) for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "JUPYTER_TOKEN")}
     environment |= places | {"PYTHONPATH": str(HOME), "OMP_NUM_THREADS": "1"} | variables
@@ -80,7 +78,7 @@ def status(url, token="", method="GET"):
 
 
 def listening(port):
-    """The addresses, in hexadecimal as /proc has them, at which somebody listens on a port."""
+    """The addresses at which somebody listens on a port, in hexadecimal as in /proc."""
     rows = [row.split() for name in ("tcp", "tcp6") for row in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
     return {row[1].split(":")[0] for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) == port}
 
@@ -91,8 +89,7 @@ def is_for_this_computer_only(port):
         socket.create_connection(("127.0.0.2", port), timeout=5).close()  # answered by who listens everywhere
 
 
-@LINUX
-def test_make_lab_is_for_this_computer_and_for_who_has_the_token(tmp_path):
+def test_make_lab_is_for_this_computer_and_whoever_has_the_token(tmp_path):
     """The very command of the Makefile, in a copy of it whose .venv is the Python that runs this test."""
     for name in ("Makefile", "pyproject.toml", "requirements.lock"):
         shutil.copy(HOME / name, tmp_path)
@@ -100,8 +97,7 @@ def test_make_lab_is_for_this_computer_and_for_who_has_the_token(tmp_path):
     python = tmp_path / ".venv" / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     python.chmod(0o755)
-    (tmp_path / ".venv" / "pyvenv.cfg").touch()
-    wanted = 'echo "$(cat pyproject.toml requirements.lock | cksum) in $(pwd -P)" > .venv/.installed'
+    wanted = 'echo "$(cat pyproject.toml requirements.lock | cksum) in $(pwd -P)" > .venv/ready'
     subprocess.run(["sh", "-c", wanted], cwd=tmp_path, check=True)
     port, log = free_port(), tmp_path / "lab.log"
     more = f"--no-browser --allow-root --ServerApp.port={port} --ServerApp.port_retries=0"
@@ -122,8 +118,7 @@ def test_make_lab_is_for_this_computer_and_for_who_has_the_token(tmp_path):
         assert Path(about["root_dir"]) == tmp_path.resolve()
 
 
-@LINUX
-def test_the_page_of_make_label_is_for_this_computer_and_for_who_has_the_token(tmp_path):
+def test_the_page_of_make_label_is_for_this_computer_and_whoever_has_the_token(tmp_path):
     (tmp_path / "photos").mkdir()
     noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "photos" / "a.png")
@@ -131,7 +126,8 @@ def test_the_page_of_make_label_is_for_this_computer_and_for_who_has_the_token(t
     command = [
         sys.executable,
         "-m",
-        "oreal_lib.annotate",
+        "oreal_lib",
+        "annotate",
         "serve",
         "photos",
         "--classes=road,sky",

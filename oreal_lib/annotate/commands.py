@@ -9,13 +9,12 @@ from functools import partial
 from pathlib import Path
 
 from . import training
-from .about import check_annotator, read_board, work_folder
 from .out.export import export
-from .out.predicted import predict_folder
+from .out.predictions import predict_folder
+from .saved import annotators, check_annotator, read_board, read_session, status, work_folder
 from .serve import serve
 from .session import open_session
-from .several.imported import SHARE, bring_masks
-from .several.log import annotators, read_session, status
+from .several.masks import SHARE, import_masks
 from .several.merge import merge
 
 AGAIN = "start the same command again"
@@ -57,11 +56,11 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     sub.add_argument("annotators", nargs="+", metavar="ANNOTATOR")
     sub.add_argument("--into", required=True, help="the name of the new annotator")
     sub.add_argument("--take", help="where they disagree: 'later', or the name of one (default: none, the conflict is listed)")
-    text = "label superpixels from masks that are there already"
+    text = "label superpixels from existing masks"
     sub = add("import", _import, text, "labels that were given are kept", one)
     sub.add_argument("masks", type=Path, help="a folder with masks named like the pictures")
     sub.add_argument("--share", type=float, default=SHARE, help="of a superpixel's pixels that must agree (default: %(default)s)")
-    sub.add_argument("--overwrite", action="store_true", help="replace labels that are there already")
+    sub.add_argument("--overwrite", action="store_true", help="replace existing labels")
     add("status", _status, "a table of what each annotator has done", "nothing was changed", session)
 
 
@@ -99,14 +98,14 @@ def _merge(given: argparse.Namespace) -> int:
     print(f"{given.into}: {done.labeled} labeled superpixels, conflicts: {len(done.conflicts)} (settled: {settled})")
     if done.conflicts:
         print(f"the conflicts are in {done.log.with_name('conflicts.csv')}")
-    return _left_out([f"{done.lost} acts are about pictures that are not there now"] * (done.lost > 0))
+    return _left_out([f"{done.lost} acts are about pictures that do not exist now"] * (done.lost > 0))
 
 
 def _import(given: argparse.Namespace) -> int:
     annotators(given.folder, given.work)  # says what to do where there is no session
     session = open_session(given.folder, annotator=given.annotator, work=given.work)
     try:
-        done = bring_masks(session, given.masks, given.share, given.overwrite)
+        done = import_masks(session, given.masks, given.share, given.overwrite)
     finally:
         session.close()
     print(

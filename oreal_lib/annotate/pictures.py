@@ -7,7 +7,6 @@ whatever version of OpenCV comes later. Pictures can be added to the folder at a
 from __future__ import annotations
 
 import hashlib
-import json
 import zlib
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
@@ -33,7 +32,7 @@ PARTITIONS = (".npy", ".png", ".tif", ".tiff")
 @dataclass(frozen=True)
 class Picture:
     """One picture: its name (path in the folder without suffix), file, native and working size (height, width), superpixels
-    as cut, checksums of their map and of the image (None where an older version has cut it), and the folder its working copy lies in."""
+    as cut, checksums of their map and of the image, and the folder that holds its working copy."""
 
     name: str
     file: Path
@@ -41,32 +40,26 @@ class Picture:
     size: Size
     count: int
     check: int
-    image_check: int | None
+    image_check: int
     store: Path
 
     def image(self) -> np.ndarray:
-        """(H, W, 3) uint8 RGB at working size, read when it is looked at; ValueError if the file is damaged."""
-        file = self.store / f"{key(self.name)}.image.npy"
-        try:
-            image = read_npy(file)
-        except (OSError, ValueError) as error:
-            raise ValueError(_damaged(file, error)) from error
-        if image.shape != (*self.size, 3) or image.dtype != np.uint8:
-            raise ValueError(_damaged(file, f"it holds {image.dtype} {image.shape}"))
-        if self.image_check not in (None, zlib.crc32(image)):
-            raise ValueError(_damaged(file, "its checksum is wrong"))
-        return image
+        """(H, W, 3) uint8 RGB at working size; ValueError if the file is damaged."""
+        return self._read("image", (*self.size, 3), self.image_check)
 
     def ids(self) -> np.ndarray:
-        """(H, W) uint16 superpixel ids 0..count-1 at working size. ValueError if the file is not what was written."""
-        file = self.store / f"{key(self.name)}.ids.npy"
+        """(H, W) uint16 superpixel ids 0..count-1 at working size; ValueError if the file is damaged."""
+        return self._read("ids", self.size, self.check)
+
+    def _read(self, part: str, shape: tuple[int, ...], check: int) -> np.ndarray:
+        file = self.store / f"{key(self.name)}.{part}.npy"
         try:
-            ids = np.array(read_npy(file))
+            array = np.ascontiguousarray(read_npy(file))
         except (OSError, ValueError) as error:
             raise ValueError(_damaged(file, error)) from error
-        if ids.shape != self.size or zlib.crc32(np.ascontiguousarray(ids)) != self.check:
+        if array.shape != shape or zlib.crc32(array) != check:
             raise ValueError(_damaged(file, "its checksum is wrong"))
-        return ids
+        return array
 
 
 def _damaged(file: Path, why: object) -> str:
@@ -110,7 +103,7 @@ def open_pictures(
 ) -> tuple[tuple[Picture, ...], list[str]]:
     """The pictures of a folder in the order of their names, and what is wrong with others, a sentence each.
 
-    Those not in the store yet are read, brought to a longer side of at most `side` pixels, cut and written (passed over if not
+    Those not in the store yet are read, reduced to a longer side of at most `side` pixels, cut and written (left out if not
     `cut`); killed, it goes on where it was. partition: a folder of label maps named like the pictures, instead of a recipe (`read_partition`).
     ValueError if no picture can be used.
     """
@@ -127,19 +120,15 @@ def open_pictures(
             problems += [problem] * bool(problem)
     pictures = []
     for name, file in found.items():
-        entry = known[name]
-        if entry is None:
+        if (entry := known[name]) is None:
             continue
         if (change := _changed(file, entry, store)) is not None:
             problems.append(change)
             continue
-        pictures.append(
-            Picture(
-                name, file, tuple(entry["native"]), tuple(entry["size"]), entry["count"], entry["ids"], entry["image"], Path(store)
-            )
-        )
+        native, size = tuple(entry["native"]), tuple(entry["size"])
+        pictures.append(Picture(name, file, native, size, entry["count"], entry["ids"], entry["image"], Path(store)))
     if not pictures:
-        raise ValueError(f"no picture in {folder} can be used: {'; '.join(problems[:3])}; mend or replace them")
+        raise ValueError(f"no picture in {folder} can be used: {'; '.join(problems[:3])}; repair or replace them")
     return tuple(pictures), problems
 
 
@@ -147,19 +136,14 @@ def _read_entry(store: Path, name: str) -> dict | None:
     file = store / f"{key(name)}.json"
     if not file.exists():
         return None
-    data = file.read_bytes()
     try:
-        return checked.loads(data)
+        return checked.loads(file.read_bytes())
     except ValueError as error:
-        with suppress(ValueError, TypeError, KeyError):  # before these files had a checksum, "check" was that of the map
-            old = dict(json.loads(data))
-            if type(check := old.pop("check")) is int:
-                return old | {"ids": check, "image": None}
         raise ValueError(_damaged(file, error)) from error
 
 
 def _changed(file: Path, entry: dict, store: Path) -> str | None:
-    """What to say if the file is not the one that was cut. Times are looked at first: hashing a thousand photos takes minutes."""
+    """What to say if the file is not the one that was cut. Times are compared first: hashing a thousand photos takes minutes."""
     try:
         stat = file.stat()
         known = [stat.st_size, stat.st_mtime_ns]
@@ -172,7 +156,7 @@ def _changed(file: Path, entry: dict, store: Path) -> str | None:
     except OSError as error:
         return str(error)
     return (
-        f"{file.name} was changed since its superpixels were cut, so it is left out (its labels are kept); put the old file back, "
+        f"{file.name} was changed after its superpixels were cut, so it is left out (its labels are kept); put the old file back, "
         "or give the new one another name"
     )
 
@@ -180,14 +164,14 @@ def _changed(file: Path, entry: dict, store: Path) -> str | None:
 def _cut(
     what: tuple[str, Path], store: Path, recipe: SuperpixelRecipe, side: int, maps: dict[str, Path]
 ) -> tuple[dict | None, str | None]:
-    """Cuts one picture and writes its working copy; what there is to know about it, or why it cannot be used."""
+    """Cuts one picture and writes its working copy; returns its entry, or why it cannot be used."""
     name, file = what
     try:
         stat, data = file.stat(), read_bytes(file)
         image = read_image(file)
         native = image.shape[:2]
         size = bounded(native, side)
-        image = image if size == native else resized(image, size)
+        image = resized(image, size)
         ids = superpixels(image, recipe) if not maps else dense(nearest(read_partition(maps[name], native), size))
     except (ValueError, OSError) as error:
         return None, str(error)
@@ -223,30 +207,33 @@ def _partitions(folder: Path, new: list[tuple[str, Path]]) -> dict[str, Path]:
 def read_partition(file: Path, size: Size) -> np.ndarray:
     """Superpixel ids (h, w) uint16 of a label map made elsewhere: by SAM, another tool, or by hand.
 
-    An image file: grey of 8 or 16 bits or a palette, an id each; or colors, one superpixel for each color. A .npy file: (h, w)
+    An image file: gray values of 8 or 16 bits or a palette, an id each; or colors, one superpixel for each color. A .npy file: (h, w)
     integers, or (k, h, w) bool masks, which may overlap (`from_masks`).  ValueError if it is of another size or kind.
     """
     if file.suffix == ".npy":
         ids = np.array(read_npy(file))
         ids = from_masks(ids) if ids.ndim == 3 and ids.dtype == bool else ids
     else:
-        try:
-            with opened(file, "label map") as (picture, _):
-                if picture.mode == "F":
-                    raise ValueError("it holds floating-point numbers")
-                ids = np.asarray(picture if picture.mode in ("L", "P") or picture.mode.startswith("I") else picture.convert("RGB"))
-        except (OSError, ValueError) as error:
-            raise ValueError(f"the label map {file} cannot be used ({error}); save it again as PNG of 8 or 16 bits") from error
-        if ids.ndim == 3:
-            ids = ids.astype(np.int64) @ np.array([65_536, 256, 1])
+        ids = _read_colors(file)
     if ids.shape != size:
-        raise ValueError(
-            f"the label map {file} is {ids.shape}, but its picture is {size} (height, width, as its EXIF turns it); they must agree"
-        )
+        why = f"the label map {file} is {ids.shape}, but its picture is {size} (height, width, as its EXIF turns it)"
+        raise ValueError(f"{why}; they must agree")
     try:
         return dense(ids)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
+
+
+def _read_colors(file: Path) -> np.ndarray:
+    """(h, w) integer ids of a label map that is an image file: its gray values or palette indices, or a number for each color."""
+    try:
+        with opened(file, "label map") as (picture, _):
+            if picture.mode == "F":
+                raise ValueError("it holds floating-point numbers")
+            ids = np.asarray(picture if picture.mode in ("L", "P") or picture.mode.startswith("I") else picture.convert("RGB"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the label map {file} cannot be used ({error}); save it again as PNG of 8 or 16 bits") from error
+    return ids.astype(np.int64) @ np.array([65_536, 256, 1]) if ids.ndim == 3 else ids
 
 
 def from_masks(masks: np.ndarray) -> np.ndarray:

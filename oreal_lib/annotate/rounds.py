@@ -9,27 +9,38 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.cluster.vq import kmeans2
+from skimage.color import rgb2lab
 
+from ..aggregate import Regions
 from ..storage import checked
 from ..storage.checked import load_arrays
 from ..storage.lock import holder
+from ..storage.progress import told
+from ..strategies import STRATEGIES
 from ..types import Query
 from .board import Board
 from .pictures import Picture, key
 
+FIRST = ("random", "kmeans")  # what round 1 may ask
+
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a round stands. state: none, running, done, failed or stopped.  share: 0..1.  seconds_left: None if not known."""
+    """The progress of a round. state: none, running, done, failed or stopped.  share: 0..1.  seconds_left: None if not known."""
 
     state: str
     share: float = 0.0
     text: str = ""
     seconds_left: float | None = None
+
+
+DONE = Progress("done", 1.0, "done")
 
 
 def folder_of(home: Path, number: int) -> Path:
@@ -40,7 +51,7 @@ def folder_of(home: Path, number: int) -> Path:
 def finished(home: Path) -> int:
     """The last round that is done, 0 if none is."""
     names = (file.parent.name for file in (home / "rounds").glob("*/done.json"))
-    return max((int(name) for name in names if name.isdecimal()), default=0)  # a folder put aside has another name
+    return max((int(name) for name in names if name.isdecimal()), default=0)  # a folder moved away has another name
 
 
 def read_query(home: Path, number: int) -> dict:
@@ -88,9 +99,9 @@ def read_request(home: Path, number: int) -> dict:
 
 
 def start(home: Path, number: int, command: list[str], request: dict) -> subprocess.Popen:
-    """Starts the process of a round and comes back at once. command: what `python -m oreal_lib annotate` is given.
+    """Starts the process of a round and returns at once. command: the arguments of `python -m oreal_lib annotate`.
 
-    Asked for the same again, it goes on from its checkpoint; with other clicks, classes or values it begins anew.
+    Asked for the same again, it continues from its checkpoint; with other clicks, classes or values it begins anew.
     """
     folder = folder_of(home, number)
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,21 +109,16 @@ def start(home: Path, number: int, command: list[str], request: dict) -> subproc
     for name in ("stop", "progress.json", *([] if same else ["checkpoint.pt"])):
         (folder / name).unlink(missing_ok=True)
     checked.write(folder / "request.json", request)
-    with open(folder / "train.log", "ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "oreal_lib", "annotate", *command],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # interrupting a cell must not end the training
-        )
+    command = [sys.executable, "-m", "oreal_lib", "annotate", *command]
+    with open(folder / "train.log", "ab") as log:  # a session of its own: interrupting a cell must not end the training
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
 def progress(home: Path, number: int, process: subprocess.Popen | None = None) -> Progress:
-    """Where a round stands; whether it still runs is known from its lock, so also after the kernel was started anew."""
+    """The progress of a round. Its lock says whether it still runs, so that a new kernel knows it, too."""
     folder = folder_of(home, number)
     if (folder / "done.json").exists():
-        return Progress("done", 1.0, "done")
+        return DONE
     if not (folder / "request.json").exists():
         return Progress("none")
     try:
@@ -121,13 +127,12 @@ def progress(home: Path, number: int, process: subprocess.Popen | None = None) -
         said = Progress("running", 0.0, "starting ...")
     if said.state != "running" or (process is not None and process.poll() is None) or holder(folder / ".lock"):
         return said
-    if (folder / "done.json").exists():  # between the two looks
-        return Progress("done", 1.0, "done")
+    if (folder / "done.json").exists():  # it ended between the two looks
+        return DONE
     log = folder / "train.log"
     last = (log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""])[-1] if log.exists() else ""
-    return Progress(
-        "failed", said.share, f"the training ended without finishing (memory?): {last}; train again to go on where it was"
-    )
+    why = f"the training ended without finishing (memory?): {last}; train again to go on where it was"
+    return Progress("failed", said.share, why)
 
 
 def stop(home: Path, number: int) -> None:
@@ -143,3 +148,39 @@ def predicted(view: np.ndarray, ids: np.ndarray, count: int, n_classes: int) -> 
     """
     votes = np.bincount(ids.ravel().astype(np.int64) * n_classes + view.ravel(), minlength=count * n_classes)
     return votes.reshape(count, n_classes).argmax(axis=1).astype(np.uint8)
+
+
+def first_query(board: Board, how: str, budget: int, rng: np.random.Generator) -> Query:
+    """What round 1 asks: "random" (our choice, as in the baselines' code), or "kmeans": the superpixels nearest to the centers of
+    `budget` clusters of mean color and place, so that nothing common is missed (not in the paper)."""
+    labels, pool = board.as_labels(), board.superpixels()
+    budget = min(budget, int(labels.unlabeled.sum()))
+    if budget == 0:
+        return Query(np.zeros(0, np.int64), np.zeros(0, np.float32))
+    if how == "random" or budget == 1:
+        return STRATEGIES["random"](Regions(lambda: iter(()), pool, len(board.classes)), labels, budget, "mean", rng)
+    pictures = told(board.pictures, "looking for what is common: {done} of {total} pictures")
+    features = np.concatenate([_color_and_place(p.image(), board.ids(i)) for i, p in enumerate(pictures)])
+    features = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-6)
+    free = np.flatnonzero(labels.unlabeled)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of empty clusters: where superpixels look the same, each is as good as another
+        centers, _ = kmeans2(features[free], budget, minit="++", rng=rng)
+    taken = np.zeros(len(free), bool)
+    ids, distance = [], []
+    for center in centers:
+        far = np.nan_to_num(((features[free] - center) ** 2).sum(axis=1), nan=1e9)  # NaN: an empty cluster
+        best = int(np.where(taken, np.inf, far).argmin())
+        taken[best] = True
+        ids.append(free[best])
+        distance.append(far[best])
+    return Query(np.array(ids, np.int64), -np.array(distance, np.float32))
+
+
+def _color_and_place(image: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """(k, 5): mean Lab color and place (0..1 from top and left) of each superpixel."""
+    height, width = ids.shape
+    rows, columns = np.indices(ids.shape)
+    parts = [*np.moveaxis(rgb2lab(image), -1, 0), rows / height, columns / width]
+    count = np.bincount(ids.ravel())
+    return np.stack([np.bincount(ids.ravel(), part.ravel()) / count for part in parts], axis=1)

@@ -28,6 +28,7 @@ def serve(session: Session, folder: Path, port: int | None = None, browser: bool
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)], metadata={"kernelspec": kernel}), page)
     options = ["--Voila.ip=127.0.0.1", "--Voila.auto_token=True", "--strip_sources=True", f"--Voila.open_browser={browser}"]
     options += [f"--Voila.port={port}", "--Voila.port_retries=0"] if port else []
+    options += ["--MappingKernelManager.cull_idle_timeout=60", "--MappingKernelManager.cull_interval=10"]  # of pages that were left
     print("The address of the page, with its token, follows below. Ctrl-C ends it; every click is on disk.", flush=True)
     child = subprocess.Popen([sys.executable, "-m", "voila", str(page), *options])
     stopped = []

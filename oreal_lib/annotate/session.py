@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import subprocess
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -23,16 +24,13 @@ from ..strategies import STRATEGIES, choice
 from ..strategies import check as check_strategy
 from ..types import IGNORE
 from . import rounds
-from .about import check_annotator, check_place, check_usable, read_about, read_json, recipe_of, work_folder
-from .board import UNLABELED, Board, Change, pack
-from .events import Event, Log, now
-from .first import FIRST, first_query
+from .board import UNLABELED, Board, Change, pack, split
+from .events import IMPORTED, Event, Log, now
 from .pictures import Picture, open_pictures
-from .rounds import Progress
-from .split import split
+from .rounds import FIRST, Progress, first_query
+from .saved import check_annotator, check_usable, read_about, read_json, recipe_of, work_folder
 
-BROUGHT = ("import", "merge")  # labels that nobody clicked in this session
-MOST_SECONDS = 600.0  # between two acts; longer, and the person had gone away
+MOST_SECONDS = 600.0  # between two acts; after more than that the person had gone away
 
 
 def open_session(
@@ -45,7 +43,6 @@ def open_session(
     first: str = "random",
     partition: Path | str | None = None,
     repair: bool = False,
-    page: bool = False,
     params: str = "annotate",
     **changes: object,
 ) -> Session:
@@ -54,7 +51,7 @@ def open_session(
     classes: names, in the order of their ids; later openings may leave them out or add some at the end.
     side: bound of the longer side (default 1024 pixels) at which the person works; masks are exported at full size.
     first: what the first round asks, "random" or "kmeans".  partition: a folder of label maps instead of SEEDS.
-    repair: go on without damaged lines of the log.  page: see `events.Log`.  params: the YAML file, changes: values of it (strategy, model, ...).
+    repair: go on without damaged lines of the log.  params: the YAML file, changes: values of it (strategy, model, ...).
     Raises ValueError for what cannot work, before anything is written; FileNotFoundError without such a folder.
     """
     folder, home = Path(folder).expanduser().resolve(), work_folder(folder, work)
@@ -65,7 +62,10 @@ def open_session(
     choice("first", first, dict.fromkeys(FIRST))
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder {folder} does not exist; name the folder with your pictures")
-    check_place(folder, home)
+    if home.is_relative_to(folder / "images" if (folder / "images").is_dir() else folder):
+        raise ValueError(
+            f"work is {home}, where masks would lie among the pictures and be taken for some; choose a folder elsewhere"
+        )
     read_about(home, classes, side, config, partition)  # before anything is written
     with Lock(home / ".lock").wait("the session is being opened"):
         about = read_about(home, classes, side, config, partition)  # another annotator may have begun it meanwhile
@@ -76,14 +76,11 @@ def open_session(
         for problem in problems:
             log.info(f"left out: {problem}")
         checked.write(home / "session.json", about)
-    clicks = Log(home / annotator / "clicks.jsonl", repair, page)
+    clicks = Log(home / annotator / "clicks.jsonl", repair)
     try:
-        session = Session(home, annotator, tuple(about["classes"]), pictures, clicks, config, about["session"])
-        for problem in clicks.problems:
+        session = Session(home, annotator, about, pictures, clicks, config)
+        for problem in clicks.problems + session.board.lost_acts():
             log.info(problem)
-        if session.board.lost:
-            lost = f"{session.board.lost} acts are about pictures, superpixels or classes that are not there now"
-            log.info(f"{lost}; they are kept in the log")
         note = json.dumps({"versions": provenance.versions(), "pictures": len(pictures), "classes": about["classes"]})
         clicks.append(Event("open", secrets.token_hex(8), now(), note=note))
         if rounds.finished(home / annotator) == 0:
@@ -101,22 +98,17 @@ class Session:
     Acts are checked, then written to disk, then applied: an act that raises has changed nothing.
     """
 
-    def __init__(
-        self,
-        home: Path,
-        annotator: str,
-        classes: tuple[str, ...],
-        pictures: tuple[Picture, ...],
-        log: Log,
-        config: RunConfig,
-        name: str,
-    ) -> None:
-        self.home, self.annotator, self.classes, self.pictures = home / annotator, annotator, classes, pictures
-        self.work, self.log, self.config, self.name = home, log, config, f"{name}-{annotator}"
-        self.board = Board(pictures, classes, log.events)
-        self.round, self._query, self._process = 0, [], None
+    def __init__(self, home: Path, annotator: str, about: dict, pictures: tuple[Picture, ...], log: Log, config: RunConfig) -> None:
+        """home: of the session.  about: its session.json."""
+        self.work, self.home, self.annotator, self.name = home, home / annotator, annotator, f"{about['session']}-{annotator}"
+        self.classes, self.pictures, self.log, self.config = tuple(about["classes"]), pictures, log, config
+        self.board = Board(pictures, self.classes, log.events)
+        self.round = 0
+        self._query: list[tuple[int, int]] = []
+        self._process: subprocess.Popen | None = None
         self._acting = threading.RLock()  # new kernels answer a widget in a thread of its own, while a cell runs
-        self._views, self._predicted = {}, {}  # of the last round, by picture
+        self._views: dict[int, tuple[np.ndarray, np.ndarray] | None] = {}  # of the last round, by picture
+        self._predicted: dict[int, np.ndarray] = {}
 
     def act(
         self,
@@ -137,39 +129,36 @@ class Session:
         ValueError if it cannot be done, OSError if it cannot be written; then nothing has happened.
         """
         with self._acting:  # the board must do what the log says, in its order
-            return self._carried_out(what, picture, superpixels, to, how, act_id or secrets.token_hex(8), seconds, waited)
+            act_id = act_id or secrets.token_hex(8)
+            if act_id in self.log:
+                return []
+            event = self._event(what, picture, superpixels, to, how)
+            event = replace(event, id=act_id, at=now(waited), seconds=round(min(max(0.0, seconds), MOST_SECONDS), 2))
+            self.board.check(event)
+            self.log.append(event)
+            changes = self.board.apply(event)
+            for change in changes:
+                if change.split:
+                    self._predicted.pop(change.picture, None)
+            return changes
 
-    def _carried_out(self, what, picture, superpixels, to, how, act_id, seconds, waited) -> list[Change]:
-        if act_id in self.log:
-            return []
-        spent = round(min(max(0.0, seconds), MOST_SECONDS), 2)
-        event = Event("label" if what == "accept" else what, act_id, now(waited), seconds=spent)
-        if what not in ("undo", "redo"):
-            if not 0 <= picture < len(self.pictures):
-                raise ValueError(f"there is no picture {picture}; there are 0..{len(self.pictures) - 1}")
-            ids = tuple(dict.fromkeys(int(s) for s in superpixels))
-            asked = bool(ids) and {(picture, s) for s in ids} <= set(self._query)
-            event = replace(
-                event,
-                image=self.pictures[picture].name,
-                superpixels=ids,
-                to=to,
-                how=how,
-                round=self.round if asked or what == "skip" else 0,
-            )
+    def _event(self, what: str, picture: int, superpixels, to: str, how: str) -> Event:
+        """The event of an act, but for its id and times."""
+        if what in ("undo", "redo"):
+            return Event(what, "")
+        if not 0 <= picture < len(self.pictures):
+            raise ValueError(f"there is no picture {picture}; there are 0..{len(self.pictures) - 1}")
+        ids = tuple(dict.fromkeys(int(s) for s in superpixels))
+        asked = bool(ids) and {(picture, s) for s in ids} <= set(self._query)
+        number = self.round if asked or what == "skip" else 0
         if what == "accept":
-            event = replace(event, to=to or self._accepted(picture, event.superpixels), how="accept")
-        if what == "split":
-            self.board.check(replace(event, what="skip"))
-            cut = split(self.pictures[picture].image(), self.board.ids(picture), event.superpixels[0])
-            event = replace(event, pieces=pack(*cut))
-        self.board.check(event)
-        self.log.append(event)
-        changes = self.board.apply(event)
-        for change in changes:
-            if change.split:
-                self._predicted.pop(change.picture, None)
-        return changes
+            what, to, how = "label", to or self._accepted(picture, ids), "accept"
+        event = Event(what, "", image=self.pictures[picture].name, superpixels=ids, to=to, how=how, round=number)
+        if what != "split":
+            return event
+        self.board.check(replace(event, what="skip"))
+        cut = split(self.pictures[picture].image(), self.board.ids(picture), ids[0])
+        return replace(event, pieces=pack(*cut))
 
     def _accepted(self, picture: int, superpixels: tuple[int, ...]) -> str:
         seen = self.predicted(picture)
@@ -177,12 +166,11 @@ class Session:
             raise ValueError("there is no prediction to accept yet; train first")
         classes = {int(seen[s]) for s in superpixels if s < len(seen)}
         if len(classes) != 1:
-            raise ValueError(
-                f"{len(superpixels)} superpixels with {len(classes)} predicted classes were to be accepted; accept one"
-            )
+            count = f"{len(superpixels)} superpixels with {len(classes)} predicted classes"
+            raise ValueError(f"{count} cannot be accepted at once; accept one")
         (c,) = classes
         if c >= len(self.classes):
-            raise ValueError(f"class {c} is predicted, which another session has added; open this session again")
+            raise ValueError(f"class {c} is predicted, which another session has added since; open this session again")
         return self.classes[c]
 
     def query(self) -> list[tuple[int, int]]:
@@ -212,26 +200,20 @@ class Session:
     def counters(self) -> dict:
         """What a person wants to know: see `widget` for the names. Plain JSON values."""
         counts = self.board.counts()
-        acts = [e for e in self.board.acts if e.what == "label" and e.how not in BROUGHT]
-        asked = [(i, s) for i, s in self._query if s < len(self.board.labels(i))]
-        left = len(self.query())
+        acts = [e for e in self.board.acts if e.what == "label" and e.how not in IMPORTED]
+        asked = sum(s < len(self.board.labels(i)) for i, s in self._query)
         return {
             "clicks": sum(len(e.superpixels) for e in acts),
             "labeled": int(counts.sum()),
-            "superpixels": sum(len(self.board.labels(i)) for i in range(len(self.pictures))),
+            "superpixels": self.board.total,
             "round": self.round,
-            "asked": len(asked),
-            "answered": len(asked) - left,
+            "asked": asked,
+            "answered": asked - len(self.query()),
             "per_class": counts.tolist(),
             "debt": class_debt(counts[:-1], self.config.query_size).tolist(),
             "foreseen": list(self.foreseen()),
             "minutes": round(sum(e.seconds for e in self.log.events) / 60, 1),
         }
-
-    def agreement(self) -> float | None:
-        """The share of `foreseen`, 0..1; None without any."""
-        right, total = self.foreseen()
-        return right / total if total else None
 
     def foreseen(self) -> tuple[int, int]:
         """Of the superpixels labeled since the last training began, for how many its network had the class right; and how many.
@@ -240,10 +222,10 @@ class Session:
         """
         if self.round < 2:
             return 0, 0
-        known = rounds.read_request(self.home, self.round).get("log", rounds.read_query(self.home, self.round)["log"])
+        known = rounds.read_request(self.home, self.round).get("log", len(self.log.events))
         new: dict[tuple[int, int], None] = {}
         place = {picture.name: i for i, picture in enumerate(self.pictures)}
-        for event in (e for e in self.log.events[known:] if e.what == "label" and e.image in place and e.how not in BROUGHT):
+        for event in (e for e in self.log.events[known:] if e.what == "label" and e.image in place and e.how not in IMPORTED):
             new |= dict.fromkeys((place[event.image], s) for s in event.superpixels)
         right = total = 0
         for i, s in new:
@@ -262,14 +244,15 @@ class Session:
         self.config = self.config.model_copy(update={"strategy": strategy, "aggregate": aggregate, "strategy_options": options})
 
     def ask_first(self, first: str) -> None:
-        """Round 1: suggestions before there is a network."""
+        """Writes round 1: suggestions before there is a network. first: "random" or "kmeans"."""
         rng = np.random.default_rng([self.config.seed, 1])
         query = first_query(self.board, first, self.config.query_size, rng)
         rounds.write_query(self.home, 1, self.board, query, len(self.log.events))
-        checked.write(rounds.folder_of(self.home, 1) / "done.json", {"round": 1, "first": first, "versions": provenance.versions()})
+        done = {"round": 1, "first": first, "versions": provenance.versions()}
+        checked.write(rounds.folder_of(self.home, 1) / "done.json", done)
 
     def train(self) -> Progress:
-        """Starts the next round in a process of its own and comes back at once; nothing happens if one is running.
+        """Starts the next round in a process of its own and returns at once; nothing happens if one is running.
 
         ValueError if no superpixel has a class yet, or there is only one class.
         """
@@ -282,35 +265,19 @@ class Session:
             raise ValueError(
                 f"{self.classes[0]!r} is the only class, so there is nothing to tell apart; add one, such as 'background'"
             )
-        command = [
-            "train",
-            str(self._folder()),
-            "--work",
-            str(self.work),
-            "--annotator",
-            self.annotator,
-            "--round",
-            str(self.round + 1),
-        ]
-        request = {
-            "config": self.config.values(),
-            "classes": list(self.classes),
-            "log": len(self.log.events),
-            "round": self.round + 1,
-        }
-        known = rounds.read_request(self.home, self.round + 1).get("log", 0)
-        if known and all(event.what == "open" for event in self.log.events[known:]):
+        number, events = self.round + 1, self.log.events
+        request = {"config": self.config.values(), "classes": list(self.classes), "log": len(events), "round": number}
+        known = rounds.read_request(self.home, number).get("log", 0)
+        if known and all(event.what == "open" for event in events[known:]):
             request["log"] = known  # nothing was clicked since it was asked for last: it goes on where it was
-        self._process = rounds.start(self.home, self.round + 1, command, request)
+        command = ["train", read_json(self.work)["folder"], "--work", str(self.work), "--annotator", self.annotator]
+        self._process = rounds.start(self.home, number, [*command, "--round", str(number)], request)
         return self.training()
 
-    def _folder(self) -> str:
-        return read_json(self.work)["folder"]
-
     def training(self) -> Progress:
-        """Where the next round stands; "done" once, when it has been finished since the last `refresh`."""
+        """The progress of the next round; "done" once, when it was finished after the last `refresh`."""
         if rounds.finished(self.home) > self.round:
-            return Progress("done", 1.0, "done")
+            return rounds.DONE
         return rounds.progress(self.home, self.round + 1, self._process)
 
     def stop(self) -> None:
@@ -318,7 +285,7 @@ class Session:
         rounds.stop(self.home, self.round + 1)
 
     def refresh(self) -> bool:
-        """Takes over the last finished round: its suggestions and predictions. Whether there was a new one."""
+        """Loads the suggestions and predictions of the last finished round; returns whether there was a new one."""
         last = rounds.finished(self.home)
         if last == self.round:
             return False
@@ -329,5 +296,5 @@ class Session:
         return True
 
     def close(self) -> None:
-        """Closes the log; a training that runs goes on."""
+        """Closes the log; a running training goes on."""
         self.log.close()

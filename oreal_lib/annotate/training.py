@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from ..batches import Pairs
 from ..config import RunConfig
 from ..data.resize import bounded, nearest, resized
 from ..fast.tiles import softmax_by_class
-from ..predict import choose_device, logits
+from ..predict import choose_device, device_of, logits
 from ..scores import bvsb
 from ..setting import network
 from ..storage import atomic, checked, provenance
@@ -28,29 +28,31 @@ from ..storage.checkpoint import Checkpoint
 from ..storage.lock import Lock
 from ..storage.progress import lines_to, told
 from ..strategies import STRATEGIES
-from ..train import fit
+from ..train import Fitted, fit
 from ..types import Query, Ragged
 from .board import Board
 from .pictures import Picture, key
 from .rounds import Progress, folder_of, write_query
 
 LEAST_STEPS = 150  # of training, however few pictures there are; our choice
-VALIDATED = 8  # pictures that decide which epoch agrees best with the clicks; more cost time and change little
+VALIDATED = 8  # pictures that decide which epoch agrees best with the clicks; more take time and change little
+
+REMEDY = "take the weights and the model.json of one round, or train again"
 
 
 class Stopped(KeyboardInterrupt):
-    """The person asked the training to stop: as Ctrl-C, it keeps what the last finished epoch left."""
+    """The person asked the training to stop: as with Ctrl-C, what the last finished epoch left is kept."""
 
 
 class Kept(Checkpoint):
-    """The checkpoint of a round, after which it is said how far the training is; each_epoch: is given the number of the epoch."""
+    """The checkpoint of a round. each_epoch: called with the number of each finished epoch; what it raises ends the training."""
 
     def __init__(self, path: Path, seconds: float, write: Callable[[bytes], None], each_epoch: Callable[[int], None]) -> None:
         super().__init__(path, seconds, write)
         self.each_epoch = each_epoch
 
     def after_epoch(self, state: dict) -> None:
-        """As of `Checkpoint`; then `each_epoch`, which may stop the training."""
+        """Keeps the state as `Checkpoint` does, then calls `each_epoch`."""
         super().after_epoch(state)
         self.each_epoch(state["epoch"])
 
@@ -62,105 +64,132 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
     SystemExit(1) where it cannot go on, with the reason in the round's progress.
     """
     folder = folder_of(home, number)
-
-    def say(state: str, share: float, text: str, left: float | None = None) -> None:
-        with suppress(OSError):  # it is a message, and Windows refuses while someone reads the last one
-            lock.check()
-            atomic.write_json(folder / "progress.json", asdict(Progress(state, round(share, 4), text, left)))
-
     with Lock(folder / ".lock").wait(f"round {number} is being computed") as lock:
         if (folder / "done.json").exists():
             return
         request = checked.read(folder / "request.json", "train again from the session")
-        config = RunConfig.make(request["config"])
+        work = _Round(home, number, RunConfig.make(request["config"]), request, lock)
         try:
-            _train_round(home, number, config, request, open_board, say, lock.check)
-        except Stopped:
-            say("stopped", 0.0, "stopped; train again to go on")
-        except KeyboardInterrupt:
-            say("stopped", 0.0, "stopped; train again to go on")
-            raise
+            work.carry_out(open_board)
+        except KeyboardInterrupt as stop:
+            work.say("stopped", 0.0, "stopped; train again to go on")
+            if not isinstance(stop, Stopped):
+                raise
         except Exception as error:
             traceback.print_exc()
-            say("failed", 0.0, f"{error}")
+            work.say("failed", 0.0, f"{error}")
             raise SystemExit(1) from error
 
 
-def _train_round(home, number, config, request, open_board, say, may_write) -> None:
-    folder, began = folder_of(home, number), time.monotonic()
-    say("running", 0.01, "reading the pictures")
-    torch.set_num_threads(config.threads)
-    board, clicks = open_board(request["log"])
-    device = choose_device(config.device)
-    model = network(config, len(board.classes), config.weights)
-    model.to(device, memory_format=torch.channels_last)
-    before = folder_of(home, number - 1) / "weights.safetensors"
-    if config.warm_start and before.exists():
-        state = read_weights(before)
-        if {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in model.state_dict().items()}:
-            model.load_state_dict(state)  # else the model or the classes are other ones: it begins anew
-    train = pairs(board, config.height)
-    trainable = train.trainable()
-    if len(trainable) == 0:
-        raise ValueError("no superpixel has a class yet; label a few of each class, then train")
-    rng = np.random.default_rng([config.seed, number])
-    some = rng.permutation(trainable)[:VALIDATED]
-    epochs = max(config.max_epochs, -(-LEAST_STEPS // -(-len(train) // config.batch_size)))
-    mark, before = time.monotonic(), []  # epochs that an earlier attempt has done
+@dataclass(frozen=True)
+class _Round:
+    """A round that is being computed. request: what was wanted.  lock: of the round, held."""
 
-    def each_epoch(epoch: int) -> None:
-        if (folder / "stop").exists():
+    home: Path
+    number: int
+    config: RunConfig
+    request: dict
+    lock: Lock
+
+    @property
+    def folder(self) -> Path:
+        return folder_of(self.home, self.number)
+
+    def say(self, state: str, share: float, text: str, left: float | None = None) -> None:
+        """Writes progress.json."""
+        with suppress(OSError):  # it is only a message, and Windows refuses while someone reads the last one
+            self.lock.check()
+            atomic.write_json(self.folder / "progress.json", asdict(Progress(state, round(share, 4), text, left)))
+
+    def go_on(self) -> None:
+        """`Stopped` if the person has asked for it."""
+        if (self.folder / "stop").exists():
             raise Stopped
-        before[:] = before or [epoch - 1]
-        left = (time.monotonic() - mark) / (epoch - before[0]) * (epochs - epoch)
-        say("running", 0.05 + 0.8 * epoch / epochs, f"training, epoch {epoch} of {epochs}", round(left, 1))
 
-    def write(data: bytes) -> None:
-        may_write()
-        atomic.write_bytes(folder / "checkpoint.pt", data)
+    def write(self, name: str, data: bytes) -> None:
+        """Writes a file of the round, if the lock is still ours."""
+        self.lock.check()
+        atomic.write_bytes(self.folder / name, data)
 
-    fitted = fit(
-        model,
-        train,
-        Pairs(train.images[some], train.target[some]),
-        config.model_copy(update={"max_epochs": epochs, "patience": epochs}),
-        key=(config.seed, number),
-        keep=Kept(folder / "checkpoint.pt", config.checkpoint_seconds, write, each_epoch),
-    )
-    may_write()
-    atomic.write_bytes(folder / "weights.safetensors", checked.dump_tensors(fitted.state))
-    for i, (picture, p) in enumerate(zip(board.pictures, probabilities(model, board.pictures, config.height), strict=True), 1):
-        if (folder / "stop").exists():
-            raise Stopped
-        buffer = BytesIO()
-        unsure = (255 * bvsb(p[None])[0, 0]).round().to(torch.uint8)
-        np.savez_compressed(buffer, predicted=p.argmax(dim=0).to(torch.uint8).cpu().numpy(), unsure=unsure.cpu().numpy())
-        may_write()
-        atomic.write_bytes(folder / "views" / f"{key(picture.name)}.npz", buffer.getvalue())
-        say("running", 0.85 + 0.08 * i / len(board.pictures), f"looking at picture {i} of {len(board.pictures)}")
-    say("running", 0.94, "choosing what to ask")
+    def write_checkpoint(self, data: bytes) -> None:
+        self.write("checkpoint.pt", data)
 
-    trained_on = board.as_labels().clicks
-    board, clicks = open_board(None)  # what was clicked meanwhile is not asked again
-    with lines_to(lambda text: say("running", 0.94, text)):
-        query = ask(config, board, model, number)
-    may_write()
-    write_query(home, number, board, query, clicks)
-    checked.write(
-        folder / "done.json",
-        {
-            "round": number,
-            "labeled": trained_on,
-            "classes": list(board.classes),
+    def carry_out(self, open_board: Callable[[int | None], tuple[Board, int]]) -> None:
+        """Trains on the clicks, looks at every picture, asks again; done.json comes last."""
+        began = time.monotonic()
+        self.say("running", 0.01, "reading the pictures")
+        torch.set_num_threads(self.config.threads)
+        board, _ = open_board(self.request["log"])
+        model = self.network(board)
+        fitted = self.train(model, board)
+        self.write("weights.safetensors", checked.dump_tensors(fitted.state))
+        self.look(model, board)
+        self.say("running", 0.94, "choosing what to ask")
+        now, clicks = open_board(None)  # what was clicked meanwhile is not asked again
+        with lines_to(lambda text: self.say("running", 0.94, text)):
+            query = ask(self.config, now, model, self.number)
+        self.lock.check()
+        write_query(self.home, self.number, now, query, clicks)
+        done = {
+            "round": self.number,
+            "labeled": board.as_labels().clicks,
+            "classes": list(now.classes),
             "epochs": fitted.epochs,
             "agreement_with_clicks": None if np.isnan(fitted.val_miou) else round(fitted.val_miou, 6),
             "seconds": round(time.monotonic() - began, 1),
-            "device": provenance.device_name(device),
+            "device": provenance.device_name(device_of(model)),
             "versions": provenance.versions(),
-        },
-    )
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
-    say("done", 1.0, "done")
+        }
+        checked.write(self.folder / "done.json", done)
+        (self.folder / "checkpoint.pt").unlink(missing_ok=True)
+        self.say("done", 1.0, "done")
+
+    def network(self, board: Board) -> nn.Module:
+        """The network to train: with the weights of the round before, if they fit and `warm_start` is on."""
+        config, before = self.config, folder_of(self.home, self.number - 1) / "weights.safetensors"
+        model = network(config, len(board.classes), config.weights)
+        model.to(choose_device(config.device), memory_format=torch.channels_last)
+        if config.warm_start and before.exists():
+            state = read_weights(before)
+            if {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in model.state_dict().items()}:
+                model.load_state_dict(state)  # otherwise the model or the classes have changed: it begins anew
+        return model
+
+    def train(self, model: nn.Module, board: Board) -> Fitted:
+        """Trains the network on what was clicked; the epoch that agrees best with the clicks of a few pictures counts."""
+        config, clicked = self.config, pairs(board, self.config.height)
+        trainable = clicked.trainable()
+        if len(trainable) == 0:
+            raise ValueError("no superpixel has a class yet; label a few of each class, then train")
+        some = np.random.default_rng([config.seed, self.number]).permutation(trainable)[:VALIDATED]
+        epochs = max(config.max_epochs, -(-LEAST_STEPS // -(-len(clicked) // config.batch_size)))
+        mark, before = time.monotonic(), []  # epochs that an earlier attempt has done
+
+        def each_epoch(epoch: int) -> None:
+            self.go_on()
+            before[:] = before or [epoch - 1]
+            left = (time.monotonic() - mark) / (epoch - before[0]) * (epochs - epoch)
+            self.say("running", 0.05 + 0.8 * epoch / epochs, f"training, epoch {epoch} of {epochs}", round(left, 1))
+
+        return fit(
+            model,
+            clicked,
+            Pairs(clicked.images[some], clicked.target[some]),
+            config.model_copy(update={"max_epochs": epochs, "patience": epochs}),
+            (config.seed, self.number),
+            keep=Kept(self.folder / "checkpoint.pt", config.checkpoint_seconds, self.write_checkpoint, each_epoch),
+        )
+
+    def look(self, model: nn.Module, board: Board) -> None:
+        """Writes views/: what the network sees in each picture, and how unsure it is."""
+        seen, total = probabilities(model, board.pictures, self.config.height), len(board.pictures)
+        for i, (picture, p) in enumerate(zip(board.pictures, seen, strict=True), 1):
+            self.go_on()
+            classes, unsure = classes_and_doubt(p)
+            buffer = BytesIO()
+            np.savez_compressed(buffer, predicted=classes, unsure=unsure)
+            self.write(f"views/{key(picture.name)}.npz", buffer.getvalue())
+            self.say("running", 0.85 + 0.08 * i / total, f"looking at picture {i} of {total}")
 
 
 def ask(config: RunConfig, board: Board, model: nn.Module, number: int) -> Query | None:
@@ -169,12 +198,12 @@ def ask(config: RunConfig, board: Board, model: nn.Module, number: int) -> Query
     if not labels.unlabeled.any():
         return None
 
-    def look() -> Iterator[torch.Tensor]:
+    def predict() -> Iterator[torch.Tensor]:
         seen = probabilities(model, board.pictures, config.height)
         return told(seen, "choosing what to ask: {done} of {total} pictures", len(board.pictures))
 
     names = [picture.name for picture in board.pictures]
-    regions = Regions(look, pool, len(board.classes), names=names, classes=board.classes)
+    regions = Regions(predict, pool, len(board.classes), names=names, classes=board.classes)
     budget = min(config.query_size, int(labels.unlabeled.sum()))
     rng = np.random.default_rng([config.seed, number])
     return STRATEGIES[config.strategy](regions, labels, budget, config.aggregate, rng, **config.strategy_options)
@@ -185,14 +214,9 @@ def pairs(board: Board, side: int) -> Pairs:
     images, targets = [], []
     for i, picture in enumerate(told(board.pictures, "reading {done} of {total} pictures")):
         size = bounded(picture.size, side)
-        images.append(_shrunk(picture.image(), size))
-        target = board.paint(i)
-        targets.append(target if target.shape == size else nearest(target, size))
+        images.append(resized(picture.image(), size))
+        targets.append(nearest(board.paint(i), size))
     return Pairs(Ragged(tuple(images)), Ragged(tuple(targets)))
-
-
-def _shrunk(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return np.array(image) if image.shape[:2] == size else resized(np.array(image), size)
 
 
 def probabilities(model: nn.Module, pictures: tuple[Picture, ...], side: int) -> Iterator[torch.Tensor]:
@@ -204,11 +228,17 @@ def probabilities(model: nn.Module, pictures: tuple[Picture, ...], side: int) ->
 @torch.no_grad()
 def look(model: nn.Module, image: np.ndarray, side: int, size: tuple[int, int]) -> torch.Tensor:
     """(C, *size) float32 probabilities of an image (h, w, 3) uint8, seen at `side` and brought to `size` (height, width)."""
-    small = _shrunk(image, bounded(image.shape[:2], side))
+    small = resized(image, bounded(image.shape[:2], side))
     (z,) = logits(model, small[None])
     if z.shape[1:] != tuple(size):
         z = F.interpolate(z[None], tuple(size), mode="bilinear", align_corners=False)[0]
     return softmax_by_class(z)
+
+
+def classes_and_doubt(p: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Two (H, W) uint8 maps of probabilities (C, H, W): the most likely class id, and how unsure that is (BvSB, 255 = a tie)."""
+    unsure = (255 * bvsb(p[None])[0, 0]).round().to(torch.uint8)
+    return p.argmax(dim=0).to(torch.uint8).cpu().numpy(), unsure.cpu().numpy()
 
 
 def load_network(config: RunConfig, n_classes: int, weights: Path, device: str = "auto") -> nn.Module:
@@ -216,8 +246,8 @@ def load_network(config: RunConfig, n_classes: int, weights: Path, device: str =
     model = network(config, n_classes)
     try:
         model.load_state_dict(read_weights(weights))
-    except RuntimeError as error:  # torch: names or shapes are other ones
-        raise ValueError(f"{weights} cannot be loaded ({error}); take the weights and the model.json of one round") from error
+    except RuntimeError as error:  # torch: other names or shapes
+        raise ValueError(f"{weights} cannot be loaded ({error}); {REMEDY}") from error
     return model.to(choose_device(device)).eval()
 
 
@@ -226,6 +256,4 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
     try:
         return checked.load_tensors(Path(file).read_bytes())
     except ValueError as error:
-        raise ValueError(
-            f"{file} is damaged ({error}); take the weights and the model.json of one round, or train again"
-        ) from error
+        raise ValueError(f"{file} is damaged ({error}); {REMEDY}") from error

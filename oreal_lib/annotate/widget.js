@@ -1,6 +1,6 @@
 /* The annotation widget: one ES module for anywidget, and for a plain page with a stub model (tests/browser).
 
-Reading order: pure functions on pixels, colors, the acts that are not yet on disk, the elements, and `render`, the view.
+Reading order: pure functions on pixels, colors, places in the view, acts and words; the elements; and the class `View`.
 A superpixel is a number 0..count-1 of its picture. Labels are codes: a class, VOID (no class, or unsure) or NONE.
 Python owns the truth. What is clicked here is painted at once, kept in localStorage until Python says that it is on
 disk, and painted over by what Python answers. Messages: see the head of `widget.py`.
@@ -42,27 +42,6 @@ export async function inflate(bytes) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** The superpixel of each pixel, from what `pack_ids` of `packing.py` made of it, unpacked by `inflate`. */
-export function unpackIds(bytes, width, height) {
-  const [news, inside] = new Uint32Array(bytes.buffer, bytes.byteOffset, 2);
-  const difference = new Uint16Array(bytes.buffer, bytes.byteOffset + 8, news); // little-endian, as all browsers run on
-  const next = [4 * (8 + 2 * news), 4 * (8 + 2 * news + inside)]; // in quarters of a byte: codes of pixels inside, and of the others
-  const ids = new Uint16Array((height + 1) * width + 1); // with zeros before the first pixel
-  for (let j = width + 1, k = 0; j < ids.length; j++) {
-    const left = ids[j - 1];
-    const corner = ids[j - width - 1];
-    const above = ids[j - width];
-    const at = next[left === above && corner === above && ids[j - width + 1] === above ? 0 : 1]++;
-    const code = (bytes[at >> 2] >> (2 * (at & 3))) & 3;
-    const guess = corner === left ? above : left;
-    if (code === 0) ids[j] = guess;
-    else if (code === 1) ids[j] = guess === above ? left : above;
-    else if (code === 2) ids[j] = ids[j - width + 1];
-    else ids[j] = above + difference[k++];
-  }
-  return ids.subarray(width + 1);
-}
-
 /** Pixels by superpixel, by a counting sort: superpixel k has the pixels order[start[k]] .. order[start[k + 1] - 1], in
  * raster order, and the bounding box box[4 k ..]: left, top, right, bottom, all inside. */
 export function sortPixels(ids, width, count) {
@@ -87,8 +66,8 @@ export function sortPixels(ids, width, count) {
   return { start, order, box };
 }
 
-/** Borders as pixels (32 bit each, zeros at first): a light line with a dark one beside it, seen on any picture; each is
- * `thick` pixels wide, because the browser leaves fine lines out where it makes a large picture small. */
+/** Borders as pixels (32 bit each, zeros at first): a light line with a dark one beside it, visible on any picture; each is
+ * `thick` pixels wide, because the browser loses fine lines where it shrinks a large picture. */
 export function borders(ids, width, pixels, thick = 1) {
   const light = 0xd8ffffff | 0; // alpha, blue, green, red; | 0 as small integers are much faster
   const dark = 0x90000000 | 0;
@@ -156,8 +135,8 @@ export function pixelOf(color, alpha = 255) {
   return ((alpha << 24) | ((rgb & 255) << 16) | (rgb & 0xff00) | (rgb >> 16)) >>> 0;
 }
 
-/** Of each code 0..255 two pixels: stripes for VOID, nothing for NONE, the color of the class twice. */
-function palette(classes) {
+/** For each code 0..255 two pixels: stripes for VOID, nothing for NONE, the color of the class twice. */
+export function palette(classes) {
   const pixels = new Uint32Array(512);
   classes.forEach(({ color }, c) => pixels.fill(pixelOf(color), 2 * c, 2 * c + 2));
   pixels[2 * VOID] = pixelOf("#d0d0d0");
@@ -165,8 +144,8 @@ function palette(classes) {
   return pixels;
 }
 
-/** Of each uncertainty 0 (sure) .. 255 a pixel: from clear over violet and orange to light yellow. */
-function heat() {
+/** For each uncertainty 0 (sure) .. 255 a pixel: from transparent over violet and orange to light yellow. */
+export function heat() {
   const stops = [[40, 10, 80, 0], [120, 28, 109, 130], [221, 81, 58, 200], [252, 165, 10, 235], [252, 255, 164, 255]];
   return Uint32Array.from({ length: 256 }, (_, value) => {
     const at = (value / 255) * (stops.length - 1);
@@ -179,17 +158,90 @@ function heat() {
 /** Which of the two pixels of the palette: stripes 4 pixels wide from the upper right to the lower left. */
 const stripe = (x, y) => ((x + y) >> 2) & 1;
 
+// ---------------------------------------------------------------------------------------------- places in the view
+
+/** The superpixel at a point of the picture, -1 outside of it. */
+export function superpixelAt({ ids, width, height }, x, y) {
+  return x >= 0 && y >= 0 && x < width && y < height ? ids[Math.floor(y) * width + Math.floor(x)] : -1;
+}
+
+/** The superpixels on the straight line between two points, each once, so that a fast drag leaves none out. */
+export function superpixelsBetween(picture, [x, y], [u, v]) {
+  const found = new Set();
+  const steps = Math.max(1, Math.ceil(2 * Math.max(Math.abs(u - x), Math.abs(v - y))));
+  for (let i = 1; i <= steps; i++) found.add(superpixelAt(picture, x + ((u - x) * i) / steps, y + ((v - y) * i) / steps));
+  found.delete(-1);
+  return [...found];
+}
+
+/** Where the arrow keys go on in superpixel k, entered at (x, y): the middle of the part of its row (or column) that lies in it. */
+export function drift(picture, k, x, y, dx) {
+  const [sx, sy] = dx ? [1, 0] : [0, 1];
+  let [low, high] = [0, 0];
+  while (superpixelAt(picture, x + (low - 1) * sx, y + (low - 1) * sy) === k) low--;
+  while (superpixelAt(picture, x + (high + 1) * sx, y + (high + 1) * sy) === k) high++;
+  const half = Math.round((low + high) / 2);
+  return [x + half * sx, y + half * sy];
+}
+
+/** The scale at which a picture just fits into a view of w x h pixels. */
+export function fitScale({ width, height }, w, h) {
+  return Math.min(w / width, h / height) || 1;
+}
+
+/** A place {x, y, scale} of the picture such that some of it (60 pixels) stays in a view of w x h pixels. */
+export function keptInView({ width, height }, { x, y, scale }, w, h) {
+  const near = (at, size, room) => {
+    const some = Math.min(60, room / 2);
+    return Math.min(Math.max(at, some - size), room - some);
+  };
+  return { x: near(x, width * scale, w), y: near(y, height * scale, h), scale };
+}
+
+/** The place after zooming by a factor so that the point (x, y) of the view stays where it is. */
+export function zoomed(place, factor, x, y, fit) {
+  const scale = Math.min(Math.max(place.scale * factor, Math.min(fit, 1) / 2), Math.max(40, fit));
+  return { x: x - ((x - place.x) * scale) / place.scale, y: y - ((y - place.y) * scale) / place.scale, scale };
+}
+
+/** The place that shows superpixel k with its surroundings, which tell what it is; null where that is the whole picture. */
+export function closeUp({ box, width, height }, k, w, h) {
+  const [left, top, right, bottom] = box.subarray(4 * k, 4 * k + 4);
+  const fit = fitScale({ width, height }, w, h);
+  const room = (low, high, size) => Math.max(5 * (high - low + 1), Math.min(64, size), 0.4 * size);
+  const wanted = Math.min(w / room(left, right, width), h / room(top, bottom, height));
+  const scale = Math.min(Math.max(wanted, fit), 24);
+  if (scale === fit) return null;
+  const start = (room, low, high, size) => {
+    const least = room - size * scale; // at the picture's edge: more of the picture rather than emptiness
+    return least > 0 ? least / 2 : Math.min(0, Math.max(least, room / 2 - ((low + high + 1) / 2) * scale));
+  };
+  return { x: start(w, left, right, width), y: start(h, top, bottom, height), scale };
+}
+
+/** The area [left, top, right, bottom] of the picture, on a grid of half views, in which the view stays while it moves a little. */
+export function areaAround({ x, y, scale }, w, h) {
+  const [half, high] = [w / scale / 2, h / scale / 2];
+  const [column, row] = [Math.floor(-x / scale / half), Math.floor(-y / scale / high)];
+  return [column * half, row * high, (column + 3) * half, (row + 3) * high];
+}
+
+/** The superpixels whose boxes reach into an area of the picture. */
+export function superpixelsIn({ box, count }, [left, top, right, bottom]) {
+  const touches = (b) => box[b] <= right && box[b + 2] >= left && box[b + 1] <= bottom && box[b + 3] >= top;
+  return Array.from({ length: count }, (_, k) => k).filter((k) => touches(4 * k));
+}
+
 // ---------------------------------------------------------------------------------------------- acts not yet on disk
 
 /** The acts of a session that Python has not put on disk yet, oldest first: kept by the browser, shared by all views. */
-function actStore(session) {
+export function actStore(session) {
   const key = "oreal:" + session;
   let memory = null; // where the browser forbids localStorage, or it is full
   const all = () => {
     if (memory) return memory;
     try {
-      const list = JSON.parse(localStorage.getItem(key) ?? "[]");
-      return Array.isArray(list) ? list.filter((act) => typeof act?.id === "string" && (act.superpixels ?? []) instanceof Array) : [];
+      return JSON.parse(localStorage.getItem(key) ?? "[]");
     } catch {
       return [];
     }
@@ -206,10 +258,73 @@ function actStore(session) {
   return { all, add: (act) => write([...all(), act]), remove: (id) => write(all().filter((act) => act.id !== id)) };
 }
 
+/** Labels `labels` of picture `index` as they will be when these acts are done. */
+export function applyActs(acts, index, labels) {
+  for (const act of acts) {
+    if (act.picture !== index || !["label", "accept"].includes(act.do)) continue;
+    for (const k of act.superpixels) if (k < labels.length) labels[k] = act.to; // others are of a split that was undone
+  }
+}
+
+/** The suggestions [picture, superpixel] without those that these acts answer. */
+export function openSuggestions(query, acts) {
+  const key = ([picture, k]) => picture + ":" + k;
+  const gone = new Set();
+  for (const act of acts) {
+    if (!["label", "accept", "skip"].includes(act.do)) continue;
+    for (const k of act.superpixels) gone[act.to === NONE ? "delete" : "add"](key([act.picture, k]));
+  }
+  return query.filter((pair) => !gone.has(key(pair)));
+}
+
 const newId = () => Array.from(crypto.getRandomValues(new Uint8Array(12)), (b) => b.toString(16).padStart(2, "0")).join("");
 
 /** A measure that a benchmark can read with `performance.getEntriesByName`. */
 const measure = (name, start, end = performance.now()) => performance.measure("oreal:" + name, { start, end });
+
+// ---------------------------------------------------------------------------------------------- words
+
+export const duration = (seconds) => (seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`);
+export const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
+
+/** What the line of counters says, a text each. */
+export function facts(counters) {
+  const texts = [
+    `round ${counters.round}`,
+    `${counters.answered} of ${counters.asked} suggestions answered`,
+    plural(counters.clicks, "click"),
+    `${counters.labeled} of ${counters.superpixels} superpixels labeled`,
+    `${Math.round(counters.minutes)} min`,
+  ];
+  const [right, total] = counters.foreseen ?? [0, 0];
+  if (total) texts.push(`the network had foreseen ${right} of ${plural(total, "click")} since it was trained`);
+  return texts;
+}
+
+/** What the save indicator says, [text, kind], of so many acts, the oldest waiting for so many milliseconds. */
+export function savedText(acts, waited, held) {
+  if (!acts) return ["✓ saved", "good"];
+  const kind = waited > 5000 || held ? "bad" : waited < 300 ? "soft" : "amber";
+  return [waited < 300 ? "saving" : `${acts} not saved yet`, kind];
+}
+
+/** What a key means: [meaning, key], the meaning being "pass" (not for us), "help", "blur", "typed" (the element needs it) or "run". */
+export function meaning(event, helpShown, commands) {
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const typed = event.target.matches("input, select");
+  if (event.isComposing || key === "Tab") return ["pass", key];
+  if (key === "Escape") return [helpShown ? "help" : "blur", key];
+  if (isModified(event)) {
+    const undo = { z: event.shiftKey ? "r" : "u", y: "r" }[key];
+    return !undo || event.altKey || typed ? ["pass", key] : ["run", undo];
+  }
+  if (typed || (event.target.matches("button") && ["Enter", " "].includes(key))) return ["typed", key];
+  const onShift = /^Digit\d$/.test(event.code) && !(key in commands); // on keyboards that have their digits there
+  return ["run", onShift ? event.code.slice(5) : key];
+}
+
+const isModified = (event) => (event.ctrlKey || event.metaKey || event.altKey) && !event.getModifierState("AltGraph");
+const isOurs = (event) => !isModified(event) && !["Tab", "Escape"].includes(event.key);
 
 // ---------------------------------------------------------------------------------------------- elements
 
@@ -241,28 +356,31 @@ const LAYERS = [
   ["prediction", 0.5, false],
   ["uncertainty", 0.8, false],
 ];
+const CANVASES = ["image", "prediction", "uncertainty", "labels", "borders"];
 
 /** All elements of one view; `run` is called with the key of a command. */
 function build(run) {
+  const ui = {};
   const button = (key, text, label) =>
     h("button", { type: "button", title: `${label} (${key})`, "aria-label": label, "data-key": key, click: () => run(key) }, text);
   const word = (key, text) => {
     const [, name, help] = COMMANDS.find(([k]) => k === key);
     return button(key, text ?? name, `${name}: ${help}`);
   };
-  const ui = {};
-  const canvas = (name) => (ui[name] = h("canvas." + name, { "aria-hidden": "true" }));
-  const line = (name) => (ui[name + "Line"] = svg("g", { class: "oreal-line oreal-line-" + name }, svg("path"), svg("path")));
-
-  ui.stage = h("div.stage", {}, ...["image", "prediction", "uncertainty", "labels", "borders"].map(canvas));
-  ui.lines = svg("g", {}, ...["borders", "suggestions", "hover", "cursor", "current"].map(line));
-  ui.bordersLine.removeChild(ui.bordersLine.firstChild);
-  ui.view = h("div.view", {}, ui.stage, svg("svg", { "aria-hidden": "true" }, ui.lines));
-  ui.wait = h("div.wait", { text: "Waiting for the kernel ..." });
+  const bar = buildBar(ui, button, word);
+  const main = h("div.main", {}, buildPicture(ui, button, word), buildSide(ui, word));
+  const low = buildTraining(ui);
+  ui.counters = h("div.counters");
+  ui.status = h("div.status", { role: "status" });
+  ui.late = h("div.bad", { role: "alert", hidden: "" });
   ui.help = h("div.help", { hidden: "", role: "dialog", "aria-label": "Keys" });
-  ui.info = h("div.info");
-  ui.view.append(ui.wait);
+  const about = { tabindex: 0, role: "application", "aria-label": "Label superpixels; press ? for the keys" };
+  ui.root = h("div.root", about, bar, ui.late, main, low, ui.counters, ui.status, ui.help);
+  return ui;
+}
 
+/** The row above the picture: pictures, suggestions, history, the save indicator. */
+function buildBar(ui, button, word) {
   ui.picture = h("select.picture", { "aria-label": "Picture", title: "Picture" });
   ui.left = h("span.left", { title: "Suggestions answered in this round" });
   ui.go = h("input", { type: "checkbox" });
@@ -271,20 +389,35 @@ function build(run) {
     ui.go.addEventListener("change", () => localStorage.setItem("oreal:auto-next", ui.go.checked ? "yes" : "no"));
   } catch {} // a browser that keeps nothing
   ui.saved = h("span.saved");
-  ui.late = h("div.bad", { role: "alert", hidden: "" });
   ui.again = h("button", { type: "button", hidden: "", text: "Try again" });
-  const bar = h(
+  return h(
     "div.bar",
     { role: "toolbar", "aria-label": "Pictures, suggestions and history" },
     h("span.group", {}, button("[", "◂", "Previous picture"), ui.picture, button("]", "▸", "Next picture")),
     h("span.group", {}, button("p", "◂", "Previous suggestion"), ui.left, button("n", "Next ▸", "Next suggestion")),
     h("span.group", {}, word("a"), word("s"), word("x")),
-    h("label.check", { title: "After a suggestion was answered, go to the next one" }, ui.go, "auto-next"),
+    h("label.check", { title: "After a suggestion is answered, go to the next one" }, ui.go, "auto-next"),
     h("span.group", {}, word("u", "↶"), word("r", "↷")),
     h("span.push", {}, ui.saved, ui.again, button("?", "?", "Help: all keys"))
   );
+}
 
+/** The picture with its layers and lines, and what stands below it. */
+function buildPicture(ui, button, word) {
+  const canvas = (name) => (ui[name] = h("canvas." + name, { "aria-hidden": "true" }));
+  const line = (name) => (ui[name + "Line"] = svg("g", { class: "oreal-line oreal-line-" + name }, svg("path"), svg("path")));
+  ui.stage = h("div.stage", {}, ...CANVASES.map(canvas));
+  ui.lines = svg("g", {}, ...["borders", "suggestions", "hover", "cursor", "current"].map(line));
+  ui.bordersLine.removeChild(ui.bordersLine.firstChild);
+  ui.wait = h("div.wait", { text: "Waiting for the kernel ..." });
+  ui.view = h("div.view", {}, ui.stage, svg("svg", { "aria-hidden": "true" }, ui.lines), ui.wait);
+  ui.info = h("div.info");
   const zooms = h("span.group", {}, button("-", "−", "Zoom out"), button("+", "+", "Zoom in"), word("f"));
+  return h("div.middle", {}, ui.view, h("div.under", {}, ui.info, zooms));
+}
+
+/** The column beside the picture: classes and layers. */
+function buildSide(ui, word) {
   ui.classes = h("div.classes", { role: "group", "aria-label": "Classes" });
   ui.layers = {};
   const layers = LAYERS.map(([name, opacity, on]) => {
@@ -296,428 +429,501 @@ function build(run) {
     return h("div.layers-row", {}, toggle, slider);
   });
   const heads = [h("div.head", {}, "Classes"), h("div.head", {}, "Layers", word("h", "hide all"))];
-  const side = h("div.side", {}, heads[0], ui.classes, heads[1], ...layers);
+  return h("div.side", {}, heads[0], ui.classes, heads[1], ...layers);
+}
 
+/** The row below: what orders the suggestions, training, export. */
+function buildTraining(ui) {
   ui.strategy = h("select", { "aria-label": "Strategy", title: "What orders the suggestions of the next round" });
-  ui.aggregate = h("select", { "aria-label": "Aggregate", title: "How the scores of the pixels make that of a superpixel" });
+  ui.aggregate = h("select", { "aria-label": "Aggregate", title: "How the scores of its pixels make the score of a superpixel" });
   ui.train = h("button.primary", { type: "button", title: "Train on what is labeled, then suggest anew" }, "Train and ask again");
   ui.stop = h("button", { type: "button", title: "Stop the training", hidden: "", text: "Stop" });
   ui.progress = h("progress", { max: 1, value: 0, hidden: "", "aria-label": "Training" });
   ui.training = h("span.training");
   ui.export = h("button", { type: "button", title: "Write masks, clicks and weights to disk", text: "Export" });
   const asking = [h("label.check", {}, "ask by", ui.strategy), h("label.check", {}, "over", ui.aggregate)];
-  const low = h("div.bar", {}, ...asking, ui.train, ui.stop, ui.progress, ui.training, h("span.push", {}, ui.export));
-  ui.counters = h("div.counters");
-  ui.status = h("div.status", { role: "status" });
-  const main = h("div.main", {}, h("div.middle", {}, ui.view, h("div.under", {}, ui.info, zooms)), side);
-  const about = { tabindex: 0, role: "application", "aria-label": "Label superpixels; press ? for the keys" };
-  ui.root = h("div.root", about, bar, ui.late, main, low, ui.counters, ui.status, ui.help);
-  return ui;
+  return h("div.bar", {}, ...asking, ui.train, ui.stop, ui.progress, ui.training, h("span.push", {}, ui.export));
 }
+
+/** The button of a class, or of VOID. */
+function classButton(code, name, key, color, choose) {
+  const style = color ? `background:${color}` : "";
+  const title = key ? `${name} (${key})` : name;
+  const about = { type: "button", "data-code": code, title, "aria-label": title, click: () => choose(code) };
+  const words = [h("span.swatch", { style }), h("span.name", {}, name), h("span.count"), h("kbd", {}, key)];
+  const bar = h("span.debt", {}, h("span.have", { style }), h("span.owed"));
+  return h("button.class", about, ...words, ...(code === VOID ? [] : [bar]));
+}
+
+/** The content of the help. */
+function helpText(close) {
+  const rows = [
+    ["click", "label a superpixel with the current class; click again: clear it"],
+    ["drag", "paint all superpixels crossed"],
+    ["1-9, letters", "choose a class (the key is on its button)"],
+    ["wheel, + -", "zoom (click the picture first); with space, the middle or the right button: pan by dragging"],
+    ["arrows", "from superpixel to superpixel; with Shift in small steps"],
+    ...COMMANDS.map(([key, , text]) => [key, text]),
+    ["Escape", "give the keys back to the page"],
+  ];
+  return [
+    h("div.head", { text: "Keys" }),
+    h("dl", {}, ...rows.flatMap(([key, text]) => [h("dt", {}, h("kbd", { text: key })), h("dd", { text })])),
+    h("button", { type: "button", text: "Close", click: close }),
+  ];
+}
+
+const setLine = (group, path) => group.childNodes.forEach((node) => node.setAttribute("d", path));
+const setOptions = (select, names, value, titles = {}) => {
+  select.replaceChildren(...names.map((name) => h("option", { value: name, text: titles[name] ?? name })));
+  select.value = value;
+};
 
 // ---------------------------------------------------------------------------------------------- the view
 
-function render({ model, el }) {
-  const ui = build((key) => run(key));
-  const off = new AbortController(); // ends every listener at once
-  const on = (target, name, listener, options = {}) => target.addEventListener(name, listener, { signal: off.signal, ...options });
-  el.append(ui.root);
+const RECEIVERS = {
+  state: "receiveState",
+  picture: "receivePicture",
+  done: "receiveDone",
+  refused: "receiveRefused",
+  failed: "receiveFailed",
+  again: "receiveAgain",
+  training: "receiveTraining",
+  exported: "receiveExported",
+  error: "receiveError",
+};
+const REPEATABLE = new Set(["n", "p", "u", "r", "[", "]", "+", "-", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]);
 
-  let state = null; // the last "state" of Python
-  let session = model.get("session_name") ?? "";
-  let store = actStore(session);
-  let shown = null; // the picture on the canvases
-  let wanted = -1; // the picture that should be there
-  let goal = false; // show the current suggestion as soon as its picture is there
-  let query = []; // open suggestions [picture, superpixel], best first
-  let current = null; // the suggestion we are at
-  let place = 0; // and where it was in the query
-  let chosen = 0; // the current class, or VOID
-  let hover = -1; // superpixel under the pointer
-  let cursor = -1; // superpixel of the keyboard
-  let anchor = [0, 0]; // a pixel of it, from which the arrow keys go on
-  let stroke = null; // what the pressed pointer has painted
-  let pan = null;
-  let space = false;
-  let bare = false; // all layers hidden
-  let colors = palette([]);
-  let paint = null; // pixels of the label canvas
-  let bordered = {}; // of which part of which picture the borders are drawn as lines
-  let view = { x: 0, y: 0, scale: 1, fitted: true };
-  let hovers = 0;
-  const started = performance.now();
-  let lastAct = started;
-  let lastSend = started; // of an act
-  let retry = 10; // seconds until acts without an answer are sent again
-  let held = false; // Python could not write: send nothing until all can be sent in order
-  let statusAt = 0;
-  let poll = 0;
-  let training = 0; // when Python last said that it runs
-  const pictures = new Map(); // by index, the least recently used first
-  const asked = new Set(); // pictures on their way
-  const sentAt = new Map(); // act -> time
-  let places = new Map(); // name of a picture -> index
-  const heatmap = heat();
+/** What a person sees and does in one place of the page; the model is Python's side. `end` takes it away. */
+export class View {
+  constructor({ model, el }) {
+    this.model = model;
+    this.ui = build((key) => this.run(key));
+    el.append(this.ui.root);
+
+    this.state = null; // the last "state" of Python
+    this.session = model.get("session_name") ?? "";
+    this.store = actStore(this.session);
+    this.pictures = new Map(); // by index, the least recently used first
+    this.places = new Map(); // name of a picture -> index
+    this.asked = new Set(); // pictures on their way
+    this.shown = null; // the picture on the canvases
+    this.wanted = -1; // the picture that should be there
+    this.goal = false; // show the current suggestion as soon as its picture is there
+
+    this.query = []; // open suggestions [picture, superpixel], best first
+    this.current = null; // the suggestion we are at
+    this.place = 0; // and where it was in the query
+
+    this.chosen = 0; // the current class, or VOID
+    this.hover = -1; // superpixel under the pointer
+    this.cursor = -1; // superpixel of the keyboard
+    this.anchor = [0, 0]; // a pixel of it, from which the arrow keys go on
+    this.stroke = null; // what the pressed pointer has painted
+    this.pan = null; // where the pointer that pans was last
+    this.space = false; // whether the space bar is pressed
+
+    this.bare = false; // all layers hidden
+    this.colors = palette([]);
+    this.heatmap = heat();
+    this.paint = null; // pixels of the label canvas
+    this.bordered = {}; // the part of a picture whose borders are drawn as lines
+    this.view = { x: 0, y: 0, scale: 1, fitted: true }; // where the picture lies
+    this.hovers = 0;
+
+    this.started = performance.now();
+    this.lastAct = this.started;
+    this.lastSend = this.started; // of an act
+    this.sentAt = new Map(); // act -> time
+    this.retry = 10; // seconds until acts without an answer are sent again
+    this.held = false; // Python could not write: send nothing until all can be sent in order
+    this.statusAt = 0;
+    this.poll = 0; // the timer that asks how the training goes
+    this.training = 0; // when Python last said that it runs
+    this.queue = Promise.resolve(); // pictures take a while to unpack; what came later waits for them
+
+    this.commands = commandsOf(this);
+    this.off = new AbortController(); // ends every listener at once
+    this.receive = this.receive.bind(this);
+    this.listenToKeys();
+    this.listenToPointer();
+    this.listenToControls();
+    this.resized = new ResizeObserver(() => this.shown && (this.view.fitted ? this.fit() : this.moveTo(this.view)));
+    this.resized.observe(this.ui.view);
+    this.timer = setInterval(() => this.tick(), 1000);
+    model.on("msg:custom", this.receive);
+    this.showSaved();
+    this.send({ kind: "hello", pending: this.store.all(), now: Date.now() });
+  }
+
+  end() {
+    this.endStroke();
+    this.off.abort();
+    this.resized.disconnect();
+    clearInterval(this.timer);
+    clearTimeout(this.poll);
+    this.model.off("msg:custom", this.receive);
+    this.ui.root.remove();
+  }
+
+  on(target, name, listener, options = {}) {
+    target.addEventListener(name, listener, { signal: this.off.signal, ...options });
+  }
 
   // ------------------------------------------------------------------ messages out
 
-  function send(message) {
+  send(message) {
     try {
-      model.send(message);
+      this.model.send(message);
     } catch {
-      if (message.kind !== "act") say("The kernel does not answer.", "bad"); // an act stays pending, which the save indicator tells
+      if (message.kind !== "act") this.say("The kernel does not answer.", "bad"); // an act stays pending: the save indicator says so
     }
   }
 
-  function act(what, more = {}) {
+  act(what, more = {}) {
     const now = performance.now();
-    const seconds = Math.round(Math.min((now - lastAct) / 1000, 600) * 1000) / 1000;
-    lastAct = now;
+    const seconds = Math.round(Math.min((now - this.lastAct) / 1000, 600) * 1000) / 1000;
+    this.lastAct = now;
     const message = { id: newId(), do: what, seconds, clicked: Date.now(), ...more };
-    if (more.picture !== undefined) message.name = state.pictures[more.picture].name; // an index may mean another picture tomorrow
-    const after = store.all().at(-1)?.id;
-    store.add(message);
-    sentAt.set(message.id, now);
-    lastSend = now;
-    if (!held) send({ kind: "act", ...message, after, now: message.clicked });
-    showSaved();
-    setTimeout(showSaved, 350); // most acts are on disk by then: no alarm
-    if (now - statusAt > 8000) say("");
+    if (more.picture !== undefined) message.name = this.state.pictures[more.picture].name; // an index may mean another picture tomorrow
+    const after = this.store.all().at(-1)?.id;
+    this.store.add(message);
+    this.sentAt.set(message.id, now);
+    this.lastSend = now;
+    if (!this.held) this.send({ kind: "act", ...message, after, now: message.clicked });
+    this.showSaved();
+    setTimeout(() => this.showSaved(), 350); // most acts are on disk by then: no alarm
+    if (now - this.statusAt > 8000) this.say("");
   }
 
-  function sendAgain() {
-    held = false;
-    lastSend = performance.now();
+  sendAgain() {
+    this.held = false;
+    this.lastSend = performance.now();
     let after;
-    for (const message of store.all()) {
-      send({ kind: "act", ...message, after, now: Date.now() });
+    for (const message of this.store.all()) {
+      this.send({ kind: "act", ...message, after, now: Date.now() });
       after = message.id;
     }
   }
 
   /** The acts on their way, with the places that their pictures have now. */
-  function pending() {
-    return store.all().map((act) => (act.name === undefined ? act : { ...act, picture: places.get(act.name) ?? -1 }));
+  pending() {
+    return this.store.all().map((act) => (act.name === undefined ? act : { ...act, picture: this.places.get(act.name) ?? -1 }));
   }
 
-  function request(index, prefetch = false) {
-    if (asked.has(index) && prefetch) return;
-    asked.add(index);
-    send({ kind: "show", picture: index, prefetch });
+  request(index, prefetch = false) {
+    if (this.asked.has(index) && prefetch) return;
+    this.asked.add(index);
+    this.send({ kind: "show", picture: index, prefetch });
   }
 
   // ------------------------------------------------------------------ messages in
 
-  const receivers = {
-    state: receiveState,
-    picture: receivePicture,
-    done: receiveDone,
-    training: receiveTraining,
-    refused(message) {
-      const index = pending().find((act) => act.id === message.id)?.picture ?? shown?.index;
-      store.remove(message.id);
-      say(message.text, "bad");
-      if (index >= 0) request(index); // its labels as they are
-      refreshQuery();
-      showSaved();
-    },
-    failed(message) {
-      held = true;
-      say(message.text, "bad");
-      showSaved();
-    },
-    again() {
-      if (held) return; // the one before it could not be written
-      if (performance.now() - lastSend > 200) sendAgain(); // one before it did not arrive: each act that came too early says so
-      else setTimeout(() => performance.now() - lastSend > 200 && store.all().length && sendAgain(), 250);
-    },
-    exported: (message) => say(message.text, "good"),
-    error(message) {
-      asked.clear(); // a picture that could not be read may be asked for again
-      ui.train.disabled = false;
-      say(message.text, "bad");
-    },
-  };
-  let queue = Promise.resolve(); // pictures take a while to unpack; what came later waits for them
-  const receive = (message, buffers = []) => {
-    const arrived = performance.now();
-    queue = queue.then(() => receivers[message?.kind]?.(message, buffers, arrived)).catch((error) => say(String(error), "bad"));
-  };
+  receive(message, buffers = []) {
+    const [name, arrived] = [RECEIVERS[message?.kind], performance.now()];
+    if (!name) return;
+    this.queue = this.queue.then(() => this[name](message, buffers, arrived)).catch((error) => this.say(String(error), "bad"));
+  }
 
-  function receiveState(message) {
-    const newRound = state !== null && state.round !== message.round;
-    state = message;
-    places = new Map(state.pictures.map(({ name }, i) => [name, i]));
+  receiveState(message) {
+    const { ui } = this;
+    const newRound = this.state !== null && this.state.round !== message.round;
+    const state = (this.state = message);
+    this.places = new Map(state.pictures.map(({ name }, i) => [name, i]));
     ui.wait.hidden = true;
-    if (message.session !== session) store = actStore((session = message.session));
-    colors = palette(state.classes);
-    if (chosen !== VOID && chosen >= state.classes.length) chosen = 0;
-    buildClasses();
-    buildHelp();
-    options(ui.strategy, state.strategies, state.strategy, state.titles);
-    options(ui.aggregate, state.aggregates, state.aggregate);
+    if (message.session !== this.session) this.store = actStore((this.session = message.session));
+    this.colors = palette(state.classes);
+    if (this.chosen !== VOID && this.chosen >= state.classes.length) this.chosen = 0;
+    this.buildClasses();
+    ui.help.replaceChildren(...helpText(() => this.toggleHelp()));
+    setOptions(ui.strategy, state.strategies, state.strategy, state.titles);
+    setOptions(ui.aggregate, state.aggregates, state.aggregate);
     ui.picture.replaceChildren(...state.pictures.map((_, i) => h("option", { value: i })));
-    state.pictures.forEach((_, i) => showShare(i));
-    for (const index of pictures.keys()) if (newRound && index !== wanted) pictures.delete(index); // old predictions
-    if (newRound) [current, place] = [null, 0];
-    refreshQuery();
-    showCounters(state.counters);
-    if (state.training?.state) receiveTraining(state.training);
-    if (wanted < 0) wanted = state.picture;
-    else if (newRound && wanted !== state.picture) request(wanted); // Python sends only state.picture by itself
-    if (newRound) say(`Round ${state.round}: ${plural(query.length, "new suggestion")}, press n.`, "good");
+    state.pictures.forEach((_, i) => this.showShare(i));
+    for (const index of this.pictures.keys()) if (newRound && index !== this.wanted) this.pictures.delete(index); // old predictions
+    if (newRound) [this.current, this.place] = [null, 0];
+    this.refreshQuery();
+    this.showCounters(state.counters);
+    if (state.training?.state) this.receiveTraining(state.training);
+    if (this.wanted < 0) this.wanted = state.picture;
+    else if (newRound && this.wanted !== state.picture) this.request(this.wanted); // Python sends only state.picture by itself
+    if (newRound) this.say(`Round ${state.round}: ${plural(this.query.length, "new suggestion")}, press n.`, "good");
     else if (!state.counters.labeled) {
-      say("What is inside the yellow outlines? Press n to go to one, a number key for its class, and Enter or a click to label it.");
+      this.say("What is inside the yellow outlines? Press n to go to one, a number key for its class, and Enter or a click to label it.");
     }
     if (document.body.matches(".jp-Notebook")) ui.root.focus({ preventScroll: true }); // a page of Voila: keys work at once
   }
 
-  async function receivePicture(message, buffers, arrived) {
-    const index = message.picture;
-    const old = pictures.get(index);
+  async receivePicture(message, buffers, arrived) {
+    const { picture: index, width, height, count } = message;
+    const old = this.pictures.get(index);
     const part = Object.fromEntries(message.layers.map((name, i) => [name, bytesOf(buffers[i])]));
-    asked.delete(index);
-    if (!part.image && !old) return request(index);
+    this.asked.delete(index);
+    if (!part.image && !old) return this.request(index);
     const image = part.image ? createImageBitmap(new Blob([part.image])) : old.bitmap;
     const [bitmap, bytes] = await Promise.all([image, inflate(part.ids)]);
-    const { width, height, count } = message;
-    const ids = unpackIds(bytes, width, height);
+    const ids = new Uint16Array(bytes.buffer); // little-endian, as all browsers run on
     const labels = part.labels.slice(); // a copy: the message is not ours
     const { predicted, prediction, uncertainty } = part; // the latter two still packed
     const layers = { labels, predicted, prediction, uncertainty };
     const picture = { index, width, height, count, bitmap, ids, ...sortPixels(ids, width, count), ...layers, outlines: [] };
-    applyPending(picture);
-    pictures.delete(index);
-    pictures.set(index, picture);
-    for (const other of [...pictures.keys()].slice(0, -KEPT)) if (other !== shown?.index) pictures.delete(other);
-    if (index === wanted) {
-      display(picture);
+    this.applyPending(picture);
+    this.pictures.delete(index);
+    this.pictures.set(index, picture);
+    for (const other of [...this.pictures.keys()].slice(0, -KEPT)) if (other !== this.shown?.index) this.pictures.delete(other);
+    if (index === this.wanted) {
+      this.display(picture);
       measure("setup", arrived);
     }
   }
 
-  function receiveDone(message, _, arrived) {
-    const mine = sentAt.has(message.id); // else another view's, or of an earlier page
+  receiveDone(message, _, arrived) {
+    const { id, changes, counters, to_see: seen } = message;
+    const mine = this.sentAt.has(id); // otherwise another view's, or of an earlier page
     if (mine) {
-      const sent = sentAt.get(message.id);
+      const sent = this.sentAt.get(id);
       measure("answer", sent, arrived);
       if (message.written) measure("disk", sent, Math.max(sent, message.written - performance.timeOrigin)); // one computer, one clock
     }
-    sentAt.delete(message.id);
-    const lost = !message.changes.length && store.all().some((act) => act.id === message.id); // done before; the answer did not arrive
-    store.remove(message.id);
-    retry = 10;
-    if (lost) for (const index of pictures.keys()) if (!asked.has(index)) request(index);
-    for (const { picture: index, superpixels, labels } of message.changes) {
-      const picture = pictures.get(index);
-      if (!picture) continue;
-      const before = picture.labels.slice();
-      superpixels.forEach((k, i) => (picture.labels[k] = labels[i]));
-      applyPending(picture);
-      if (picture !== shown) continue; // what is on its way from another view is painted now, too, not only what this act changed
-      paintLabels([...before.keys()].filter((k) => picture.labels[k] !== before[k]));
+    this.sentAt.delete(id);
+    const lost = !changes.length && this.store.all().some((act) => act.id === id); // done before; the answer did not arrive
+    this.store.remove(id);
+    this.retry = 10;
+    if (lost) for (const index of this.pictures.keys()) if (!this.asked.has(index)) this.request(index);
+    for (const change of changes) this.applyChange(change);
+    this.showSaved();
+    if (!this.state) return; // an act of an earlier page, answered before we were
+    this.state.query = message.query;
+    this.refreshQuery();
+    this.showCounters(counters);
+    const allAnswered = counters.asked && counters.answered === counters.asked && !this.query.length;
+    if (mine && allAnswered && !this.ui.train.disabled) {
+      this.say("All suggestions are answered: train and ask again, or label wherever you like.");
     }
-    showSaved();
-    if (!state) return; // an act of an earlier page, answered before we were
-    state.query = message.query;
-    refreshQuery();
-    showCounters(message.counters);
-    if (mine && message.counters.asked && message.counters.answered === message.counters.asked && !query.length && !ui.train.disabled) {
-      say("All suggestions are answered: train and ask again, or label on wherever you like.");
-    }
-    if (!mine || typeof message.to_see !== "number") return;
-    if (message.to_see !== shown?.index) show(message.to_see);
-    else reveal(message.changes[0]?.superpixels[0] ?? -1);
+    if (!mine || typeof seen !== "number") return;
+    if (seen !== this.shown?.index) this.show(seen);
+    else this.reveal(changes[0]?.superpixels[0] ?? -1);
   }
 
-  /** What an undo changed comes into view. */
-  function reveal(k) {
-    if (k < 0 || k >= shown.count) return;
-    const [x, y] = middle(shown, k);
-    const [left, top] = [view.x + x * view.scale, view.y + y * view.scale];
-    if (left < 0 || top < 0 || left > ui.view.clientWidth || top > ui.view.clientHeight) visit(k);
+  /** Labels that Python has changed, and over them those on their way, also from another view. */
+  applyChange({ picture: index, superpixels, labels }) {
+    const picture = this.pictures.get(index);
+    if (!picture) return;
+    const before = picture.labels.slice();
+    superpixels.forEach((k, i) => (picture.labels[k] = labels[i]));
+    this.applyPending(picture);
+    if (picture === this.shown) this.paintLabels([...before.keys()].filter((k) => picture.labels[k] !== before[k]));
   }
 
-  /** Label a picture as it will be when all acts on their way are done. */
-  function applyPending(picture) {
-    const now = stroke && [{ do: "label", picture: stroke.picture, superpixels: stroke.superpixels, to: stroke.to }];
-    for (const act of [...pending(), ...(now ?? [])]) {
-      if (act.picture !== picture.index) continue;
-      for (const k of act.superpixels) {
-        if (k >= picture.count) continue; // of a split that was undone
-        if (act.do === "label" || act.do === "accept") picture.labels[k] = act.to;
-      }
-    }
+  receiveRefused({ id, text }) {
+    const index = this.pending().find((act) => act.id === id)?.picture ?? this.shown?.index;
+    this.store.remove(id);
+    this.say(text, "bad");
+    if (index >= 0) this.request(index); // its labels as they are
+    this.refreshQuery();
+    this.showSaved();
   }
 
-  /** The suggestions without those that an act on its way answers. */
-  function refreshQuery() {
-    const key = ([picture, k]) => picture + ":" + k;
-    const gone = new Set();
-    for (const act of pending()) {
-      if (!["label", "accept", "skip"].includes(act.do)) continue;
-      for (const k of act.superpixels) gone[act.to === NONE ? "delete" : "add"](key([act.picture, k]));
-    }
-    query = (state?.query ?? []).filter((pair) => !gone.has(key(pair)));
-    const at = current ? findCurrent() : -1;
-    if (at >= 0) place = at;
-    else if (current) current = null;
-    showLines();
-    prefetch();
+  receiveFailed({ text }) {
+    this.held = true;
+    this.say(text, "bad");
+    this.showSaved();
   }
 
-  const findCurrent = () => query.findIndex(([picture, k]) => picture === current[0] && k === current[1]);
-
-  /** The next suggestion's picture is fetched while this one is looked at. */
-  function prefetch() {
-    if (!shown || !query.length) return;
-    const [index] = query[(place + (current ? 1 : 0)) % query.length];
-    if (!pictures.has(index)) request(index, true);
+  /** An act came before the one it follows, which did not arrive; each such act says so. */
+  receiveAgain() {
+    if (this.held) return; // the one before it could not be written
+    const late = () => performance.now() - this.lastSend > 200;
+    if (late()) this.sendAgain();
+    else setTimeout(() => late() && this.store.all().length && this.sendAgain(), 250);
   }
 
-  function receiveTraining(message) {
+  receiveExported({ text }) {
+    this.say(text, "good");
+  }
+
+  receiveError({ text }) {
+    this.asked.clear(); // a picture that could not be read may be asked for again
+    this.ui.train.disabled = false;
+    this.say(text, "bad");
+  }
+
+  receiveTraining(message) {
+    const { ui } = this;
     const running = message.state === "running";
-    clearTimeout(poll);
-    training = running ? performance.now() : 0;
-    if (running) poll = setTimeout(() => send({ kind: "poll" }), 1000);
-    if (running && !ui.train.disabled) say("");
+    clearTimeout(this.poll);
+    this.training = running ? performance.now() : 0;
+    if (running) this.poll = setTimeout(() => this.send({ kind: "poll" }), 1000);
+    if (running && !ui.train.disabled) this.say("");
     ui.train.disabled = running;
     ui.stop.hidden = ui.progress.hidden = !running;
     ui.progress.value = message.share ?? 0;
     const left = running && message.seconds_left != null ? `about ${duration(message.seconds_left)} left` : "";
     ui.training.textContent = running ? [message.text, left].filter(Boolean).join(", ") : "";
-    if (message.state === "failed") say(message.text, "bad");
-    else if (message.state !== "none" && !running && message.text) say(message.text);
+    if (message.state === "failed") this.say(message.text, "bad");
+    else if (message.state !== "none" && !running && message.text) this.say(message.text);
+  }
+
+  /** What an undo changed comes into view. */
+  reveal(k) {
+    if (k < 0 || k >= this.shown.count) return;
+    const [x, y] = this.inView(middle(this.shown, k));
+    if (x < 0 || y < 0 || x > this.ui.view.clientWidth || y > this.ui.view.clientHeight) this.visit(k);
+  }
+
+  /** Labels a picture as it will be when all acts on their way are done. */
+  applyPending(picture) {
+    const now = this.stroke ? [{ do: "label", ...this.stroke }] : [];
+    applyActs([...this.pending(), ...now], picture.index, picture.labels);
+  }
+
+  /** The open suggestions, and where the current one is among them. */
+  refreshQuery() {
+    this.query = openSuggestions(this.state?.query ?? [], this.pending());
+    if (this.current) {
+      const at = this.query.findIndex(([picture, k]) => picture === this.current[0] && k === this.current[1]);
+      if (at >= 0) this.place = at;
+      else this.current = null;
+    }
+    this.showLines();
+    this.prefetch();
+  }
+
+  /** The next suggestion's picture is fetched while this one is looked at. */
+  prefetch() {
+    if (!this.shown || !this.query.length) return;
+    const [index] = this.query[(this.place + (this.current ? 1 : 0)) % this.query.length];
+    if (!this.pictures.has(index)) this.request(index, true);
   }
 
   // ------------------------------------------------------------------ painting
 
-  function show(index) {
-    if (index < 0 || index >= state.pictures.length) return;
-    endStroke();
-    wanted = index;
-    ui.picture.value = shown?.index ?? index; // the name of what is drawn; a dead kernel sends no other
-    if (pictures.has(index)) return display(pictures.get(index));
-    cursor = -1; // what a key would mean is not there yet
-    showLines();
-    request(index);
+  show(index) {
+    if (index < 0 || index >= this.state.pictures.length) return;
+    this.endStroke();
+    this.wanted = index;
+    this.ui.picture.value = this.shown?.index ?? index; // the name of what is drawn; a dead kernel sends no other
+    if (this.pictures.has(index)) return this.display(this.pictures.get(index));
+    this.cursor = -1; // what a key would mean is not there yet
+    this.showLines();
+    this.request(index);
   }
 
-  function display(picture) {
-    const same = shown?.index === picture.index && shown.width === picture.width && shown.height === picture.height;
-    if (!same) endStroke();
-    shown = picture;
-    pictures.delete(picture.index); // the most recently used comes last
-    pictures.set(picture.index, picture);
-    const { width, height } = picture;
-    for (const name of ["image", "prediction", "uncertainty", "labels", "borders"]) {
+  display(picture) {
+    const { ui, shown } = this;
+    const { index, width, height, count } = picture;
+    const same = shown?.index === index && shown.width === width && shown.height === height;
+    if (!same) this.endStroke();
+    this.shown = picture;
+    this.pictures.delete(index); // the most recently used comes last
+    this.pictures.set(index, picture);
+    for (const name of CANVASES) {
       if (ui[name].width !== width || ui[name].height !== height) Object.assign(ui[name], { width, height });
       ui[name].drawn = false;
     }
     ui.image.getContext("2d").drawImage(picture.bitmap, 0, 0, width, height);
     const image = new ImageData(width, height);
-    paint = { image, pixels: new Uint32Array(image.data.buffer) };
-    for (let k = 0; k < picture.count; k++) if (picture.labels[k] !== NONE) fill(k);
+    this.paint = { image, pixels: new Uint32Array(image.data.buffer) };
+    for (let k = 0; k < count; k++) if (picture.labels[k] !== NONE) this.fill(k);
     ui.labels.getContext("2d").putImageData(image, 0, 0);
-    if (!same || cursor >= picture.count) cursor = -1;
-    hover = -1;
-    ui.picture.value = picture.index;
+    if (!same || this.cursor >= count) this.cursor = -1;
+    this.hover = -1;
+    ui.picture.value = index;
     ui.info.textContent = "";
-    if (!same) fit();
-    showLayers();
-    if (goal && current?.[0] === picture.index) visit(current[1]);
-    goal = false;
-    showLines();
-    showShare(picture.index);
-    prefetch();
+    if (!same) this.fit();
+    this.showLayers();
+    if (this.goal && this.current?.[0] === index) this.visit(this.current[1]);
+    this.goal = false;
+    this.showLines();
+    this.showShare(index);
+    this.prefetch();
   }
 
-  function fill(k) {
-    const { start, order, width } = shown;
-    const code = shown.labels[k];
-    const [a, b] = [colors[2 * code], colors[2 * code + 1]];
+  fill(k) {
+    const { start, order, width, labels } = this.shown;
+    const [a, b] = this.colors.subarray(2 * labels[k], 2 * labels[k] + 2);
     for (let j = start[k]; j < start[k + 1]; j++) {
       const i = order[j];
-      paint.pixels[i] = a !== b && stripe(i % width, Math.floor(i / width)) ? b : a;
+      this.paint.pixels[i] = a !== b && stripe(i % width, Math.floor(i / width)) ? b : a;
     }
   }
 
   /** Only the boxes of the superpixels that changed go to the canvas. */
-  function paintLabels(superpixels) {
-    const context = ui.labels.getContext("2d");
+  paintLabels(superpixels) {
+    const context = this.ui.labels.getContext("2d");
     for (const k of superpixels) {
-      const [left, top, right, bottom] = shown.box.subarray(4 * k, 4 * k + 4);
-      fill(k);
-      context.putImageData(paint.image, 0, 0, left, top, right - left + 1, bottom - top + 1);
+      const [left, top, right, bottom] = this.shown.box.subarray(4 * k, 4 * k + 4);
+      this.fill(k);
+      context.putImageData(this.paint.image, 0, 0, left, top, right - left + 1, bottom - top + 1);
     }
   }
 
   /** Prediction, uncertainty and borders are unpacked and painted when they are first shown. */
-  function showLayers() {
-    const near = view.scale >= 2; // few superpixels in view: their borders are drawn as fine lines instead
+  showLayers() {
+    const { ui, shown } = this;
+    const near = this.view.scale >= 2; // few superpixels in view: their borders are drawn as fine lines instead
     for (const [name] of LAYERS) {
       const { toggle, slider } = ui.layers[name];
       const there = name === "labels" || name === "borders" || Boolean(shown?.[name]);
-      const seen = there && !bare && toggle.getAttribute("aria-pressed") === "true";
+      const seen = there && !this.bare && toggle.getAttribute("aria-pressed") === "true";
       toggle.disabled = slider.disabled = !there;
       ui[name].hidden = !seen || (name === "borders" && near);
       ui[name].style.opacity = slider.value;
-      if (seen && shown && !ui[name].drawn && !ui[name].hidden) drawLayer(name, shown);
+      if (seen && shown && !ui[name].drawn && !ui[name].hidden) this.drawLayer(name, shown);
     }
     ui.bordersLine.style.opacity = ui.layers.borders.slider.value;
-    showBorders();
+    this.showBorders();
   }
 
-  async function drawLayer(name, picture) {
+  async drawLayer(name, picture) {
     if (name === "labels") return;
-    ui[name].drawn = true;
+    this.ui[name].drawn = true;
     const image = new ImageData(picture.width, picture.height);
     const pixels = new Uint32Array(image.data.buffer);
-    if (name === "borders") borders(picture.ids, picture.width, pixels, Math.max(1, Math.round(0.8 / fitScale())));
+    if (name === "borders") borders(picture.ids, picture.width, pixels, Math.max(1, Math.round(0.8 / this.fitScale())));
     else {
       const values = await inflate(picture[name]);
-      for (let i = 0; i < values.length; i++) pixels[i] = name === "prediction" ? colors[2 * values[i]] : heatmap[values[i]];
+      const of = name === "prediction" ? (value) => this.colors[2 * value] : (value) => this.heatmap[value];
+      for (let i = 0; i < values.length; i++) pixels[i] = of(values[i]);
     }
-    if (picture === shown) ui[name].getContext("2d").putImageData(image, 0, 0);
+    if (picture === this.shown) this.ui[name].getContext("2d").putImageData(image, 0, 0);
   }
 
-  const outlineOf = (k) => (shown.outlines[k] ??= outline(shown, k));
-  const setLine = (group, path) => group.childNodes.forEach((node) => node.setAttribute("d", path));
+  outlineOf(k) {
+    return (this.shown.outlines[k] ??= outline(this.shown, k));
+  }
 
-  function showBorders() {
-    const seen = shown && !bare && view.scale >= 2 && ui.layers.borders.toggle.getAttribute("aria-pressed") === "true";
+  showBorders() {
+    const { ui, shown, view } = this;
+    const seen = shown && !this.bare && view.scale >= 2 && ui.layers.borders.toggle.getAttribute("aria-pressed") === "true";
     if (!seen) {
-      if (bordered.picture) setLine(ui.bordersLine, "");
-      return void (bordered = {});
+      if (this.bordered.picture) setLine(ui.bordersLine, "");
+      return void (this.bordered = {});
     }
-    const { box, count } = shown;
-    const [w, h_] = [ui.view.clientWidth / view.scale / 2, ui.view.clientHeight / view.scale / 2];
-    const [column, row] = [Math.floor(-view.x / view.scale / w), Math.floor(-view.y / view.scale / h_)];
-    const area = [column * w, row * h_, (column + 3) * w, (row + 3) * h_]; // the view lies inside while it moves a little
-    if (area.every((v, i) => v === bordered.area?.[i]) && bordered.picture === shown) return;
-    bordered = { picture: shown, area };
-    const near = (b) => box[b] <= area[2] && box[b + 2] >= area[0] && box[b + 1] <= area[3] && box[b + 3] >= area[1];
-    const parts = [];
-    for (let k = 0; k < count; k++) if (near(4 * k)) parts.push(outlineOf(k));
-    setLine(ui.bordersLine, parts.join(""));
+    const area = areaAround(view, ui.view.clientWidth, ui.view.clientHeight);
+    if (area.every((v, i) => v === this.bordered.area?.[i]) && this.bordered.picture === shown) return;
+    this.bordered = { picture: shown, area };
+    setLine(ui.bordersLine, superpixelsIn(shown, area).map((k) => this.outlineOf(k)).join(""));
   }
 
   /** Outlines of the suggestions, the current one, the keyboard's superpixel and the one under the pointer. */
-  function showLines() {
+  showLines() {
+    const { ui, shown, cursor } = this;
     if (!shown) return;
-    const here = current?.[0] === shown.index ? current[1] : -1;
-    const open = query.filter(([picture, k]) => picture === shown.index && k !== here && k < shown.count);
-    setLine(ui.suggestionsLine, open.map(([, k]) => outlineOf(k)).join(""));
-    setLine(ui.currentLine, here >= 0 && here < shown.count ? outlineOf(here) : "");
-    setLine(ui.cursorLine, cursor >= 0 && cursor !== here ? outlineOf(cursor) : "");
-    showHover();
+    const here = this.current?.[0] === shown.index ? this.current[1] : -1;
+    const open = this.query.filter(([picture, k]) => picture === shown.index && k !== here && k < shown.count);
+    setLine(ui.suggestionsLine, open.map(([, k]) => this.outlineOf(k)).join(""));
+    setLine(ui.currentLine, here >= 0 && here < shown.count ? this.outlineOf(here) : "");
+    setLine(ui.cursorLine, cursor >= 0 && cursor !== here ? this.outlineOf(cursor) : "");
+    this.showHover();
   }
 
-  function showHover() {
-    setLine(ui.hoverLine, hover >= 0 ? outlineOf(hover) : "");
+  showHover() {
+    const { ui, shown, hover, cursor } = this;
+    setLine(ui.hoverLine, hover >= 0 ? this.outlineOf(hover) : "");
     const k = hover >= 0 ? hover : cursor;
     if (k < 0) return void (ui.info.textContent = "");
-    const name = (code) => (code === VOID ? "void" : state.classes[code]?.name);
+    const name = (code) => (code === VOID ? "void" : this.state.classes[code]?.name);
     const label = shown.labels[k] === NONE ? "not labeled" : "labeled " + name(shown.labels[k]);
     const predicted = shown.predicted ? ` · predicted ${name(shown.predicted[k]) ?? "nothing"}` : "";
     ui.info.textContent = `superpixel ${k} · ${label}${predicted}`;
@@ -725,386 +931,325 @@ function render({ model, el }) {
 
   // ------------------------------------------------------------------ zoom and pan
 
-  function fitScale() {
-    return Math.min(ui.view.clientWidth / shown.width, ui.view.clientHeight / shown.height) || 1;
+  fitScale() {
+    return fitScale(this.shown, this.ui.view.clientWidth, this.ui.view.clientHeight);
   }
 
-  function fit() {
-    const scale = fitScale();
-    move((ui.view.clientWidth - shown.width * scale) / 2, (ui.view.clientHeight - shown.height * scale) / 2, scale, true);
+  fit() {
+    const [scale, { clientWidth, clientHeight }] = [this.fitScale(), this.ui.view];
+    const { width, height } = this.shown;
+    this.moveTo({ x: (clientWidth - width * scale) / 2, y: (clientHeight - height * scale) / 2, scale }, true);
   }
 
-  function move(x, y, scale, fitted = false) {
-    const near = (at, size, room) => {
-      const some = Math.min(60, room / 2); // pixels of the picture that always stay in view
-      return Math.min(Math.max(at, some - size), room - some);
-    };
-    x = near(x, shown.width * scale, ui.view.clientWidth);
-    y = near(y, shown.height * scale, ui.view.clientHeight);
-    view = { x, y, scale, fitted };
-    ui.stage.style.transform = `translate(${view.x}px, ${view.y}px) scale(${scale})`;
-    ui.lines.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${scale})`);
+  moveTo(place, fitted = false) {
+    const { ui } = this;
+    const { x, y, scale } = keptInView(this.shown, place, ui.view.clientWidth, ui.view.clientHeight);
+    this.view = { x, y, scale, fitted };
+    ui.stage.style.transform = `translate(${x}px, ${y}px) scale(${scale})`;
+    ui.lines.setAttribute("transform", `translate(${x} ${y}) scale(${scale})`);
     ui.stage.classList.toggle("oreal-far-in", scale * devicePixelRatio >= 4);
-    showLayers();
+    this.showLayers();
   }
 
-  /** Zoom by a factor so that the point (x, y) of the view stays where it is. */
-  function zoom(factor, x, y) {
-    const scale = Math.min(Math.max(view.scale * factor, Math.min(fitScale(), 1) / 2), Math.max(40, fitScale()));
-    move(x - ((x - view.x) * scale) / view.scale, y - ((y - view.y) * scale) / view.scale, scale);
+  zoom(factor, x = this.ui.view.clientWidth / 2, y = this.ui.view.clientHeight / 2) {
+    this.moveTo(zoomed(this.view, factor, x, y, this.fitScale()));
   }
 
-  /** Pan and zoom to superpixel k with its surroundings, and put the keyboard's cursor there. */
-  function visit(k) {
-    const [left, top, right, bottom] = shown.box.subarray(4 * k, 4 * k + 4);
-    const [w, h_] = [ui.view.clientWidth, ui.view.clientHeight];
-    const room = (low, high, size) => Math.max(5 * (high - low + 1), Math.min(64, size), 0.4 * size); // surroundings tell what it is
-    const across = w / room(left, right, shown.width);
-    const scale = Math.min(Math.max(Math.min(across, h_ / room(top, bottom, shown.height)), fitScale()), 24);
-    setCursor(k);
-    if (scale === fitScale()) fit();
-    else {
-      const place = (room, low, high, size) => {
-        const least = room - size * scale; // at the picture's edge rather more of the picture than emptiness
-        return least > 0 ? least / 2 : Math.min(0, Math.max(least, room / 2 - ((low + high + 1) / 2) * scale));
-      };
-      move(place(w, left, right, shown.width), place(h_, top, bottom, shown.height), scale);
-    }
+  /** Pans and zooms to superpixel k with its surroundings, and puts the keyboard's cursor there. */
+  visit(k) {
+    this.setCursor(k);
+    const place = closeUp(this.shown, k, this.ui.view.clientWidth, this.ui.view.clientHeight);
+    if (place) this.moveTo(place);
+    else this.fit();
+  }
+
+  /** The point of the view at a point of the picture. */
+  inView([x, y]) {
+    return [this.view.x + x * this.view.scale, this.view.y + y * this.view.scale];
   }
 
   // ------------------------------------------------------------------ labeling
 
-  function setCursor(k, at = middle(shown, k)) {
-    cursor = k;
-    anchor = at;
-    hover = -1; // the keyboard took over; the next move of the pointer takes it back
+  setCursor(k, at = middle(this.shown, k)) {
+    this.cursor = k;
+    this.anchor = at;
+    this.hover = -1; // the keyboard took over; the next move of the pointer takes it back
   }
 
-  /** The superpixel a key means: under the pointer, else the keyboard's. */
-  const target = () => (hover >= 0 ? hover : cursor);
-
-  function recolor(superpixels, to) {
-    for (const k of superpixels) shown.labels[k] = to;
-    paintLabels(superpixels);
+  /** The superpixel a key means: under the pointer, otherwise the keyboard's. */
+  target() {
+    return this.hover >= 0 ? this.hover : this.cursor;
   }
 
-  function label(superpixels, to, how) {
-    recolor(superpixels, to);
-    answer("label", superpixels, { to, how });
+  recolor(superpixels, to) {
+    for (const k of superpixels) this.shown.labels[k] = to;
+    this.paintLabels(superpixels);
   }
 
-  /** Send an act on superpixels of this picture; where it answers the current suggestion, go on if that is wished. */
-  function answer(what, superpixels, more = {}, picture = shown.index) {
+  /** Labels the keyboard's superpixel, or clears it where it has the current class. */
+  labelCursor() {
+    const k = this.cursor;
+    if (k < 0) return;
+    const to = this.shown.labels[k] === this.chosen ? NONE : this.chosen;
+    this.recolor([k], to);
+    this.answer("label", [k], { to, how: "key" });
+  }
+
+  /** Sends an act on superpixels of a picture; where it answers the current suggestion, goes to the next one if that is wished. */
+  answer(what, superpixels, more = {}, picture = this.shown.index) {
+    const { current } = this;
     const answers = what !== "split" && more.to !== NONE && current?.[0] === picture && superpixels.includes(current[1]);
-    act(what, { picture, superpixels, ...more });
-    refreshQuery();
-    showShare(picture);
-    if (answers && (ui.go.checked || what === "skip")) step(0);
+    this.act(what, { picture, superpixels, ...more });
+    this.refreshQuery();
+    this.showShare(picture);
+    if (answers && (this.ui.go.checked || what === "skip")) this.step(0);
   }
 
-  function accept(k) {
-    const code = shown?.predicted?.[k];
+  accept(k) {
+    const code = this.shown?.predicted?.[k];
     if (k < 0 || code === undefined || code === NONE) {
-      return say("There is no prediction to accept here: train first, then point at a superpixel.");
+      return this.say("There is no prediction to accept here: train first, then point at a superpixel.");
     }
-    recolor([k], code);
-    answer("accept", [k], { to: code, how: "key" }); // what was seen, though a round may end meanwhile
+    this.recolor([k], code);
+    this.answer("accept", [k], { to: code, how: "key" }); // what was seen, though a round may end meanwhile
   }
 
-  /** Go to the suggestion `by` places on; the one answered last has left the query, so that 0 is then the next. */
-  function step(by) {
-    if (!query.length) return say(state.round ? "No suggestion is open: train and ask again." : "No suggestion is open.");
-    const gone = !current && by > 0 ? 1 : 0;
-    place = (((place + by - gone) % query.length) + query.length) % query.length;
-    current = query[place];
-    if (current[0] === shown?.index) {
-      visit(current[1]);
-      showLines();
-      prefetch();
+  skip() {
+    if (this.current) this.answer("skip", [this.current[1]], { how: "key" }, this.current[0]);
+    else this.say("Go to a suggestion first (n), then skip it.");
+  }
+
+  split() {
+    if (this.target() >= 0) this.answer("split", [this.target()], { how: "key" });
+    else this.say("Point at the superpixel to split, or go there with the arrow keys.");
+  }
+
+  /** Goes to the suggestion `by` places on; the one answered last has left the query, so that 0 is then the next. */
+  step(by) {
+    const n = this.query.length;
+    if (!n) return this.say(this.state.round ? "There is no open suggestion: train and ask again." : "There is no open suggestion.");
+    const gone = !this.current && by > 0 ? 1 : 0;
+    this.place = (((this.place + by - gone) % n) + n) % n;
+    this.current = this.query[this.place];
+    if (this.current[0] === this.shown?.index) {
+      this.visit(this.current[1]);
+      this.showLines();
+      this.prefetch();
     } else {
-      goal = true;
-      show(current[0]);
+      this.goal = true;
+      this.show(this.current[0]);
     }
   }
 
   /** Only Python knows what to undo, and nothing is seen until it has: a second one meanwhile would take back too much. */
-  function takeBack(what) {
-    const waits = store.all().some((pending) => pending.do === what && performance.now() - (sentAt.get(pending.id) ?? 0) > 1000);
-    if (waits) say(`The ${what} before this one is still on its way.`);
-    else act(what);
+  takeBack(what) {
+    const late = ({ id }) => performance.now() - (this.sentAt.get(id) ?? 0) > 1000;
+    if (this.store.all().some((act) => act.do === what && late(act))) this.say(`The ${what} before this one is still on its way.`);
+    else this.act(what);
   }
-
-  const superpixelAt = (x, y) => {
-    const { ids, width, height } = shown;
-    return x >= 0 && y >= 0 && x < width && y < height ? ids[Math.floor(y) * width + Math.floor(x)] : -1;
-  };
 
   /** From the cursor straight on until another superpixel begins; with Shift a few pixels only, to reach tiny ones. */
-  function walk(dx, dy, fine) {
-    if (hover >= 0) setCursor(hover); // the keyboard goes on where the pointer is
-    else if (cursor < 0) setCursor(superpixelAt(...inside(ui.view.clientWidth / 2, ui.view.clientHeight / 2)));
-    else {
-      let [x, y] = anchor;
-      for (let steps = 0; fine ? steps < 2 : superpixelAt(x, y) === cursor; steps++) [x, y] = [x + dx, y + dy];
-      const k = superpixelAt(x, y);
-      if (k >= 0) setCursor(k, fine || k === cursor ? [x, y] : drift(k, x, y, dx));
+  walk(dx, dy, fine) {
+    const { shown, view } = this;
+    const [w, high] = [this.ui.view.clientWidth, this.ui.view.clientHeight];
+    if (this.hover >= 0) this.setCursor(this.hover); // the keyboard goes on where the pointer is
+    else if (this.cursor < 0) {
+      const clip = (v, size) => Math.min(Math.max(Math.floor(v), 0), size - 1); // the middle of the view, moved into the picture
+      const [x, y] = [clip((w / 2 - view.x) / view.scale, shown.width), clip((high / 2 - view.y) / view.scale, shown.height)];
+      this.setCursor(superpixelAt(shown, x, y));
+    } else {
+      let [x, y] = this.anchor;
+      for (let steps = 0; fine ? steps < 2 : superpixelAt(shown, x, y) === this.cursor; steps++) [x, y] = [x + dx, y + dy];
+      const k = superpixelAt(shown, x, y);
+      if (k >= 0) this.setCursor(k, fine || k === this.cursor ? [x, y] : drift(shown, k, x, y, dx));
     }
-    const [x, y] = [view.x + anchor[0] * view.scale, view.y + anchor[1] * view.scale];
-    const [w, h_] = [ui.view.clientWidth, ui.view.clientHeight];
-    if (x < 30 || y < 30 || x > w - 30 || y > h_ - 30) move(view.x + w / 2 - x, view.y + h_ / 2 - y, view.scale);
-    showLines();
+    const [x, y] = this.inView(this.anchor);
+    const outside = x < 30 || y < 30 || x > w - 30 || y > high - 30;
+    if (outside) this.moveTo({ x: view.x + w / 2 - x, y: view.y + high / 2 - y, scale: view.scale });
+    this.showLines();
   }
-
-  /** Go on from the row (or column) we came along, from the middle of the part of superpixel k that lies on it. */
-  function drift(k, x, y, dx) {
-    const [sx, sy] = dx ? [1, 0] : [0, 1];
-    let [low, high] = [0, 0];
-    while (superpixelAt(x + (low - 1) * sx, y + (low - 1) * sy) === k) low--;
-    while (superpixelAt(x + (high + 1) * sx, y + (high + 1) * sy) === k) high++;
-    const half = Math.round((low + high) / 2);
-    return [x + half * sx, y + half * sy];
-  }
-
-  /** The point of the picture at a point of the view, moved into the picture. */
-  function inside(x, y) {
-    const clip = (v, size) => Math.min(Math.max(Math.floor(v), 0), size - 1);
-    return [clip((x - view.x) / view.scale, shown.width), clip((y - view.y) / view.scale, shown.height)];
-  }
-
-  const toggled = (k) => (shown.labels[k] === chosen ? NONE : chosen);
 
   // ------------------------------------------------------------------ commands and keys
 
-  function choose(code) {
-    chosen = code;
-    for (const button of ui.classes.children) button.setAttribute("aria-pressed", Number(button.dataset.code) === code);
+  choose(code) {
+    this.chosen = code;
+    for (const button of this.ui.classes.children) button.setAttribute("aria-pressed", Number(button.dataset.code) === code);
   }
 
-  const commands = {
-    n: () => step(1),
-    p: () => step(-1),
-    Enter: () => cursor >= 0 && label([cursor], toggled(cursor), "key"),
-    a: () => accept(target()),
-    s() {
-      if (current) answer("skip", [current[1]], { how: "key" }, current[0]);
-      else say("Go to a suggestion first (n), then skip it.");
-    },
-    x() {
-      if (target() >= 0) answer("split", [target()], { how: "key" });
-      else say("Point at the superpixel to split, or go there with the arrow keys.");
-    },
-    u: () => takeBack("undo"),
-    r: () => takeBack("redo"),
-    0: () => choose(VOID),
-    f: fit,
-    h() {
-      bare = !bare;
-      ui.root.querySelector("[data-key=h]").setAttribute("aria-pressed", bare);
-      showLayers();
-    },
-    "[": () => show(wanted - 1),
-    "]": () => show(wanted + 1),
-    "?": () => toggleHelp(),
-    ArrowLeft: (event) => walk(-1, 0, event.shiftKey),
-    ArrowRight: (event) => walk(1, 0, event.shiftKey),
-    ArrowUp: (event) => walk(0, -1, event.shiftKey),
-    ArrowDown: (event) => walk(0, 1, event.shiftKey),
-    "+": () => zoom(1.4, ui.view.clientWidth / 2, ui.view.clientHeight / 2),
-    "-": () => zoom(1 / 1.4, ui.view.clientWidth / 2, ui.view.clientHeight / 2),
-  };
-  const MAY_REPEAT = new Set(["n", "p", "u", "r", "[", "]", "+", "-", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]);
-
-  function run(key, event = {}) {
-    if (!shown || (event.repeat && !MAY_REPEAT.has(key))) return;
+  run(key, event = {}) {
+    if (!this.shown || (event.repeat && !REPEATABLE.has(key))) return;
     const code = CLASS_KEYS.indexOf(key);
-    if (code >= 0 && code < state.classes.length) choose(code);
-    else commands[key]?.(event);
+    if (code >= 0 && code < this.state.classes.length) this.choose(code);
+    else this.commands[key]?.(event);
   }
-
-  const isOurs = (event) => !isModified(event) && !["Tab", "Escape"].includes(event.key);
-  const isModified = (event) => (event.ctrlKey || event.metaKey || event.altKey) && !event.getModifierState("AltGraph");
 
   /** Every plain key stays in the widget, or a stray x would cut the notebook's cell; Ctrl+S must reach the notebook. */
-  function onKey(event) {
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
-    if (event.isComposing || key === "Tab") return;
-    if (key === "Escape") {
-      if (ui.help.hidden) return event.target.blur();
-      event.stopPropagation();
-      return toggleHelp();
-    }
-    const typed = event.target.matches("input, select");
-    if (isModified(event)) {
-      const undo = { z: event.shiftKey ? "r" : "u", y: "r" }[key];
-      if (!undo || event.altKey || typed) return;
-      event.stopPropagation();
-      event.preventDefault();
-      return run(undo, event);
-    }
+  onKey(event) {
+    const [means, key] = meaning(event, !this.ui.help.hidden, this.commands);
+    if (means === "pass") return;
+    if (means === "blur") return event.target.blur();
     event.stopPropagation();
-    if (typed || (event.target.matches("button") && ["Enter", " "].includes(key))) return; // they need the key themselves
+    if (means === "help") return this.toggleHelp();
+    if (means === "typed") return;
     event.preventDefault();
-    if (key === " ") space = true;
-    ui.view.classList.toggle("oreal-grab", space);
-    const onShift = /^Digit\d$/.test(event.code) && !(key in commands); // keyboards that have digits there
-    run(onShift ? event.code.slice(5) : key, event);
+    if (isModified(event)) return this.run(key, event);
+    if (key === " ") this.space = true;
+    this.ui.view.classList.toggle("oreal-grab", this.space);
+    this.run(key, event);
   }
 
-  function onKeyUp(event) {
-    if (event.key === " ") ui.view.classList.toggle("oreal-grab", (space = false));
-    if (isOurs(event)) event.stopPropagation();
+  listenToKeys() {
+    const { root, view } = this.ui;
+    const release = () => view.classList.toggle("oreal-grab", (this.space = false));
+    this.on(root, "keydown", (event) => this.onKey(event));
+    this.on(root, "keyup", (event) => {
+      if (event.key === " ") release();
+      if (isOurs(event)) event.stopPropagation();
+    });
+    this.on(root, "keypress", (event) => isModified(event) || event.stopPropagation());
+    this.on(root, "focusout", release);
+    // Where a notebook listens before us (JupyterLab 4.0), this attribute tells it to leave plain keys alone.
+    const plain = (event) => root.toggleAttribute("data-lm-suppress-shortcuts", isOurs(event));
+    this.on(window, "keydown", plain, { capture: true });
+    // After a click on a button or a choice by mouse the keys mean the picture again.
+    let byMouse = false;
+    this.on(root, "pointerdown", () => (byMouse = true), { capture: true });
+    this.on(root, "keydown", () => (byMouse = false), { capture: true });
+    const toPicture = (event) => byMouse && event.target.matches("button, select, input") && root.focus({ preventScroll: true });
+    this.on(root, "click", (event) => event.target.matches("select") || toPicture(event));
+    this.on(root, "change", toPicture);
   }
-
-  on(ui.root, "keydown", onKey);
-  on(ui.root, "keyup", onKeyUp);
-  on(ui.root, "keypress", (event) => isModified(event) || event.stopPropagation());
-  on(ui.root, "focusout", () => ui.view.classList.toggle("oreal-grab", (space = false)));
-  // Where a notebook listens before us (JupyterLab 4.0), this attribute tells it to leave plain keys alone.
-  const plain = (event) => ui.root.toggleAttribute("data-lm-suppress-shortcuts", isOurs(event));
-  on(window, "keydown", plain, { capture: true });
-  // After a click on a button or a choice by mouse the keys mean the picture again.
-  let byMouse = false;
-  on(ui.root, "pointerdown", () => (byMouse = true), { capture: true });
-  on(ui.root, "keydown", () => (byMouse = false), { capture: true });
-  const toPicture = (event) => byMouse && event.target.matches("button, select, input") && ui.root.focus({ preventScroll: true });
-  on(ui.root, "click", (event) => event.target.matches("select") || toPicture(event));
-  on(ui.root, "change", toPicture);
 
   // ------------------------------------------------------------------ pointer
 
-  const toPoint = (event, move = event) => [
-    (event.offsetX + move.clientX - event.clientX - view.x) / view.scale,
-    (event.offsetY + move.clientY - event.clientY - view.y) / view.scale,
-  ];
-
-  function onDown(event) {
-    ui.root.focus({ preventScroll: true });
-    if (!shown || stroke || pan) return;
-    ui.view.setPointerCapture(event.pointerId);
-    if (event.button > 0 || space) pan = { x: event.clientX, y: event.clientY };
-    else startStroke(event);
+  toPoint(event, moved = event) {
+    return [
+      (event.offsetX + moved.clientX - event.clientX - this.view.x) / this.view.scale,
+      (event.offsetY + moved.clientY - event.clientY - this.view.y) / this.view.scale,
+    ];
   }
 
-  function startStroke(event) {
+  onDown(event) {
+    this.ui.root.focus({ preventScroll: true });
+    if (!this.shown || this.stroke || this.pan) return;
+    this.ui.view.setPointerCapture(event.pointerId);
+    if (event.button > 0 || this.space) this.pan = { x: event.clientX, y: event.clientY };
+    else this.startStroke(this.toPoint(event));
+  }
+
+  startStroke(at) {
     const began = performance.now();
-    const at = toPoint(event);
-    const k = superpixelAt(...at);
+    const k = superpixelAt(this.shown, ...at);
     if (k < 0) return;
-    const clear = shown.labels[k] === chosen; // a click on it clears; a drag never does
-    stroke = { picture: shown.index, to: chosen, superpixels: [], seen: new Set(), first: k, clear, crossed: false, at };
-    cross(k);
-    hover = k;
-    showHover();
+    const [to, clear] = [this.chosen, this.shown.labels[k] === this.chosen]; // a click on it clears; a drag never does
+    this.stroke = { picture: this.shown.index, to, superpixels: [], seen: new Set(), first: k, clear, crossed: false, at };
+    this.cross(k);
+    this.hover = k;
+    this.showHover();
     if (!clear) measure("paint", began);
   }
 
-  function cross(k) {
-    if (k < 0 || stroke.seen.has(k)) return;
+  cross(k) {
+    const { stroke } = this;
+    if (stroke.seen.has(k)) return;
     stroke.seen.add(k);
-    if (shown.labels[k] === stroke.to) return;
+    if (this.shown.labels[k] === stroke.to) return;
     stroke.superpixels.push(k);
-    recolor([k], stroke.to);
+    this.recolor([k], stroke.to);
   }
 
-  /** All superpixels on the straight line from the last point, so that a fast drag leaves none out. */
-  function drag(to) {
-    const [[x, y], [u, v]] = [stroke.at, to];
-    const steps = Math.max(1, Math.ceil(2 * Math.max(Math.abs(u - x), Math.abs(v - y))));
-    for (let i = 1; i <= steps; i++) cross(superpixelAt(x + ((u - x) * i) / steps, y + ((v - y) * i) / steps));
-    stroke.crossed ||= stroke.seen.size > 1;
-    stroke.at = to;
+  drag(to) {
+    for (const k of superpixelsBetween(this.shown, this.stroke.at, to)) this.cross(k);
+    this.stroke.crossed ||= this.stroke.seen.size > 1;
+    this.stroke.at = to;
   }
 
-  function endStroke() {
-    if (!stroke) return;
+  endStroke() {
+    if (!this.stroke) return;
     const began = performance.now();
-    const { superpixels, to, crossed, clear, first } = stroke;
-    stroke = null;
+    const { superpixels, to, crossed, clear, first } = this.stroke;
+    this.stroke = null;
     if (clear && !crossed) {
-      recolor([first], NONE);
+      this.recolor([first], NONE);
       measure("paint", began);
-      answer("label", [first], { to: NONE, how: "click" });
-    } else if (superpixels.length) answer("label", superpixels, { to, how: crossed ? "drag" : "click" });
-    showLines();
+      this.answer("label", [first], { to: NONE, how: "click" });
+    } else if (superpixels.length) this.answer("label", superpixels, { to, how: crossed ? "drag" : "click" });
+    this.showLines();
   }
 
-  function onMove(event) {
-    if (!shown) return;
+  onMove(event) {
+    if (!this.shown) return;
     const began = performance.now();
-    if (pan) {
-      move(view.x + event.clientX - pan.x, view.y + event.clientY - pan.y, view.scale);
-      pan = { x: event.clientX, y: event.clientY };
+    if (this.pan) {
+      const { x, y, scale } = this.view;
+      this.moveTo({ x: x + event.clientX - this.pan.x, y: y + event.clientY - this.pan.y, scale });
+      this.pan = { x: event.clientX, y: event.clientY };
       return;
     }
-    if (stroke) for (const one of event.getCoalescedEvents?.() ?? [event]) drag(toPoint(event, one));
-    const k = superpixelAt(...toPoint(event));
-    if (k === hover) return;
-    hover = k;
-    showHover();
-    if (++hovers % 10000 === 0) performance.clearMeasures("oreal:hover"); // a long session does not pile them up
+    if (this.stroke) for (const one of event.getCoalescedEvents?.() ?? [event]) this.drag(this.toPoint(event, one));
+    const k = superpixelAt(this.shown, ...this.toPoint(event));
+    if (k === this.hover) return;
+    this.hover = k;
+    this.showHover();
+    if (++this.hovers % 10000 === 0) performance.clearMeasures("oreal:hover"); // they must not pile up in a long session
     measure("hover", began);
   }
 
-  function onUp() {
-    pan = null;
-    endStroke();
-  }
-
-  function onWheel(event) {
-    if (!shown || (!event.ctrlKey && !ui.root.matches(":focus-within"))) return; // let the page scroll
+  onWheel(event) {
+    if (!this.shown || (!event.ctrlKey && !this.ui.root.matches(":focus-within"))) return; // let the page scroll
     event.preventDefault();
     event.stopPropagation();
     const pixels = event.deltaY * [1, 16, 400][event.deltaMode]; // from pixels, lines or pages
     const power = Math.min(Math.max(pixels * (event.ctrlKey ? 0.006 : 0.002), -0.7), 0.7); // fingers on a touchpad send Ctrl
-    zoom(Math.exp(-power), event.offsetX, event.offsetY);
+    this.zoom(Math.exp(-power), event.offsetX, event.offsetY);
   }
 
-  on(ui.view, "pointerdown", onDown);
-  on(ui.view, "pointermove", onMove);
-  on(ui.view, "pointerup", onUp);
-  on(ui.view, "pointercancel", onUp);
-  on(ui.view, "pointerleave", () => stroke || ((hover = -1), shown && showHover()));
-  on(ui.view, "mousedown", (event) => event.preventDefault()); // neither text selection nor scrolling by the middle button
-  on(ui.view, "contextmenu", (event) => (event.preventDefault(), event.stopPropagation()));
-  on(ui.view, "wheel", onWheel, { passive: false });
+  listenToPointer() {
+    const { view } = this.ui;
+    const up = () => {
+      this.pan = null;
+      this.endStroke();
+    };
+    const leave = () => {
+      if (this.stroke) return;
+      this.hover = -1;
+      if (this.shown) this.showHover();
+    };
+    this.on(view, "pointerdown", (event) => this.onDown(event));
+    this.on(view, "pointermove", (event) => this.onMove(event));
+    this.on(view, "pointerup", up);
+    this.on(view, "pointercancel", up);
+    this.on(view, "pointerleave", leave);
+    this.on(view, "mousedown", (event) => event.preventDefault()); // neither text selection nor scrolling by the middle button
+    this.on(view, "contextmenu", (event) => (event.preventDefault(), event.stopPropagation()));
+    this.on(view, "wheel", (event) => this.onWheel(event), { passive: false });
+  }
 
   // ------------------------------------------------------------------ words around the picture
 
-  const duration = (seconds) => (seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`);
-  const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
-  const options = (select, names, value, titles = {}) => {
-    select.replaceChildren(...names.map((name) => h("option", { value: name, text: titles[name] ?? name })));
-    select.value = value;
-  };
-
-  function say(text, kind = "") {
-    ui.status.textContent = text;
-    ui.status.className = `oreal-status oreal-${kind}`;
-    statusAt = performance.now();
+  say(text, kind = "") {
+    this.ui.status.textContent = text;
+    this.ui.status.className = `oreal-status oreal-${kind}`;
+    this.statusAt = performance.now();
   }
 
-  function showShare(index) {
-    const picture = state.pictures[index];
-    const held = pictures.get(index);
-    if (held) Object.assign(picture, { labeled: held.labels.reduce((n, code) => n + (code !== NONE), 0), superpixels: held.count });
-    if (ui.picture.options[index]) ui.picture.options[index].textContent = `${picture.name} · ${picture.labeled} labeled`;
+  showShare(index) {
+    const picture = this.state.pictures[index];
+    const held = this.pictures.get(index);
+    if (held) Object.assign(picture, { labeled: held.labels.filter((code) => code !== NONE).length, superpixels: held.count });
+    const option = this.ui.picture.options[index];
+    if (option) option.textContent = `${picture.name} · ${picture.labeled} labeled`;
   }
 
-  function buildClasses() {
-    const one = (code, name, key, color) => {
-      const style = color ? `background:${color}` : "";
-      const title = key ? `${name} (${key})` : name;
-      const about = { type: "button", "data-code": code, title, "aria-label": title, click: () => choose(code) };
-      const words = [h("span.swatch", { style }), h("span.name", {}, name), h("span.count"), h("kbd", {}, key)];
-      const bar = h("span.debt", {}, h("span.have", { style }), h("span.owed"));
-      return h("button.class", about, ...words, ...(code === VOID ? [] : [bar]));
-    };
-    const classes = state.classes.map(({ name, color }, c) => one(c, name, CLASS_KEYS[c] ?? "", color));
-    ui.classes.replaceChildren(...classes, one(VOID, "void / unsure", "0"));
-    choose(chosen);
+  buildClasses() {
+    const one = (code, name, key, color) => classButton(code, name, key, color, (code) => this.choose(code));
+    const classes = this.state.classes.map(({ name, color }, c) => one(c, name, CLASS_KEYS[c] ?? "", color));
+    this.ui.classes.replaceChildren(...classes, one(VOID, "void / unsure", "0"));
+    this.choose(this.chosen);
   }
 
-  function showCounters(counters) {
+  showCounters(counters) {
+    const { ui, state } = this;
     const { per_class: have, debt } = counters;
     const most = Math.max(1, ...state.classes.map((_, c) => have[c] + (debt[c] ?? 0)));
     [...ui.classes.children].forEach((button, c) => {
@@ -1117,107 +1262,107 @@ function render({ model, el }) {
       if (b) b.style.width = `${(100 * owed) / most}%`;
     });
     ui.left.textContent = `${counters.answered} of ${counters.asked} done`;
-    const facts = [
-      `round ${counters.round}`,
-      `${counters.answered} of ${counters.asked} suggestions answered`,
-      plural(counters.clicks, "click"),
-      `${counters.labeled} of ${counters.superpixels} superpixels labeled`,
-      `${Math.round(counters.minutes)} min`,
-    ];
-    const [right, total] = counters.foreseen ?? [0, 0];
-    if (total) facts.push(`the network had foreseen ${right} of ${plural(total, "click")} since it was trained`);
-    ui.counters.replaceChildren(...facts.map((text) => h("span", { text })));
+    ui.counters.replaceChildren(...facts(counters).map((text) => h("span", { text })));
   }
 
-  function showSaved() {
-    const acts = store.all();
-    const waited = acts.length ? performance.now() - (sentAt.get(acts[0].id) ?? started) : 0;
+  showSaved() {
+    const { ui, held } = this;
+    const acts = this.store.all();
+    const waited = acts.length ? performance.now() - (this.sentAt.get(acts[0].id) ?? this.started) : 0;
     const late = waited > 5000;
-    const [text, kind] = waited < 300 ? ["saving", "soft"] : [`${acts.length} not saved yet`, "amber"];
-    ui.saved.textContent = acts.length ? text : "✓ saved";
-    ui.saved.className = `oreal-saved oreal-${!acts.length ? "good" : late || held ? "bad" : kind}`;
-    ui.late.textContent = late ? "The kernel does not answer; your clicks are kept in this browser. Run the cell again (or load the page anew): they are sent then." : "";
+    const [text, kind] = savedText(acts.length, waited, held);
+    ui.saved.textContent = text;
+    ui.saved.className = `oreal-saved oreal-${kind}`;
+    ui.late.textContent = late
+      ? "The kernel does not answer; your clicks are kept in this browser. Run the cell again (or reload the page): then they are sent."
+      : "";
     ui.late.hidden = !late || held; // while it cannot write, it does answer
     ui.again.hidden = !late && !(held && acts.length);
   }
 
   /** Once a second: the save indicator, and acts without an answer once more, at longer and longer intervals. */
-  function tick() {
+  tick() {
     const now = performance.now();
-    if (!state && now - started > 5000) ui.wait.textContent = "The kernel does not answer. Run the cell again.";
-    if (training && now - training > 10_000) {
-      training = now; // the answer to a poll did not arrive
-      send({ kind: "poll" });
+    if (!this.state && now - this.started > 5000) this.ui.wait.textContent = "The kernel does not answer. Run the cell again.";
+    if (this.training && now - this.training > 10_000) {
+      this.training = now; // the answer to a poll did not arrive
+      this.send({ kind: "poll" });
     }
-    showSaved(); // what we sent may have been saved by way of another view
-    if (!store.all().length) return;
-    if (!state || now - lastSend < retry * 1000) return;
-    retry = Math.min(2 * retry, 300);
-    sendAgain();
+    this.showSaved(); // what we sent may have been saved through another view
+    if (!this.store.all().length || !this.state || now - this.lastSend < this.retry * 1000) return;
+    this.retry = Math.min(2 * this.retry, 300);
+    this.sendAgain();
   }
 
-  function buildHelp() {
-    const rows = [
-      ["click", "label a superpixel with the current class; click again: clear it"],
-      ["drag", "paint all superpixels crossed"],
-      ["1-9, letters", "choose a class (the key is on its button)"],
-      ["wheel, + -", "zoom (click the picture first); with space, the middle or the right button: pan by dragging"],
-      ["arrows", "from superpixel to superpixel; with Shift in small steps"],
-      ...COMMANDS.map(([key, , text]) => [key, text]),
-      ["Escape", "give the keys back to the page"],
-    ];
-    ui.help.replaceChildren(
-      h("div.head", { text: "Keys" }),
-      h("dl", {}, ...rows.flatMap(([key, text]) => [h("dt", {}, h("kbd", { text: key })), h("dd", { text })])),
-      h("button", { type: "button", text: "Close", click: () => toggleHelp() })
-    );
+  toggleHelp() {
+    this.ui.help.hidden = !this.ui.help.hidden;
+    this.ui.root.focus({ preventScroll: true });
   }
 
-  function toggleHelp() {
-    ui.help.hidden = !ui.help.hidden;
-    ui.root.focus({ preventScroll: true });
+  hideLayers() {
+    this.bare = !this.bare;
+    this.ui.root.querySelector("[data-key=h]").setAttribute("aria-pressed", this.bare);
+    this.showLayers();
   }
 
-  for (const [name] of LAYERS) {
-    const { toggle, slider } = ui.layers[name];
-    on(toggle, "click", () => {
-      toggle.setAttribute("aria-pressed", toggle.getAttribute("aria-pressed") !== "true");
-      if (bare) run("h");
-      showLayers();
+  listenToControls() {
+    const { ui } = this;
+    for (const { toggle, slider } of Object.values(ui.layers)) {
+      this.on(toggle, "click", () => {
+        toggle.setAttribute("aria-pressed", toggle.getAttribute("aria-pressed") !== "true");
+        if (this.bare) this.hideLayers();
+        this.showLayers();
+      });
+      this.on(slider, "input", () => this.showLayers());
+    }
+    this.on(ui.picture, "change", () => this.show(Number(ui.picture.value)));
+    for (const select of [ui.strategy, ui.aggregate]) {
+      this.on(select, "change", () => this.send({ kind: "set", strategy: ui.strategy.value, aggregate: ui.aggregate.value }));
+    }
+    this.on(ui.train, "click", () => {
+      ui.train.disabled = true;
+      ui.training.textContent = "starting ...";
+      this.send({ kind: "train" });
     });
-    on(slider, "input", showLayers);
+    this.on(ui.stop, "click", () => this.send({ kind: "stop" }));
+    this.on(ui.export, "click", () => {
+      this.say("Exporting ...");
+      this.send({ kind: "export" });
+    });
+    this.on(ui.again, "click", () => this.sendAgain());
   }
-  on(ui.picture, "change", () => show(Number(ui.picture.value)));
-  for (const select of [ui.strategy, ui.aggregate]) {
-    on(select, "change", () => send({ kind: "set", strategy: ui.strategy.value, aggregate: ui.aggregate.value }));
-  }
-  on(ui.train, "click", () => {
-    ui.train.disabled = true;
-    ui.training.textContent = "starting ...";
-    send({ kind: "train" });
-  });
-  on(ui.stop, "click", () => send({ kind: "stop" }));
-  on(ui.export, "click", () => (say("Exporting ..."), send({ kind: "export" })));
-  on(ui.again, "click", sendAgain);
+}
 
-  // ------------------------------------------------------------------ start and end
-
-  const resized = new ResizeObserver(() => shown && (view.fitted ? fit() : move(view.x, view.y, view.scale)));
-  resized.observe(ui.view);
-  const timer = setInterval(tick, 1000);
-  model.on("msg:custom", receive);
-  showSaved();
-  send({ kind: "hello", pending: store.all(), now: Date.now() });
-
-  return () => {
-    endStroke();
-    off.abort();
-    resized.disconnect();
-    clearInterval(timer);
-    clearTimeout(poll);
-    model.off("msg:custom", receive);
-    ui.root.remove();
+/** What each key does. */
+function commandsOf(view) {
+  return {
+    n: () => view.step(1),
+    p: () => view.step(-1),
+    Enter: () => view.labelCursor(),
+    a: () => view.accept(view.target()),
+    s: () => view.skip(),
+    x: () => view.split(),
+    u: () => view.takeBack("undo"),
+    r: () => view.takeBack("redo"),
+    0: () => view.choose(VOID),
+    f: () => view.fit(),
+    h: () => view.hideLayers(),
+    "[": () => view.show(view.wanted - 1),
+    "]": () => view.show(view.wanted + 1),
+    "?": () => view.toggleHelp(),
+    ArrowLeft: (event) => view.walk(-1, 0, event.shiftKey),
+    ArrowRight: (event) => view.walk(1, 0, event.shiftKey),
+    ArrowUp: (event) => view.walk(0, -1, event.shiftKey),
+    ArrowDown: (event) => view.walk(0, 1, event.shiftKey),
+    "+": () => view.zoom(1.4),
+    "-": () => view.zoom(1 / 1.4),
   };
+}
+
+/** What anywidget calls for each place in which the widget is shown; what it returns takes it away. */
+function render({ model, el }) {
+  const view = new View({ model, el });
+  return () => view.end();
 }
 
 export default { render };

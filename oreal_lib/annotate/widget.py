@@ -4,15 +4,17 @@ Every act is on disk before it is acknowledged; until then the browser keeps it 
 labels: class ids 0..C-1, 254 = not labeled, 255 = void.
 
 From the browser: hello (acts not acknowledged yet), act, show (a picture), set (strategy, aggregate), train, stop, poll, export.
-To the browser: state, picture (with buffers: JPEG, packed ids, labels, prediction, uncertainty), done or refused or failed (an act),
+To the browser: state, picture (with buffers: JPEG, ids, labels, prediction, uncertainty), done or refused or failed (an act),
 training, exported, error.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 import zlib
 from html import escape
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +22,20 @@ import anywidget
 import ipywidgets as widgets
 import numpy as np
 import traitlets
+from PIL import Image
 
 from ..draw import class_palette, title
 from ..storage.progress import lines_to
 from ..strategies import STRATEGIES
 from ..types import IGNORE
-from .board import UNLABELED, Change
-from .events import VOID
+from .board import UNLABELED
+from .events import VOID, Log
 from .out.export import export
-from .packing import jpeg, pack_ids
 from .session import Session, open_session
 
 AGGREGATES = ("mean", "top_0.5", "top_0.25", "top_0.1", "quantile_0.9", "power_8", "max")
 HERE = Path(__file__).parent
-A_YEAR = 365 * 86_400  # seconds; acts that say they waited longer come from a wrong clock
+A_YEAR = 365 * 86_400.0  # seconds
 
 
 def annotate(folder: Path | str, classes: list[str] | None = None, **options: object) -> Annotator:
@@ -42,12 +44,29 @@ def annotate(folder: Path | str, classes: list[str] | None = None, **options: ob
 
 
 def page(folder: str, annotator: str, work: str) -> widgets.Widget:
-    """What a page of `serve` shows: the widget for a session that was begun, or why it cannot be opened."""
+    """What a page of `serve` shows: the widget for an existing session, or why it cannot be opened.
+
+    The process of a page lives on after the page was left or loaded anew. The next page asks it, by a file, to close the log.
+    """
+    asks = Path(work) / annotator / "page.asks"
     try:
+        asks.touch()
         with lines_to(lambda line: None):
-            return annotate(folder, annotator=annotator, work=work, page=True)
+            widget = annotate(folder, annotator=annotator, work=work)
     except (ValueError, OSError) as error:
         return widgets.HTML(f"<p style='font: 16px sans-serif; max-width: 60em'>{escape(str(error))}</p>")
+    finally:
+        asks.unlink(missing_ok=True)
+    threading.Thread(target=_give_way, args=(widget.session.log, asks), daemon=True).start()
+    return widget
+
+
+def _give_way(log: Log, asks: Path) -> None:
+    """Closes the log as soon as another page asks for it."""
+    while not log.closed:
+        if asks.exists():
+            log.close()
+        time.sleep(0.5)
 
 
 class Annotator(anywidget.AnyWidget):
@@ -66,7 +85,7 @@ class Annotator(anywidget.AnyWidget):
         self.on_msg(self._answer)
 
     def _answer(self, _: object, content: dict[str, Any], buffers: list) -> None:
-        """Whatever happens becomes a message: a traceback would end in a place where nobody looks."""
+        """Whatever happens becomes a message: nobody would see a traceback."""
         try:
             {
                 "hello": self._hello,
@@ -108,23 +127,15 @@ class Annotator(anywidget.AnyWidget):
         except OSError as error:
             self.send({"kind": "failed", "id": act_id, "text": error.strerror or str(error)})
             return False
-        except (ValueError, TypeError, KeyError) as error:  # the latter two: an act that no widget of this version has made
+        except (ValueError, TypeError) as error:  # TypeError: an act that another version of the page made
             self._refused.add(act_id)
             self.send({"kind": "refused", "id": act_id, "text": str(error)})
             return True
         written = round(1000 * time.time(), 3)  # ms since 1970: by now the act is on disk
         elsewhere = changes[0].picture if changes and content["do"] in ("undo", "redo") else None
-        self.send(
-            {
-                "kind": "done",
-                "id": act_id,
-                "changes": [_plain(change) for change in changes],
-                "query": session.query(),
-                "counters": session.counters(),
-                "to_see": elsewhere,
-                "written": written,
-            }
-        )
+        plain = [{"picture": c.picture, "superpixels": c.superpixels.tolist(), "labels": c.labels.tolist()} for c in changes]
+        done = {"kind": "done", "id": act_id, "changes": plain, "query": session.query(), "counters": session.counters()}
+        self.send(done | {"to_see": elsewhere, "written": written})
         for change in changes:
             if change.split:
                 self._show(change.picture, keep=True)
@@ -155,39 +166,31 @@ class Annotator(anywidget.AnyWidget):
         self.send({"kind": "exported", "text": f"exported {done.pictures} masks to {done.out}{left_out}"})
 
     def _state(self) -> None:
-        session = self.session
-        colors = class_palette(len(session.classes))
-        labeled = [int(np.count_nonzero(session.board.labels(i) != UNLABELED)) for i in range(len(session.pictures))]
-        self.send(
-            {
-                "kind": "state",
-                "session": session.name,
-                "classes": [
-                    {"name": name, "color": "#{:02x}{:02x}{:02x}".format(*rgb)}
-                    for name, rgb in zip(session.classes, colors.tolist(), strict=True)
-                ],
-                "pictures": [
-                    {
-                        "name": p.name,
-                        "height": p.size[0],
-                        "width": p.size[1],
-                        "superpixels": len(session.board.labels(i)),
-                        "labeled": n,
-                    }
-                    for i, (p, n) in enumerate(zip(session.pictures, labeled, strict=True))
-                ],
-                "picture": self._shown,
-                "round": session.round,
-                "query": session.query(),
-                "strategies": list(STRATEGIES),
-                "titles": {name: title(name).rstrip("*") for name in STRATEGIES},
-                "aggregates": list(dict.fromkeys([*AGGREGATES, session.config.aggregate])),
-                "strategy": session.config.strategy,
-                "aggregate": session.config.aggregate,
-                "counters": session.counters(),
-                "training": vars(session.training()),
-            }
-        )
+        session, board = self.session, self.session.board
+        colors = ["#{:02x}{:02x}{:02x}".format(*rgb) for rgb in class_palette(len(session.classes)).tolist()]
+        pictures = []
+        for i, picture in enumerate(session.pictures):
+            labels, (height, width) = board.labels(i), picture.size
+            labeled = int(np.count_nonzero(labels != UNLABELED))
+            about = {"name": picture.name, "height": height, "width": width, "superpixels": len(labels), "labeled": labeled}
+            pictures.append(about)
+        state = {
+            "kind": "state",
+            "session": session.name,
+            "classes": [{"name": name, "color": color} for name, color in zip(session.classes, colors, strict=True)],
+            "pictures": pictures,
+            "picture": self._shown,
+            "round": session.round,
+            "query": session.query(),
+            "strategies": list(STRATEGIES),
+            "titles": {name: title(name).rstrip("*") for name in STRATEGIES},
+            "aggregates": list(dict.fromkeys([*AGGREGATES, session.config.aggregate])),
+            "strategy": session.config.strategy,
+            "aggregate": session.config.aggregate,
+            "counters": session.counters(),
+            "training": vars(session.training()),
+        }
+        self.send(state)
         self._show(self._shown)
 
     def _show(self, picture: int, remember: bool = True, keep: bool = False) -> None:
@@ -197,9 +200,9 @@ class Annotator(anywidget.AnyWidget):
             raise ValueError(f"there is no picture {picture}; there are 0..{len(session.pictures) - 1}")
         self._shown = picture if remember else self._shown
         height, width = session.pictures[picture].size
-        layers = {} if keep else {"image": jpeg(session.pictures[picture].image())}
+        layers = {} if keep else {"image": _jpeg(session.pictures[picture].image())}
         layers |= {
-            "ids": pack_ids(session.board.ids(picture)),
+            "ids": zlib.compress(session.board.ids(picture), 6),
             "labels": session.board.labels(picture).tobytes(),
         }
         if (view := session.view(picture)) is not None:
@@ -210,11 +213,13 @@ class Annotator(anywidget.AnyWidget):
         self.send(about | {"layers": list(layers)}, list(layers.values()))
 
 
-def waited(clicked: object, now: object) -> float:
-    """Seconds that an act waited in the browser, by its own clock (ms since 1970); 0 where that is not known."""
-    known = all(type(t) in (int, float) and 0 <= t < 1e18 for t in (clicked, now)) and 0 <= now - clicked < 1000 * A_YEAR
-    return (now - clicked) / 1000 if known else 0.0
+def waited(clicked: float | None, now: float | None) -> float:
+    """Seconds that an act waited in the browser, by its own clock (ms since 1970); 0 where that is not known. Clocks may be changed
+    meanwhile, so it is at most a year, and not negative."""
+    return 0.0 if clicked is None or now is None else min(max(0.0, (now - clicked) / 1000), A_YEAR)
 
 
-def _plain(change: Change) -> dict:
-    return {"picture": change.picture, "superpixels": change.superpixels.tolist(), "labels": change.labels.tolist()}
+def _jpeg(image: np.ndarray) -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=80, optimize=True)
+    return buffer.getvalue()

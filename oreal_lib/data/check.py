@@ -63,10 +63,10 @@ class Findings:
 
 
 class Opened(NamedTuple):
-    """One item as opened: (width, height), values: (256,) int64 pixels of each (None without a mask), or what went wrong."""
+    """One item as opened: (width, height), pixels of each value (None without a mask), or what went wrong."""
 
     size: tuple[int, int] | None
-    values: np.ndarray | None
+    values: np.ndarray | None  # (256,) int
     problem: str | None
 
 

@@ -43,30 +43,27 @@ class Sample(NamedTuple):
 class Description:
     """What the page says, of at most 200 training images drawn at random. Shares are 0..1; NaN where nothing was there to count.
 
-    images: split -> images listed.  problems: how many the reader found in the folders.  drawn: what the images drawn hold.
-    sizes: (width, height) -> images of them.  votes: `class_votes` (k, C + 1) of each image that was cut, at most 20.
-    right: (C,) pixels of these whose superpixel has their class as dominant label; void is not counted.
+    drawn: what the images drawn hold.  sizes: (width, height) -> images of them.
+    votes: `class_votes` (k, C + 1) of each image that was cut, at most 20.
+    right: (C,) int64 pixels of these whose superpixel has their class as dominant label; void is not counted.
     """
 
-    name: str
-    classes: tuple[str, ...]
-    images: dict[str, int]
-    problems: int
+    source: Source
+    recipe: SuperpixelRecipe
     drawn: Tally
     sizes: Counter[tuple[int, int]]
     votes: tuple[np.ndarray, ...]
     right: np.ndarray
-    recipe: SuperpixelRecipe
     samples: tuple[Sample, ...]
 
     @property
     def frequency(self) -> np.ndarray:
-        """(C,) float64, 0..1: share of each class in the pixels that have one."""
+        """(C,) share, 0..1, of each class in the pixels that have one."""
         return _share(self.drawn.pixels, self.drawn.pixels.sum())
 
     @property
     def accuracy(self) -> np.ndarray:
-        """(C,) float64, 0..1: share of the pixels of each class that its dominant labels get right."""
+        """(C,) share, 0..1, of the pixels of each class that its dominant labels get right."""
         return _share(self.right, sum(votes[:, :-1].sum(axis=0) for votes in self.votes))
 
     @property
@@ -106,15 +103,12 @@ def describe(
     n_classes = len(source.classes)
     votes = [class_votes(s.mask, s.ids, int(s.ids.max()) + 1, n_classes) for s in (samples[item] for item in counted)]
     return Description(
-        name=source.name,
-        classes=source.classes,
-        images={split: n for split in SPLITS if (n := sum(item.split == split for item in source.items))},
-        problems=len(source.problems),
+        source=source,
+        recipe=recipe,
         drawn=tally([*opened.values()], n_classes),
         sizes=Counter(one.size for one in opened.values() if one.size),
         votes=tuple(votes),
         right=np.diag(painted_confusion(np.concatenate([np.zeros((0, n_classes + 1), np.int64), *votes]), void)),
-        recipe=recipe,
         samples=tuple(samples[item] for item in shown),
     )
 
@@ -144,25 +138,27 @@ def description_text(d: Description) -> str:
     """The numbers of the page as text: facts, then one line per class, most frequent first."""
     head = ("class", "pixels %", "images", "dominant label right %")
     shares = zip(d.frequency, d.drawn.with_class, d.accuracy, strict=True)
-    rows = [(f"{c} {d.classes[c]}", percent(f), n, percent(right)) for c, (f, n, right) in enumerate(shares)]
+    rows = [(f"{c} {d.source.classes[c]}", percent(f), n, percent(right)) for c, (f, n, right) in enumerate(shares)]
     return "\n".join([*_facts(d), "", *(table(head, [rows[c] for c in d.order]) if d.drawn.labeled else [])]).rstrip()
 
 
 def _facts(d: Description) -> list[str]:
     """What there is to know apart from the classes, one sentence a line."""
-    counts, drawn = ", ".join(f"{n} {split}" for split, n in d.images.items()), d.drawn
+    name, problems, drawn = d.source.name, len(d.source.problems), d.drawn
+    splits = Counter(item.split for item in d.source.items)
+    counts = ", ".join(f"{splits[split]} {split}" for split in SPLITS if splits[split])
     opened = f"sizes of the {drawn.images - drawn.unreadable} opened: {size_text(d.sizes)}"
-    lines = [f"{d.name}: {counts} images, {len(d.classes)} classes; {opened}"]
-    if drawn.unreadable or d.problems:
-        found = f"{d.problems} problems in the folders, {drawn.unreadable} drawn images could not be opened"
-        lines.append(f"{found}; `python -m oreal_lib data check {d.name}` names them")
+    lines = [f"{name}: {counts} images, {len(d.source.classes)} classes; {opened}"]
+    if drawn.unreadable or problems:
+        found = f"{problems} problems in the folders, {drawn.unreadable} drawn images could not be opened"
+        lines.append(f"{found}; `python -m oreal_lib data check {name}` names them")
     if drawn.labeled:
         lines.append(f"class frequencies of {drawn.labeled} train masks; {100 * drawn.void_share:.2f} % of their pixels are void")
     else:
         lines.append("no mask among them, so nothing can be simulated or measured")
     sizes = [votes.sum(axis=1) for votes in d.votes] or [np.bincount(sample.ids.ravel()) for sample in d.samples]
     official = asdict(SuperpixelRecipe(d.recipe.method, d.recipe.count))
-    changed = [f"{name} {value}" for name, value in asdict(d.recipe).items() if value != official[name]]
+    changed = [f"{field} {value}" for field, value in asdict(d.recipe).items() if value != official[field]]
     recipe = ", ".join([f"{d.recipe.method}, {d.recipe.count} asked", *changed])
     median = f"median {np.median([len(s) for s in sizes]):.0f} per image, {np.median(np.concatenate(sizes)):.0f} pixels each"
     lines.append(f"superpixels: {median}; {recipe}")
@@ -177,20 +173,20 @@ def draw_description(d: Description, figure: Figure) -> Figure:
 
     The figure is emptied and given the size that the pictures need.
     """
-    columns, bars = max(len(d.samples), 3), 0.6 + 0.21 * len(d.classes) if d.drawn.labeled else 0  # lengths in inches
+    columns, bars = max(len(d.samples), 3), 0.6 + 0.21 * len(d.source.classes) if d.drawn.labeled else 0  # lengths in inches
     tall = PANEL * float(np.clip(np.median([s.image.shape[0] / s.image.shape[1] for s in d.samples]), 0.4, 1.2))
     facts = [line for fact in _facts(d) for line in textwrap.wrap(fact, int(17 * columns * PANEL))]
     figure.clear()
     figure.set_layout_engine("constrained")
     figure.set_size_inches(columns * PANEL, 3 * (tall + 0.25) + bars + 0.2 * len(facts) + 0.6)
-    figure.suptitle(f"{d.name}: what it looks like and what a click can buy")
+    figure.suptitle(f"{d.source.name}: what it looks like and what a click can buy")
     figure.supxlabel("\n".join(facts), x=0.01, ha="left", fontsize="small", linespacing=1.4)
     grid = figure.add_gridspec(4, 2 * columns, height_ratios=[tall, tall, tall, max(bars, 0.01)])
     for k, sample in enumerate(d.samples):
         rows = [figure.add_subplot(grid[row, 2 * k : 2 * k + 2]) for row in range(3)]
         name = sample.name if len(sample.name) <= 28 else "..." + sample.name[-25:]
         draw_image(sample.image, rows[0], f"{name} ({sample.image.shape[1]}x{sample.image.shape[0]})")
-        _draw_truth(sample, len(d.classes), rows[1])
+        _draw_truth(sample, len(d.source.classes), rows[1])
         _draw_superpixels(sample, figure.dpi * np.array([tall, PANEL]), rows[2])
     if d.drawn.labeled:
         _draw_bars(d, figure.add_subplot(grid[3, :columns]), figure.add_subplot(grid[3, columns:]))
@@ -243,7 +239,7 @@ def _draw_bars(d: Description, left: Axes, right: Axes) -> None:
         bars, ["-" if np.isnan(share) else f"{100 * share:.1f}" for share in d.accuracy[order]], padding=2, fontsize="small"
     )
     right.set_xlim(0, 112)
-    left.set_yticks(range(len(order)), [d.classes[c] for c in order], fontsize="small")
+    left.set_yticks(range(len(order)), [d.source.classes[c] for c in order], fontsize="small")
     right.set_yticks([])
     left.set_title(f"share of the pixels, % (logarithmic; {d.drawn.labeled} masks)", fontsize="small")
     right.set_title(f"pixels whose superpixel has their class as dominant label, % ({len(d.votes)} images)", fontsize="small")

@@ -59,7 +59,7 @@ class Source:
 
 
 def open_item(opening: Callable, n_classes: int, item: Item) -> tuple[np.ndarray, np.ndarray | None]:
-    """Image (h, w, 3) uint8 and mask (h, w) uint8 or None as `opening`, the `open` of a source, returns them.
+    """Image (H, W, 3) and mask (H, W), both uint8, as `opening`, the `open` of a source, returns them.
 
     ValueError where they are not what a source promises.
     """

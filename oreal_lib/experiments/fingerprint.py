@@ -1,6 +1,6 @@
-"""What a run was made from beside its parameters: the files of its data and of its first weights.
+"""Fingerprints of what a run was made from beside its parameters: the files of its data and of its first weights.
 
-Where they lie may change and is not part of a run's name; what is in them may not, or one table would mix two data sets.
+The place of these files may change and is not part of a run's name; their content may not, or one table would mix two data sets.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def read_inputs(config: RunConfig) -> Inputs:
 
 
 def check_inputs(folder: RunFolder, now: Inputs) -> None:
-    """ValueError if the run in a folder was begun with other data or weights than are there `now`; nothing if it is new."""
+    """ValueError if the run in a folder was begun with other data or weights than those of `now`; a new run has none yet."""
     for name, fingerprint in (folder.config or {}).get("inputs", {}).items():
         if now.get(name, fingerprint) == fingerprint:
             continue

@@ -82,7 +82,10 @@ class Watch:
     def look(self) -> list[str]:
         """A line for each run that started or failed, each finished step, and each report; after PATIENCE without any, one for each
         run that has said something."""
-        lines = [line for run_id in list(self.runs) for line in self._look_at(run_id)]
+        lines: list[str] = []
+        for run_id in list(self.runs):
+            with suppress(OSError, ValueError):  # a file that is about to be replaced, or damaged: its own run says so
+                lines += self._look_at(run_id)
         for file, before in list(self.made.items()):
             if _changed(file) != before:
                 del self.made[file]
@@ -134,9 +137,8 @@ def told_while(look: Callable[[], Sequence[str]], seconds: float = 1.0) -> Itera
     ended = threading.Event()
 
     def tell() -> None:
-        with suppress(OSError, ValueError):  # a file that another process is about to replace, or damaged: its run says so
-            for line in look():
-                print(line, flush=True)
+        for line in look():
+            print(line, flush=True)
 
     def go() -> None:
         while not ended.wait(seconds):

@@ -1,4 +1,4 @@
-"""The active-learning loop of `loop.py` as it is carried out on disk: it may be killed at any instant and loses no finished step."""
+"""The loop of `loop.py` on disk: it may be killed at any instant and loses no finished step."""
 
 from __future__ import annotations
 
@@ -34,15 +34,14 @@ from .stage_two import StageTwo, check_networks
 def run(config: RunConfig, runs_dir: Path | str | None = None, dataset: Dataset | None = None) -> Iterator[StepResult]:
     """Carry out one run, yielding each step's result, the finished ones of an earlier attempt first.
 
-    Killed at any instant and started again, it continues (stopped by Ctrl-C, it says so); on a CPU it ends with the same queries and
-    metrics. The runs that it begins with (`RunConfig.needs`) come first, in folders beside its own. A run that another process
-    computes is waited for.
+    Killed at any instant and started again, it continues; on a CPU it ends with the same queries and metrics. The runs that it needs
+    (`RunConfig.needs`) come first, in folders beside its own. It waits for a run that another process computes.
     dataset: to use instead of loading the one the config names.
     RuntimeError in a script without `if __name__ == "__main__":`, since its worker processes would start the script again.
     """
     refuse_unguarded()
     path = Path(runs_dir or runs_root()) / config.run_id
-    if RunFolder(path).done is not None and not holder(path / "run.lock"):  # perhaps nothing can be written there
+    if RunFolder(path).done is not None and not holder(path / "run.lock"):  # the folder may be read-only
         yield from _run(config, RunFolder(path), dataset)
         return
     with _locked(path) as lock:
@@ -50,7 +49,7 @@ def run(config: RunConfig, runs_dir: Path | str | None = None, dataset: Dataset 
         try:
             yield from _run(config, folder, dataset)
         except KeyboardInterrupt:
-            with suppress(ValueError, OSError):  # of a damaged record; the stop stays a stop
+            with suppress(ValueError, OSError):  # of a damaged record, which must not hide the stop
                 log.info(_kept(config, folder))
             raise
 
@@ -66,7 +65,7 @@ def _locked(path: Path) -> Lock:
 
 
 def _kept(config: RunConfig, folder: RunFolder) -> str:
-    """What a stopped run says."""
+    """The message of a stopped run."""
     inside = "; inside the next, from its last finished epoch" if (folder.path / "checkpoint.pt").exists() else ""
     return (
         f"[{config.run_id}] stopped: {len(folder.steps())} of {config.rounds} steps are finished and kept; "
@@ -82,7 +81,7 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None) -> Itera
     yield from finished
     if folder.done is not None:
         return
-    # a misspelled model or missing weights are told before the data are prepared, which can take long
+    # refuses a misspelled model or missing weights before the data are prepared, which can take long
     check_model(config.model, _first_weights(config, finished), config.classifier)
     if config.stage == 2:
         check_networks(RunFolder(folder.path.parent / config.stage_one.run_id))  # before anything is computed
@@ -122,7 +121,7 @@ def _first_weights(config: RunConfig, finished: Sequence[StepResult]) -> str:
 
 
 def _finish_first(config: RunConfig, folder: RunFolder, dataset: Dataset | None) -> RunFolder:
-    """The folder of a run that the one in `folder` begins with, carried out to its end if that was not done."""
+    """The folder of a run that the one in `folder` needs, carried out to its end if it is unfinished."""
     first = RunFolder(folder.path.parent / config.run_id)
     if first.done is None:
         log.info(f"[{folder.path.name}] begins with run {config.run_id}, which comes first")
@@ -132,7 +131,7 @@ def _finish_first(config: RunConfig, folder: RunFolder, dataset: Dataset | None)
 
 
 def _copy_step_one(first: RunFolder, folder: RunFolder) -> StepResult:
-    """Step 1 of the run that all strategies of a seed begin with, as step 1 of this one, which spent no time on it."""
+    """Step 1 of the run that all strategies of a seed share, copied as step 1 of this one; it took no time here."""
     if len(steps := first.steps()) != 1:
         raise ValueError(f"{first.path} is finished, but has {len(steps)} steps and not 1; move that folder away and start again")
     (result,) = steps
@@ -174,7 +173,7 @@ def _steps_left(
 
 
 def _about_run(config: RunConfig, setting: Setting, finished: list[StepResult], device: torch.device) -> dict:
-    """What done.json says."""
+    """The content of done.json."""
     return {
         "run_id": config.run_id,
         "steps": len(finished),

@@ -62,7 +62,7 @@ class RunFolder:
         return steps
 
     def save_steps(self, steps: list[StepResult]) -> None:
-        """Write steps.jsonl anew, in one piece."""
+        """Replace steps.jsonl."""
         self._write("steps.jsonl", "".join(checked.dumps(step_to_json(s)) + "\n" for s in steps).encode())
 
     def queries(self, finished: int = 0) -> dict[int, Query]:
@@ -82,7 +82,7 @@ class RunFolder:
             raise self._damaged(file, error) from error
 
     def save_queries(self, queries: dict[int, Query]) -> None:
-        """Write queries.npz anew, step -> what it asked."""
+        """Replace queries.npz. queries: step -> what it asked."""
         arrays = {f"{name}_{t}": v for t, q in queries.items() for name, v in q._asdict().items() if v is not None}
         buffer = BytesIO()
         np.savez_compressed(buffer, **arrays)
@@ -141,12 +141,12 @@ class RunFolder:
 
     @property
     def done(self) -> dict | None:
-        """What done.json says, or None while the run is unfinished."""
+        """The content of done.json; None while the run is unfinished."""
         return self._json("done.json")
 
     @property
     def config(self) -> dict | None:
-        """What config.json says: the parameters and inputs of the run, or None before it has begun."""
+        """The content of config.json, the parameters and inputs of the run; None before it has begun."""
         return self._json("config.json")
 
     def _json(self, name: str) -> dict | None:
@@ -163,11 +163,11 @@ class RunFolder:
         atomic.write_bytes(self.path / name, data)
 
     def checkpoint(self, seconds: float) -> Checkpoint:
-        """Where the training of a step is kept, at most once in so many seconds."""
+        """The checkpoint of the step in training, written at most once in so many seconds."""
         return Checkpoint(self.path / "checkpoint.pt", seconds, partial(self._write, "checkpoint.pt"))
 
     def tidy(self, finished: int, keep_weights: str) -> None:
-        """Delete the weights and pseudo labels that are not to be kept after `finished` steps, and what killed processes left half written.
+        """Delete weights and pseudo labels that need not be kept after `finished` steps, and half-written files of killed processes.
 
         Only for the process that holds the run's lock. keep_weights: "all", or "last" for those of the last step only.
         """
@@ -182,11 +182,11 @@ class RunFolder:
 
 
 def seconds_spent(folders: Iterable[RunFolder], reports: Iterable[Path] = ()) -> dict[str, float]:
-    """Seconds of work on finished runs that were carried out through their notebooks, and on notebooks of reports, by what was done.
+    """Seconds of work on finished runs and on notebooks of reports, by kind of work.
 
-    What is left of a run's notebook is "setting up and notebooks": starting Python twice, imports, data, figures, writing. Validation
-    is training. Work on several cores at a time counts for each. 0 for files that are not there; of a run that was stopped and
-    continued, only the last notebook is known, so that less may be left.
+    "setting up and notebooks" is what is left of a run's notebook: starting Python twice, imports, data, figures, writing. Validation
+    counts as training, work on several cores for each of them, a missing file as 0. A run that was stopped and continued has only its
+    last notebook, so less may be left.
     """
     folders = list(folders)
     spent = dict.fromkeys(DOING.values(), 0.0)
@@ -229,7 +229,7 @@ def find(config: RunConfig, runs_dir: Path | str | None = None) -> RunFolder | N
 
 
 def unfinished(configs: Iterable[RunConfig], runs_dir: Path) -> list[RunConfig]:
-    """What is still to be computed for these runs, each after what it needs; a finished run needs nothing any more."""
+    """The runs that are still to be computed for these, each after those it needs; a finished run needs nothing."""
 
     def to_do(config: RunConfig) -> bool:
         return RunFolder(runs_dir / config.run_id).done is None

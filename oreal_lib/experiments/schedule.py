@@ -63,7 +63,7 @@ def run_grid(
         left = unfinished(grid.configs, runs_dir)
         steps = sum(steps_left(c, len(RunFolder(runs_dir / c.run_id).steps())) for c in left)
         finished = len(grid.configs) - len({c.run_id for c in grid.configs}.intersection(c.run_id for c in left))
-        at_once = jobs or (1 if not snakemake else os.cpu_count() if profile is None else "as many as the profile says")
+        at_once = 1 if not snakemake else jobs or (os.cpu_count() if profile is None else "as many as the profile says")
         print(f"{len(grid.configs)} runs, {finished} finished already, {steps} steps to go, {at_once} at a time", flush=True)
         for config in left:
             if who := holder(runs_dir / config.run_id / "run.lock"):
@@ -76,9 +76,8 @@ def run_grid(
                 code = run_snakemake(snakemake_options(given, changes[0], runs_dir, jobs, profile, more), own_words)
             else:
                 run_one_after_another(grid.configs, runs_dir)
-                code = (
-                    0 if unfinished(grid.configs, runs_dir) else run_reports(grid.name, given, grid.reports, runs_dir, changes[1])
-                )
+                names = () if unfinished(grid.configs, runs_dir) else grid.reports
+                code = run_reports(grid.name, given, names, runs_dir, changes[1])
         missing, said = summary(grid.configs, runs_dir)
         print(said, flush=True)
         if code and snakemake:

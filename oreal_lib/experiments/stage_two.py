@@ -1,5 +1,5 @@
-"""Stage two (MulActSeg): the network of stage one turns the classes named in superpixels into labels of pixels, from which a
-new one learns."""
+"""Stage two (MulActSeg): from the classes named in superpixels, the network of stage one makes labels of pixels, from which a new
+network learns."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def check_networks(first: RunFolder) -> None:
 
 
 class StageTwo:
-    """The two halves of a step of stage two, in place of those of `loop`: it asks what stage one asked, and learns from the pseudo
-    labels that stage one's network makes of the answers."""
+    """A step of stage two, in the two halves of `loop`: it asks what stage one asked, and learns from the pseudo labels that stage
+    one's network makes of the answers."""
 
     def __init__(self, folder: RunFolder, first: RunFolder, queries: Mapping[int, Query]) -> None:
         """folder, first: of the runs of stage two and one.  queries: those of stage two so far.
@@ -104,7 +104,7 @@ def look(model: nn.Module, image: np.ndarray, config: RunConfig) -> tuple[torch.
 
 def pseudo_labels_of(model: nn.Module, setting: Setting, labels: Labels, config: RunConfig) -> Iterator[np.ndarray]:
     """(H, W) uint8 pseudo labels of each image of the pool, in order, by the model that learned from these labels; IGNORE
-    all over an image about which nothing was said."""
+    everywhere in an image without answers."""
     for i, ids in enumerate(setting.superpixels.maps):
         present = _of_image(setting, labels.present, i)
         if present.any():

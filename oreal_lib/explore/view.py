@@ -11,8 +11,7 @@ import torch
 
 from ..config import WITHOUT_SCORES, RunConfig
 from ..draw import title
-from ..experiments.records import find
-from ..experiments.run_folder import RunFolder
+from ..experiments.run_folder import RunFolder, find
 from ..predict import predict
 from ..reports.frames import load, named
 from ..reports.mechanism import SCORE_NAMES, SCORES

@@ -15,7 +15,7 @@ from .weights import resize_positions
 SIZES = {size: f"vit_{size}_patch16_384.augreg_in21k_ft_in1k" for size in ("tiny", "small", "base", "large")}
 
 NO_PLAIN_VIT = (
-    "{} is no plain vision transformer, but Segmenter needs patches, one class token, learned positions of both and a "
+    "{} is not a plain vision transformer, but Segmenter needs patches, one class token, learned positions of both and a "
     "final norm; take segmenter_tiny, segmenter_small or segmenter_base"
 )
 
@@ -72,7 +72,7 @@ class Segmenter(nn.Module):
 
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, d, h, w) of length 1 over d, which is compared with the classes, and (B, C, h, w) logits, both float32, of normalized
-        images (B, 3, H, W); H and W are divisible by the patch size (here 16) and h, w so many times smaller."""
+        images (B, 3, H, W); H and W are divisible by the patch size (here 16), and h and w smaller by that factor."""
         features, logits = self.decode(self.encode(x))
         return self._as_image(features, x), self._as_image(logits, x)
 

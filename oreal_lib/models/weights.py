@@ -1,4 +1,4 @@
-"""Weights from a file of the user's own: every tensor finds its place, or an error says which did not.
+"""Weights from a file of the user: every tensor finds its place, or an error names those that did not.
 
 Names are those of timm, torchvision and our own networks; what a file may leave out is our choice.
 """
@@ -21,7 +21,7 @@ def weights_file(path: str | Path) -> Path:
     found = Path(path).expanduser()
     if not found.is_file():
         raise FileNotFoundError(
-            f"weights={str(path)!r} is no file; pass none, imagenet, or the path of a .safetensors or .pth state dict"
+            f"weights={str(path)!r} is not a file; pass none, imagenet, or the path of a .safetensors or .pth state dict"
         )
     return found
 
@@ -41,7 +41,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
             "torch.save(model.state_dict(), ...); fetch or save it again"
         ) from error
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"{path} holds no tensors by name; save model.state_dict() itself, not a checkpoint around it")
+        raise ValueError(f"{path} does not hold tensors by name; save model.state_dict() itself, not a checkpoint around it")
     return state
 
 
@@ -59,7 +59,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         target, what = getattr(model.net, "backbone", None), "backbone"
         if target is None:
             raise ValueError(
-                f"{path} is no state dict of this model (its names start with {next(iter(state))!r}, not 'net.'), and "
+                f"{path} is not a state dict of this model (its names start with {next(iter(state))!r}, not 'net.'), and "
                 f"{type(model.net).__name__} has no backbone to load; save build_model(...).state_dict()"
             )
         state = _as_timm_features(state, target)

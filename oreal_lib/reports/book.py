@@ -27,6 +27,7 @@ from ..predict import choose_device
 from ..storage import atomic, provenance
 from ..storage.paths import home
 from .pages import write_pages
+from .table import markdown
 
 
 def plan() -> list[dict]:
@@ -112,14 +113,14 @@ def measured(executed: Path) -> dict:
     return where | {"notebooks": found}
 
 
-def table(times: Mapping) -> str:
+def table_of_notebooks(times: Mapping) -> str:
     """The table of all notebooks in markdown: name, question, and how long it took, by `measured`. Links are from beside them."""
-    rows = [f"| notebook | question | measured on {times['device']} |", "|---|---|---:|"]
+    rows = []
     for path in sorted((home() / "notebooks").glob("*.ipynb")):
         question = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].removeprefix("# ")
         took = times["notebooks"].get(path.stem)
-        rows.append(f"| [`{path.stem}`]({path.name}) | {question} | {'-' if took is None else _time(took['seconds'])} |")
-    return "\n".join(rows)
+        rows.append([f"[`{path.stem}`]({path.name})", question, "-" if took is None else _time(took["seconds"])])
+    return markdown(["notebook", "question", f"measured on {times['device']}"], rows, left=(0, 1))
 
 
 def _time(seconds: float) -> str:
@@ -127,27 +128,31 @@ def _time(seconds: float) -> str:
 
 
 def write_tables(times: Mapping) -> None:
-    """Put the table of notebooks into notebooks/README.md and the first lesson, and Table 1 of figures/ into README.md.
+    """Put the table of notebooks into notebooks/README.md and the first lesson, Table 1 into docs/results.md, three rows of it into README.md.
 
     Each stands between two comments, such as <!-- notebooks --> and <!-- /notebooks -->; ValueError where one is gone.
     """
-    for page, name, content in (("README.md", "table1", table1()), ("notebooks/README.md", "notebooks", table(times))):
+    for page, (name, content) in tables(times).items():
         text = between((home() / page).read_text(encoding="utf-8"), name, content)
         atomic.write_bytes(home() / page, text.encode())
     first = home() / "notebooks" / "00_start_here.ipynb"
     lesson = nbformat.read(first, as_version=4)
     for cell in lesson.cells:
         if "<!-- notebooks -->" in cell.source:
-            cell.source = between(cell.source, "notebooks", table(times))
+            cell.source = between(cell.source, "notebooks", table_of_notebooks(times))
     atomic.write_bytes(first, (nbformat.writes(lesson) + "\n").encode())
 
 
-def table1() -> str:
-    """The setting and the rows of figures/table1_toy_table1.md, without its heading and notes."""
+def tables(times: Mapping) -> dict[str, tuple[str, str]]:
+    """Page -> the name of its table, and the table. Table 1 is figures/table1_toy_table1.md without its heading and notes."""
     lines = (home() / "figures" / "table1_toy_table1.md").read_text(encoding="utf-8").splitlines()
-    return "\n".join(
-        [next(line for line in lines if re.match(r"\*[^*]", line)), "", *(line for line in lines if line.startswith("|"))]
-    )
+    setting, rows = next(line for line in lines if re.match(r"\*[^*]", line)), [line for line in lines if line.startswith("|")]
+    few = [row for row in rows[2:] if row.startswith(("| BvSB |", "| OREAL |", "| average"))]
+    return {
+        "README.md": ("headline", "\n".join([setting, "", *rows[:2], *few])),
+        "docs/results.md": ("table1", "\n".join([setting, "", *rows])),
+        "notebooks/README.md": ("notebooks", table_of_notebooks(times)),
+    }
 
 
 def between(text: str, name: str, content: str) -> str:

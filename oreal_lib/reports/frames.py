@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from ..config import WITHOUT_SCORES, RunConfig
-from ..draw import NAMES, title
+from ..draw import STRATEGY_COLORS, title
 from ..experiments.run_folder import find
 from ..metrics import aualc, fraction_to_reach, imbalance
 from ..storage import atomic
@@ -93,7 +93,7 @@ def full(frame: pd.DataFrame, which: str = "full_dominant") -> pd.DataFrame:
 
 def in_order(frame: pd.DataFrame, hows: Sequence[str] = ("mean", "max")) -> list[str]:
     """The distinct columns of a frame, strategy by strategy, aggregations as in `hows`, others after them by name."""
-    places = {name: i for i, name in enumerate(NAMES)}
+    places = {name: i for i, name in enumerate(STRATEGY_COLORS)}
     rows = frame[["strategy", "aggregate", "column"]].drop_duplicates().itertuples(index=False)
     hows = ["", *hows]
 

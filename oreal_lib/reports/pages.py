@@ -37,69 +37,82 @@ def write_pages(notebooks: Mapping[str, Path], out: Path, first: str = "README.m
     page, formulas that would need a script, scripts, and anything a page would load from a server. `first` becomes index.html.
     What is no text is copied as it is.
     """
-    root, order = home(), list(notebooks)
-    problems: list[str] = []
-    anchors: dict[str, set[str]] = {}
-    wanted: list[tuple[str, str, str]] = []  # page, target page, anchor
-    places = {first: "index.html"} | {name: _place(name, path) for name, path in notebooks.items()}  # of each file, in the book
-    owners = {place.casefold(): name for name, place in places.items()}  # some file systems do not tell A from a
-    queue = list(places)
-
-    def follow(name: str, tag: str, url: str) -> str | None:
-        """Note what an address on a page needs; the address in the book, or None for a folder, which is no page."""
-        link = tag in ("a", "area")
-        try:
-            parts = urlsplit(url.strip())
-        except ValueError:
-            problems.append(f"{name}: {url} is no address")
-            return url
-        if parts.scheme or parts.netloc:
-            if parts.scheme == "javascript" or not (link or parts.scheme == "data"):
-                problems.append(f"{name}: {tag} loads {url[:80]} from elsewhere")
-            return url
-        at = _resolve(name, unquote(parts.path)) if parts.path else name
-        if at is None or not (root / at).exists() or ((root / at).is_dir() and not link):
-            problems.append(f"{name}: {url} leads nowhere")
-            return url
-        if (root / at).is_dir():
-            return None
-        if parts.fragment:
-            wanted.append((name, at, unquote(parts.fragment)))
-        if at not in places:
-            places[at] = _place(at, root / at)
-            other = owners.setdefault(places[at].casefold(), at)
-            if other != at:
-                problems.append(f"{at} and {other} would both become {places[at]}; rename one of them")
-            elif places[at] == at:
-                _copy(root / at, out / at)
-            else:
-                queue.append(at)
-        if not parts.path:
-            return url
-        return _up(places[name]) + quote(places[at]) + (f"#{quote(unquote(parts.fragment))}" if parts.fragment else "")
-
-    css = (root / "docs" / "book.css").read_text(encoding="utf-8")
-    problems += [f"docs/book.css: a style loads {what}" for what in LOADED.findall(css)]
+    css = (home() / "docs" / "book.css").read_text(encoding="utf-8")
     atomic.write_bytes(out / "book.css", css.encode())
-    while queue:
-        name = queue.pop(0)
-        soup = BeautifulSoup(_body(name, notebooks.get(name, root / name)), "html.parser")
-        problems += [f"{name}: {fault}" for fault in _faults(soup)]
-        anchors[name] = _name_headings(soup)
+    pages = _Pages(notebooks, out, first)
+    pages.problems += [f"docs/book.css: a style loads {what}" for what in LOADED.findall(css)]
+    while pages.queue:
+        pages.write(pages.queue.pop(0))
+    known, wanted = pages.anchors, pages.wanted
+    return pages.problems + [f"{page}: {at}#{a} is no heading there" for page, at, a in wanted if a not in known.get(at, {a})]
+
+
+class _Pages:
+    """Pages while they are written. places: file of the project -> where it stands in the book.  queue: files that become pages still.
+    problems: what is wrong.  anchors: of each page.  wanted: (page, target page, anchor) that a link needs."""
+
+    def __init__(self, notebooks: Mapping[str, Path], out: Path, first: str) -> None:
+        self.root, self.out, self.notebooks = home(), out, notebooks
+        self.places = {first: "index.html"} | {name: _place(name, path) for name, path in notebooks.items()}
+        self.owners = {place.casefold(): name for name, place in self.places.items()}  # some file systems do not tell A from a
+        self.queue, self.problems = list(self.places), []
+        self.anchors: dict[str, set[str]] = {}
+        self.wanted: list[tuple[str, str, str]] = []
+
+    def write(self, name: str) -> None:
+        soup = BeautifulSoup(_body(name, self.notebooks.get(name, self.root / name)), "html.parser")
+        self.problems += [f"{name}: {fault}" for fault in _faults(soup)]
+        self.anchors[name] = _name_headings(soup)
         for tag, key in [(t, k) for k in LINKS for t in soup.find_all(attrs={k: True})]:
-            address = follow(name, tag.name, tag[key])
+            address = self.follow(name, tag.name, tag[key])
             if address is None:
                 tag.unwrap()
             else:
                 tag[key] = address
         for tag in soup.find_all(srcset=True):  # "a.png 1x, b.png 2x"
             several = re.findall(r"(\S*[^\s,])(\s+[\d.]+[wxh])?", tag["srcset"])
-            tag["srcset"] = ", ".join(f"{follow(name, tag.name, url)}{size}" for url, size in several)
-        page = out / places[name]
+            tag["srcset"] = ", ".join(f"{self.follow(name, tag.name, url)}{size}" for url, size in several)
+        page = self.out / self.places[name]
         page.parent.mkdir(parents=True, exist_ok=True)
-        atomic.write_bytes(page, _whole(name, soup, order, places).encode())
-    problems += [f"{page}: {at}#{a} is no heading there" for page, at, a in wanted if at in anchors and a not in anchors[at]]
-    return problems
+        atomic.write_bytes(page, _whole(name, soup, list(self.notebooks), self.places).encode())
+
+    def follow(self, name: str, tag: str, url: str) -> str | None:
+        """Note what an address on a page needs; the address in the book, or None for a folder, which is no page."""
+        link = tag in ("a", "area")
+        try:
+            parts = urlsplit(url.strip())
+        except ValueError:
+            self.problems.append(f"{name}: {url} is no address")
+            return url
+        if parts.scheme or parts.netloc:
+            if parts.scheme == "javascript" or not (link or parts.scheme == "data"):
+                self.problems.append(f"{name}: {tag} loads {url[:80]} from elsewhere")
+            return url
+        at = _resolve(name, unquote(parts.path)) if parts.path else name
+        if at is None or not (self.root / at).exists() or ((self.root / at).is_dir() and not link):
+            self.problems.append(f"{name}: {url} leads nowhere")
+            return url
+        if (self.root / at).is_dir():
+            return None
+        if parts.fragment:
+            self.wanted.append((name, at, unquote(parts.fragment)))
+        if at not in self.places:
+            self.add(at)
+        if not parts.path:
+            return url
+        return _up(self.places[name]) + quote(self.places[at]) + (f"#{quote(unquote(parts.fragment))}" if parts.fragment else "")
+
+    def add(self, at: str) -> None:
+        """A file of the project that a page links to: it becomes a page, or is copied."""
+        self.places[at] = _place(at, self.root / at)
+        other = self.owners.setdefault(self.places[at].casefold(), at)
+        if other != at:
+            self.problems.append(f"{at} and {other} would both become {self.places[at]}; rename one of them")
+        elif self.places[at] == at:
+            (self.out / at).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.root / at, self.out / at)
+        else:
+            self.queue.append(at)
 
 
 def _body(name: str, path: Path) -> str:
@@ -195,11 +208,6 @@ def _place(name: str, path: Path) -> str:
 
 def _up(place: str) -> str:
     return "../" * place.count("/")
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, target)
 
 
 def _whole(name: str, soup: BeautifulSoup, order: list[str], places: Mapping[str, str]) -> str:

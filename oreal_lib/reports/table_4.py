@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ..draw import NAMES, title
+from ..draw import STRATEGY_COLORS, title
 from ..storage.yaml_file import read_yaml
 from . import table
 from .frames import INTERVAL, active, full, in_order, interval, one_run_each, per_run, source_line
@@ -65,7 +65,7 @@ def table4(frame: pd.DataFrame) -> pd.DataFrame:
     runs = scores(frame)
     values = {}
     for stage, labeling in STAGES.items():
-        for s in (s for s in NAMES if s in {*STRATEGIES, *runs["strategy"]}):
+        for s in (s for s in STRATEGY_COLORS if s in {*STRATEGIES, *runs["strategy"]}):
             columns = {"by_mean": s if s == "random" else f"{s} mean", "by_max": f"{s} max"}
             values[s, stage] = {how: _by_seed(runs, labeling, column) for how, column in columns.items()}
     averaged = [pair for (strategy, _), pair in values.items() if strategy in STRATEGIES[1:]]

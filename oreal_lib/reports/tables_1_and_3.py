@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from ..draw import NAMES, title
+from ..draw import STRATEGY_COLORS, title
 from ..storage.yaml_file import read_yaml
 from . import table as text
 from .frames import cautions, full, interval, networks, per_run, source_line
@@ -84,7 +84,7 @@ def cells(
 def _rows(runs: pd.DataFrame, columns: Sequence[str], value: str, better: int) -> dict[tuple[str, str], dict[str, object]]:
     """(strategy, aggregation) -> the values of one network's row that come from runs."""
     pairs = [("random", NONE), *((s, how) for s in AVERAGED for how in ("mean", "max"))]
-    extra = ((s, how) for s in NAMES if s not in STRATEGIES for how in (NONE, "mean", "max"))
+    extra = ((s, how) for s in STRATEGY_COLORS if s not in STRATEGIES for how in (NONE, "mean", "max"))
     pairs += [pair for pair in extra if " ".join(pair).removesuffix(f" {NONE}") in columns]
     found = dict(iter(runs.groupby(["strategy", runs["aggregate"].replace("", NONE)])))
     mine = {pair: found.get(pair, runs.iloc[:0]) for pair in pairs}

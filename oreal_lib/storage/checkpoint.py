@@ -16,15 +16,14 @@ from .progress import log
 
 
 class Checkpoint:
-    """The file from which `train.fit` goes on after a kill. It is replaced whole, at most once in so many seconds.
+    """The file from which `train.fit` continues after a kill. It is replaced as a whole, at most once in so many seconds.
 
-    As a context, it promises for Ctrl-C what the disk does not hold yet: a KeyboardInterrupt inside the `with` saves what the last
-    finished epoch left, and goes on to the caller.
+    After a KeyboardInterrupt inside a `with`, the last finished epoch is written in any case; the exception goes on to the caller.
     """
 
     def __init__(self, path: Path, seconds: float = 0.0, write: Callable[[bytes], None] | None = None) -> None:
-        """seconds: at least so many from one writing to the next; 0: after every epoch.  write: replaces the file; what it raises
-        (a lock that was lost) ends the training. None: `atomic.write_bytes`."""
+        """seconds: the least time between two writes; 0: write after every epoch.  write: replaces the file, by default
+        `atomic.write_bytes`; an error of it, such as of a lost lock, ends the training."""
         self.path, self.seconds = path, seconds
         self._write = write or (lambda data: atomic.write_bytes(path, data))
         self._written, self._unsaved, self._copied = time.monotonic(), None, None
@@ -36,14 +35,14 @@ class Checkpoint:
             return None
         try:
             saved = _read(self.path)
-        except Exception as error:  # out of a damaged pickle comes any kind of error
+        except Exception as error:  # a damaged pickle can raise anything
             log.info(f"{self.path.name} cannot be read ({type(error).__name__}); training this step from its beginning instead")
             return None
         return saved if saved["key"] == list(key) else None
 
     def after_epoch(self, state: dict) -> None:
-        """Takes what a finished epoch left, a dictionary of tensors and values with its "key"; writes it if it is time to."""
-        self._unsaved = state  # as it is; the next epoch will change it
+        """Writes the state after an epoch, a dictionary of tensors and values with its "key", if it is time to; else copies it."""
+        self._unsaved = state  # not yet a copy: the next epoch will change it
         if time.monotonic() - self._written >= self.seconds:
             self._save()
         else:
@@ -58,7 +57,7 @@ class Checkpoint:
             return
         try:
             self._save()
-        except OSError as error:  # the stop stays a stop
+        except OSError as error:  # which must not hide the stop
             log.info(f"the last epochs could not be kept: {error}")
 
     def _save(self) -> None:

@@ -21,7 +21,7 @@ CUTS = ("class", "order")
 
 
 def near_border(ids: np.ndarray, trim: int = TRIM) -> np.ndarray:
-    """(H, W) bool: the `trim` pixels on each side of every border between superpixels (H, W). The edge of the image is none.
+    """(H, W) bool: the `trim` pixels on each side of every border between superpixels (H, W). The edge of the image is not a border.
 
     For 3, the "thick" boundary of skimage's find_boundaries, widened by a 5 x 5 box. ValueError for a trim below 0.
     """
@@ -41,8 +41,8 @@ def near_border(ids: np.ndarray, trim: int = TRIM) -> np.ndarray:
 def classes_present(truth: np.ndarray, ids: np.ndarray, n: int, n_classes: int, trim: int = TRIM) -> np.ndarray:
     """(n, C + 1) bool: the classes with a pixel in each superpixel, and last whether a void one is ("undefined").
 
-    truth: (H, W) uint8 class ids or IGNORE.  ids: (H, W) integers 0..n-1.  Pixels `near_border` are not looked at, unless
-    the superpixel has no others (MulActSeg `region_{cityscapes,voc}_tensor.py`). An id without a pixel names nothing.
+    truth: (H, W) uint8 class ids or IGNORE.  ids: (H, W) integers 0..n-1.  Pixels `near_border` are overlooked, unless
+    the superpixel has no others (MulActSeg `region_{cityscapes,voc}_tensor.py`). An id without a pixel has no classes.
     """
     looked_at = class_votes(truth, np.where(near_border(ids, trim), n, ids), n + 1, n_classes)[:n]
     whole = class_votes(truth, ids, n, n_classes)
@@ -53,8 +53,8 @@ def click_cost(present: np.ndarray, undefined: str = "drop") -> np.ndarray:
     """(n,) int64: clicks that naming the classes of each superpixel costs, one for each (MulActSeg's fair counting).
 
     present: (n, C + 1) bool of `classes_present`.
-    undefined "drop" (as for VOC): it is no answer and costs nothing; a superpixel that is void all over is free.
-    undefined "keep" (as for Cityscapes): it is an answer like a class, and a click. ValueError for another.
+    undefined "drop" (as for VOC): void is not an answer and costs nothing; a superpixel of void alone is free.
+    undefined "keep" (as for Cityscapes): void is an answer like a class, and costs a click. ValueError for another rule.
     """
     if undefined not in UNDEFINED_RULES:
         raise ValueError(f"undefined is {undefined!r}; choose one of {', '.join(UNDEFINED_RULES)}")
@@ -64,7 +64,7 @@ def click_cost(present: np.ndarray, undefined: str = "drop") -> np.ndarray:
 def weak_oracle(present: np.ndarray, undefined: str = "drop", clicks: int = 0) -> Oracle:
     """The annotator who names classes, of what can be seen (N, C + 1) bool, see `classes_present` and `click_cost`.
 
-    clicks: that a run is going to spend; ValueError if all answers together cost less.
+    clicks: the whole budget of a run; ValueError if all answers together cost less.
     """
     present = np.asarray(present)
     cost = click_cost(present, undefined)
@@ -80,7 +80,7 @@ def affordable(query: Query, cost: np.ndarray, budget: int, cut: str = "class") 
     """(Q,) bool: which of a query's superpixels are asked when an answer costs `cost` (Q,) clicks, known only afterwards.
 
     cut "order": in the order of the query, until the budget is spent.
-    cut "class": each class spends its own part of the budget, as many clicks as superpixels were chosen on its behalf; what
+    cut "class": each class has its own part of the budget, as many clicks as superpixels were chosen on its behalf; what
     one class overdraws is taken from the next. (Cut in order, OREAL's last classes would get nothing.) The same as "order"
     where a query is not made class by class.
     Either way the last answer may overdraw the budget by less than its cost (MulActSeg); less is spent only where answers
@@ -129,7 +129,7 @@ def void_last(labels: Labels, void: np.ndarray, budget: int) -> Labels:
 
 
 def answers_by_image(labels: Labels, superpixels: Superpixels) -> np.ndarray:
-    """(n_images, S, C') bool: the classes named in each superpixel of each image, none beyond the superpixels that it has."""
+    """(n_images, S, C') bool: the classes named in each superpixel of each image; images with fewer than S superpixels are padded."""
     offset, image = superpixels.offset, superpixels.image
     answers = np.zeros((len(offset) - 1, int(np.diff(offset).max()), labels.present.shape[1]), bool)
     answers[image, np.arange(len(superpixels)) - offset[image]] = labels.present

@@ -1,4 +1,4 @@
-"""Pseudo labels of stage two: which pixel of a superpixel has which of its classes, and which pixels nearby resemble them.
+"""Pseudo labels of stage two: which pixel of a superpixel has which of its classes, and which nearby pixels resemble them.
 
 After MulActSeg `eval_save_cosplbl_prop_includeonehot.py`. Works through one superpixel and its neighbors at a time.
 """
@@ -26,7 +26,7 @@ def pseudo_labels(
     In every superpixel with an answer, the pixel most sure of a class is that class's prototype, and each pixel takes the
     class of the prototype most like it (inner product). So does a pixel of a neighbor without an answer, if it is more like
     any one prototype than the median of the pixels that this prototype won inside. Of several superpixels that reach the
-    same pixel, the one with the highest id prevails. An empty answer (void) is as good as none.
+    same pixel, the one with the highest id prevails. An empty answer (void) counts as none.
 
     features: (D, h, w) of length 1 over D; upsampled bilinearly to the image, without being normalized again.
     logits: (C', H, W), C' the classes or one more for "undefined" (which is then the pseudo label C' - 1).
@@ -47,7 +47,7 @@ def pseudo_labels(
     for name, values in (("features", features), ("logits", logits)):
         if not np.isfinite(values.sum()) and not np.isfinite(values).all():  # the sum is fast, and finite only if all are
             raise FloatingPointError(
-                f"the model's {name} hold NaN or infinity, so no pixel is most like another: the training has diverged; "
+                f"the model's {name} hold NaN or infinity, so pixels cannot be compared: the training has diverged; "
                 "lower learning_rate and run again"
             )
     upsampled = _Upsampled(features, ids.shape, covered or ids.shape)
@@ -92,7 +92,7 @@ def quality(pseudo: np.ndarray, truth: np.ndarray, ids: np.ndarray, named: np.nd
     The counts these come from: "pixels", "expansion", and <part>_judged, <part>_right, "several_most".
 
     pseudo: (H, W) uint8 of `pseudo_labels`.  truth: (H, W) uint8.  ids: (H, W).  named: (S,) int, how many classes were
-    named in each superpixel, 0 without an answer (void is no better than none).
+    named in each superpixel, 0 without an answer or with void.
     """
     several, inside, labeled, judged = (np.asarray(named) > 1)[ids], (np.asarray(named) > 0)[ids], pseudo != IGNORE, truth != IGNORE
     right = pseudo == truth
@@ -109,7 +109,7 @@ def quality(pseudo: np.ndarray, truth: np.ndarray, ids: np.ndarray, named: np.nd
 def pooled(images: list[dict[str, float]]) -> dict[str, float]:
     """The `quality` of several images as if they were one: shares 0..1 and counts of pixels. ValueError without an image."""
     if not images:
-        raise ValueError("there is no image to pool the quality of; give at least one result of quality()")
+        raise ValueError("no image was given; give at least one result of quality()")
     return _with_rates(
         {name: sum(q[name] for q in images) for name in images[0] if not name.endswith(("accuracy", "share", "dominant"))}
     )

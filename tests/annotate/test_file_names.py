@@ -12,11 +12,11 @@ from trees import ODD_NAMES as NAMES
 from trees import odd_names_tree, odd_picture
 
 from oreal_lib.__main__ import main
-from oreal_lib.annotate.events import read
+from oreal_lib.annotate.events import read_whole
 from oreal_lib.annotate.out.export import export
-from oreal_lib.annotate.out.predicted import predict_folder
+from oreal_lib.annotate.out.predictions import predict_folder
 from oreal_lib.annotate.session import open_session
-from oreal_lib.annotate.several.imported import bring_masks
+from oreal_lib.annotate.several.masks import import_masks
 from oreal_lib.annotate.several.merge import merge
 from oreal_lib.config import RunConfig
 from oreal_lib.data import open_source
@@ -58,7 +58,7 @@ def test_clicks_are_found_again(session, photos):
     again = open_session(photos)
     assert {p.name for p in again.pictures} == set(NAMES) and again.board.lost == 0
     assert [labels[0] for labels in map(again.board.labels, range(len(NAMES)))] == [0] * len(NAMES)
-    assert {e.image for e in read(again.home / "clicks.jsonl")[0] if e.what == "label"} == set(NAMES)
+    assert {e.image for e in read_whole(again.home / "clicks.jsonl") if e.what == "label"} == set(NAMES)
     again.close()
 
 
@@ -81,7 +81,7 @@ def test_an_export_has_a_file_for_each_and_is_a_data_set(session, photos):
 def test_masks_find_their_pictures_and_logs_are_merged(session, photos, capsys):
     session.close()
     other = open_session(photos, annotator="ben")
-    done = bring_masks(other, photos / "masks", 0.51)
+    done = import_masks(other, photos / "masks", 0.51)
     assert done.pictures == len(NAMES) and not done.problems and done.labeled
     other.act("label", 0, [0], "sky")
     other.close()

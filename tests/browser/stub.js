@@ -15,13 +15,6 @@ async function deflate(bytes) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-/** Ids as `unpackIds` of widget.js reads them, without any saving: each as its difference from the pixel above it. */
-async function packIds(ids) {
-  const difference = ids.map((id, i) => id - (ids[i - WIDTH] ?? 0));
-  const codes = new Uint8Array(ids.length / 2).fill(255); // enough for both kinds of pixels
-  return deflate(new Uint8Array(await new Blob([Uint32Array.of(ids.length, ids.length / 4), difference, codes]).arrayBuffer()));
-}
-
 /** A picture whose superpixels have different greys, packed as the browser can read it. */
 async function gridPicture(name) {
   const ids = Uint16Array.from({ length: WIDTH * HEIGHT }, (_, i) => 4 * Math.floor(i / WIDTH / 16) + Math.floor((i % WIDTH) / 16));
@@ -35,7 +28,7 @@ async function gridPicture(name) {
   const predicted = new Uint8Array(12).fill(1);
   const prediction = await deflate(new Uint8Array(WIDTH * HEIGHT).fill(1));
   const uncertainty = await deflate(Uint8Array.from({ length: WIDTH * HEIGHT }, (_, i) => 4 * (i % WIDTH)));
-  const packed = await packIds(ids);
+  const packed = await deflate(ids);
   return { name, width: WIDTH, height: HEIGHT, count: 12, image, ids: packed, predicted, prediction, uncertainty };
 }
 

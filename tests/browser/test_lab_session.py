@@ -10,9 +10,9 @@ from lab import jupyterlab, open_notebook, run_first_cell, until
 from PIL import Image
 from scipy import ndimage
 
-from oreal_lib.annotate.about import read_board
-from oreal_lib.annotate.events import read
+from oreal_lib.annotate.events import read_whole
 from oreal_lib.annotate.rounds import folder_of, read_query
+from oreal_lib.annotate.saved import read_board
 from oreal_lib.data.readers.toy import draw_scene
 from oreal_lib.data.resize import nearest
 from oreal_lib.metrics import border_superpixels
@@ -70,7 +70,7 @@ class Person:
         return self.page.evaluate(f"(() => {{ const notebook = jupyterapp.shell.currentWidget; return {expression}; }})()")
 
     def acts(self):
-        return [e for e in read(self.log)[0] if e.what != "open"]
+        return [e for e in read_whole(self.log) if e.what != "open"]
 
     def saved(self):
         self.page.wait_for_function(

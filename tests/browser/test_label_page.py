@@ -11,7 +11,7 @@ import pytest
 from lab import until
 from PIL import Image
 
-from oreal_lib.annotate.events import read
+from oreal_lib.annotate.events import read_whole
 from oreal_lib.storage.lock import holder
 
 pytestmark = pytest.mark.browser
@@ -44,7 +44,7 @@ def served(tmp_path):
 
 
 def clicked(log):
-    return [e for e in read(log)[0] if e.what == "label"]
+    return [e for e in read_whole(log) if e.what == "label"]
 
 
 def test_a_page_that_is_left_or_opened_twice_goes_on_where_it_was(browser, served, screenshot):
@@ -60,7 +60,6 @@ def test_a_page_that_is_left_or_opened_twice_goes_on_where_it_was(browser, serve
         page.keyboard.press("Enter")
         until(lambda n=n: len(clicked(log)) == n, 20, "the click")
     screenshot(page, "label_page")
-    page.close(run_before_unload=True)
     second = context.new_page()
     second.goto(address)
     second.wait_for_function("document.querySelector('.oreal-counters')?.textContent.includes('2 clicks')", timeout=90_000)

@@ -62,7 +62,6 @@ def test_set_changes_every_run_and_the_command_line_wins(grid_file):
         ({"data": {"toy": 3}}, "for several data sets, and none is named; write one of mine.yaml@toy"),
         ({"grid": {"seed": []}}, "describes no run"),
         ({"runs": [{"strategy": {"oreal": 1}}]}, "strategy is {'oreal': 1}"),
-        ({"set": {3: 4}}, "the key 3 is int"),
         ({"runs": ["random"]}, "'random' in runs is no run"),
         ({"reports": "20_table1_aualc"}, "reports is '20_table1_aualc', but must look like"),
     ],

@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -36,6 +36,7 @@ PROCESSES = multiprocessing.get_context(WAY)
 if WAY == "forkserver":  # everything is imported once; each attempt is a fork of that process
     PROCESSES.set_forkserver_preload(["pytest", "oreal_lib.experiments.run"])
 KILLED = {-signal.SIGTERM, signal.SIGTERM, -getattr(signal, "SIGKILL", 9)}
+FOREVER = ExitStack()  # of a process that will be killed
 PER_STEP = ("queries.npz", "checkpoint.pt", "weights_step{}.safetensors", "steps.jsonl")
 
 
@@ -131,7 +132,7 @@ def die_at(kind, name, runs_dir):
         if (what, path.name) == (kind, name):
             os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
 
-    watched(runs_dir, reached).__enter__()
+    FOREVER.enter_context(watched(runs_dir, reached))
 
 
 @pytest.fixture(scope="module")

@@ -322,7 +322,7 @@ def test_native_masks_judge_and_working_masks_teach(tiny, tiny_config):
     "changes, message",
     [
         ({"model": "small_unit"}, "unknown model 'small_unit'.*did you mean small_unet"),
-        ({"weights": "none.pth"}, "weights='none.pth' is no file"),
+        ({"weights": "none.pth"}, "weights='none.pth' is not a file"),
         ({"weights": "imagenet"}, "small_unet has no ImageNet weights"),
     ],
 )

@@ -313,15 +313,15 @@ def test_wrong_names_are_answered_with_right_ones():
         ("unet", "none", "choose small_unet, deeplabv3plus_.* or segmenter_"),
         ("segmentor_tiny", "none", "did you mean segmenter"),
         (SMALL, "imagenet", "small_unet has no ImageNet weights; pass weights=none"),
-        (SMALL, "imagnet", "'imagnet' is no file; pass none, imagenet"),
+        (SMALL, "imagnet", "'imagnet' is not a file; pass none, imagenet"),
         ("deeplabv3plus_resnet55", "none", "such as resnet5"),
         ("deeplabv3plus_vit_tiny_patch16_224", "none", "cannot dilate"),
         ("segmenter", "none", "such as vit_small_patch16_384.* .in short: small"),
-        ("segmenter_resnet18", "none", "no plain vision transformer"),
-        ("segmenter_vit_little_patch16_reg4_gap_256", "none", "no plain vision transformer"),  # registers, no class token
-        ("segmenter_deit_tiny_distilled_patch16_224", "none", "no plain vision transformer.* take segmenter_tiny"),
-        ("segmenter_deit3_small_patch16_224", "none", "no plain vision transformer"),  # its class token has no position
-        ("segmenter_vit_tiny_r_s16_p8_224", "none", "no plain vision transformer"),  # patches from a ResNet
+        ("segmenter_resnet18", "none", "not a plain vision transformer"),
+        ("segmenter_vit_little_patch16_reg4_gap_256", "none", "not a plain vision transformer"),  # registers, no class token
+        ("segmenter_deit_tiny_distilled_patch16_224", "none", "not a plain vision transformer.* take segmenter_tiny"),
+        ("segmenter_deit3_small_patch16_224", "none", "not a plain vision transformer"),  # its class token has no position
+        ("segmenter_vit_tiny_r_s16_p8_224", "none", "not a plain vision transformer"),  # patches from a ResNet
         ("deeplabv3plus_botnet50ts_256", "imagenet", "no ImageNet weights for botnet50ts_256"),
     ]:
         with pytest.raises((ValueError, FileNotFoundError), match=says):

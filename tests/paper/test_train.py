@@ -311,3 +311,24 @@ def test_diverged_training_is_an_error_that_names_the_learning_rate(train_it):
 def test_a_model_that_diverged_in_its_last_iteration_gets_no_score(train_it):
     with pytest.raises(FloatingPointError, match="training has diverged; lower learning_rate"):
         train_it(net(), scenes(4), max_epochs=1, learning_rate=1e30)  # one iteration: its loss is still finite
+
+
+# what is kept
+
+
+def test_a_stop_writes_the_last_epoch_though_none_was_due_and_a_full_disk_does_not_hide_it(tmp_path):
+    file, said = tmp_path / "checkpoint.pt", []
+
+    def full(data):
+        raise OSError("the disk is full")
+
+    for write, kept in ((None, 3.0), (full, 3.0)):
+        with lines_to(said.append), pytest.raises(KeyboardInterrupt), Checkpoint(file, 1e9, write) as keep:
+            weights = torch.zeros(2)
+            for _ in range(3):
+                weights += 1
+                keep.after_epoch({"key": [0], "weights": weights})
+            weights += 1  # in the middle of the next epoch
+            raise KeyboardInterrupt
+        assert Checkpoint(file).load((0,))["weights"].tolist() == [kept] * 2 and Checkpoint(file).load((1,)) is None
+    assert said == ["the last epochs could not be kept: the disk is full"]

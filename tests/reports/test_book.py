@@ -158,6 +158,7 @@ def test_a_notebook_shows_its_pictures_and_solutions_and_no_widget(project):
     assert shown.find("details").find("pre").get_text().strip() == "x = 1"
 
 
+@pytest.mark.slow
 def test_the_stored_notebooks_and_every_page_of_the_project_make_a_book_without_faults(tmp_path):
     stored = {f"notebooks/{path.name}": path for path in sorted((home() / "notebooks").glob("*.ipynb"))}
     assert write_pages(stored, tmp_path) == []
@@ -176,11 +177,11 @@ def test_the_book_executes_every_notebook_there_is():
 
 def test_the_tables_of_notebooks_are_those_measured_last():
     times = json.loads((home() / "docs" / "notebooks.json").read_text(encoding="utf-8"))
-    for page, name, table in (("README.md", "table1", book.table1()), ("notebooks/README.md", "notebooks", book.table(times))):
+    for page, (name, table) in book.tables(times).items():
         text = (home() / page).read_text(encoding="utf-8")
         assert book.between(text, name, table) == text
     first = nbformat.read(home() / "notebooks" / "00_start_here.ipynb", as_version=4)
-    assert any(book.table(times) in cell.source for cell in first.cells)
+    assert any(book.table_of_notebooks(times) in cell.source for cell in first.cells)
 
 
 def test_no_lesson_took_three_minutes_when_it_was_measured_last():
@@ -202,9 +203,10 @@ def place(tmp_path, monkeypatch):
         nbformat.write(new_notebook(cells=cells, metadata=kernel), place / "notebooks" / f"{name}.ipynb")
     plan_of(place, "print(4 + 1)")
     (place / "docs" / "book.css").write_text("body {}")
-    (place / "README.md").write_text("# Start\n\n<!-- table1 --><!-- /table1 -->\n")
+    (place / "README.md").write_text("# Start\n\n<!-- headline --><!-- /headline -->\n")
+    (place / "docs" / "results.md").write_text("# Results\n\n<!-- table1 --><!-- /table1 -->\n")
     (place / "notebooks" / "README.md").write_text("# Notebooks\n\n<!-- notebooks --><!-- /notebooks -->\n")
-    (place / "figures" / "table1_toy_table1.md").write_text("**toy**\n\n*the setting*\n\n| a |\n|---|\n| 1 |\n\nnotes\n")
+    (place / "figures" / "table1_toy_table1.md").write_text("**toy**\n\n*the setting*\n\n| a |\n|---|\n| 1 |\n| OREAL |\n\nnotes\n")
     monkeypatch.setenv("OREAL_HOME", str(place))
     return place
 
@@ -214,6 +216,7 @@ def plan_of(place, code):
     (place / "docs" / "book.yaml").write_text(json.dumps(plan))
 
 
+@pytest.mark.slow
 def test_a_tiny_book_is_executed_timed_and_written(place, capsys):
     assert main(["book", "--jobs", "2"]) == 0, capsys.readouterr().err
     times = json.loads((place / "docs" / "notebooks.json").read_text())["notebooks"]
@@ -221,11 +224,13 @@ def test_a_tiny_book_is_executed_timed_and_written(place, capsys):
     assert "[`00_start_here`](00_start_here.ipynb) | What is one and one? |" in (place / "notebooks" / "README.md").read_text()
     assert "5" in page(place / "book" / "notebooks" / "00_start_here.html").find(class_="output").get_text()
     assert "2" in page(place / "book" / "notebooks" / "01_next.html").find(class_="output").get_text()
-    assert "<!-- table1 -->\n*the setting*\n\n| a |\n|---|\n| 1 |\n<!-- /table1 -->" in (place / "README.md").read_text()
+    assert "<!-- headline -->\n*the setting*\n\n| a |\n|---|\n| OREAL |\n<!-- /headline -->" in (place / "README.md").read_text()
+    assert "\n| a |\n|---|\n| 1 |\n| OREAL |\n<!-- /table1 -->" in (place / "docs" / "results.md").read_text()
     (place / "README.md").write_text("# Start\n\n[a](nowhere.md)\n")
     assert main(["book", "html"]) == 1 and "nowhere.md leads nowhere" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_notebook_that_failed_is_told_and_becomes_no_page(place, capsys):
     plan_of(place, "1 / 0")
     assert main(["book", "--jobs", "2"]) == 1
@@ -246,6 +251,7 @@ def left(place):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals to one process are of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_book_starts_nothing_more_and_leaves_no_process(place, number):

@@ -14,12 +14,11 @@ from kills import CLASSES, photos, run_config, same, train_round
 
 from oreal_lib import train
 from oreal_lib.annotate import rounds, training
-from oreal_lib.annotate.about import read_json, recipe_of, work_folder
 from oreal_lib.annotate.events import Log, parse
-from oreal_lib.annotate.out import output, predicted
+from oreal_lib.annotate.out import output, predictions
 from oreal_lib.annotate.out.export import export
 from oreal_lib.annotate.pictures import open_pictures
-from oreal_lib.annotate.several.log import read_session
+from oreal_lib.annotate.saved import read_json, read_session, recipe_of, work_folder
 from oreal_lib.batches import Pairs
 from oreal_lib.data import open_store
 from oreal_lib.experiments.run import run
@@ -171,9 +170,9 @@ READ = {  # a file -> how it is read
     ),
     "photos-labels/me/rounds/002/views/*.npz": lambda p: rounds.read_view(me(p), 2, picture(p)),
     "export/export.json": lambda p: [output._listed(p / "export")[0], sorted(output._listed(p / "export")[1])],
-    "export/model/model.json": lambda p: predicted._about(p / "export" / "model"),
+    "export/model/model.json": lambda p: predictions._about(p / "export" / "model"),
     "export/model/weights.safetensors": lambda p: training.load_network(
-        predicted._about(p / "export" / "model")[1], len(CLASSES), p / "export" / "model" / "weights.safetensors", "cpu"
+        predictions._about(p / "export" / "model")[1], len(CLASSES), p / "export" / "model" / "weights.safetensors", "cpu"
     ).state_dict(),
 }
 

@@ -14,9 +14,9 @@ from PIL import Image
 
 from oreal_lib.annotate import training
 from oreal_lib.annotate.out.export import export
-from oreal_lib.annotate.out.predicted import predict_folder
+from oreal_lib.annotate.out.predictions import predict_folder
 from oreal_lib.annotate.session import open_session
-from oreal_lib.annotate.several.imported import bring_masks
+from oreal_lib.annotate.several.masks import import_masks
 from oreal_lib.annotate.several.merge import merge
 from oreal_lib.batches import Pairs
 from oreal_lib.data import open_source, open_store
@@ -214,7 +214,7 @@ def labeling(photos, tmp_path, monkeypatch, **_):
         model = network(config, 2)
         training.ask(config, board, model, 2)
         exported = export(session)
-        bring_masks(session, exported.out / "labels")
+        import_masks(session, exported.out / "labels")
         session.close()
     merge(photos, ["ana", "ben"], "both")
 

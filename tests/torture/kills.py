@@ -31,8 +31,8 @@ sys.path.append(str(Path(__file__).parents[1]))  # where pytest has not done so
 from tiny import TINY, TOY
 
 from oreal_lib.annotate import rounds, training
-from oreal_lib.annotate.about import read_board, work_folder
-from oreal_lib.annotate.events import read
+from oreal_lib.annotate.events import parse, read_whole
+from oreal_lib.annotate.saved import read_board, work_folder
 from oreal_lib.annotate.session import open_session
 from oreal_lib.config import RunConfig
 from oreal_lib.data import load_dataset, open_store
@@ -331,7 +331,7 @@ def none_lost(place: Path) -> str:
     if not log.exists() or not (place / "told.txt").exists():
         return ""
     told = {line.split()[0] for line in (place / "told.txt").read_text().split("\n")[:-1] if line.endswith("done")}
-    kept = {e.id for e in read(log)[0] if e.what != "open"}
+    kept = {e.id for e in read_whole(log) if e.what != "open"}
     if lost := told - kept:
         return f"{len(lost)} acts were acknowledged and are lost, such as {min(lost)}"
     return f"{len(kept - told)} acts were not acknowledged and are there" if len(kept - told) > 1 else ""
@@ -339,11 +339,11 @@ def none_lost(place: Path) -> str:
 
 def session_found(place: Path, variant: int) -> dict[str, Any]:
     home = work_folder(place / "photos")
-    events, problems = read(home / "me" / "clicks.jsonl")
+    events, damaged, _ = parse((home / "me" / "clicks.jsonl").read_bytes(), "clicks.jsonl")
     board, _ = read_board(place / "photos", home, "me")
     found = {f"labels {i}": board.labels(i) for i in range(3)} | {f"superpixels {i}": board.ids(i) for i in range(3)}
     done = [(e.what, e.id, e.image, e.superpixels, e.to, e.pieces) for e in events if e.what != "open"]
-    return found | {"acts": done, "problems": [p for p in problems if "torn" not in p], "counts": board.counts()}
+    return found | {"acts": done, "problems": damaged, "counts": board.counts()}
 
 
 def a_session() -> Work:

@@ -168,7 +168,7 @@ def test_quality_by_hand():
     both = pooled([one, one, quality(pseudo[:, :8], truth[:, :8], ids[:, :8], named[:2])])
     assert both["inside_accuracy"] == 11 / 16 and both["several_accuracy"] == 4 / 5 and both["expansion_share"] == 12 / 34
     assert pooled([one]) == one
-    with pytest.raises(ValueError, match="no image to pool"):
+    with pytest.raises(ValueError, match="no image was given"):
         pooled([])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -13,18 +12,17 @@ import numpy as np
 from ...data.files import read_image
 from ...data.resize import bounded, nearest, resized
 from ...draw import class_palette
-from ...storage import atomic, checked
+from ...storage import checked
 from ...storage.progress import told
 from ...types import IGNORE
 from .. import rounds
-from ..about import read_json
 from ..board import UNLABELED
 from ..events import Event
 from ..pictures import Picture
+from ..saved import Saved, read_json
 from ..session import Session
-from ..several.log import Reading, reading
 from .coco import Coco
-from .output import begin, class_files, end, png
+from .output import class_files, filled, png
 from .overlay import SIDE, blend, with_legend
 
 COLUMNS = "time annotator picture act superpixels class how round asked seconds undone".split()
@@ -45,62 +43,58 @@ class Exported:
     problems: tuple[str, ...] = ()
 
 
-def export(session: Session | Reading, out: Path | str | None = None) -> Exported:
+def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     """Writes everything a session has into a folder, `<work>/export/<annotator>` unless `out` names one.
 
     masks/<name>.png: (h, w) class ids at the picture's own size, turned as its EXIF says, 255 = void: what was clicked, and where
-    nobody clicked what the last round predicts. labels/<name>.png: what was clicked, 255 elsewhere. Both are brought up from the
+    nobody clicked what the last round predicts. labels/<name>.png: what was clicked, 255 elsewhere. Both are enlarged from the
     size that the person saw, by the nearest pixel. overlays/<name>.jpg, coco.json (the clicked labels), clicks.csv, classes.json,
     classes.yaml, model/ (if there is a trained round). With the pictures copied to `<out>/images` it is a data set "folder".
 
     A second export replaces the first; killed in between, each file is whole. Raises ValueError for an `out` that cannot be used
-    (`output.begin`) and OSError with the remedy where the disk is full. A picture whose files are damaged is left out and named.
+    (`output.filled`) and OSError with the remedy where the disk is full. A picture whose files are damaged is left out and named.
     """
-    read = reading(session)
-    board, home = read.board, read.home
-    out = home.parent / "export" / read.annotator if out is None else Path(out).expanduser()
-    top = _top(board.pictures[0])
-    problems = list(read.problems)
-    last, model = _model(read, problems)
-    files = class_files(board.classes) | model
+    if isinstance(session, Saved):
+        saved = session
+    else:
+        saved = Saved(session.home, session.annotator, session.board, tuple(session.log.events))
+    board, home = saved.board, saved.home
+    out = home.parent / "export" / saved.annotator if out is None else Path(out).expanduser()
+    top = board.pictures[0].file.parents[board.pictures[0].name.count("/")]  # where the names of the pictures begin
+    problems = list(saved.problems)
+    last, model = _model(saved, problems)
+    files, rows = class_files(board.classes) | model, _rows(saved)
     kinds = (("masks", "png"), ("labels", "png"), ("overlays", "jpg"))
     names = {p.name: [f"{folder}/{p.name}.{suffix}" for folder, suffix in kinds] for p in board.pictures}
-    by = f"export of {read.annotator}"
-    begin(out, [*files, "clicks.csv", "coco.json", *(name for three in names.values() for name in three)], top, by)
-    coco, written, predicted = Coco(board.classes), [], 0
-    for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported")):
-        seen = _seen(home, last, picture, len(board.classes), problems)
-        try:
-            ids = board.ids(i)
-            codes = board.labels(i)[ids]
-            preview = _preview(read, i, ids, codes, seen, last)
-        except (ValueError, OSError) as error:
-            problems.append(f"{picture.name} is left out: {error}")
-            continue
-        native = _at(codes, picture.native)
-        labels = np.where(native == UNLABELED, IGNORE, native).astype(np.uint8)
-        mask = labels if seen is None else np.where(native == UNLABELED, _at(seen, picture.native), native)
-        three = (png(mask, len(board.classes)), png(labels, len(board.classes)), preview)
-        for name, data in zip(names[picture.name], three, strict=True):
-            atomic.write_bytes(out / name, data)
-            written.append(name)
-        coco.add(picture.file.relative_to(top).as_posix(), labels)
-        predicted += seen is not None
-    rows = _rows(read)
-    files |= {"coco.json": coco.file(), "clicks.csv": table(COLUMNS, rows)}
-    for name, data in files.items():
-        atomic.write_bytes(out / name, data)
-    end(out, [*written, *files], by)
-    return Exported(out, len(written) // 3, int(board.counts().sum()), predicted, len(rows), last, tuple(problems))
+    everything = [*files, "clicks.csv", "coco.json", *(name for three in names.values() for name in three)]
+    coco, written, predicted = Coco(board.classes), 0, 0
+    with filled(out, everything, top, f"export of {saved.annotator}") as write:
+        for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported")):
+            seen = _seen(home, last, picture, len(board.classes), problems)
+            try:
+                mask, labels, preview = _images(saved, i, seen, last)
+            except (ValueError, OSError) as error:
+                problems.append(f"{picture.name} is left out: {error}")
+                continue
+            three = (png(mask, len(board.classes)), png(labels, len(board.classes)), preview)
+            for name, data in zip(names[picture.name], three, strict=True):
+                write(name, data)
+            coco.add(picture.file.relative_to(top).as_posix(), labels)
+            written, predicted = written + 1, predicted + (seen is not None)
+        for name, data in (files | {"coco.json": coco.file(), "clicks.csv": table(COLUMNS, rows)}).items():
+            write(name, data)
+    return Exported(out, written, int(board.counts().sum()), predicted, len(rows), last, tuple(problems))
 
 
-def _top(picture: Picture) -> Path:
-    """The folder that the names of the pictures begin in."""
-    return picture.file.parents[picture.name.count("/")]
-
-
-def _at(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    return values if values.shape == size else nearest(values, size)
+def _images(saved: Saved, i: int, seen: np.ndarray | None, last: int) -> tuple[np.ndarray, np.ndarray, bytes]:
+    """The mask, the clicked labels, each (h, w) uint8 at the picture's own size, and the overlay's file."""
+    ids, picture = saved.board.ids(i), saved.board.pictures[i]
+    codes = saved.board.labels(i)[ids]
+    seen = np.full(picture.size, IGNORE, np.uint8) if seen is None else seen
+    preview = _preview(saved, i, ids, codes, seen, last)
+    native = nearest(codes, picture.native)
+    labels = np.where(native == UNLABELED, IGNORE, native).astype(np.uint8)
+    return np.where(native == UNLABELED, nearest(seen, picture.native), native), labels, preview
 
 
 def _seen(home: Path, last: int, picture: Picture, n_classes: int, problems: list[str]) -> np.ndarray | None:
@@ -117,44 +111,40 @@ def _seen(home: Path, last: int, picture: Picture, n_classes: int, problems: lis
     return None if view is None else view[0]
 
 
-def _preview(read: Reading, i: int, ids: np.ndarray, codes: np.ndarray, seen: np.ndarray | None, last: int) -> bytes:
-    board, picture = read.board, read.board.pictures[i]
+def _preview(saved: Saved, i: int, ids: np.ndarray, codes: np.ndarray, seen: np.ndarray, last: int) -> bytes:
+    board, picture = saved.board, saved.board.pictures[i]
     size = bounded(picture.native, SIDE)
     try:
-        image = read_image(picture.file) if max(size) > max(picture.size) else np.array(picture.image())
-    except (ValueError, OSError):  # removed since the session was opened: its copy is there
-        image = np.array(picture.image())
-    image = image if image.shape[:2] == size else resized(image, size)
-    codes, ids = _at(codes, size), _at(ids, size)
-    there = np.full(size, IGNORE, np.uint8) if seen is None else _at(seen, size)
-    mask = np.where(codes == UNLABELED, there, codes)
+        image = read_image(picture.file) if max(size) > max(picture.size) else picture.image()
+    except (ValueError, OSError):  # removed after the session was opened: its copy is there
+        image = picture.image()
+    codes, ids = nearest(codes, size), nearest(ids, size)
+    mask = np.where(codes == UNLABELED, nearest(seen, size), codes)
     present = np.unique(mask[mask != IGNORE]).tolist() + [IGNORE] * bool((codes == IGNORE).any())
     count = int((board.labels(i) != UNLABELED).sum())
-    note = f"{count} of {len(board.labels(i))} superpixels labeled (outlined)" + (
-        f", the rest as round {last} predicts" if seen is not None else ""
-    )
+    note = f"{count} of {len(board.labels(i))} superpixels labeled (outlined)"
+    note += f", the rest as round {last} predicts" * bool((seen != IGNORE).any())
     buffer = BytesIO()
-    shown = blend(image, mask, codes, ids, len(board.classes))
+    shown = blend(resized(image, size), mask, codes, ids, len(board.classes))
     with_legend(shown, board.classes, present, note).save(buffer, "JPEG", quality=90, subsampling=0)
     return buffer.getvalue()
 
 
-def _model(read: Reading, problems: list[str]) -> tuple[int, dict[str, bytes]]:
-    """The last trained round (0 if there is none) and the files of model/, from which `apply` needs nothing else."""
-    last = rounds.finished(read.home)
+def _model(saved: Saved, problems: list[str]) -> tuple[int, dict[str, bytes]]:
+    """The last trained round (0 if there is none) and the files of model/, which is all that `predictions` needs."""
+    last = rounds.finished(saved.home)
     if last < 2:  # round 1 asks before anything is trained
         return 0, {}
-    folder = rounds.folder_of(read.home, last)
+    folder = rounds.folder_of(saved.home, last)
     try:
         request, done = (checked.read(folder / f"{name}.json", "train again") for name in ("request", "done"))
-        classes = done.get("classes") or request.get("classes") or _classes_then(read, request["log"])
         about = {
-            "classes": classes,
-            "colors": class_palette(len(classes)).tolist(),
+            "classes": done["classes"],
+            "colors": class_palette(len(done["classes"])).tolist(),
             "round": last,
             "side": request["config"]["height"],
-            "working_side": read_json(read.home.parent)["side"],
-            "annotator": read.annotator,
+            "working_side": read_json(saved.home.parent)["side"],
+            "annotator": saved.annotator,
             "versions": done["versions"],
             "config": request["config"],
         }
@@ -162,21 +152,15 @@ def _model(read: Reading, problems: list[str]) -> tuple[int, dict[str, bytes]]:
             "model/model.json": (checked.dumps(about, indent=1) + "\n").encode(),
             "model/weights.safetensors": (folder / "weights.safetensors").read_bytes(),
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         problems.append(f"the network of round {last} is left out: {folder} is damaged ({error!r}); train again")
         return last, {}
 
 
-def _classes_then(read: Reading, upto: int) -> list[str]:
-    """The classes that the annotator had when so many events were there: a network has an output for each of these."""
-    notes = [json.loads(e.note) for e in read.events[:upto] if e.what == "open" and e.note.startswith("{")]
-    return next((note["classes"] for note in reversed(notes) if "classes" in note), list(read.board.classes))
-
-
-def _rows(read: Reading) -> list[list]:
-    """A row for each label, skip and split, in the order in which they came, those that were undone included."""
-    acts = {event.id for event in read.board.acts}
-    return [_row(read.annotator, e, e.id not in acts) for e in read.events if e.what in ("label", "skip", "split")]
+def _rows(saved: Saved) -> list[list]:
+    """A row for each label, skip and split, in the order in which they came, including those that were undone."""
+    acts = {event.id for event in saved.board.acts}
+    return [_row(saved.annotator, e, e.id not in acts) for e in saved.events if e.what in ("label", "skip", "split")]
 
 
 def _row(annotator: str, event: Event, undone: bool) -> list:

@@ -1,10 +1,10 @@
-"""A folder that is filled by an export: it replaces what an earlier export wrote there and touches no other file."""
+"""A folder that an export fills: a new export replaces what an earlier one wrote there and touches no other file."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -13,80 +13,57 @@ import yaml
 from PIL import Image
 
 from ...draw import class_palette
-from ...storage import checked
+from ...storage import atomic, checked
 from ...types import IGNORE
 
 LIST = "export.json"  # names every file an export wrote, so that the next one knows what it may replace
 
 
-def begin(out: Path, files: Iterable[str], pictures: Path, by: str) -> None:
-    """Gets a folder ready to be given these files (paths in it); `end` closes it, and killed in between, `begin` works again.
+@contextlib.contextmanager
+def filled(out: Path, files: Iterable[str], pictures: Path, by: str) -> Iterator[Callable[[str, bytes], None]]:
+    """Inside, write(name, data) writes one of these files (paths in `out`); at the end, what earlier exports wrote beside them is
+    removed. Killed in between, the next one replaces what there is.
 
     pictures: the folder in which pictures are looked for.  by: who writes, such as "export of ana".  ValueError where `out` is a
-    file, lies among the pictures or was written by another one, or where a file of one of these names is there that no export wrote.
+    file, lies among the pictures or was written by another one, or where a file of one of these names exists that no export wrote.
     """
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} is a file, but an export is a folder; name another one (out)")
     if out.resolve().is_relative_to(pictures.resolve()):
-        raise ValueError(
-            f"{out} lies among the pictures in {pictures}, and the masks would be taken for pictures; name a folder outside (out)"
-        )
+        why = f"{out} lies among the pictures in {pictures}, and the masks would be taken for pictures"
+        raise ValueError(f"{why}; name a folder outside (out)")
     other, own = _listed(out)
     if other not in ("", by):
         raise ValueError(f"{out} holds the {other}, which the {by} would replace; name another folder (out)")
-    files = sorted(files)
     for name in files:
-        if ".." in Path(name).parts or Path(name).is_absolute():
-            raise ValueError(f"{name!r} would be written outside of {out}; rename that picture")
-        if (inside := _leads_out(out, name)) is not None:
-            raise ValueError(f"{inside} is a link that leads out of {out}; remove it, or name another folder (out)")
         if name not in own and (out / name).exists():
-            raise ValueError(f"{out / name} is there already, and no export wrote it; move it away, or name another folder (out)")
-    checked.write(out / LIST, {"by": by, "whole": False, "files": sorted({*own, *files})})
+            raise ValueError(f"{out / name} exists already, and no export wrote it; move it away, or name another folder (out)")
+    own, written = own.union(files), set()
+    checked.write(out / LIST, {"by": by, "whole": False, "files": sorted(own)})
 
+    def write(name: str, data: bytes) -> None:
+        atomic.write_bytes(out / name, data)
+        written.add(name)
 
-def end(out: Path, files: Iterable[str], by: str) -> None:
-    """These files were written; what earlier exports wrote beside them is removed."""
-    files = set(files)
-    for name in _listed(out)[1] - files:
-        file = out / name
-        if not _is_ours(out, name):  # a list that somebody else wrote
-            continue
-        file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # its folder holds something else
-            file.parent.rmdir()
-    checked.write(out / LIST, {"by": by, "whole": True, "files": sorted(files)})
-
-
-def _is_ours(out: Path, name: str) -> bool:
-    """Whether this can be a file that an export wrote into `out`: no folder, and nowhere else, by its name or by a link."""
-    if ".." in Path(name).parts or Path(name).is_absolute() or "\0" in name:
-        return False
-    return _leads_out(out, name) is None and not (out / name).is_dir()
-
-
-def _leads_out(out: Path, name: str) -> Path | None:
-    """The folder of a file in `out` that lies, by some link, elsewhere; None where all is as it looks."""
-    folder = (out / name).parent
-    return None if folder.resolve().is_relative_to(out.resolve()) else folder
+    yield write
+    for file in (out / name for name in own - written):
+        if file.is_file() and file.resolve().is_relative_to(out.resolve()):  # not so: a list, or a link, from somebody else
+            file.unlink()
+            with contextlib.suppress(OSError):  # its folder holds something else
+                file.parent.rmdir()
+    checked.write(out / LIST, {"by": by, "whole": True, "files": sorted(written)})
 
 
 def _listed(out: Path) -> tuple[str, set[str]]:
     """Who wrote into the folder ("" nobody), and which files."""
-    file = out / LIST
-    if not file.is_file():
+    if not (out / LIST).is_file():
         return "", set()
-    try:
-        known = checked.loads(file.read_bytes())
-        return str(known["by"]), {str(name) for name in known["files"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{file} is damaged ({error!r}); delete the folder {out} if all in it was exported, or name another one"
-        ) from error
+    known = checked.read(out / LIST, f"delete the folder {out} if everything in it was exported, or name another one")
+    return known["by"], set(known["files"])
 
 
 def png(values: np.ndarray, n_classes: int | None = None) -> bytes:
-    """A PNG of (h, w) uint8 values: grey, or with n_classes the class ids with the class colors as palette and white void."""
+    """A PNG of (h, w) uint8 values: gray, or with n_classes the class ids with the class colors as palette and white void."""
     image = Image.fromarray(values)
     if n_classes is not None:
         palette = np.full((256, 3), 255, np.uint8)

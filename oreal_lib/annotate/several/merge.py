@@ -1,4 +1,4 @@
-"""What several people clicked in one folder becomes one log; where they disagree, nobody is right until somebody says who."""
+"""What several people clicked in one folder becomes one log; where they disagree, somebody must say who is right."""
 
 from __future__ import annotations
 
@@ -13,14 +13,12 @@ import numpy as np
 from ...storage import atomic, checked, provenance
 from ...storage.progress import told
 from ...types import IGNORE
-from ..about import check_annotator, read_board, read_json, work_folder
-from ..board import MOST_CLASSES, UNLABELED, Board, pack
+from ..board import MOST_CLASSES, MOST_PIECES, UNLABELED, Board, pack
 from ..events import VOID, Event, now, to_line
 from ..out.export import table
-from .log import read_log
+from ..saved import check_annotator, read_board, read_json, read_log, work_folder
 
 LATER = "later"
-PIECES = 200  # of one split; a map of pieces has bytes
 
 
 @dataclass(frozen=True)
@@ -47,23 +45,19 @@ class Merged:
 
 
 def merge(
-    folder: Path | str,
-    annotators: Sequence[str],
-    into: str,
-    work: Path | str | None = None,
-    take: str | None = None,
+    folder: Path | str, annotators: Sequence[str], into: str, work: Path | str | None = None, take: str | None = None
 ) -> Merged:
-    """Writes the log of a new annotator `into`, which opens as any other, and conflicts.csv beside it.
+    """Writes the log of a new annotator `into`, which opens like any other, and conflicts.csv beside it.
 
-    A superpixel that one of them has split is split. A label that all agree on who gave one is taken; of different ones (void is
+    A superpixel that one of them has split is split. A label on which all agree who gave one is taken; of different ones (void is
     one, too) none, or with take="later" the one clicked last, or with take=<annotator> that annotator's, if there is one.
-    The order of the annotators changes nothing. Skips are not taken over. Classes go by name; those that session.json does not have
-    (a log brought from another machine) are added at its end.  ValueError if `into` has a log, if one of the others has none, or is
+    The order of the annotators changes nothing. Skips are not copied. Classes go by name; those that session.json does not have
+    (of a log from another machine) are added at its end.  ValueError if `into` has a log, if one of the others has none, or is
     damaged.
     """
     names = sorted(set(annotators))
     home = work_folder(folder, work)
-    if isinstance(annotators, str) or len(annotators) < 2:
+    if len(annotators) < 2:
         raise ValueError(f"the annotators are {annotators!r}, but a merge needs two or more; name them")
     logs = {name: read_log(folder, name, work)[1] for name in names}
     check_annotator(into, "into")
@@ -82,17 +76,13 @@ def merge(
         events += _refine(merged, i, list(boards.values()), at, into)
         more, found = _agree(merged, i, boards, times, take, into)
         events, conflicts = events + more, conflicts + found
-    note = {
-        "merged": {n: len(e) for n, e in logs.items()},
-        "take": take,
-        "classes": list(classes),
-        "versions": provenance.versions(),
-    }
+    counts = {name: len(events) for name, events in logs.items()}
+    note = {"merged": counts, "take": take, "classes": list(classes), "versions": provenance.versions()}
     opened = Event("open", _id(into, "open", now()), now(), note=json.dumps(note))
     if classes != first.classes:
         checked.write(home / "session.json", read_json(home) | {"classes": list(classes)})
     atomic.write_bytes(log.with_name("conflicts.csv"), _csv(conflicts, names))
-    atomic.write_bytes(log, b"".join(to_line(event) for event in [opened, *events]))  # last: from here on the log is there
+    atomic.write_bytes(log, b"".join(to_line(event) for event in [opened, *events]))  # last: from here on the log exists
     return Merged(log, int(merged.counts().sum()), tuple(conflicts), sum(board.lost for board in boards.values()))
 
 
@@ -125,7 +115,7 @@ def _times(board: Board) -> list[np.ndarray]:
 
 
 def _refine(merged: Board, i: int, boards: list[Board], at: str, into: str) -> list[Event]:
-    """Splits the picture until no superpixel holds pixels that an annotator has in two; the events of that."""
+    """Splits the picture until no superpixel holds pixels that lie in two of an annotator's; returns the events."""
     if not any(board.is_split(i) for board in boards):
         return []
     parts = merged.ids(i).astype(np.int64)
@@ -140,22 +130,25 @@ def _refine(merged: Board, i: int, boards: list[Board], at: str, into: str) -> l
         torn, count = np.unique(pairs[:, 0], return_counts=True)
         if (count < 2).all():
             return events
+        name = merged.pictures[i].name
         for superpixel in torn[count > 1].tolist():
-            inside = ids == superpixel
-            rows, columns = np.nonzero(inside)
-            box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-            found, first = np.unique(parts[inside], return_index=True)
-            order = np.lexsort((first, -size[found]))  # from large to small, then from the top: not by anybody's numbers
-            rank = np.empty(len(found), np.int64)
-            rank[order] = np.minimum(np.arange(len(found)), PIECES - 1)  # more than that: the last piece is split again
-            numbers = rank[np.minimum(np.searchsorted(found, parts[box]), len(found) - 1)]
-            pieces = np.where(inside[box], numbers, IGNORE).astype(np.uint8)
-            text = pack(int(rows.min()), int(columns.min()), pieces)
-            name = merged.pictures[i].name
+            text = _pieces(ids == superpixel, parts, size)
             event = Event("split", _id(into, name, superpixel, "split"), at, name, (superpixel,), how="merge", pieces=text)
             merged.check(event)
             merged.apply(event)
             events.append(event)
+
+
+def _pieces(inside: np.ndarray, parts: np.ndarray, size: np.ndarray) -> str:
+    """The pieces of a split of the pixels `inside` into parts, from large to small, then from the top: not by anybody's numbers."""
+    rows, columns = np.nonzero(inside)
+    box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    found, first = np.unique(parts[inside], return_index=True)
+    rank = np.empty(len(found), np.int64)
+    order = np.lexsort((first, -size[found]))
+    rank[order] = np.minimum(np.arange(len(found)), MOST_PIECES - 1)  # of more parts, the last piece is split again
+    numbers = rank[np.minimum(np.searchsorted(found, parts[box]), len(found) - 1)]
+    return pack(int(rows.min()), int(columns.min()), np.where(inside[box], numbers, IGNORE).astype(np.uint8))
 
 
 def agreed(codes: np.ndarray) -> np.ndarray:
@@ -169,7 +162,7 @@ def agreed(codes: np.ndarray) -> np.ndarray:
 
 
 def _agree(merged: Board, i: int, boards: dict[str, Board], times: dict, take: str | None, into: str) -> tuple[list, list]:
-    """Labels the superpixels of a picture; the events of that, and the conflicts."""
+    """Labels the superpixels of a picture; returns the events and the conflicts."""
     name, ids = merged.pictures[i].name, merged.ids(i)
     _, first = np.unique(ids, return_index=True)
     own = [(board.ids(i) if board.is_split(i) else merged.pictures[i].ids()).ravel()[first] for board in boards.values()]
@@ -211,16 +204,9 @@ def _id(*parts: object) -> str:
 
 
 def _csv(conflicts: list[Conflict], names: list[str]) -> bytes:
-    columns = [
-        "picture",
-        "superpixel",
-        "row",
-        "column",
-        "taken",
-        *(f"{what} {name}" for name in names for what in ("label", "time")),
-    ]
+    whose = [f"{what} {name}" for name in names for what in ("label", "time")]
     rows = [
         [c.picture, c.superpixel, *c.place, c.taken, *(text for name in names for text in c.labels.get(name, ("", "")))]
         for c in conflicts
     ]
-    return table(columns, rows)
+    return table(["picture", "superpixel", "row", "column", "taken", *whose], rows)

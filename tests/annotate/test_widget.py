@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oreal_lib.annotate.events import read
-from oreal_lib.annotate.packing import pack_ids
+from oreal_lib.annotate.events import read_whole
 from oreal_lib.annotate.session import open_session
-from oreal_lib.annotate.widget import AGGREGATES, Annotator
+from oreal_lib.annotate.widget import AGGREGATES, Annotator, _give_way
 from oreal_lib.strategies import STRATEGIES
 
 GRID = {"superpixel_method": "grid", "superpixel_count": 12, "query_size": 4, "device": "cpu"}
@@ -60,14 +59,14 @@ def test_an_act_is_on_disk_when_it_is_acknowledged_and_its_counters_are_right(wi
     done, _ = last(widget, "done")
     assert done["id"] == "one" and done["changes"] == [{"picture": 1, "superpixels": [3, 4], "labels": [1, 1]}]
     assert done["counters"]["per_class"] == [0, 2, 0] and done["counters"]["clicks"] == 2 and done["to_see"] is None
-    event = read(widget.session.log.path)[0][-1]
+    event = read_whole(widget.session.log.path)[-1]
     assert (event.id, event.image, event.superpixels, event.to, event.seconds) == ("one", "b", (3, 4), "sky", 1.5)
 
 
 def test_void_and_clear_have_codes_of_their_own_and_other_codes_are_refused(widget):
     for act_id, code, expected in (("v", 255, "void"), ("c", 254, "")):
         label(widget, act_id, 0, [5], code)
-        assert read(widget.session.log.path)[0][-1].to == expected
+        assert read_whole(widget.session.log.path)[-1].to == expected
     label(widget, "x", 0, [5], 2)
     assert "there is no class 2" in last(widget, "refused")[0]["text"]
 
@@ -80,7 +79,7 @@ def test_acts_that_a_dead_kernel_did_not_answer_are_done_once_and_in_order(widge
     ]
     widget.hear(kind="hello", pending=pending)
     widget.hear(kind="hello", pending=pending)
-    assert [e.id for e in read(widget.session.log.path)[0] if e.what == "label"] == ["first", "second"]
+    assert [e.id for e in read_whole(widget.session.log.path) if e.what == "label"] == ["first", "second"]
     assert widget.session.board.labels(0)[0] == 1
     assert [c["id"] for c, _ in widget.sent if c["kind"] == "done"].count("second") == 2  # or the browser would send it for ever
 
@@ -90,7 +89,7 @@ def test_an_act_that_overtook_another_one_waits_for_it(widget):
     assert last(widget, "again")[0]["id"] == "second" and widget.session.board.labels(0)[0] == 254
     label(widget, "first", 0, [0], 0)
     label(widget, "second", 0, [0], 1, after="first")
-    assert [e.id for e in read(widget.session.log.path)[0] if e.what == "label"] == ["first", "second"]
+    assert [e.id for e in read_whole(widget.session.log.path) if e.what == "label"] == ["first", "second"]
     label(widget, "wrong", 0, [99], 1, after="second")  # a refused act holds up no other
     label(widget, "third", 0, [1], 1, after="wrong")
     assert last(widget, "done")[0]["id"] == "third"
@@ -100,7 +99,7 @@ def test_a_click_that_had_to_wait_has_the_time_at_which_it_was_made(widget):
     act = {"id": "late", "do": "label", "picture": 0, "superpixels": [0], "to": 0, "seconds": 0, "clicked": 5_000_000}
     widget.hear(kind="hello", pending=[act], now=5_000_000 + 90_000)  # by whatever clock the browser has
     label(widget, "wrong", 0, [1], 0, clicked=7e15, now=0)
-    late, wrong = (datetime.fromisoformat(e.at) for e in read(widget.session.log.path)[0][-2:])
+    late, wrong = (datetime.fromisoformat(e.at) for e in read_whole(widget.session.log.path)[-2:])
     assert timedelta(seconds=89) < wrong - late < timedelta(seconds=120)
 
 
@@ -117,42 +116,10 @@ def test_acts_after_one_that_cannot_be_written_wait_for_it(widget, monkeypatch):
     assert [c["id"] for c, _ in widget.sent if c["kind"] == "failed"] == ["x"]
 
 
-def test_an_act_that_no_widget_has_made_is_refused_and_not_asked_for_again(widget):
-    for act_id, wrong in (
-        ("a", {"superpixels": None}),
-        ("b", {"superpixels": [0], "seconds": None}),
-        ("c", {"superpixels": ["x"]}),
-    ):
-        widget.hear(kind="act", **({"id": act_id, "do": "label", "picture": 0, "to": 0, "seconds": 0} | wrong))
-        assert last(widget, "refused")[0]["id"] == act_id
-
-
 def test_what_was_seen_is_accepted_though_a_round_has_ended_meanwhile(widget):
     widget.session._views = {0: (np.full((48, 64), 1, np.uint8), np.full((48, 64), 9, np.uint8))}  # sky by now
     widget.hear(kind="act", id="a", do="accept", picture=0, superpixels=[2], to=0, how="key", seconds=0)
-    assert widget.session.board.labels(0)[2] == 0 and read(widget.session.log.path)[0][-1].how == "accept"
-
-
-def test_what_cannot_be_written_is_not_shown_as_done(widget, monkeypatch):
-    def full(*_):
-        raise OSError(28, "the disk is full: free some space")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(widget.session.log, "append", full)
-        label(widget, "one", 0, [0], 0)
-    assert last(widget, "failed")[0] == {"kind": "failed", "id": "one", "text": "the disk is full: free some space"}
-    assert widget.session.board.labels(0)[0] == 254
-    label(widget, "one", 0, [0], 0)
-    assert last(widget, "done")[0]["id"] == "one"
-
-
-def test_a_refused_act_says_why_and_changes_nothing(widget):
-    label(widget, "far", 0, [99], 0)
-    assert "has no superpixel 99" in last(widget, "refused")[0]["text"]
-    widget.hear(kind="act", id="u", do="undo", seconds=0)
-    assert "nothing to undo" in last(widget, "refused")[0]["text"]
-    widget.hear(kind="act", id="a", do="accept", picture=0, superpixels=[1], how="key", seconds=0)
-    assert "train first" in last(widget, "refused")[0]["text"]
+    assert widget.session.board.labels(0)[2] == 0 and read_whole(widget.session.log.path)[-1].how == "accept"
 
 
 def test_an_undo_says_in_which_picture_it_was(widget):
@@ -192,4 +159,12 @@ def test_layers_are_what_the_session_has(widget):
     layers = dict(zip(picture["layers"], buffers, strict=True))
     assert set(zlib.decompress(layers["prediction"])) == {1} and set(zlib.decompress(layers["uncertainty"])) == {200}
     assert list(layers["predicted"]) == [1] * 12
-    assert layers["ids"] == pack_ids(widget.session.board.ids(0))
+    assert zlib.decompress(layers["ids"]) == widget.session.board.ids(0).tobytes()
+
+
+def test_a_page_closes_the_log_for_the_next_page_that_asks(widget, tmp_path, monkeypatch):
+    log, asks = widget.session.log, tmp_path / "page.asks"
+    monkeypatch.setattr("oreal_lib.annotate.widget.time.sleep", lambda seconds: next(looks)())
+    looks = iter([asks.touch, lambda: None])  # after the first look somebody asks
+    _give_way(log, asks)
+    assert log.closed and next(looks, None) is None

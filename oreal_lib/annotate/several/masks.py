@@ -1,8 +1,7 @@
-"""Masks that exist already become labels: of the superpixels that they fill, so that a person looks at the rest only."""
+"""Masks that exist already become labels of the superpixels that they fill, so that a person looks at the rest only."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +17,13 @@ from ...types import IGNORE
 from ..board import UNLABELED
 from ..session import Session
 
-SHARE = 0.9  # our choice: one wrong pixel in ten is what a person would let pass, too
+SHARE = 0.9  # our choice: a person would accept one wrong pixel in ten, too
 
 
 @dataclass(frozen=True)
-class Brought:
-    """What became of the masks. pictures: that a mask was read for.  labeled: superpixels that got a label.
-    unclear: superpixels without one in which too few pixels agree.  kept: that had another label and kept it.
+class Imported:
+    """What the masks gave. pictures: for which a mask was read.  labeled: superpixels that got a label.
+    unclear: unlabeled ones in which too few pixels agree.  kept: those that had another label and kept it.
     problems: masks that could not be used, a sentence each."""
 
     pictures: int
@@ -34,30 +33,22 @@ class Brought:
     problems: tuple[str, ...] = ()
 
 
-def bring_masks(
-    session: Session,
-    masks: Path | str | Mapping[str, Path],
-    share: float = SHARE,
-    overwrite: bool = False,
-) -> Brought:
+def import_masks(session: Session, masks: Path | str, share: float = SHARE, overwrite: bool = False) -> Imported:
     """Gives each superpixel the class that at least `share` of its pixels have in the mask; the others stay as they are.
 
-    masks: a folder with a mask for each picture, of its name and full size (in the folder or in masks/ below it), or picture name ->
-    file. Grey or palette PNGs hold class ids of the session, 255 where nothing is known; a classes.yaml in the folder, or in the one
-    it lies in, says otherwise: names in another order, or colors (see `data.folder`).
-    overwrite: labels that are there already are replaced, too.  Labels are acts of the log like any other (how "import"), one for
-    each picture and class, and can be undone. ValueError for a wrong share or folder; what is wrong with a mask is in `problems`.
+    masks: a folder with a mask for each picture, of its name and full size (in the folder or in masks/ below it). Gray or palette
+    PNGs hold class ids of the session, 255 where nothing is known, unless a classes.yaml in the folder, or in the one it lies in,
+    says otherwise: names in another order, or colors (see `data.readers.folder`).
+    overwrite: existing labels are replaced, too.  Labels are acts of the log like any other (how "import"), one for each picture
+    and class, and can be undone. ValueError for a wrong share or folder; what is wrong with a mask is in `problems`.
     """
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0.5 < share <= 1:
-        raise ValueError(f"share is {share!r}, but must be above 0.5 and at most 1; change it")
+    if not 0.5 < share <= 1:
+        raise ValueError(f"share is {share!r}, but must be above 0.5 and at most 1, so that one class can have it; change it")
     problems: list[str] = []
     files, names, colors, void = _masks(masks, session.classes, problems)
     place = {picture.name: i for i, picture in enumerate(session.pictures)}
-    problems += [
-        f"the mask {file} belongs to no picture of the session; give it a picture's name"
-        for n, file in files.items()
-        if n not in place
-    ]
+    strange = [file for name, file in files.items() if name not in place]
+    problems += [f"the mask {file} belongs to no picture of the session; give it a picture's name" for file in strange]
     known = [(place[name], file) for name, file in files.items() if name in place]
     read = labeled = unclear = kept = 0
     for i, file in told(known, "{done} of {total} masks are read"):
@@ -77,13 +68,11 @@ def bring_masks(
             if len(ids):
                 session.act("label", i, ids.tolist(), to=name, how="import")
                 labeled += len(ids)
-    return Brought(read, labeled, unclear, kept, tuple(problems))
+    return Imported(read, labeled, unclear, kept, tuple(problems))
 
 
-def _masks(masks, classes: tuple[str, ...], problems: list[str]):
+def _masks(masks: Path | str, classes: tuple[str, ...], problems: list[str]):
     """Picture name -> file, and what the masks' values mean: names, colors or None, the value that is void."""
-    if isinstance(masks, Mapping):
-        return {name: Path(file) for name, file in masks.items()}, classes, None, IGNORE
     folder = Path(masks).expanduser()
     if not folder.is_dir():
         raise ValueError(f"the folder {folder} does not exist; name the folder with the masks")
@@ -102,10 +91,8 @@ def _translated(truth: np.ndarray, names: tuple[str, ...], classes: tuple[str, .
         if name in classes:
             table[c] = classes.index(name)
         elif pixels := int((truth == c).sum()):
-            raise ValueError(
-                f"the mask {file} holds the class {name!r} ({pixels} pixels), which the session does not have; open the session with "
-                "it added at the end of the classes, or take it out of the mask"
-            )
+            why = f"the mask {file} holds the class {name!r} ({pixels} pixels), which the session does not have"
+            raise ValueError(f"{why}; open the session with it added at the end of the classes, or remove it from the mask")
     return table[truth]
 
 
@@ -114,12 +101,9 @@ def _answers(truth: np.ndarray, session: Session, i: int, file: Path, share: flo
     picture = session.pictures[i]
     if truth.shape != picture.native:
         turned = " (the EXIF turns the picture; turn the mask as well)" if truth.shape == picture.native[::-1] else ""
-        raise ValueError(
-            f"the mask {file} is {truth.shape[1]}x{truth.shape[0]} pixels, but its picture is "
-            f"{picture.native[1]}x{picture.native[0]}{turned}; both need one size"
-        )
-    small = truth if truth.shape == picture.size else nearest(truth, picture.size)
-    votes = class_votes(small, session.board.ids(i), len(session.board.labels(i)), len(session.classes))
+        (h, w), (height, width) = truth.shape, picture.native
+        raise ValueError(f"the mask {file} is {w}x{h} pixels, but its picture is {width}x{height}{turned}; both need one size")
+    votes = class_votes(nearest(truth, picture.size), session.board.ids(i), len(session.board.labels(i)), len(session.classes))
     present = dominant_label(votes)
     most = np.where(present.any(axis=1), votes[:, :-1].max(axis=1), 0)
     return present.argmax(axis=1), (most > 0) & (most >= share * votes.sum(axis=1))

@@ -1,0 +1,74 @@
+"""The network of an export, used on other pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...config import RunConfig
+from ...data.files import read_image
+from ...data.resize import bounded, nearest, resized
+from ...storage import checked
+from ...storage.progress import told
+from ..pictures import find_pictures
+from ..saved import check_usable
+from ..training import classes_and_doubt, load_network, look
+from .output import class_files, filled, png
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was written. pictures: how many have a mask.  problems: the others, a sentence each."""
+
+    out: Path
+    pictures: int
+    problems: tuple[str, ...] = ()
+
+
+def predict_folder(model: Path | str, pictures: Path | str, out: Path | str, device: str = "auto") -> Predicted:
+    """Writes for each picture of a folder masks/<name>.png, class ids at its own size, and uncertainty/<name>.png.
+
+    model: the folder model/ of an export.  uncertainty: gray, 0 sure .. 255 a tie of two classes (BvSB), at the working side.
+    Probabilities are computed at the working side of the session (1024 pixels unless changed), so that a large photo needs no more
+    memory than there; its classes are enlarged by the nearest pixel, as in `export`. Pictures that cannot be read are named in
+    `problems`. ValueError for a model or an `out` that cannot be used, OSError where the disk is full.
+    """
+    model, out, folder = Path(model).expanduser(), Path(out).expanduser(), Path(pictures).expanduser()
+    about, config = _about(model)
+    classes, side = tuple(about["classes"]), about["working_side"]
+    found, problems = find_pictures(folder)
+    net = load_network(config, len(classes), model / "weights.safetensors", device)
+    files = class_files(classes)
+    names = {name: (f"masks/{name}.png", f"uncertainty/{name}.png") for name in found}
+    images = folder / "images" if (folder / "images").is_dir() else folder
+    done = 0
+    everything = [*files, *(name for two in names.values() for name in two)]
+    with filled(out, everything, images, f"prediction for {folder.resolve().name}") as write:
+        for name, file in told(found.items(), "{done} of {total} pictures are predicted"):
+            try:
+                image = read_image(file)
+            except (ValueError, OSError) as error:
+                problems.append(str(error))
+                continue
+            native = image.shape[:2]
+            size = bounded(native, side)
+            seen, unsure = classes_and_doubt(look(net, resized(image, size), config.height, size))
+            for path, data in zip(names[name], (png(nearest(seen, native), len(classes)), png(unsure)), strict=True):
+                write(path, data)
+            done += 1
+        for name, data in files.items():
+            write(name, data)
+    return Predicted(out, done, tuple(problems))
+
+
+def _about(model: Path) -> tuple[dict, RunConfig]:
+    file = model / "model.json"
+    if not file.is_file():
+        raise ValueError(f"{model} holds no model.json; name the folder model/ of an export made after a training")
+    try:
+        about = checked.loads(file.read_bytes())
+        config = RunConfig.make(about["config"])
+        check_usable(config)
+        return about, config
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{file} cannot be used ({error}); export the session again") from error

@@ -1,0 +1,206 @@
+"""A session as it lies on disk: session.json, and what each annotator has done so far. Reading it takes no lock, so a notebook may
+hold the session open and go on clicking meanwhile.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import RunConfig
+from ..storage import checked, provenance
+from ..superpixels import SuperpixelRecipe
+from . import rounds
+from .board import MOST_CLASSES, Board
+from .events import IMPORTED, VOID, Event, read_whole
+from .pictures import find_pictures, open_pictures
+
+WORDS = r"\w[\w.-]*(?<!\.)"  # of an annotator, who gets a folder of that name; Windows drops a trailing dot
+TAKEN = ("pictures", "export", "con", "prn", "aux", "nul")  # our own folders, and names that Windows allows for no folder
+DEVICES = tuple(f"{name}{i}" for name in ("com", "lpt") for i in range(10))  # likewise
+LONGEST = 100  # bytes of an annotator's name; some file systems allow names of 143 at most
+CONTROL = "[\x00-\x1f\x7f-\x9f\u2028\u2029]"  # line ends and control characters
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What an annotator has done so far. home: the annotator's folder.  problems: what is left out, a sentence each."""
+
+    home: Path
+    annotator: str
+    board: Board
+    events: tuple[Event, ...]
+    problems: tuple[str, ...] = ()
+
+
+def work_folder(folder: Path | str, work: Path | str | None = None) -> Path:
+    """Where a session's files lie: beside the pictures, in `<folder>-labels`, unless `work` names another folder.
+
+    ValueError if nothing can lie beside the folder.
+    """
+    folder = Path(folder).expanduser().resolve()
+    if work is not None:
+        return Path(work).expanduser().resolve()
+    if not folder.name:
+        raise ValueError(f"{folder} is the root of a disk, with no place beside it for the labels; name a folder for them (work=)")
+    return folder.with_name(f"{folder.name}-labels")
+
+
+def check_annotator(annotator: str, what: str = "annotator") -> None:
+    """ValueError for a name that cannot be a folder's; what: it is the name of."""
+    fits = isinstance(annotator, str) and re.fullmatch(WORDS, annotator) and len(annotator.encode()) <= LONGEST
+    if not fits or annotator.split(".")[0].lower() in (*TAKEN, *DEVICES):
+        raise ValueError(
+            f"{what} is {annotator!r}, but must be usable as a folder's name: a letter or digit, then letters, digits, _ . and - only, "
+            f"at most {LONGEST} bytes, no dot at its end, and none of {', '.join(TAKEN)}, com1 or lpt1; change it"
+        )
+
+
+def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    """The names of classes as a tuple; ValueError if they cannot be used."""
+    if not isinstance(classes, list | tuple):
+        example = classes if isinstance(classes, str) else "tool"
+        raise ValueError(f"classes is {classes!r}, but must be a list of names, such as [{example!r}]")
+    for name in classes:
+        if not isinstance(name, str) or not name.strip() or name != name.strip() or re.search(CONTROL, name):
+            raise ValueError(f"a class is {name!r}, but must be one line of text without spaces at its ends; change it")
+    if VOID in classes:
+        raise ValueError(f"a class is named {VOID!r}, which always exists as the answer for no class; leave it out")
+    if twice := [name for name in classes if classes.count(name) > 1]:
+        raise ValueError(f"the class {twice[0]!r} is named twice; rename one")
+    if not 1 <= len(classes) <= MOST_CLASSES:
+        raise ValueError(f"{len(classes)} classes were given, but there must be 1 to {MOST_CLASSES}; change the list")
+    return tuple(classes)
+
+
+def check_usable(config: RunConfig) -> None:
+    """ValueError for values that suit a simulated run, but not a person's session."""
+    if config.query_size is None:
+        raise ValueError("query_share is given, but a person is asked for a number of superpixels; give query_size instead")
+    if config.resize != "crop":
+        raise ValueError(f"resize is {config.resize!r}, but pictures of any shape are trained on crops; write resize: crop")
+    if config.keeps_undefined:
+        raise ValueError("labeling is 'weak' with undefined 'keep', but a click names one class; write labeling: dominant")
+
+
+def read_about(home: Path, classes, side: int | None, config: RunConfig, partition) -> dict:
+    """session.json: what was decided when the first picture was cut and must stay so; new values where there is no session yet.
+
+    ValueError for a `side` outside 32..8192 pixels, missing classes, a damaged file, or a contradiction to the existing session.
+    """
+    given = None if classes is None else check_classes(classes)
+    partition = None if partition is None else str(Path(partition).expanduser().resolve())
+    if side is not None and (type(side) is not int or not 32 <= side <= 8192):
+        raise ValueError(f"side is {side!r}, but must be a whole number of pixels from 32 to 8192; 1024 suits most screens")
+    if not (home / "session.json").exists():
+        if given is None:
+            raise ValueError("the classes are not named; give classes, such as classes=['background', 'tool']")
+        return {
+            "session": secrets.token_hex(8),
+            "classes": list(given),
+            "side": side or 1024,
+            "superpixels": config.superpixel_recipe,
+            "partition": partition,
+            "versions": provenance.versions(),
+        }
+    about = read_json(home)
+    old = about["classes"]
+    if given is not None and list(given[: len(old)]) != old:
+        raise ValueError(
+            f"the session was begun with the classes {', '.join(old)}, but now they are {', '.join(given)}; add new ones at the end "
+            "only, leave classes out, or begin another session (work=)"
+        )
+    if partition is not None and about["partition"] is not None and not Path(about["partition"]).is_dir():
+        about["partition"] = partition  # it has moved; what is cut stays as it is
+    for name, now, was in (("side", side, about["side"]), ("partition", partition, about["partition"])):
+        if now is not None and now != was:
+            raise ValueError(
+                f"{name} is {now!r}, but the session was begun with {was!r}; leave it out, or begin another session (work=)"
+            )
+    return about | {"classes": list(given or old)}
+
+
+def read_json(home: Path) -> dict:
+    """The values of session.json; ValueError if it is damaged."""
+    return checked.read(home / "session.json", "put back a copy of it, or name another folder (work=)")
+
+
+def recipe_of(about: dict) -> SuperpixelRecipe:
+    """The recipe that cuts the session's pictures; about: of `read_about`."""
+    return SuperpixelRecipe(**about["superpixels"])
+
+
+def read_board(folder: Path, home: Path, annotator: str, upto: int | None = None) -> tuple[Board, int]:
+    """The board after `upto` events of an annotator's log (None: all), and how many events that was.
+
+    Pictures that no session has opened yet are not on it.
+    """
+    about = read_json(home)
+    pictures, _ = open_pictures(Path(folder), home / "pictures", recipe_of(about), about["side"], about["partition"], 1, cut=False)
+    events = read_whole(home / annotator / "clicks.jsonl")[:upto]
+    return Board(pictures, tuple(about["classes"]), events), len(events)
+
+
+def annotators(folder: Path | str, work: Path | str | None = None) -> list[str]:
+    """The names of those who have a log in this folder's session, sorted. ValueError if there is no session."""
+    home = work_folder(folder, work)
+    if not (home / "session.json").is_file():
+        raise ValueError(
+            f"{home} holds no session of {folder}; begin one with open_session(folder, classes), or name its folder (work)"
+        )
+    return sorted(file.parent.name for file in home.glob("*/clicks.jsonl"))
+
+
+def read_log(folder: Path | str, annotator: str, work: Path | str | None = None) -> tuple[Path, list[Event]]:
+    """The annotator's folder and events. ValueError if there is no such log, or if it is damaged.
+
+    A torn last line is ignored: a session that is open may be writing it just now.
+    """
+    if annotator not in (there := annotators(folder, work)):
+        choices = ", ".join(there) or "nobody: open a session first"
+        raise ValueError(f"there is no annotator {annotator!r}; choose one of {choices}")
+    home = work_folder(folder, work) / annotator
+    return home, read_whole(home / "clicks.jsonl")
+
+
+def read_session(folder: Path | str, annotator: str = "me", work: Path | str | None = None) -> Saved:
+    """What an annotator has done so far. ValueError as `read_log`."""
+    home, events = read_log(folder, annotator, work)
+    board, _ = read_board(Path(folder), home.parent, annotator, len(events))
+    names = {picture.name for picture in board.pictures}
+    problems = [
+        f"{name} is left out: it cannot be read, or was changed after it was cut; opening the session says which"
+        for name in find_pictures(Path(folder).expanduser())[0]
+        if name not in names
+    ]
+    return Saved(home, annotator, board, tuple(events), tuple(problems + board.lost_acts()))
+
+
+def status(folder: Path | str, work: Path | str | None = None) -> str:
+    """A table as text: a column for each annotator; superpixels labeled, clicks, minutes, the last round, labels of each class."""
+    columns = [_column(read_session(folder, name, work)) for name in annotators(folder, work)]
+    if not columns:
+        return f"nobody has labeled anything in {work_folder(folder, work)} yet"
+    wide = max(map(len, columns[0]))
+    widths = [max(8, *map(len, column.values())) for column in columns]
+    return "\n".join(
+        f"{row.ljust(wide)}  {'  '.join(column[row].rjust(width) for column, width in zip(columns, widths, strict=True))}"
+        for row in columns[0]
+    )
+
+
+def _column(saved: Saved) -> dict[str, str]:
+    board, counts = saved.board, saved.board.counts()
+    clicks = sum(len(e.superpixels) for e in board.acts if e.what == "label" and e.how not in IMPORTED)
+    return {
+        "": saved.annotator,
+        "pictures": str(len(board.pictures)),
+        "superpixels": f"{board.total:,}",
+        "labeled": f"{counts.sum():,}",
+        "clicks": f"{clicks:,}",
+        "minutes": f"{sum(e.seconds for e in saved.events) / 60:.1f}",
+        "round": str(rounds.finished(saved.home)),
+    } | {f"  {c}": f"{n:,}" for c, n in zip((*board.classes, VOID), counts.tolist(), strict=True)}
