@@ -1,16 +1,14 @@
 """A run may be killed at any instant: started again, it ends with the queries and numbers of a run that was left in peace.
 
-At every point at which a run changes its folder the same process stops (`Killed`: nothing after it touches the disk); once a process
-is really killed, by SIGKILL. `make torture` kills at random moments.
+At every point at which a run changes its folder the same process stops (`Killed`: nothing after it touches the disk). Processes that
+are really killed, at random moments: tests/torture.
 """
 
 import builtins
 import errno
-import multiprocessing
 import os
 import shutil
-import signal
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -27,26 +25,12 @@ from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.storage import atomic, checked
 from oreal_lib.storage.progress import lines_to
 
-WAY = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-PROCESSES = multiprocessing.get_context(WAY)
-if WAY == "forkserver":  # everything is imported once; each attempt is a fork of that process
-    PROCESSES.set_forkserver_preload(["pytest", "oreal_lib.experiments.run"])
-KILLED = {-signal.SIGTERM, signal.SIGTERM, -getattr(signal, "SIGKILL", 9)}
-FOREVER = ExitStack()  # of a process that will be killed
 PER_STEP = ("queries.npz", "checkpoint.pt", "weights_step{}.safetensors", "steps.jsonl")
 
 
-def start(values, runs_dir, store, before=None):
-    """The body of a process: make `before` ready, then run to the end."""
-    if before:
-        before(Path(runs_dir))
+def start(values, runs_dir, store):
+    """A run to its end."""
     list(run(RunConfig.make(values), runs_dir, open_store(store)))
-
-
-def process(*args):
-    one = PROCESSES.Process(target=start, args=args)
-    one.start()
-    return one
 
 
 class Killed(BaseException):
@@ -121,16 +105,6 @@ def stop_at_every_point(values, runs_dir, store):
         return points
 
 
-def die_writing_steps(runs_dir):
-    """From now on this process is killed when half of a steps.jsonl is written."""
-
-    def reached(kind, path):
-        if (kind, path.name) == ("half written", "steps.jsonl"):
-            os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
-
-    FOREVER.enter_context(watched(runs_dir, reached))
-
-
 @pytest.fixture(scope="module")
 def twin(tiny_config, tiny_store, tmp_path_factory):
     """A function: the folder of an undisturbed run of the tiny config with some values changed."""
@@ -178,16 +152,6 @@ def test_killed_at_every_point_it_ends_as_if_undisturbed(twin, tiny_config, tiny
     for name in ("checkpoint.pt", "weights_step1.safetensors"):
         expected |= {f"{own} step 3: {kind} {name}" for kind in ("not yet deleted", "deleted")}
     assert set(points) >= expected
-
-
-@pytest.mark.slow
-def test_really_killed_it_ends_as_if_undisturbed(twin, tiny_config, tiny_store, tmp_path):
-    config = tiny_config(steps=2)
-    attempt = process(config.values(), str(tmp_path), str(tiny_store), die_writing_steps)
-    attempt.join()
-    assert attempt.exitcode in KILLED
-    start(config.values(), tmp_path, tiny_store)
-    assert_same(RunFolder(tmp_path / config.run_id), twin(steps=2))
 
 
 # stopped by Ctrl-C

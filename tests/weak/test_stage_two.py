@@ -1,11 +1,12 @@
 """Weak labels in the loop, and stage two: what is asked, paid, learned from, stored, and found again after a kill."""
 
+import multiprocessing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from test_resume import assert_same, process, start, stop_at_every_point
+from test_resume import assert_same, start, stop_at_every_point
 from torch import nn
 
 from oreal_lib import loop
@@ -172,7 +173,11 @@ def test_a_stage_one_computed_anew_is_told_from_the_one_that_was_continued(go):
 @pytest.mark.slow
 def test_stage_two_waits_while_another_process_computes_its_stage_one(tiny_config, tiny_store, tmp_path):
     config = tiny_config(**WEAK, stage=2, steps=1)
-    attempts = [process(config.values() | {"pseudo_flip": flip}, str(tmp_path), str(tiny_store)) for flip in (False, True)]
+    attempts = []
+    for flip in (False, True):
+        given = config.values() | {"pseudo_flip": flip}, str(tmp_path), str(tiny_store)
+        attempts.append(multiprocessing.get_context("spawn").Process(target=start, args=given))
+        attempts[-1].start()
     for attempt in attempts:
         attempt.join()
     assert [attempt.exitcode for attempt in attempts] == [0, 0]
