@@ -19,7 +19,6 @@ from ..types import Pictures, Query, Ragged, StepResult
 from .grid import in_order
 
 RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part that a table needs; the last says that it is whole
-DOING = {"train": "training", "test": "testing", "query": "asking", "pseudo": "pseudo labels"}  # what done.json's seconds are of
 MEANS = ("miou", "boundary_miou", "inside_miou", "val_miou")  # NaN where no class is defined, as in a test set without borders
 
 
@@ -151,31 +150,6 @@ class RunFolder:
     @property
     def _remedy(self) -> str:
         return f"move the folder {self.path.name} away and start the run again"
-
-
-def seconds_spent(folders: Iterable[RunFolder], reports: Iterable[Path] = ()) -> dict[str, float]:
-    """Seconds of work on finished runs and on notebooks of reports, by kind of work.
-
-    "setting up and notebooks" is what is left of a run's notebook: starting Python twice, imports, data, figures, writing. Validation
-    counts as training, work on several cores for each of them, a missing file as 0. A run that was stopped and continued has only its
-    last notebook, so less may be left.
-    """
-    folders = list(folders)
-    spent = dict.fromkeys(DOING.values(), 0.0)
-    for seconds in ((folder.done or {}).get("seconds", {}) for folder in folders):
-        for name, value in seconds.items():
-            spent[DOING.get(name, name)] = spent.get(DOING.get(name, name), 0.0) + value
-    # over all: a run that others begin with was computed inside the notebook of one of them
-    whole = sum(_notebook_seconds(folder.path / "run.ipynb") for folder in folders)
-    left = max(0.0, whole - sum(spent.values()))
-    return spent | {"setting up and notebooks": left, "reports": sum(map(_notebook_seconds, reports))}
-
-
-def _notebook_seconds(notebook: Path) -> float:
-    """From the parameters, which are written before anything starts, to the last writing of the notebook."""
-    given = notebook.with_suffix(".parameters.yaml")
-    there = notebook.is_file() and given.is_file()
-    return max(0.0, notebook.stat().st_mtime - given.stat().st_mtime) if there else 0.0
 
 
 def step_to_json(step: StepResult) -> dict:
