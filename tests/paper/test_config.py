@@ -1,3 +1,5 @@
+"""A run is fully described by its config: what is refused, in which words, and what makes a run another run."""
+
 import pytest
 import yaml
 
