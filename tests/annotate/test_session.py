@@ -335,7 +335,7 @@ def test_a_damaged_session_file_is_named_and_nothing_is_overwritten(session, fol
 
 
 def test_a_class_that_another_session_adds_meanwhile_does_no_harm(session, folder):
-    other = opened(folder, [*CLASSES, "sea"], annotator="other")
+    opened(folder, [*CLASSES, "sea"], annotator="other")
     seen = np.zeros((48, 64), np.uint8)
     seen[:16, :16] = 3  # the new one: the training reads the classes anew
     finish_round(session, 2, {"a": seen}, [["a", 1]])
