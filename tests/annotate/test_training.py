@@ -56,8 +56,7 @@ def session(tmp_path):
     for i in range(3):
         session.act("label", i, [0], "sky")
         session.act("label", i, [session.pictures[i].count - 1], "road")
-    yield session
-    session.close()
+    return session
 
 
 def board_of(session, home=None, upto=None):
@@ -274,12 +273,10 @@ def test_a_round_begins_with_the_weights_of_the_one_before_unless_there_are_new_
     carry_out(session, number=3)
     assert all(torch.equal(value, begins[1][name]) for name, value in trained.items())
     session.refresh()
-    session.close()
     again = opened(folder_of(session), [*CLASSES, "sea"])
     asked_for(again)
     carry_out(again, number=4)
     assert again.refresh() and again.round == 4
-    again.close()
 
 
 def test_what_stops_a_round_is_told_in_words(session, asked_for, monkeypatch, capsys):
@@ -330,13 +327,11 @@ def test_training_needs_labels_of_a_class_and_two_classes(session, tmp_path):
     session.act("label", 0, [0], "void")
     with pytest.raises(ValueError, match="no superpixel has a class yet; label a few of each class"):
         session.train()
-    session.close()
     one = opened(folder_of(session), ["tool"], work=tmp_path / "one")
     one.act("label", 0, [0], "tool")
     with pytest.raises(ValueError, match="'tool' is the only class, so there is nothing to tell apart; add one"):
         one.train()
     assert not rounds.folder_of(one.home, 2).exists()
-    one.close()
 
 
 def test_damaged_files_of_a_round_are_named_with_the_remedy(session, asked_for):
@@ -348,13 +343,11 @@ def test_damaged_files_of_a_round_are_named_with_the_remedy(session, asked_for):
     with pytest.raises(ValueError, match=r"npz is damaged .*move the folder .*002 away and train again"):
         session.predicted(0)
     (folder / "query.json").write_text('{"query": [')
-    session.close()
     with pytest.raises(ValueError, match=r"query\.json is damaged .*move the folder .*002 away and train again"):
         opened(folder_of(session))
     folder.rename(folder.with_name("002-damaged"))
     again = opened(folder_of(session))
     assert again.round == 1 and len(again.query()) > 0
-    again.close()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -404,7 +397,6 @@ def test_kmeans_asks_one_of_each_color_and_random_draws_by_lot(tmp_path):
     assert by_lot[0] == by_lot[1] != by_lot[2]
     session.act("label", 0, range(11), "sky")
     assert rounds.first_query(session.board, "kmeans", 3, np.random.default_rng(0)).ids.tolist() == [11]
-    session.close()
 
 
 @pytest.mark.filterwarnings("error")
@@ -416,7 +408,6 @@ def test_kmeans_asks_distinct_superpixels_where_all_look_the_same(tmp_path, budg
         Image.fromarray(np.full((48, 64, 3), 9, np.uint8)).save(folder / f"{name}.png")
     session = opened(folder, CLASSES, query_size=budget, first="kmeans")
     assert len(set(session.query())) == min(budget, 24)
-    session.close()
 
 
 def test_what_is_painted_is_what_is_trained_on(session):
@@ -430,12 +421,10 @@ def test_what_is_painted_is_what_is_trained_on(session):
 def test_new_pictures_have_no_view_until_the_next_round(session, asked_for):
     asked_for(session)
     carry_out(session)
-    session.close()
     shutil.copy(f"{folder_of(session)}/a.png", f"{folder_of(session)}/0.png")
     again = opened(folder_of(session))
     assert again.view(0) is None and again.predicted(0) is None and again.view(1)[0].dtype == np.uint8
     assert (again.board.labels(0) == UNLABELED).all()
-    again.close()
 
 
 def test_pictures_that_a_training_finds_and_the_session_does_not_know_are_not_suggested(session):

@@ -14,12 +14,9 @@ from oreal_lib.types import Query
     "changes",
     [
         {"strategy": "oreal", "aggregate": "max"},
-        {"strategy": "pixelbal", "aggregate": "mean"},
         {"strategy": "bvsb", "aggregate": "top_0.5", "warm_start": False},
-        {"strategy": "random"},
         {"strategy": "cbal", "aggregate": "max", "labeling": "weak", "undefined": "keep"},
         {"supervision": "full_masks"},
-        {"supervision": "full_dominant"},
     ],
     ids=lambda changes: " ".join(map(str, changes.values())),
 )

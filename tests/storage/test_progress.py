@@ -250,8 +250,7 @@ WORK = {  # what takes long -> what it says
     checking: ["  2 of 4 images opened" + LEFT],
     describing: [
         "  2 of 3 images opened" + LEFT,
-        "  2 of 3 samples cut into superpixels" + LEFT,
-        "  2 of 3 images cut and compared",
+        "  2 of 3 images cut into superpixels" + LEFT,
     ],
     labeling: [
         "2 of 3 pictures are cut" + LEFT,

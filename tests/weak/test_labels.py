@@ -2,8 +2,6 @@ import numpy as np
 import pytest
 from generated import SEEDS, every, label_maps, masks, refusal
 from hypothesis import strategies as st
-from scipy import ndimage
-from skimage.segmentation import find_boundaries
 
 from oreal_lib.select import top
 from oreal_lib.types import IGNORE, Labels, Query
@@ -15,15 +13,6 @@ V = IGNORE
 def test_three_pixels_on_each_side_are_not_looked_at_and_the_image_edge_is_no_border():
     ids = np.repeat([[0] * 6 + [1] * 6], 8, axis=0)
     assert (near_border(ids) == ([False] * 3 + [True] * 6 + [False] * 3)).all()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_the_border_is_the_thick_one_of_skimage_widened_by_a_box(seed):
-    rng = np.random.default_rng(seed)
-    ids = rng.integers(0, 5, (5, 6)).repeat(9, axis=0).repeat(8, axis=1)
-    expected = ndimage.binary_dilation(find_boundaries(ids, mode="thick"), np.ones((5, 5)))
-    assert 0.3 < expected.mean() < 1 and np.array_equal(near_border(ids), expected)
-    assert np.array_equal(near_border(ids.astype(np.uint16)), expected)
 
 
 def test_a_sliver_along_the_border_is_overlooked_and_one_pixel_inside_is_named():
@@ -111,15 +100,6 @@ def test_each_part_of_a_query_keeps_its_class():
     oracle = weak_oracle(np.array([[1, 1, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]], bool))
     query = buy(lambda labels, k: query_of([3, 0, 1, 2], [1, 1, 0, 0]), oracle, Labels.none(4, 2), 4, step=1)
     assert query.ids.tolist() == [3, 0, 1] and query.for_class.tolist() == [1, 1, 0]
-
-
-@pytest.mark.parametrize("trim", [0, 1, 2, 4])
-def test_the_annotator_overlooks_as_many_pixels_as_told(trim):
-    ids = np.repeat([[0] * 6 + [1] * 6], 4, axis=0)
-    assert near_border(ids, trim)[0].tolist() == [False] * (6 - trim) + [True] * 2 * trim + [False] * (6 - trim)
-    truth = np.zeros((4, 12), np.uint8)
-    truth[:, 6] = 1  # one pixel into the right superpixel
-    assert classes_present(truth, ids, 2, 2, trim).tolist() == [[True, False, False], [True, trim == 0, False]]
 
 
 @every(ids=label_maps(), c=st.integers(1, 6), data=st.data(), trim=st.integers(0, 5) | st.sampled_from([24, 10**9, 2**63]))
