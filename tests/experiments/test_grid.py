@@ -42,6 +42,7 @@ def test_set_changes_every_run_and_the_command_line_wins(grid_file):
     [
         ({"run": []}, "unknown key 'run'"),
         ({"runs": [{"strateggy": "oreal"}]}, "did you mean 'strategy'"),
+        ({"set": {3: 4}}, "unknown parameter 3; remove it"),
         ({"runs": None}, "no grid file"),
         ({"base": "nope"}, "no parameter file"),
         ({"base": "demo"}, "'demo' is a grid file itself"),
