@@ -65,7 +65,7 @@ class Lock:
             except Held as held:
                 who = str(held)
             if (ours := _HELD.get(self.path)) is not None and ours.is_ours and ours.thread == threading.get_ident():
-                raise RuntimeError(f"{self.path} is held by this thread already, which would wait for itself")
+                raise RuntimeError(f"{what} in this process already; finish that loop, or restart the kernel")
             if who != told:
                 told = who
                 log.info(f"{what} by {who}; waiting until that ends")

@@ -188,7 +188,7 @@ WORK = {  # what takes long -> what it says
     reporting: ["run: looking at the pool: 2 of 3 images" + LEFT, "run: ranks of 2 of 3 images" + LEFT],
     preparing: [
         "  2 of 4 images opened" + LEFT,
-        "  2 of 3 samples cut into superpixels" + LEFT,
+        "  2 of 3 images cut into superpixels" + LEFT,
         "  2 of 3 images cut and compared",
         "  2 of 4 images" + LEFT,
         r"  checksums: 0\.0 of 0\.0 GB" + LEFT,
