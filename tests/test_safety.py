@@ -35,6 +35,7 @@ from oreal_lib.storage.progress import lines_to
 from oreal_lib.storage.yaml_file import ConfigError, parse_yaml
 
 POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows lets few make links")
+DAMAGED = r"is damaged|weights.* must be a .safetensors file or come from|holds no tensors by name"
 KINDS = ["pickle", "torch zip", "torch in a dict", "torch legacy", "npy", "npz", "zip of pickles", "safetensors"]
 NAMES = ["..", ".", "../x", "a/b", "a\\b", "/abs", "C:\\x", "con", "CON.txt", "a\0b", "x" * 300, "ü" * 99, "", " ", "a ", "a."]
 
@@ -113,7 +114,7 @@ def test_nothing_that_is_read_runs_code(bombs, session, tmp_path, kind):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(bombs[kind])
     for file, opened in read.items():
-        with pytest.raises(ValueError, match=f"{file.stem}|done.json"):
+        with pytest.raises(ValueError, match="map" if file.stem == "map" else DAMAGED):
             opened()
 
 
