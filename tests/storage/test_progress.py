@@ -6,6 +6,7 @@ are one call each. A download has the bar of torchvision; waiting for a lock or 
 """
 
 import re
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -127,7 +128,7 @@ def test_times_in_words(seconds, words):
 def slow(monkeypatch):
     """Each look at the clock is seven seconds later than the last, for all work in one: a line each time."""
     now = iter(range(0, 10**9, 7))
-    clock = SimpleNamespace(monotonic=lambda: next(now))
+    clock = SimpleNamespace(monotonic=lambda: next(now), perf_counter=time.perf_counter)
     monkeypatch.setattr(progress, "time", clock)
     monkeypatch.setattr(preparing, "time", clock)
     monkeypatch.setattr(progress, "SHARE", 0.0)
