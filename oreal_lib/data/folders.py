@@ -120,7 +120,9 @@ def read_list(root: Path, sub: str, problems: list[str]) -> list[str]:
 
 
 def without_partner(images: dict[str, Path], masks: dict[str, Path], root: Path, problems: list[str]) -> None:
-    """Add each image without a mask and each mask without an image to the problems."""
+    """Add each image without a mask and each mask without an image to the problems; a folder without any is a problem by itself."""
+    if not images or not masks:
+        return
     for some, others, what, other in ((images, masks, "image", "mask"), (masks, images, "mask", "image")):
         rule = f"has no {other}, but each {what} needs one of the same name; add it or remove this file"
         problems += [f"{below(root, path)} {rule}" for name, path in some.items() if name not in others]

@@ -72,6 +72,8 @@ class RunFolder:
         file is damaged."""
         file = self.path / f"weights_step{step}.safetensors"
         if not file.exists():
+            if self.lock is not None:
+                self.lock.check()  # with its drive pulled out nothing is there, and moving the folder away is no remedy
             raise FileNotFoundError(
                 f"{file} is not there; run with keep_weights: all to keep the weights of every step. "
                 f"If an unfinished run misses it, move the folder {self.path.name} away and start the run again"

@@ -117,9 +117,7 @@ def test_where_snakemake_cannot_run_there_is_one_run_after_another(place, monkey
 
 
 @POSIX
-@pytest.mark.parametrize(
-    "name", ["my 'best' \"runs\" $HOME; touch ran", "$(touch ran)`touch ran`", "Übung & 図 🌍 %s", "-n #b [a]*?~"]
-)
+@pytest.mark.parametrize("name", ["my 'best' \"runs\" $HOME; touch ran & 図 🌍 %s", "-n #b [a]*?~ $(touch ran)`touch ran`"])
 def test_snakemake_hands_on_what_was_typed(place, tmp_path, monkeypatch, name):
     """A real Snakemake with real shells; only the Python in its lines is one that writes down its words."""
     grid, told, fake = place / f"a {name}.yaml", tmp_path / "told", tmp_path / f"python {name}"

@@ -1,3 +1,5 @@
+"""From the scores of pixels to one score per superpixel: the mean, the maximum, and what lies between, by hand."""
+
 import re
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Augmentation: image, target and superpixels change together, colors alone."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""The README's loop, without a disk, against `experiments.run`."""
+
 from dataclasses import replace
 
 import numpy as np

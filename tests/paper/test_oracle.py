@@ -1,3 +1,5 @@
+"""The annotator: a superpixel's answer is its most frequent class (dominant label), and is painted on all of it."""
+
 import numpy as np
 import pytest
 

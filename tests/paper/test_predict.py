@@ -1,3 +1,5 @@
+"""Prediction and evaluation, against plain loops."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""Superpixels: SEEDS as OREAL uses it, SLIC and a grid."""
+
 import cv2
 import numpy as np
 import pytest

@@ -1,3 +1,5 @@
+"""Training: the loss, averaged weights, early stopping, the checkpoint, and what goes wrong; on pictures of 32 x 32."""
+
 import copy
 
 import numpy as np

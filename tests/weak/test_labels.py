@@ -35,22 +35,14 @@ def test_a_superpixel_too_thin_to_trim_is_looked_at_whole():
     ]
 
 
-def test_undefined_is_a_click_only_where_it_is_kept():
-    present = np.array([[1, 1, 0, 1], [0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0]], bool)
-    assert click_cost(present).tolist() == [2, 0, 1, 0]  # all void: free, and no answer
-    assert click_cost(present, "keep").tolist() == [3, 1, 1, 0]
-    with pytest.raises(ValueError, match="choose one of drop, keep"):
-        click_cost(present, "void")
-
-
 def test_the_weak_oracle_names_the_classes_and_asks_a_click_for_each():
-    present = np.array([[1, 1, 0, 1], [0, 0, 0, 1], [0, 1, 0, 0]], bool)
+    present = np.array([[1, 1, 0, 1], [0, 0, 0, 1], [0, 1, 0, 0], [0, 0, 0, 0]], bool)  # the last column is void's
     drop, keep = weak_oracle(present), weak_oracle(present, "keep")
-    assert drop.answers.tolist() == present[:, :3].tolist() and drop.cost.tolist() == [2, 0, 1]
-    assert keep.answers.tolist() == present.tolist() and keep.cost.tolist() == [3, 1, 1]
-    labels = keep.answer(Labels.none(3, 3, undefined=True), np.array([0, 1]), 1)
+    assert drop.answers.tolist() == present[:, :3].tolist() and drop.cost.tolist() == [2, 0, 1, 0]
+    assert keep.answers.tolist() == present.tolist() and keep.cost.tolist() == [3, 1, 1, 0]
+    labels = keep.answer(Labels.none(4, 3, undefined=True), np.array([0, 1]), 1)
     assert labels.clicks == 4 and labels.class_counts().tolist() == [1, 1, 0]  # void is an answer, but no class
-    assert drop.answer(Labels.none(3, 3), np.array([0, 1]), 1).clicks == 2
+    assert drop.answer(Labels.none(4, 3), np.array([0, 1]), 1).clicks == 2
 
 
 def query_of(ids, for_class=None):

@@ -28,8 +28,7 @@ def read(root: str | Path | None = None, *, val: str = "draw") -> Source:
     problems: list[str] = []
     for split in ("train", "test") if val == "draw" else ("train", "val", "test"):
         images, masks = listing(root, split, problems), listing(root, f"{split}annot", problems)
-        if images and masks:
-            without_partner(images, masks, root, problems)
+        without_partner(images, masks, root, problems)
         for name, image in images.items():
             add(items, Item(name, name.rpartition("_")[0] or name, split, image, masks.get(name)), root, problems)
     return found_source("camvid", CLASSES, root, items.values(), problems, {"val": val, "void": VOID}, remap={VOID: IGNORE})

@@ -62,8 +62,7 @@ def read(root: str | Path | None = None, *, test_sequences: list[str] | None = N
         if name in test and folder.name == "seq_3" and len(unlabeled) == 1:  # the challenge gave it out with 250 frames, 249 masks
             del images[unlabeled[0]]
             left_out.append(_inside(name, unlabeled[0]))
-        if images and masks:
-            without_partner(images, masks, root, problems)
+        without_partner(images, masks, root, problems)
         split = "test" if name in test else "train"
         items += [Item(_inside(name, k), name if name != "." else "sequence", split, images[k], masks.get(k)) for k in images]
     identity = {
