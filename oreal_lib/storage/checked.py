@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,17 +48,23 @@ def write(path: Path, values: Mapping[str, Any]) -> None:
     atomic.write_bytes(path, (dumps(values, indent=1) + "\n").encode())
 
 
+@contextmanager
+def reading(path: Path, remedy: str) -> Iterator[None]:
+    """Inside, whatever shows that a file is damaged becomes a ValueError that names the file, the reason and the remedy."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError) as error:
+        reason = error if isinstance(error, ValueError) else repr(error)
+        raise ValueError(f"{path} is damaged ({reason}); {remedy}") from error
+
+
 def read(path: Path, remedy: str, parse: Callable[[bytes], T] = loads) -> T:
     """What `parse` makes of a file's bytes: by default the record that `write` wrote. FileNotFoundError where there is no file.
 
     A ValueError, KeyError or TypeError of `parse` becomes "<path> is damaged (<reason>); <remedy>", a ValueError.
     """
-    data = Path(path).read_bytes()
-    try:
-        return parse(data)
-    except (ValueError, KeyError, TypeError) as error:
-        reason = error if isinstance(error, ValueError) else repr(error)
-        raise ValueError(f"{path} is damaged ({reason}); {remedy}") from error
+    with reading(path, remedy):
+        return parse(Path(path).read_bytes())
 
 
 def dump_tensors(state: Mapping[str, torch.Tensor]) -> bytes:
