@@ -180,7 +180,7 @@ class RunConfig(BaseModel):
     def make(cls, values: Mapping[str, Any]) -> RunConfig:
         """A config from plain values; ConfigError names every wrong key with its value, the rule and the remedy."""
         try:
-            return cls(**values)
+            return cls.model_validate(dict(values))
         except ValidationError as error:
             errors = error.errors()
         missing = [str(e["loc"][0]) for e in errors if e["type"] == "missing"]

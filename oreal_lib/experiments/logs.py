@@ -22,29 +22,24 @@ COLOR = r"\x1b\[[0-9;]*m"  # of a stack trace
 
 def last_words(log: Path) -> str:
     """The last line a failed process wrote: for papermill, the error and its message."""
-    if not log.is_file():
-        return "its log is gone: was the folder deleted? Start the same command again"
-    lines = _lines(log)
-    return lines[-1].strip() if lines else "it wrote nothing"
+    return (_lines(log) or ["it wrote nothing"])[-1].strip()
 
 
 def _lines(log: Path) -> list[str]:
-    """The lines of a log, without colors and empty lines."""
-    text = re.sub(COLOR, "", log.read_text(encoding="utf-8", errors="replace"))
+    """The lines of a log, without colors and empty lines; none where there is no log."""
+    text = re.sub(COLOR, "", log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else ""
     return [line for line in text.splitlines() if line.strip()]
 
 
 def standing(folder: Path) -> str:
     """The last thing that a run said, without its name; "starting" before it has said anything."""
-    log = folder / "run.log"
-    own = [line for line in (_lines(log) if log.is_file() else []) if not re.match(PAPERMILL, line)]
+    own = [line for line in _lines(folder / "run.log") if not re.match(PAPERMILL, line)]
     return own[-1].removeprefix(f"[{folder.name}]").strip() if own else "starting"
 
 
 def failed(folder: Path) -> bool:
     """Whether the last thing that an unfinished run said is an error. A KeyboardInterrupt is not: somebody stopped the run."""
-    log = folder / "run.log"
-    return log.is_file() and not (folder / "done.json").is_file() and ERROR.match(last_words(log)) is not None
+    return not (folder / "done.json").is_file() and ERROR.match(last_words(folder / "run.log")) is not None
 
 
 def name_of(config: RunConfig) -> str:
@@ -55,15 +50,13 @@ def name_of(config: RunConfig) -> str:
 
 def steps_left(config: RunConfig, finished: int) -> int:
     """Steps that the run itself still has to compute, when so many are finished."""
-    if config.supervision != "active":
-        return 1 - finished
-    return config.steps - max(finished, int(config.step_one is not None))
+    return config.rounds - max(finished, int(config.step_one is not None))
 
 
 class Watch:
     """Runs and reports, watched by looking into their folders.  `look` returns what is new since the last call.
 
-    runs: each with those it begins with.  reports: the files that appear, or are written anew, with each finished report.
+    runs: each with those it begins with.  reports: the files that appear with each finished report.
     clock: seconds that only grow.
     """
 
@@ -74,7 +67,7 @@ class Watch:
         self.runs = {c.run_id: c for c in runs if RunFolder(runs_dir / c.run_id).done is None}
         self.steps = {i: len(RunFolder(runs_dir / i).steps()) for i in self.runs}
         self.said = {i: standing(runs_dir / i) for i in self.runs}
-        self.made = {file: _changed(file) for file in reports}
+        self.awaited = list(reports)
         self.started: set[str] = set()
         self.begun = self.heard = clock()
         self.work = self._work_left()
@@ -86,10 +79,9 @@ class Watch:
         for run_id in list(self.runs):
             with suppress(OSError, ValueError):  # a file that is about to be replaced, or damaged: its own run says so
                 lines += self._look_at(run_id)
-        for file, before in list(self.made.items()):
-            if _changed(file) != before:
-                del self.made[file]
-                lines.append(f"made {file.stem}")
+        made = [file for file in self.awaited if file.exists()]
+        self.awaited = [file for file in self.awaited if file not in made]
+        lines += [f"made {file.stem}" for file in made]
         if not lines and self.clock() - self.heard >= PATIENCE:
             lines = [f"{name_of(self.runs[i])} {standing(self.runs_dir / i)}" for i in sorted(self.started)]
         if lines:
@@ -117,18 +109,12 @@ class Watch:
             yield f"FAILED {run_id}: {now} (all of it: {folder.path / 'run.log'})"
 
     def _work_left(self) -> float:
-        """Of all runs, in active steps: full supervision is one step of many epochs."""
-        each = {i: c.full_max_epochs / c.max_epochs if c.supervision != "active" else 1.0 for i, c in self.runs.items()}
-        return sum(each[i] * steps_left(c, self.steps[i]) for i, c in self.runs.items())
+        """Of all runs, in epochs at most."""
+        return sum(c.epochs[1] * steps_left(c, self.steps[i]) for i, c in self.runs.items())
 
     def _seconds_left(self) -> float:
         left = self._work_left()
         return (self.clock() - self.begun) * left / max(self.work - left, 1e-9)
-
-
-def _changed(file: Path) -> int:
-    """When a file was written last, in ns; 0 if it is not there."""
-    return file.stat().st_mtime_ns if file.is_file() else 0
 
 
 @contextmanager
@@ -136,13 +122,12 @@ def told_while(look: Callable[[], Sequence[str]], seconds: float = 1.0) -> Itera
     """Inside the `with`, another thread prints every so many seconds what `look` returns."""
     ended = threading.Event()
 
-    def tell() -> None:
-        for line in look():
-            print(line, flush=True)
-
     def go() -> None:
-        while not ended.wait(seconds):
-            tell()
+        last = False
+        while not last:
+            last = ended.wait(seconds)
+            for line in look():
+                print(line, flush=True)
 
     thread = threading.Thread(target=go, daemon=True)
     thread.start()
@@ -151,4 +136,3 @@ def told_while(look: Callable[[], Sequence[str]], seconds: float = 1.0) -> Itera
     finally:
         ended.set()
         thread.join()
-        tell()

@@ -19,7 +19,7 @@ from ..models import check_model
 from ..predict import choose_device
 from ..setting import Setting, network, open_setting
 from ..storage import provenance
-from ..storage.lock import Lock, holder
+from ..storage.lock import Lock
 from ..storage.paths import runs_root
 from ..storage.processes import refuse_unguarded
 from ..storage.progress import lines_begin, log
@@ -41,36 +41,17 @@ def run(config: RunConfig, runs_dir: Path | str | None = None, dataset: Dataset 
     """
     refuse_unguarded()
     path = Path(runs_dir or runs_root()) / config.run_id
-    if RunFolder(path).done is not None and not holder(path / "run.lock"):  # the folder may be read-only
-        yield from _run(config, RunFolder(path), dataset)
-        return
-    with _locked(path) as lock:
+    finished = RunFolder(path).done is not None  # its folder may be read-only
+    with nullcontext() if finished else Lock(path / "run.lock").wait(f"run {path.name} is being computed") as lock:
         folder = RunFolder(path, lock)
         try:
             yield from _run(config, folder, dataset)
         except KeyboardInterrupt:
             with suppress(ValueError, OSError):  # of a damaged record, which must not hide the stop
-                log.info(_kept(config, folder))
+                inside = "; inside the next, from its last finished epoch" if (path / "checkpoint.pt").exists() else ""
+                kept = f"{len(folder.steps())} of {config.rounds} steps are finished and kept"
+                log.info(f"[{config.run_id}] stopped: {kept}; run the same again and it goes on from there{inside}")
             raise
-
-
-def _locked(path: Path) -> Lock:
-    """The lock of a run's folder, taken; waits while another process has it, and says for whom."""
-    try:
-        return Lock(path / "run.lock").wait(f"run {path.name} is being computed")
-    except RuntimeError as error:
-        raise RuntimeError(
-            f"run {path.name} is being computed in this process already; finish that loop, or restart the kernel"
-        ) from error
-
-
-def _kept(config: RunConfig, folder: RunFolder) -> str:
-    """The message of a stopped run."""
-    inside = "; inside the next, from its last finished epoch" if (folder.path / "checkpoint.pt").exists() else ""
-    return (
-        f"[{config.run_id}] stopped: {len(folder.steps())} of {config.rounds} steps are finished and kept; "
-        f"run the same again and it goes on from there{inside}"
-    )
 
 
 def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None) -> Iterator[StepResult]:
@@ -93,8 +74,7 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None) -> Itera
     if not finished and config.step_one is not None:
         finished.append(_copy_step_one(_finish_first(config.step_one, folder, dataset), folder))
         yield finished[0]
-    idle = nullcontext(choose_device(config.device))  # when there is nothing left to compute
-    with device_of_run(config.device, config.gpu_share) if len(finished) < config.rounds else idle as device:
+    with device_of_run(config.device, config.gpu_share) as device:
         for result in _steps_left(config, setting, folder, finished, device):
             finished.append(result)
             folder.save_steps(finished)  # from here on the step is finished
@@ -125,20 +105,17 @@ def _finish_first(config: RunConfig, folder: RunFolder, dataset: Dataset | None)
     first = RunFolder(folder.path.parent / config.run_id)
     if first.done is None:
         log.info(f"[{folder.path.name}] begins with run {config.run_id}, which comes first")
-    for _ in run(config, first.path.parent, dataset):
-        pass
+    list(run(config, first.path.parent, dataset))
     return first
 
 
 def _copy_step_one(first: RunFolder, folder: RunFolder) -> StepResult:
     """Step 1 of the run that all strategies of a seed share, copied as step 1 of this one; it took no time here."""
-    if len(steps := first.steps()) != 1:
-        raise ValueError(f"{first.path} is finished, but has {len(steps)} steps and not 1; move that folder away and start again")
-    (result,) = steps
     folder.save_weights(1, first.weights(1))
     if (pseudo := first.pseudo(1)) is not None:
         folder.save_pseudo(1, pseudo)
     folder.save_queries({1: first.queries(finished=1)[1]})
+    (result,) = first.steps()
     result = replace(result, seconds=dict.fromkeys(result.seconds, 0.0), from_run=first.path.name)
     folder.save_steps([result])  # from here on the step is finished
     return result

@@ -1,7 +1,6 @@
-"""Files that show whether they still hold what was written: a torn line or a flipped bit is noticed, named, and never becomes a number.
+"""Files with a checksum: a torn line or a flipped bit is noticed, named, and never becomes a number. Reading them runs no code.
 
-Reading them runs no code, whoever wrote them. `write` and `read` are for records; `read` takes other kinds by their parser:
-`read(path, remedy, load_tensors)`.
+`write` and `read` are for records; `read` takes other kinds by their parser: `read(path, remedy, load_tensors)`.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def write(path: Path, values: Mapping[str, Any]) -> None:
 
 @contextmanager
 def reading(path: Path, remedy: str) -> Iterator[None]:
-    """Inside, whatever shows that a file is damaged becomes a ValueError that names the file, the reason and the remedy."""
+    """Inside, a ValueError, KeyError or TypeError becomes "<path> is damaged (<reason>); <remedy>", a ValueError."""
     try:
         yield
     except (ValueError, KeyError, TypeError) as error:
@@ -62,10 +61,11 @@ def reading(path: Path, remedy: str) -> Iterator[None]:
 def read(path: Path, remedy: str, parse: Callable[[bytes], T] = loads) -> T:
     """What `parse` makes of a file's bytes: by default the record that `write` wrote. FileNotFoundError where there is no file.
 
-    A ValueError, KeyError or TypeError of `parse` becomes "<path> is damaged (<reason>); <remedy>", a ValueError.
+    Damage is told as `reading` does.
     """
+    data = Path(path).read_bytes()
     with reading(path, remedy):
-        return parse(Path(path).read_bytes())
+        return parse(data)
 
 
 def dump_tensors(state: Mapping[str, torch.Tensor]) -> bytes:
@@ -87,7 +87,7 @@ def load_tensors(data: bytes) -> dict[str, torch.Tensor]:
 
 
 def dump_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """A compressed .npz file of arrays, (n, ...) of any shape; a zip file has checksums of its own."""
+    """A compressed .npz file of arrays, (n, ...) of any shape; a zip file has its own checksums."""
     np.savez_compressed(buffer := BytesIO(), **arrays)
     return buffer.getvalue()
 
