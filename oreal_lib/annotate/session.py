@@ -146,8 +146,7 @@ class Session:
         """The event of an act, but for its id and times."""
         if what in ("undo", "redo"):
             return Event(what, "")
-        if not 0 <= picture < len(self.pictures):
-            raise ValueError(f"there is no picture {picture}; there are 0..{len(self.pictures) - 1}")
+        self.check_picture(picture)
         ids = tuple(dict.fromkeys(int(s) for s in superpixels))
         asked = bool(ids) and {(picture, s) for s in ids} <= set(self._query)
         number = self.round if asked or what == "skip" else 0
@@ -159,6 +158,11 @@ class Session:
         self.board.check(replace(event, what="skip"))
         cut = split(self.pictures[picture].image(), self.board.ids(picture), ids[0])
         return replace(event, pieces=pack(*cut))
+
+    def check_picture(self, picture: int) -> None:
+        """ValueError if there is no picture of this number."""
+        if not 0 <= picture < len(self.pictures):
+            raise ValueError(f"there is no picture {picture}; there are 0..{len(self.pictures) - 1}")
 
     def _accepted(self, picture: int, superpixels: tuple[int, ...]) -> str:
         seen = self.predicted(picture)

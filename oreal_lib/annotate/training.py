@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -111,9 +112,6 @@ class _Round:
         self.lock.check()
         atomic.write_bytes(self.folder / name, data)
 
-    def write_checkpoint(self, data: bytes) -> None:
-        self.write("checkpoint.pt", data)
-
     def carry_out(self, open_board: Callable[[int | None], tuple[Board, int]]) -> None:
         """Trains on the clicks, looks at every picture, asks again; done.json comes last."""
         began = time.monotonic()
@@ -177,7 +175,7 @@ class _Round:
             Pairs(clicked.images[some], clicked.target[some]),
             config.model_copy(update={"max_epochs": epochs, "patience": epochs}),
             (config.seed, self.number),
-            keep=Kept(self.folder / "checkpoint.pt", config.checkpoint_seconds, self.write_checkpoint, each_epoch),
+            keep=Kept(self.folder / "checkpoint.pt", config.checkpoint_seconds, partial(self.write, "checkpoint.pt"), each_epoch),
         )
 
     def look(self, model: nn.Module, board: Board) -> None:

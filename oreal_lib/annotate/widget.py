@@ -91,7 +91,7 @@ class Annotator(anywidget.AnyWidget):
                 "hello": self._hello,
                 "act": self._act,
                 "show": lambda c: self._show(int(c["picture"]), remember=not c.get("prefetch")),
-                "set": self._set,
+                "set": lambda c: self.session.choose(c["strategy"], c["aggregate"]),
                 "train": lambda _: self._training(self.session.train()),
                 "stop": self._stop,
                 "poll": lambda _: self._training(self.session.training()),
@@ -147,9 +147,6 @@ class Annotator(anywidget.AnyWidget):
             raise ValueError(f"there is no class {code}; there are 0..{len(self.session.classes) - 1}, and {IGNORE} for void")
         return names[code]
 
-    def _set(self, content: dict) -> None:
-        self.session.choose(content["strategy"], content["aggregate"])
-
     def _stop(self, _: dict) -> None:
         self.session.stop()
         self._training(self.session.training())
@@ -196,8 +193,7 @@ class Annotator(anywidget.AnyWidget):
     def _show(self, picture: int, remember: bool = True, keep: bool = False) -> None:
         """Sends a picture. keep: the browser has the image itself; only what lies on it has changed."""
         session = self.session
-        if not 0 <= picture < len(session.pictures):
-            raise ValueError(f"there is no picture {picture}; there are 0..{len(session.pictures) - 1}")
+        session.check_picture(picture)
         self._shown = picture if remember else self._shown
         height, width = session.pictures[picture].size
         layers = {} if keep else {"image": _jpeg(session.pictures[picture].image())}

@@ -28,6 +28,7 @@ def path(tmp_path):
     log = Log(tmp_path / "clicks.jsonl")
     for event in THREE:
         log.append(event)
+    log.close()
     return log.path
 
 

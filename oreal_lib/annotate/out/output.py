@@ -78,14 +78,10 @@ def class_files(classes: tuple[str, ...]) -> dict[str, bytes]:
     """classes.json with ids and colors, and classes.yaml, with which images/ and masks/ are a data set "folder" of this library."""
     colors = class_palette(len(classes)).tolist()
     named = [{"id": c, "name": name, "color": color} for c, (name, color) in enumerate(zip(classes, colors, strict=True))]
+    about = {"classes": named, "void": {"id": IGNORE, "color": [255, 255, 255]}}
     # Names only: with colors there, masks would be read by color, and beyond 21 classes colors repeat.
     text = yaml.safe_dump({"classes": list(classes), "void": IGNORE}, allow_unicode=True, sort_keys=False)
     return {
-        "classes.json": dumped({"classes": named, "void": {"id": IGNORE, "color": [255, 255, 255]}}),
+        "classes.json": (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode(),
         "classes.yaml": text.encode(),
     }
-
-
-def dumped(value: object) -> bytes:
-    """Indented JSON in UTF-8."""
-    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
