@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from .aggregate import parse_how
-from .storage.yaml_file import ConfigError, explain, read_yaml
+from .storage.yaml_file import ConfigError, explain_all, read_yaml, values_of_notebook
 from .strategies import STRATEGIES
-from .superpixels import SuperpixelRecipe
+from .superpixels import MOST_SUPERPIXELS, Levels
 from .types import MOST_STEPS
 
 PROTOCOL = 1  # raised when the same values would give other results: run ids change, so no old run is reused
@@ -54,16 +54,16 @@ class RunConfig(BaseModel):
     train_images: Count | None = None
     # superpixels and oracle
     superpixel_method: Literal["seeds", "slic", "grid"]
-    superpixel_count: Count
-    superpixel_levels: int | Literal["auto"] = 5
-    superpixel_prior: int = 3
-    superpixel_bins: int = 10
+    superpixel_count: int = Field(ge=1, le=MOST_SUPERPIXELS)
+    superpixel_levels: Levels = 5
+    superpixel_prior: int = Field(default=3, ge=0, le=5)
+    superpixel_bins: int = Field(default=10, ge=1, le=100)
     superpixel_double_step: bool = True
-    superpixel_iterations: int = 10
+    superpixel_iterations: int = Field(default=10, ge=1, le=1000)
     superpixel_equalize: Literal["joint", "value", "none"] = "joint"
     superpixel_hue: Literal["official", "scaled"] = "official"
     superpixel_connectivity: Literal["official", "largest"] = "official"
-    superpixel_compactness: float = 10.0
+    superpixel_compactness: Positive = 10.0
     superpixel_at: Literal["working", "native"] = "working"
     labeling: Literal["dominant", "weak"]
     void: Literal["vote", "exclude"]
@@ -149,7 +149,6 @@ class RunConfig(BaseModel):
     def _consistent(self) -> RunConfig:
         if parse_how(self.aggregate)[0] == "vote":
             raise ValueError("aggregate is 'vote', which counts classes; choose mean, max, top_*, quantile_* or power_*")
-        SuperpixelRecipe(**self.superpixel_recipe)  # refuses what is out of range
         if (self.query_size is None) == (self.query_share is None):
             raise ValueError(
                 f"query_size is {self.query_size} and query_share {self.query_share}, but exactly one decides how much is asked per "
@@ -182,13 +181,7 @@ class RunConfig(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            errors = error.errors()
-        missing = [str(e["loc"][0]) for e in errors if e["type"] == "missing"]
-        texts = [explain(e, cls.model_fields) for e in errors if e["type"] != "missing"]
-        if missing:
-            named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-            texts.append(f"parameters are missing: {named} ({len(missing)} in all); add them, for example from params/toy.yaml")
-        raise ConfigError("; ".join(texts))
+            raise ConfigError(explain_all(error.errors(), cls.model_fields)) from None
 
     @classmethod
     def from_yaml(cls, path: str | Path, **changes: Any) -> RunConfig:
@@ -197,15 +190,8 @@ class RunConfig(BaseModel):
 
     @classmethod
     def from_notebook(cls, namespace: Mapping[str, Any]) -> RunConfig:
-        """The config in a notebook's variables: `base` names a YAML file, every other parameter changes one value of it.
-
-        papermill only warns about unknown parameters; here any other plain value is refused as a typo, by ConfigError.
-        """
-        hidden, plain = {"In", "Out", "base", "runs_dir", "interactive"}, (str, int, float, bool, dict, list, type(None))
-        given = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in hidden and isinstance(v, plain)}
-        if "base" not in namespace:
-            raise ConfigError("the notebook has no `base`, which names the file with the other values; write base = 'toy'")
-        return cls.from_yaml(namespace["base"], **given)
+        """The config in a notebook's variables: `base` names a YAML file, every other parameter changes one value of it."""
+        return cls.make(values_of_notebook(namespace))
 
     def values(self) -> dict[str, Any]:
         """Plain values, ready for JSON or papermill."""

@@ -95,6 +95,27 @@ def explain(error: Mapping[str, Any], known: Iterable[str]) -> str:
     return f"{key} is {said} ({type(value).__name__}), but: {error['msg'][0].lower()}{error['msg'][1:]}; {remedy}"
 
 
+def explain_all(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> str:
+    """All errors of a pydantic model in one line, as `explain` says each; parameters that are missing are named together."""
+    texts = [explain(error, known) for error in errors if error["type"] != "missing"]
+    if missing := [str(error["loc"][0]) for error in errors if error["type"] == "missing"]:
+        named = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
+        texts.append(f"parameters are missing: {named} ({len(missing)} in all); add them, for example from params/toy.yaml")
+    return "; ".join(texts)
+
+
+def values_of_notebook(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The values in the parameter file that a notebook's variable `base` names, changed by its other plain variables.
+
+    Whatever has a plain value is taken for a parameter, so that a typo is found: papermill only warns. ConfigError without a `base`.
+    """
+    hidden, plain = ("In", "Out", "base", "runs_dir", "interactive"), (str, int, float, bool, dict, list, type(None))
+    if "base" not in namespace:
+        raise ConfigError("the notebook has no `base`, which names the file with the other values; write base = 'toy'")
+    given = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in hidden and isinstance(v, plain)}
+    return read_yaml(namespace["base"]) | given
+
+
 def _number_without_quotes(text: str, as_float: bool) -> str:
     """What to write in place of a text that is, or looks like, a number: YAML takes 1e-4 for text."""
     try:

@@ -36,7 +36,7 @@ def test_every_value_stands_in_the_file(name):
         ({"learning_rate": float("inf")}, "finite number"),
         ({"seed": 2**64}, "less than 18446744073709551616"),
         ({"width": None}, "height is 96, width is None; give both"),
-        ({"superpixel_levels": 99}, "levels is 99, but must be a whole number from 2 to 12"),
+        ({"superpixel_levels": 99}, "superpixel_levels is 99 (int), but: input should be less than or equal to 12"),
         ({"model": "../x"}, "model is '../x', but a name has only letters"),
         ({"strategy_options": {"nu": float("nan")}}, "strategy_options is nan (float), but: input should be a finite number"),
         (
