@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from .config import RunConfig
-from .types import IGNORE, Pictures
+from .storage.ragged import Pictures
+from .types import IGNORE
 
 NO_SUPERPIXEL = -1  # the superpixel id of padding
 

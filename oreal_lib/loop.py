@@ -21,9 +21,10 @@ from .setting import Setting, border_share, network
 from .storage.checkpoint import Checkpoint
 from .storage.progress import Progress, log, told
 from .storage.provenance import peak_memory_mib
+from .storage.ragged import some
 from .strategies import STRATEGIES
 from .train import Fitted, fit
-from .types import Labels, Query, StepResult, some
+from .types import Labels, Query, StepResult
 from .weak.labels import buy, void_last
 
 

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from .batches import Pairs
 from .fast.tiles import first_largest, softmax_by_class
 from .metrics import class_border, confusion
-from .types import IGNORE, Pictures
+from .storage.ragged import Pictures
+from .types import IGNORE
 
 
 def choose_device(name: str) -> torch.device:

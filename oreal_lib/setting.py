@@ -17,9 +17,10 @@ from .metrics import border_superpixels
 from .models import build_model
 from .oracle import Oracle
 from .storage.progress import log, told
+from .storage.ragged import Ragged, some
 from .strategies import check
 from .superpixels import SuperpixelRecipe
-from .types import IGNORE, Dataset, Labels, Query, Ragged, Superpixels, some
+from .types import IGNORE, Dataset, Labels, Query, Superpixels
 from .weak.labels import answers_by_image, weak_oracle
 
 

@@ -27,9 +27,10 @@ from ..storage import atomic, checked, provenance
 from ..storage.checkpoint import Checkpoint
 from ..storage.lock import Lock
 from ..storage.progress import lines_to, told
+from ..storage.ragged import Ragged
 from ..strategies import STRATEGIES
 from ..train import Fitted, fit
-from ..types import Query, Ragged
+from ..types import Query
 from .board import Board
 from .pictures import Picture, key
 from .rounds import Progress, folder_of, write_query

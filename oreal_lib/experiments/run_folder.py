@@ -18,7 +18,8 @@ from ..storage.checked import load_arrays
 from ..storage.checkpoint import Checkpoint
 from ..storage.lock import Lock
 from ..storage.paths import figures_root, runs_root
-from ..types import Pictures, Query, Ragged, StepResult
+from ..storage.ragged import Pictures, Ragged
+from ..types import Query, StepResult
 from .grid import in_order
 
 WRITTEN = (

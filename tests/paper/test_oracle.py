@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from oreal_lib.oracle import Oracle, class_votes, dominant_label
-from oreal_lib.types import IGNORE, Labels, Ragged, Superpixels
+from oreal_lib.storage.ragged import Ragged
+from oreal_lib.types import IGNORE, Labels, Superpixels
 
 V = IGNORE
 IDS = np.array([[0, 0, 0, 1, 1, 1]])

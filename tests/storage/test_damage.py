@@ -26,7 +26,8 @@ from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.models import build_model
 from oreal_lib.storage.checkpoint import Checkpoint
 from oreal_lib.storage.progress import lines_to
-from oreal_lib.types import Query, Ragged
+from oreal_lib.storage.ragged import Ragged
+from oreal_lib.types import Query
 
 EXAMPLES, SEED = int(os.environ.get("OREAL_EXAMPLES") or 25), os.environ.get("OREAL_SEED", "0")
 KEY = (0, 1)  # of the training whose checkpoint is damaged
