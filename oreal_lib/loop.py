@@ -15,10 +15,11 @@ from .batches import Pairs
 from .config import RunConfig
 from .fast.remembering import Remembering
 from .metrics import class_iou, miou
-from .predict import choose_device, device_of, evaluate, predict
+from .predict import device_of, evaluate, predict
 from .scores import predicted_class
 from .setting import Setting, border_share, network
 from .storage.checkpoint import Checkpoint
+from .storage.devices import choose_device
 from .storage.progress import Progress, log, told
 from .storage.provenance import peak_memory_mib
 from .storage.ragged import some

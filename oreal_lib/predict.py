@@ -16,28 +16,6 @@ from .storage.ragged import Pictures
 from .types import IGNORE
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of a config: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first GPU if there is one.
-
-    ValueError for another name, or a device that torch cannot use here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    count = {
-        "cpu": lambda: 1,
-        "cuda": lambda: torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        "mps": lambda: int(torch.backends.mps.is_available()),
-    }
-    try:
-        device = torch.device(name)
-        there = count[device.type]()
-    except (RuntimeError, KeyError):
-        raise ValueError(f"device is {name!r}; write auto, cpu, cuda, cuda:<number> or mps") from None
-    if (device.index or 0) >= there:
-        raise ValueError(f"device is {name!r}, but torch can use {there} of this kind here; write device: auto or cpu")
-    return device
-
-
 def to_input(images: np.ndarray, device: torch.device) -> torch.Tensor:
     """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [0, 1], in channels-last memory (as the bytes already lie)."""
     return torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).float() / 255

@@ -17,9 +17,9 @@ from ..config import RunConfig
 from ..draw import title
 from ..experiments.run_folder import RunFolder
 from ..loop import view_of_pool
-from ..predict import choose_device
 from ..scores import bvsb, entropy, ovr_entropy
 from ..setting import network, open_setting
+from ..storage.devices import choose_device
 from ..storage.paths import runs_root
 from ..storage.progress import lines_begin, told
 from . import frames, table

@@ -327,7 +327,7 @@ def test_native_masks_judge_and_working_masks_teach(tiny, tiny_config):
     ],
 )
 def test_a_model_that_cannot_be_had_is_told_before_the_data_are_prepared(go, monkeypatch, changes, message):
-    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: pytest.fail("prepared"))
+    monkeypatch.setattr("oreal_lib.setting.dataset_of", lambda *a, **k: pytest.fail("prepared"))
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         go(dataset=None, **changes)
 

@@ -6,7 +6,8 @@ from torch import nn
 
 from oreal_lib.batches import Pairs
 from oreal_lib.metrics import class_border
-from oreal_lib.predict import choose_device, evaluate, predict, softmax_by_class
+from oreal_lib.predict import evaluate, predict, softmax_by_class
+from oreal_lib.storage.devices import choose_device
 from oreal_lib.storage.ragged import Ragged
 from oreal_lib.types import IGNORE
 

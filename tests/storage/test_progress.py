@@ -171,14 +171,14 @@ def a_race(tiny_config, tiny, **_):
 
 
 def browsing(tiny_config, tiny, tmp_path, monkeypatch, **_):
-    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
+    monkeypatch.setattr("oreal_lib.setting.dataset_of", lambda *a, **k: tiny)
     config = tiny_config(steps=1)
     list(running.run(config, tmp_path, tiny))
     question.question(question.open_run(config, tmp_path), 2, ("mean", "max"))
 
 
 def correlating(tiny_config, tiny, tmp_path, monkeypatch, **_):
-    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
+    monkeypatch.setattr("oreal_lib.setting.dataset_of", lambda *a, **k: tiny)
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
     folder.save_weights(1, network(tiny_config(), len(tiny.classes)).state_dict())
