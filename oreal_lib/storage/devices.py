@@ -1,8 +1,27 @@
-"""Which processor computes, and how exactly."""
+"""Where and how a run is computed."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
+from pydantic import BaseModel, Field
+
+from .yaml_file import Count, Weight
+
+
+class MachineFields(BaseModel):
+    """The values of a run that say where and how it is computed; they do not change its results and are not part of its id."""
+
+    data_root: str | None = None
+    device: str = "auto"
+    gpu_share: Count = 1
+    threads: Count = 1
+    workers: Count | None = None
+    loaders: int | None = Field(default=None, ge=0)
+    compile: bool = False
+    keep_weights: Literal["last", "all"] = "last"
+    checkpoint_seconds: Weight = 60.0
 
 
 def choose_device(name: str) -> torch.device:

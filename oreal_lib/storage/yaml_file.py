@@ -6,11 +6,17 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import Field
 
 from .paths import params_root
+
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]  # what every library below takes
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
 
 
 class ConfigError(ValueError):

@@ -45,7 +45,7 @@ def test_every_value_stands_in_the_file(name):
         ),
         ({"stage": 2, "supervision": "full_masks"}, "stage is 2, but supervision is 'full_masks', which asks nothing"),
         ({"loss_single": 0.0, "loss_merged": 0.0, "loss_prototypical": 0.0}, "are all 0, so nothing is learned; raise one"),
-        ({"pseudo_scales": []}, "pseudo_scales is [], but must be numbers above 0, such as [1.0]"),
+        ({"pseudo_scales": []}, "pseudo_scales is [] (list), but: list should have at least 1 item"),
         ({"head_factor": 10.0}, "head_factor is 10.0, but small_unet has no backbone to learn slower; write 1.0"),
         ({"temperature": 0.0}, "greater than 0"),
         (

@@ -127,7 +127,7 @@ def test_times_in_words(seconds, words):
 def slow(monkeypatch):
     """Each look at the clock is seven seconds later than the last, for all work in one: a line each time."""
     now = iter(range(0, 10**9, 7))
-    clock = SimpleNamespace(monotonic=lambda: next(now))
+    clock = SimpleNamespace(monotonic=lambda: next(now), perf_counter=lambda: 0.0)
     monkeypatch.setattr(progress, "time", clock)
     monkeypatch.setattr(preparing, "time", clock)
     monkeypatch.setattr(progress, "SHARE", 0.0)
