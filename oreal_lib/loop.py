@@ -117,15 +117,9 @@ def learn(
 def _tested(config: RunConfig, setting: Setting, model: nn.Module, labels: Labels, step: int, fitted: Fitted) -> StepResult:
     """The record of a step: what was bought so far, and how good `model` is on the test images."""
     began, test = time.monotonic(), setting.pairs(setting.dataset.split["test"])
-    whole, band = evaluate(
-        model,
-        test,
-        config.eval_batch_size,
-        config.boundary_width,
-        config.border_gap,
-        config.keeps_undefined,
-        Progress("testing: {done} of {total} images", len(test)).at,
-    )
+    each_image = Progress("testing: {done} of {total} images", len(test)).at
+    border, gap = config.boundary_width, config.border_gap
+    whole, band = evaluate(model, test, config.eval_batch_size, border, gap, config.keeps_undefined, each_image)
     speed = fitted.speed | {"peak_memory_mib": peak_memory_mib(device_of(model))}
     if fitted.speed:
         log.info(

@@ -102,18 +102,8 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
         oracle = weak_oracle(dataset.present[ids], config.undefined, query_size * config.steps)
     else:
         oracle = Oracle.dominant(dataset.votes[ids], some(dataset.truth, pool), config.void)
-    return Setting(
-        dataset,
-        pool,
-        val,
-        superpixels,
-        oracle,
-        query_size,
-        dataset.votes[ids],
-        vanished=int(dataset.vanished[place].sum()),
-        evaluate_at=config.evaluate_at,
-        labeling=config.labeling,
-    )
+    votes, vanished = dataset.votes[ids], int(dataset.vanished[place].sum())
+    return Setting(dataset, pool, val, superpixels, oracle, query_size, votes, vanished, config.evaluate_at, config.labeling)
 
 
 def _query_size(config: RunConfig, n: int) -> int:
