@@ -148,7 +148,7 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
     def make(cls, values: Mapping[str, Any]) -> RunConfig:
         """A config from plain values; ConfigError names every wrong key with its value, the rule and the remedy."""
         try:
-            return cls(**values)
+            return cls.model_validate(dict(values))
         except ValidationError as error:
             raise ConfigError(explain_all(error.errors(), cls.model_fields)) from None
 

@@ -10,12 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from PIL import Image
 
 HOME = Path(__file__).resolve().parent.parent
@@ -33,23 +32,20 @@ def free_port():
 
 
 @contextlib.contextmanager
-def started(command, folder, log, **variables):
-    """A process with all it starts, in a folder of its own; ended politely afterwards, or by force where that takes too long."""
+def started(command, folder, log):
+    """A process with all it starts, in a folder of its own; ended politely afterwards, then by force."""
     places = {f"JUPYTER_{name}": str(folder / ".jupyter" / name) for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "JUPYTER_TOKEN")}
-    environment |= places | {"PYTHONPATH": str(HOME), "OMP_NUM_THREADS": "1"} | variables
+    environment |= places | {"PYTHONPATH": str(HOME), "OMP_NUM_THREADS": "1"}
     with open(log, "wb") as file:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=file, stderr=file, start_new_session=True)
     try:
         yield process
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(30)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(process.pid, number)
+                process.wait(30)
 
 
 def until(condition, process, log):
@@ -61,20 +57,10 @@ def until(condition, process, log):
     return found
 
 
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_):
-        return None
-
-
 def status(url, token="", method="GET"):
     """The code of the answer; to a page that only asks for the token, 302."""
     headers = {"Authorization": f"token {token}"} if token else {}
-    try:
-        opener = urllib.request.build_opener(NoRedirect, urllib.request.ProxyHandler({}))
-        with opener.open(urllib.request.Request(url, headers=headers, method=method), timeout=30) as answer:
-            return answer.status
-    except urllib.error.HTTPError as error:
-        return error.code
+    return requests.request(method, url, headers=headers, allow_redirects=False, timeout=30, proxies={"http": ""}).status_code
 
 
 def listening(port):
@@ -83,7 +69,7 @@ def listening(port):
     return {row[1].split(":")[0] for row in rows if row[3] == "0A" and int(row[1].split(":")[1], 16) == port}
 
 
-def is_for_this_computer_only(port):
+def assert_for_this_computer_only(port):
     assert listening(port) == {"0100007F"}  # 127.0.0.1, backwards
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.2", port), timeout=5).close()  # answered by who listens everywhere
@@ -103,12 +89,12 @@ def test_make_lab_is_for_this_computer_and_whoever_has_the_token(tmp_path):
     more = f"--no-browser --allow-root --ServerApp.port={port} --ServerApp.port_retries=0"
     runtime = tmp_path / ".jupyter" / "RUNTIME_DIR"
     with started(["make", "lab", f"LAB_ARGS={more}"], tmp_path, log) as process:
-        said = until(lambda: next(runtime.glob("jpserver-*.json"), None), process, log)
-        about = until(lambda: json.loads(said.read_text() or "null"), process, log)
+        written = until(lambda: next((text for f in runtime.glob("jpserver-*.json") if (text := f.read_text())), ""), process, log)
+        about = json.loads(written)
         url, token = f"http://127.0.0.1:{port}", about["token"]
         until(lambda: listening(port), process, log)
         assert about["port"] == port and len(token) >= 32 and about["hostname"] == "127.0.0.1"
-        is_for_this_computer_only(port)
+        assert_for_this_computer_only(port)
         for path in ("/api/contents", "/api/kernels", "/api/sessions", "/api/terminals", "/api/status"):
             assert (path, status(url + path)) == (path, 403)
             assert (path, status(url + path, "0" * len(token))) == (path, 403)
@@ -123,22 +109,12 @@ def test_the_page_of_make_label_is_for_this_computer_and_whoever_has_the_token(t
     noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "photos" / "a.png")
     port, log = free_port(), tmp_path / "label.log"
-    command = [
-        sys.executable,
-        "-m",
-        "oreal_lib",
-        "annotate",
-        "serve",
-        "photos",
-        "--classes=road,sky",
-        f"--port={port}",
-        "--no-browser",
-    ]
-    with started(command, tmp_path, log) as process:
+    words = f"-m oreal_lib annotate serve photos --classes=road,sky --port={port} --no-browser".split()
+    with started([sys.executable, *words], tmp_path, log) as process:
         url, token = until(lambda: re.search(r"(http://127\.0\.0\.1:\d+/)\?token=(\w+)", log.read_text()), process, log).groups()
         until(lambda: listening(port), process, log)
         assert url == f"http://127.0.0.1:{port}/" and len(token) >= 32
-        is_for_this_computer_only(port)
+        assert_for_this_computer_only(port)
         assert status(url) == 302 and status(f"{url}?token={'0' * len(token)}") == 302  # to the page that asks for it
         assert status(f"{url}?token={token}") == 200
         assert status(f"{url}api/kernels", method="POST") == 403 and status(f"{url}voila/files/label.ipynb") == 403

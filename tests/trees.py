@@ -52,17 +52,17 @@ def scene(rng, size, n_classes, void=True):
     return image.astype(np.uint8), truth
 
 
-def camvid_tree(root, train=3, val=1, test=2, size=(16, 24)):
-    """SegNet's CamVid: half of train from sequence 0016E5, the rest from Seq05VD, test from 0001TP; 11 = void."""
+def camvid_tree(root):
+    """SegNet's CamVid, 16x24 pixels: sequences 0016E5 and Seq05VD for training, test from 0001TP; 11 = void."""
     stems = {
-        "train": [f"0016E5_{i + 7:05d}" if i < train - train // 2 else f"Seq05VD_f{i:05d}" for i in range(train)],
-        "val": [f"0016E5_{i + 8000:05d}" for i in range(val)],
-        "test": [f"0001TP_{i + 6690:06d}" for i in range(test)],
+        "train": ["0016E5_00007", "0016E5_00008", "Seq05VD_f00002"],
+        "val": ["0016E5_08000"],
+        "test": ["0001TP_006690", "0001TP_006691"],
     }
     rng = np.random.default_rng(0)
     for split, names in stems.items():
         for name in names:
-            image, truth = scene(rng, size, len(camvid.CLASSES))
+            image, truth = scene(rng, (16, 24), len(camvid.CLASSES))
             saved(Path(root) / split, image, f"{name}.png")
             saved(Path(root) / f"{split}annot", np.where(truth == 255, camvid.VOID, truth).astype(np.uint8), f"{name}.png")
     return Path(root)
@@ -80,31 +80,29 @@ def voc_tree(root, train=4, val=2, size=(24, 32), aug=0):
         saved(base / "JPEGImages", image, f"{name}.jpg", quality=95)
         if i < train + val:
             saved(base / "SegmentationClass", truth, f"{name}.png", voc_palette())
-            saved(base / "SegmentationObject", truth, f"{name}.png", voc_palette())
         if aug and (i < train - 1 or i >= train + val):  # the last training image has no mask there
             saved(base / "SegmentationClassAug", truth, f"{name}.png")
     saved(base / "JPEGImages", scene(rng, size, 21)[0], "2012_004331.jpg")
     lists = {"train": names[:train], "val": names[train : train + val]}
     if aug:
         lists["trainaug"] = names[:train] + names[train + val :]
-    for folder in ("ImageSets/Segmentation", "ImageSets/Main", "Annotations"):
-        (base / folder).mkdir(parents=True)
+    (base / "ImageSets/Segmentation").mkdir(parents=True)
     for name, lines in lists.items():
         (base / "ImageSets" / "Segmentation" / f"{name}.txt").write_text("\n".join(lines) + "\n")
-    (base / "ImageSets" / "Main" / "cat_train.txt").write_text(f"{names[0]} -1\n")
     return base
 
 
-def cityscapes_tree(root, train=4, val=2, size=(32, 64), kinds=("labelIds",), deep=False, apart=False):
-    """leftImg8bit/ and gtFine/ below root, train over three cities, val in frankfurt.
+def cityscapes_tree(root, kinds=("labelIds",), deep=False, apart=False):
+    """leftImg8bit/ and gtFine/ below root, 32x64 pixels: four pictures of three cities in train, two of frankfurt in val.
 
     kinds: the masks to write, labelIds and labelTrainIds; deep: with 16 bits. Void is the official 0 (unlabeled).
-    apart: each archive unpacked into a folder of its own, such as gtFine_trainvaltest/ with README, license.txt and gtFine/.
+    apart: each archive unpacked into a folder of its own, such as gtFine_trainvaltest/ with gtFine/.
     """
     pictures, labels = (Path(root) / (f"{sub}_trainvaltest/{sub}" if apart else sub) for sub in ("leftImg8bit", "gtFine"))
+    size = (32, 64)
     rng, ids = np.random.default_rng(0), np.zeros(256, np.uint16 if deep else np.uint8)
     ids[: len(LABEL_IDS)] = LABEL_IDS
-    for part, n in (("train", train), ("val", val)):
+    for part, n in (("train", 4), ("val", 2)):
         for i in range(n):
             city = CITIES[i % len(CITIES)] if part == "train" else "frankfurt"
             name, (image, truth) = f"{city}_{i:06d}_000019", scene(rng, size, 19)
@@ -117,20 +115,14 @@ def cityscapes_tree(root, train=4, val=2, size=(32, 64), kinds=("labelIds",), de
             saved(masks, np.full(size, 26_001, np.uint16), f"{name}_gtFine_instanceIds.png")
             (masks / f"{name}_gtFine_polygons.json").write_text("{}")
     saved(pictures / "test" / "berlin", image, "berlin_000000_000019_leftImg8bit.png")
-    saved(labels / "test" / "berlin", np.zeros(size, np.uint8), "berlin_000000_000019_gtFine_labelIds.png")
-    saved(pictures / "train_extra" / "augsburg", image, "augsburg_000000_000000_leftImg8bit.png")
-    saved(labels.parent / "gtCoarse/train", np.zeros(size, np.uint8), "aachen_000000_000019_gtCoarse_labelIds.png")
     saved(labels / "cityscapes_panoptic_val", np.zeros((*size, 3), np.uint8), "frankfurt_000000_000019_gtFine_panoptic.png")
-    for folder in (pictures.parent, labels.parent):
-        (folder / "README").touch()
-        (folder / "license.txt").touch()
     return Path(root)
 
 
-def endovis_tree(root, train=(2, 2), test=(2,), size=(32, 40), labels=True):
+def endovis_tree(root, train=(2, 2), test=(2,), size=(32, 40)):
     """release_1/seq_1, seq_2, ... and test/seq_1, ...: left_frames/frame000.png and labels/, in colors.
 
-    train, test: frames of each sequence. labels: write labels.json (at release_1/ and at test/).
+    train, test: frames of each sequence; labels.json lies in release_1/ and in test/.
     """
     root, rng = Path(root), np.random.default_rng(0)
     colors = np.zeros((256, 3), np.uint8)
@@ -140,10 +132,8 @@ def endovis_tree(root, train=(2, 2), test=(2,), size=(32, 40), labels=True):
             for i in range(length):
                 image, truth = scene(rng, size, len(endovis.OFFICIAL), void=False)
                 saved(root / part / f"seq_{s}" / "left_frames", image, f"frame{i:03d}.png")
-                saved(root / part / f"seq_{s}" / "right_frames", image, f"frame{i:03d}.png")
                 saved(root / part / f"seq_{s}" / "labels", colors[truth], f"frame{i:03d}.png")
-            (root / part / f"seq_{s}" / "camera_calibration.txt").write_text("")
-        if labels and lengths:
+        if lengths:
             table = [{"name": n, "color": list(c), "classid": i} for i, (c, n) in enumerate(endovis.OFFICIAL.items())]
             (root / part / "labels.json").write_text(json.dumps(table))
     return root

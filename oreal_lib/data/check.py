@@ -154,15 +154,15 @@ def summary(findings: Findings, most: int = 10) -> str:
     splits, problems = findings.splits, findings.problems
     lines = [f"{findings.name}: {sum(t.images for t in splits.values())} images, {len(findings.classes)} classes", ""]
     head = ("split", "images", "with mask", "without", "unreadable", "void %")
-    lines += _table(head, [(s, t.images, t.labeled, t.unlabeled, t.unreadable, _percent(t.void_share)) for s, t in splits.items()])
+    lines += table(head, [(s, t.images, t.labeled, t.unlabeled, t.unreadable, percent(t.void_share)) for s, t in splits.items()])
     if findings.sizes:
         lines += [f"sizes (width x height): {size_text(findings.sizes)}", ""]
     if labeled := {split: held for split, held in splits.items() if held.labeled}:
         head, columns = ["class"], [[f"{c} {name}" for c, name in enumerate(findings.classes)]]
         for split, held in labeled.items():
             head += [f"{split} pixels %", f"{split} images"]
-            columns += [[_percent(pixels / max(1, held.pixels.sum())) for pixels in held.pixels], held.with_class]
-        lines += _table(head, list(zip(*columns, strict=True)))
+            columns += [[percent(pixels / max(1, held.pixels.sum())) for pixels in held.pixels], held.with_class]
+        lines += table(head, list(zip(*columns, strict=True)))
     lines += [f"remark: {remark}" for remark in findings.remarks]
     lines += [f"problem: {' '.join(problem.split())}" for problem in problems[: max(0, most)]]
     if (more := len(problems) - max(0, most)) > 0:
@@ -176,12 +176,12 @@ def size_text(sizes: Counter[tuple[int, int]], most: int = 5) -> str:
     return text + (f" and {len(sizes) - most} more" if len(sizes) > most else "")
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """Two digits; a share above 0 is never written as 0."""
     return "-" if np.isnan(share) else "<0.01" if 0 < share < 0.0001 else f"{100 * share:.2f}"
 
 
-def _table(head: Sequence, rows: Sequence[Sequence]) -> list[str]:
+def table(head: Sequence, rows: Sequence[Sequence]) -> list[str]:
     """Lines with the first column to the left and the others to the right, and an empty one."""
     cells = [[str(cell) for cell in row] for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

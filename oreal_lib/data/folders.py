@@ -10,10 +10,11 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 
-from .files import IMAGE_SUFFIXES, read_bytes
-from .source import Item
+from .files import IMAGE_SUFFIXES, open_pair, read_bytes
+from .source import Item, Source
 
 UNREAD_SUFFIXES = (".gif", ".ppm", ".pgm", ".tga", ".jp2", ".heic", ".avif", ".dcm", ".npy", ".npz", ".mat")  # meant as pictures
 CONTENT_LIMIT = 256 * 2**20  # bytes
@@ -119,11 +120,19 @@ def read_list(root: Path, sub: str, problems: list[str]) -> list[str]:
 
 
 def without_partner(images: dict[str, Path], masks: dict[str, Path], root: Path, problems: list[str]) -> None:
-    """Add each image without a mask and each mask without an image to the problems."""
+    """Add each image without a mask and each mask without an image to the problems; a folder without any is a problem by itself."""
+    if not images or not masks:
+        return
     for some, others, what, other in ((images, masks, "image", "mask"), (masks, images, "mask", "image")):
-        for path in (path for name, path in some.items() if name not in others):
-            rule = f"has no {other}, but each {what} needs one of the same name; add it or remove this file"
-            problems.append(f"{below(root, path)} {rule}")
+        rule = f"has no {other}, but each {what} needs one of the same name; add it or remove this file"
+        problems += [f"{below(root, path)} {rule}" for name, path in some.items() if name not in others]
+
+
+def add(items: dict[str, Item], item: Item, root: Path, problems: list[str]) -> None:
+    """Add an item by its name, or a problem if another one has it."""
+    if (first := items.setdefault(item.name, item)) is not item:
+        both = f"{below(root, first.image)} and {below(root, item.image)}"
+        problems.append(f"{both} have one name, but no image may be in two splits; remove one")
 
 
 def fingerprint(root: Path, items: Iterable[Item], limit: int = CONTENT_LIMIT) -> str:
@@ -141,6 +150,18 @@ def fingerprint(root: Path, items: Iterable[Item], limit: int = CONTENT_LIMIT) -
         what = hashlib.sha256(read_bytes(path)).hexdigest() if by_content else f"{stat.st_size} {stat.st_mtime_ns}"
         whole.update(f"{name}\n{what}\n".encode())
     return f"{'content' if by_content else 'stat'}:{whole.hexdigest()}"
+
+
+def found_source(
+    name: str, classes: tuple[str, ...], root: Path, items: Iterable[Item], problems: list[str], identity: dict, **masks: object
+) -> Source:
+    """The Source of the files that a reader of folders found; masks: how `read_mask` reads theirs.
+
+    identity: what decides the content beside the files, such as options.
+    """
+    items = tuple(items)
+    identity = {"reader": name, **identity, "files": fingerprint(root, items)}
+    return Source(name, classes, items, partial(open_pair, n_classes=len(classes), **masks), identity, tuple(problems))
 
 
 def one_of(option: str, value: object, choices: tuple[str, ...]) -> None:

@@ -76,7 +76,7 @@ def prepare(
             return store
         shutil.rmtree(unfinished, ignore_errors=True)  # of an attempt that was killed: we hold the lock
         native = source.open(source.items[0])[0].shape[:2]  # of the first; the others are most often alike
-        kept = _kept(maps)
+        kept = len([*maps.glob("[!.]*")])  # whole maps
         needed = _room(about, native, kept)
         with writing(unfinished, needed):
             if (free := shutil.disk_usage(root).free) < needed:
@@ -245,9 +245,8 @@ class Cutter:
         file = self.maps / hashlib.sha256(about + image.tobytes()).hexdigest()
         with contextlib.suppress(OSError, zlib.error):
             data = zlib.decompress(file.read_bytes())
-            return np.frombuffer(data, "<u2", offset=8).reshape(image.shape[:2]).astype(np.uint16), float(
-                np.frombuffer(data[:8])[0]
-            )
+            ids = np.frombuffer(data, "<u2", offset=8).reshape(image.shape[:2]).astype(np.uint16)
+            return ids, float(np.frombuffer(data[:8])[0])
         mark = time.perf_counter()
         ids = superpixels(image, self.recipe)
         seconds = time.perf_counter() - mark
@@ -261,8 +260,3 @@ def _keep(file: Path, data: bytes) -> None:
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     beside.write_bytes(data)
     os.replace(beside, file)
-
-
-def _kept(maps: Path) -> int:
-    """How many whole maps there are."""
-    return sum(not path.name.startswith(".") for path in maps.glob("*"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+
 import numpy as np
 
 from ..types import Dataset
@@ -35,8 +37,11 @@ def draw_split(
     train, val = train[dataset.labeled[train]], val[dataset.labeled[val]]
     if not len(val):
         n_val = _wanted(len(train), val_share, val_images)
-        way = {"image": _by_image, "block": _by_block, "sequence": _by_sequence}[val_by]
-        val = np.sort(way(train, n_val, dataset, rng))
+        if val_by == "image":
+            val = np.sort(rng.choice(train, n_val, replace=False))
+        else:
+            way = {"block": _by_block, "sequence": _by_sequence}[val_by]
+            val = np.sort(way(_groups(train, dataset), n_val, rng))
     pool = np.setdiff1d(train, val)
     if not len(pool):
         raise ValueError(
@@ -63,21 +68,15 @@ def _wanted(n_train: int, share: float, images: int | None) -> int:
     return images
 
 
-def _by_image(train: np.ndarray, n_val: int, dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
-    return rng.choice(train, n_val, replace=False)
-
-
 def _groups(train: np.ndarray, dataset: Dataset) -> list[np.ndarray]:
     """The positions of each group in name order; groups in the order of their names."""
-    groups: dict[str, list[int]] = {}
-    for i in sorted(train.tolist(), key=lambda i: (dataset.groups[i], dataset.names[i])):
-        groups.setdefault(dataset.groups[i], []).append(i)
-    return [np.array(members) for members in groups.values()]
+    ordered = sorted(train.tolist(), key=lambda i: (dataset.groups[i], dataset.names[i]))
+    return [np.array([*members]) for _, members in groupby(ordered, key=dataset.groups.__getitem__)]
 
 
-def _by_block(train: np.ndarray, n_val: int, dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
-    groups = _groups(train, dataset)
-    exact = np.array([len(members) for members in groups]) * n_val / len(train)
+def _by_block(groups: list[np.ndarray], n_val: int, rng: np.random.Generator) -> np.ndarray:
+    sizes = np.array([len(members) for members in groups])
+    exact = sizes * n_val / sizes.sum()
     share = np.floor(exact).astype(int)
     order = rng.permutation(len(groups))  # equal remainders: no group is favored by its name
     order = order[np.argsort(-(exact - share)[order], kind="stable")]
@@ -86,12 +85,10 @@ def _by_block(train: np.ndarray, n_val: int, dataset: Dataset, rng: np.random.Ge
     return np.concatenate([members[s : s + k] for members, s, k in zip(groups, starts, share, strict=True)])
 
 
-def _by_sequence(train: np.ndarray, n_val: int, dataset: Dataset, rng: np.random.Generator) -> np.ndarray:
-    groups = _groups(train, dataset)
+def _by_sequence(groups: list[np.ndarray], n_val: int, rng: np.random.Generator) -> np.ndarray:
     if len(groups) == 1:
         raise ValueError(
-            f"all training images are of one group ({dataset.groups[train[0]]!r}), so no whole sequence can be set aside; "
-            "draw validation by 'block' or 'image'"
+            "all training images are of one group, so no whole sequence can be set aside; draw validation by 'block' or 'image'"
         )
     order = rng.permutation(len(groups))
     before = np.cumsum([0, *(len(groups[g]) for g in order)])  # images in the groups before each

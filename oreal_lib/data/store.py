@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO
@@ -48,7 +48,11 @@ def open_store(path: str | Path) -> Dataset:
     ValueError with the file and the remedy where something is torn, changed or missing.
     """
     path = Path(path)
-    manifest = _manifest(path)
+    if not (file := path / "manifest.json").is_file():
+        raise ValueError(f"{file} is missing, so {path} is no prepared store; {_remedy(path)}")
+    manifest = checked.read(file, _remedy(path))
+    if (found := manifest["about"]["format"]) != FORMAT:
+        raise ValueError(f"{file} has store format {found}, but this version of the library reads {FORMAT}; {_remedy(path)}")
     hashing = Hashing("checking the prepared data", sum(written["bytes"] for written in manifest["files"].values()))
     arrays = {name: _opened(path, name, written, hashing) for name, written in manifest["files"].items()}
     about, picture = manifest["about"], dict(zip(COLUMNS, arrays["pictures"].T, strict=True))
@@ -72,16 +76,6 @@ def open_store(path: str | Path) -> Dataset:
         present=arrays["present"],
         vanished=np.asarray(picture["vanished"][split["train"]]),
     )
-
-
-def _manifest(path: Path) -> dict:
-    file = path / "manifest.json"
-    if not file.is_file():
-        raise ValueError(f"{file} is missing, so {path} is no prepared store; {_remedy(path)}")
-    manifest = checked.read(file, _remedy(path))
-    if (found := manifest["about"]["format"]) != FORMAT:
-        raise ValueError(f"{file} has store format {found}, but this version of the library reads {FORMAT}; {_remedy(path)}")
-    return manifest
 
 
 def _opened(path: Path, name: str, written: dict, hashing: Hashing) -> np.ndarray:
@@ -160,7 +154,7 @@ class Hashing:
         return digest.hexdigest()
 
 
-class NpyFile:
+class NpyFile(AbstractContextManager):
     """A .npy file written picture by picture. No memory map: on a full disk a map kills the process, this raises OSError."""
 
     def __init__(self, path: Path, dtype: type) -> None:
@@ -184,9 +178,6 @@ class NpyFile:
         os.fsync(self.file.fileno())
         self.file.seek(0)
         return {"bytes": HEADER + self.count * self.dtype.itemsize, "sha256": hashing(self.file)}
-
-    def __enter__(self) -> NpyFile:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.file.close()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from ..storage.yaml_file import ConfigError
 from ..strategies import check
 from .fingerprint import Inputs, check_inputs, read_inputs
 from .logs import last_words
-from .run_folder import RunFolder, seconds_spent, unfinished
+from .run_folder import RunFolder, unfinished
 from .stage_two import check_networks
 
 
@@ -92,9 +92,9 @@ def run_one(config: RunConfig, runs_dir: Path) -> None:
     Waits while another process computes the run. Whether it is finished, its folder tells.
     """
     folder = RunFolder(runs_dir / config.run_id)
-    while folder.done is None and (who := holder(folder.path / "run.lock")):  # which writes the run's notebook and log
+    if who := holder(folder.path / "run.lock"):  # which writes the run's notebook and log
         print(f"run {config.run_id} is being computed by {who}; waiting for it", flush=True)
-        while folder.done is None and holder(folder.path / "run.lock"):
+        while holder(folder.path / "run.lock"):
             time.sleep(0.5)
     if folder.done is None:
         first = "10_active_learning_run" if config.supervision == "active" else "11_full_supervision"
@@ -106,7 +106,7 @@ def run_one(config: RunConfig, runs_dir: Path) -> None:
 def run_one_after_another(configs: Sequence[RunConfig], runs_dir: Path) -> None:
     """Carry out the runs that are not finished and what they begin with; a run that begins with one that failed is left out."""
     for config in unfinished(configs, runs_dir):
-        if all(RunFolder(runs_dir / first.run_id).done is not None for first in config.needs):
+        if not unfinished(config.needs, runs_dir):
             run_one(config, runs_dir)
 
 
@@ -131,37 +131,26 @@ def executed(runs_dir: Path, grid: str, name: str) -> Path:
     return runs_dir / "reports" / f"{grid}_{name}.ipynb"
 
 
-def work_of(configs: Sequence[RunConfig], runs_dir: Path, reports: Sequence[Path]) -> str:
-    """One line: what the seconds of these runs and of the executed notebooks of reports were spent on."""
-    spent = seconds_spent((RunFolder(runs_dir / c.run_id) for c in configs), reports)
-    parts = [f"{what} {seconds:.0f} s ({100 * seconds / sum(spent.values()):.0f} %)" for what, seconds in spent.items() if seconds]
-    return f"work, of all processes together: {', '.join(parts)}"
-
-
 def refuse(configs: Sequence[RunConfig], runs_dir: Path) -> None:
     """ConfigError for what a run would refuse at its start anyway: its device, the options of its strategy, the folders of its
     data, or that it was begun with other data."""
-    seen: dict[str, Inputs | Exception] = {}
+    seen: dict[str, Inputs] = {}
     for config in configs:
         folder = RunFolder(runs_dir / config.run_id)
         reads = repr((config.dataset, config.data_root, config.height, config.width, config.data_options, config.weights))
-        if reads not in seen:
-            try:
-                seen[reads] = read_inputs(config)
-            except (KeyError, ValueError, OSError) as error:
-                seen[reads] = error
-        inputs = seen[reads]
         try:
-            if folder.done is None:
+            to_do = folder.done is None
+            if to_do:
                 choose_device(config.device)
                 check(config.strategy, config.aggregate, config.strategy_options)
-                if isinstance(inputs, Exception):
-                    raise inputs
-                if config.stage == 2:
-                    check_networks(RunFolder(runs_dir / config.stage_one.run_id))
-            if not isinstance(inputs, Exception):  # a finished run counts where its data are not, too
-                for begun in [folder] + [RunFolder(runs_dir / config.stage_one.run_id)] * (config.stage == 2):
-                    check_inputs(begun, inputs)
+            with nullcontext() if to_do else suppress(KeyError, ValueError, OSError):  # a finished run counts without its data, too
+                seen[reads] = seen.get(reads) or read_inputs(config)
+            if config.stage == 2:
+                first = RunFolder(runs_dir / config.stage_one.run_id)
+                check_inputs(first, seen.get(reads, {}))
+                if to_do:
+                    check_networks(first)
+            check_inputs(folder, seen.get(reads, {}))
         except (KeyError, ValueError, OSError) as error:
             reason = error.args[0] if isinstance(error, KeyError) else error
             raise ConfigError(f"nothing was started, because run {config.run_id} cannot work: {reason}") from None

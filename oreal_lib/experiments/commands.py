@@ -72,15 +72,13 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from .batch import executed, run_reports, work_of
+    from .batch import run_reports
 
     runs_dir, changes, grid = _read(options)
     names = [name for name in grid.reports if options.only in (None, name)]
     if options.only and not names:
         raise ConfigError(f"the grid has no report {options.only!r}; it has: {', '.join(grid.reports) or 'none'}")
-    failed = run_reports(grid.name, options.grid, names, runs_dir, changes[1])
-    print(work_of(grid.all_runs, runs_dir, [executed(runs_dir, grid.name, name) for name in names]))
-    return min(1, failed)
+    return min(1, run_reports(grid.name, options.grid, names, runs_dir, changes[1]))
 
 
 def _publish(options: argparse.Namespace) -> int:

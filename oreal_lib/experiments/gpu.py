@@ -7,7 +7,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -51,8 +51,6 @@ def device_of_run(name: str, share: int, pause: float = 1.0) -> Iterator[torch.d
 
 def _taken(lock: filelock.BaseFileLock) -> bool:
     """Whether the lock was free; it is ours now."""
-    try:
+    with suppress(filelock.Timeout):
         lock.acquire(timeout=0)
-    except filelock.Timeout:
-        return False
-    return True
+    return lock.is_locked

@@ -63,7 +63,7 @@ def steps_left(config: RunConfig, finished: int) -> int:
 class Watch:
     """Runs and reports, watched by looking into their folders.  `look` returns what is new since the last call.
 
-    runs: each with those it begins with.  reports: the files that appear, or are written anew, with each finished report.
+    runs: each with those it begins with.  reports: the files that appear with each finished report.
     clock: seconds that only grow.
     """
 
@@ -74,7 +74,7 @@ class Watch:
         self.runs = {c.run_id: c for c in runs if RunFolder(runs_dir / c.run_id).done is None}
         self.steps = {i: len(RunFolder(runs_dir / i).steps()) for i in self.runs}
         self.said = {i: standing(runs_dir / i) for i in self.runs}
-        self.made = {file: _changed(file) for file in reports}
+        self.awaited = list(reports)
         self.started: set[str] = set()
         self.begun = self.heard = clock()
         self.work = self._work_left()
@@ -86,10 +86,9 @@ class Watch:
         for run_id in list(self.runs):
             with suppress(OSError, ValueError):  # a file that is about to be replaced, or damaged: its own run says so
                 lines += self._look_at(run_id)
-        for file, before in list(self.made.items()):
-            if _changed(file) != before:
-                del self.made[file]
-                lines.append(f"made {file.stem}")
+        made = [file for file in self.awaited if file.exists()]
+        self.awaited = [file for file in self.awaited if file not in made]
+        lines += [f"made {file.stem}" for file in made]
         if not lines and self.clock() - self.heard >= PATIENCE:
             lines = [f"{name_of(self.runs[i])} {standing(self.runs_dir / i)}" for i in sorted(self.started)]
         if lines:
@@ -126,23 +125,17 @@ class Watch:
         return (self.clock() - self.begun) * left / max(self.work - left, 1e-9)
 
 
-def _changed(file: Path) -> int:
-    """When a file was written last, in ns; 0 if it is not there."""
-    return file.stat().st_mtime_ns if file.is_file() else 0
-
-
 @contextmanager
 def told_while(look: Callable[[], Sequence[str]], seconds: float = 1.0) -> Iterator[None]:
     """Inside the `with`, another thread prints every so many seconds what `look` returns."""
     ended = threading.Event()
 
-    def tell() -> None:
-        for line in look():
-            print(line, flush=True)
-
     def go() -> None:
-        while not ended.wait(seconds):
-            tell()
+        last = False
+        while not last:
+            last = ended.wait(seconds)
+            for line in look():
+                print(line, flush=True)
 
     thread = threading.Thread(target=go, daemon=True)
     thread.start()
@@ -151,4 +144,3 @@ def told_while(look: Callable[[], Sequence[str]], seconds: float = 1.0) -> Itera
     finally:
         ended.set()
         thread.join()
-        tell()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -38,7 +38,26 @@ def plan(configs: Sequence[RunConfig], roots: Sequence[Path]) -> pd.DataFrame:
         key = (config.dataset, config.model, _kind(config, first), _likeness(config.values()))
         groups.setdefault(key, []).append(config)
     known = [list(_measured(root)) for root in roots]
-    return pd.DataFrame([_row(*key, group, roots, known) for key, group in groups.items()])
+    rows = []
+    for (data, network, kind, alike), group in groups.items():
+        states, left = zip(*(_state(config, roots) for config in group), strict=True)
+        with_steps = next((here for root in known if (here := [m for m in root if m.likeness == alike and m.seconds])), [])
+        seconds = [s for m in with_steps for s in m.seconds]
+        to_do = [config for config, state in zip(group, states, strict=True) if state != "finished"]
+        rows.append(
+            {
+                "data": data,
+                "network": network,
+                "kind": kind,
+                "runs": len(group),
+                **{state: states.count(state) for state in STATES},
+                "steps_to_go": sum(left),
+                "hours": (fmean(seconds) if seconds else math.nan) * sum(left) / 3600 if sum(left) else 0.0,
+                "gib": sum(_bytes(config, alike, list(chain(*known))) for config in to_do) / 2**30,
+                "measured_on": ", ".join(sorted({m.device for m in with_steps if m.device})),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def runs_of(grid: Grid, runs_dir: Path) -> list[RunConfig]:
@@ -59,8 +78,7 @@ def _likeness(values: dict[str, Any]) -> tuple:
     return values.get("stage", 1), *(values.get(k) for k in ("dataset", "model", "supervision", *SIZES, epochs))
 
 
-@dataclass(frozen=True)
-class _Measured:
+class _Measured(NamedTuple):
     likeness: tuple
     model: str
     keep_weights: str
@@ -91,47 +109,15 @@ def _measured(root: Path) -> Iterator[_Measured]:
         )
 
 
-def _row(
-    data: str,
-    network: str,
-    kind: str,
-    alike: tuple,
-    configs: Sequence[RunConfig],
-    roots: Sequence[Path],
-    known: Sequence[Sequence[_Measured]],
-) -> dict[str, Any]:
-    states = [_state(config, roots) for config in configs]
-    steps = sum(left for _, left in states)
-    with_steps = next((here for root in known if (here := [m for m in root if m.likeness == alike and m.seconds])), [])
-    seconds = [s for m in with_steps for s in m.seconds]
-    to_do = [config for config, (state, _) in zip(configs, states, strict=True) if state != "finished"]
-    return {
-        "data": data,
-        "network": network,
-        "kind": kind,
-        "runs": len(configs),
-        **{state: sum(s == state for s, _ in states) for state in STATES},
-        "steps_to_go": steps,
-        "hours": 0.0 if not steps else fmean(seconds) * steps / 3600 if seconds else math.nan,
-        "gib": sum(_bytes(config, alike, [m for root in known for m in root]) for config in to_do) / 2**30,
-        "measured_on": ", ".join(sorted({m.device for m in with_steps if m.device})),
-    }
-
-
 def _state(config: RunConfig, roots: Sequence[Path]) -> tuple[str, int]:
     """One of STATES, and the number of steps that the run has to compute still."""
     folder = RunFolder(roots[0] / config.run_id)
     if folder.done is not None:
         return "finished", 0
     done = len(folder.steps())
-    left = steps_left(config, done)
-    if failed(folder.path):
-        return "failed", left
-    if done:
-        return "unfinished", left
-    if any(RunFolder(root / config.run_id).done is not None for root in roots[1:]):
-        return "record", left
-    return "missing", left
+    published = any(RunFolder(root / config.run_id).done is not None for root in roots[1:])
+    state = "failed" if failed(folder.path) else "unfinished" if done else "record" if published else "missing"
+    return state, steps_left(config, done)
 
 
 def _bytes(config: RunConfig, alike: tuple, known: Sequence[_Measured]) -> float:
@@ -167,15 +153,15 @@ def text(plan: pd.DataFrame, jobs: int | None = None, free: int | None = None) -
 
 def _sum(values: pd.Series, unit: str) -> str:
     """The sum in words; what is not known is named."""
-    if values.isna().any() and not values.sum():
-        return f"? {unit}"
-    return f"{_number(values.sum())} {unit}" + " and what is not measured (?)" * bool(values.isna().any())
+    unknown = bool(values.isna().any())
+    number = "?" if unknown and not values.sum() else _number(values.sum())
+    return f"{number} {unit}" + " and what is not measured (?)" * (unknown and number != "?")
 
 
 def _number(value: float) -> str:
     """With as many digits as mean something; "?" for NaN."""
     if math.isnan(value):
         return "?"
-    if value < 0.01:
-        return "< 0.01" if value else "0"
-    return f"{value:.{2 if value < 1 else 1 if value < 100 else 0}f}"
+    if 0 < value < 0.01:
+        return "< 0.01"
+    return f"{value:.{2 if value < 1 else 1 if value < 100 else 0}f}" if value else "0"

@@ -19,7 +19,7 @@ from ..models import check_model
 from ..setting import Setting, network, open_setting
 from ..storage import provenance
 from ..storage.devices import choose_device, half_precision
-from ..storage.lock import Lock, holder
+from ..storage.lock import Lock
 from ..storage.paths import runs_root
 from ..storage.processes import refuse_unguarded
 from ..storage.progress import lines_begin, log
@@ -40,10 +40,8 @@ def run(config: RunConfig, runs_dir: Path | str | None = None, dataset: Dataset 
     """
     refuse_unguarded()
     path = Path(runs_dir or runs_root()) / config.run_id
-    if RunFolder(path).done is not None and not holder(path / "run.lock"):  # the folder may be read-only
-        yield from _run(config, RunFolder(path), dataset)
-        return
-    with _locked(path) as lock:
+    finished = RunFolder(path).done is not None  # its folder may be read-only
+    with nullcontext() if finished else Lock(path / "run.lock").wait(f"run {path.name} is being computed") as lock:
         folder = RunFolder(path, lock)
         try:
             yield from _run(config, folder, dataset)
@@ -51,16 +49,6 @@ def run(config: RunConfig, runs_dir: Path | str | None = None, dataset: Dataset 
             with suppress(ValueError, OSError):  # of a damaged record, which must not hide the stop
                 log.info(_kept(config, folder))
             raise
-
-
-def _locked(path: Path) -> Lock:
-    """The lock of a run's folder, taken; waits while another process has it, and says for whom."""
-    try:
-        return Lock(path / "run.lock").wait(f"run {path.name} is being computed")
-    except RuntimeError as error:
-        raise RuntimeError(
-            f"run {path.name} is being computed in this process already; finish that loop, or restart the kernel"
-        ) from error
 
 
 def _kept(config: RunConfig, folder: RunFolder) -> str:
@@ -131,13 +119,11 @@ def _finish_first(config: RunConfig, folder: RunFolder, dataset: Dataset | None)
 
 def _copy_step_one(first: RunFolder, folder: RunFolder) -> StepResult:
     """Step 1 of the run that all strategies of a seed share, copied as step 1 of this one; it took no time here."""
-    if len(steps := first.steps()) != 1:
-        raise ValueError(f"{first.path} is finished, but has {len(steps)} steps and not 1; move that folder away and start again")
-    (result,) = steps
     folder.save_weights(1, first.weights(1))
     if (pseudo := first.pseudo(1)) is not None:
         folder.save_pseudo(1, pseudo)
     folder.save_queries({1: first.queries(finished=1)[1]})
+    (result,) = first.steps()
     result = replace(result, seconds=dict.fromkeys(result.seconds, 0.0), from_run=first.path.name)
     folder.save_steps([result])  # from here on the step is finished
     return result

@@ -6,15 +6,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..config import RunConfig
 from ..storage import atomic, checked
-from ..storage.checked import load_arrays
 from ..storage.checkpoint import Checkpoint
 from ..storage.lock import Lock
 from ..storage.paths import figures_root, runs_root
@@ -22,17 +19,7 @@ from ..storage.ragged import Pictures, Ragged
 from ..types import Query, StepResult
 from .grid import in_order
 
-WRITTEN = (
-    "config.json",
-    "steps.jsonl",
-    "queries.npz",
-    "weights_step*.safetensors",
-    "pseudo_step*.npz",
-    "checkpoint.pt",
-    "done.json",
-)
 RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part that a table needs; the last says that it is whole
-DOING = {"train": "training", "test": "testing", "query": "asking", "pseudo": "pseudo labels"}  # what done.json's seconds are of
 MEANS = ("miou", "boundary_miou", "inside_miou", "val_miou")  # NaN where no class is defined, as in a test set without borders
 
 
@@ -52,14 +39,12 @@ class RunFolder:
         file, done = self.path / "steps.jsonl", self.done
         if not file.exists() and done is None:
             return []
-        try:
+        with checked.reading(file, self._remedy):
             steps = [step_from_json(line) for line in (file.read_bytes() if file.exists() else b"").splitlines()]
             if [s.step for s in steps] != list(range(1, len(steps) + 1)):
                 raise ValueError(f"its lines are of the steps {[s.step for s in steps]}")
             if done is not None and done.get("steps") != len(steps):
                 raise ValueError(f"it has {len(steps)} steps, but done.json says {done.get('steps')}")
-        except (ValueError, TypeError) as error:
-            raise self._damaged(file, error) from error
         return steps
 
     def save_steps(self, steps: list[StepResult]) -> None:
@@ -71,37 +56,30 @@ class RunFolder:
         file = self.path / "queries.npz"
         if not file.exists() and not finished:
             return {}
-        try:
-            arrays = load_arrays(file.read_bytes() if file.exists() else b"")
+        with checked.reading(file, self._remedy):
+            arrays = checked.load_arrays(file.read_bytes() if file.exists() else b"")
             found = sorted(int(name.removeprefix("ids_")) for name in arrays if name.startswith("ids_"))
             if missing := set(range(1, finished + 1)).difference(found):
                 raise ValueError(f"the query of step {min(missing)} is not in it")
-            if odd := [t for t in found if len(arrays[f"ids_{t}"]) != len(arrays[f"score_{t}"])]:
-                raise ValueError(f"step {odd[0]} has other numbers of ids and of scores")
             return {t: Query(arrays[f"ids_{t}"], arrays[f"score_{t}"], arrays.get(f"for_class_{t}")) for t in found}
-        except (ValueError, KeyError) as error:
-            raise self._damaged(file, error) from error
 
     def save_queries(self, queries: dict[int, Query]) -> None:
         """Replace queries.npz. queries: step -> what it asked."""
         arrays = {f"{name}_{t}": v for t, q in queries.items() for name, v in q._asdict().items() if v is not None}
-        buffer = BytesIO()
-        np.savez_compressed(buffer, **arrays)
-        self._write("queries.npz", buffer.getvalue())
+        self._write("queries.npz", checked.dump_arrays(arrays))
 
     def weights(self, step: int) -> dict[str, torch.Tensor]:
         """The model's state after `step`, on the CPU; FileNotFoundError if it was not kept (see keep_weights), ValueError if the
         file is damaged."""
         file = self.path / f"weights_step{step}.safetensors"
         if not file.exists():
+            if self.lock is not None:
+                self.lock.check()  # with its drive pulled out nothing is there, and moving the folder away is no remedy
             raise FileNotFoundError(
                 f"{file} is not there; run with keep_weights: all to keep the weights of every step. "
                 f"If an unfinished run misses it, move the folder {self.path.name} away and start the run again"
             )
-        try:
-            return checked.load_tensors(file.read_bytes())
-        except ValueError as error:
-            raise self._damaged(file, error) from error
+        return checked.read(file, self._remedy, checked.load_tensors)
 
     def network_before(self, step: int) -> RunFolder | None:
         """The folder that keeps the network which `step` (2 or later) asked, as its `weights(step - 1)`; None where none does.
@@ -128,17 +106,12 @@ class RunFolder:
         file = self.path / f"pseudo_step{step}.npz"
         if not file.exists():
             return None
-        try:
-            arrays = load_arrays(file.read_bytes())
-            return Ragged(tuple(arrays[str(i)] for i in range(len(arrays))))
-        except (ValueError, KeyError) as error:
-            raise ValueError(f"{file} is damaged ({error!r}); delete it and start the run again: it is made anew") from error
+        arrays = checked.read(file, "delete it and start the run again: it is made anew", checked.load_arrays)
+        return Ragged(tuple(arrays[str(i)] for i in range(len(arrays))))
 
     def save_pseudo(self, step: int, maps: Pictures) -> None:
         """Keep the pseudo labels (n_images, H, W) uint8 of `step`."""
-        buffer = BytesIO()
-        np.savez_compressed(buffer, **{str(i): labels for i, labels in enumerate(maps)})
-        self._write(f"pseudo_step{step}.npz", buffer.getvalue())
+        self._write(f"pseudo_step{step}.npz", checked.dump_arrays({str(i): labels for i, labels in enumerate(maps)}))
 
     @property
     def done(self) -> dict | None:
@@ -172,39 +145,14 @@ class RunFolder:
 
         Only for the process that holds the run's lock. keep_weights: "all", or "last" for those of the last step only.
         """
-        left = [file for name in WRITTEN for file in self.path.glob(f".{name}.*.tmp")]
         names = ("weights_step{}.safetensors", "pseudo_step{}.npz")
         old = [self.path / n.format(t) for t in range(1, finished) for n in names] if keep_weights == "last" else []
-        for file in left + old:
+        for file in [*self.path.glob(".*.tmp"), *old]:
             file.unlink(missing_ok=True)
 
-    def _damaged(self, file: Path, error: Exception) -> ValueError:
-        return ValueError(f"{file} is damaged ({error!r}); move the folder {self.path.name} away and start the run again")
-
-
-def seconds_spent(folders: Iterable[RunFolder], reports: Iterable[Path] = ()) -> dict[str, float]:
-    """Seconds of work on finished runs and on notebooks of reports, by kind of work.
-
-    "setting up and notebooks" is what is left of a run's notebook: starting Python twice, imports, data, figures, writing. Validation
-    counts as training, work on several cores for each of them, a missing file as 0. A run that was stopped and continued has only its
-    last notebook, so less may be left.
-    """
-    folders = list(folders)
-    spent = dict.fromkeys(DOING.values(), 0.0)
-    for seconds in ((folder.done or {}).get("seconds", {}) for folder in folders):
-        for name, value in seconds.items():
-            spent[DOING.get(name, name)] = spent.get(DOING.get(name, name), 0.0) + value
-    # over all: a run that others begin with was computed inside the notebook of one of them
-    whole = sum(_notebook_seconds(folder.path / "run.ipynb") for folder in folders)
-    left = max(0.0, whole - sum(spent.values()))
-    return spent | {"setting up and notebooks": left, "reports": sum(map(_notebook_seconds, reports))}
-
-
-def _notebook_seconds(notebook: Path) -> float:
-    """From the parameters, which are written before anything starts, to the last writing of the notebook."""
-    given = notebook.with_suffix(".parameters.yaml")
-    there = notebook.is_file() and given.is_file()
-    return max(0.0, notebook.stat().st_mtime - given.stat().st_mtime) if there else 0.0
+    @property
+    def _remedy(self) -> str:
+        return f"move the folder {self.path.name} away and start the run again"
 
 
 def step_to_json(step: StepResult) -> dict:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -14,17 +15,18 @@ from types import FrameType
 from typing import Any
 
 from ..config import RunConfig
-from ..storage.lock import Held, Lock, holder
+from ..storage.lock import Held, Lock
 from ..storage.paths import figures_root, home
+from ..storage.progress import spoken
 from ..storage.yaml_file import ConfigError
-from .batch import executed, notebook, refuse, run_one_after_another, run_reports, work_of
+from .batch import executed, notebook, refuse, run_one_after_another, run_reports
 from .grid import Grid, in_order
 from .logs import Watch, failed, last_words, steps_left, told_while
 from .run_folder import RunFolder, unfinished
 
 # A killed start leaves nothing to clean up: our lock takes the place of Snakemake's own, and the system frees it; done.json is whole
 # or not there, so it counts whoever wrote it. What decides a run is in its name, so nothing but a missing file starts it.
-RULES = "--nolock --ignore-incomplete --keep-incomplete --keep-going --rerun-triggers mtime --forcerun report --quiet host reason"
+RULES = "--nolock --ignore-incomplete --keep-incomplete --keep-going --rerun-triggers mtime --quiet host reason"
 
 
 def run_grid(
@@ -46,11 +48,6 @@ def run_grid(
     """
     if not snakemake and (profile or more):
         raise ConfigError(f"{profile or more[0]} is for Snakemake, whose shell lines need Linux or macOS; leave it out")
-    for said in (str(runs_dir), grid.name) if snakemake else ():
-        if "{" in said or "}" in said:
-            raise ConfigError(
-                f"Snakemake takes what stands in the braces of {said!r} for a wildcard; choose a name without {{ and }}"
-            )
     for name in grid.reports:
         notebook(name)
     # on a cluster the nodes have the GPUs, and this machine need not have one
@@ -65,13 +62,11 @@ def run_grid(
         finished = len(grid.configs) - len({c.run_id for c in grid.configs}.intersection(c.run_id for c in left))
         at_once = 1 if not snakemake else jobs or (os.cpu_count() if profile is None else "as many as the profile says")
         print(f"{len(grid.configs)} runs, {finished} finished already, {steps} steps to go, {at_once} at a time", flush=True)
-        for config in left:
-            if who := holder(runs_dir / config.run_id / "run.lock"):
-                print(f"run {config.run_id} is being computed by {who}; it is waited for", flush=True)
-        reports = [executed(runs_dir, grid.name, name) for name in grid.reports]
+        reports = [executed(runs_dir, grid.name, name).with_suffix(".done") for name in grid.reports]
+        for made in reports:  # tables and figures are made anew each time
+            made.unlink(missing_ok=True)
         own_words = runs_dir / "reports" / f"{grid.name}.snakemake.log"
-        watch = Watch(left, runs_dir, [report.with_suffix(".done") for report in reports])
-        with told_while(watch.look):
+        with told_while(Watch(left, runs_dir, reports).look):
             if snakemake:
                 code = run_snakemake(snakemake_options(given, changes[0], runs_dir, jobs, profile, more), own_words)
             else:
@@ -85,7 +80,7 @@ def run_grid(
         if not missing:
             for file in sorted(figures_root().glob(f"{grid.name}_*.md")) if grid.reports else ():
                 print(f"  {file}", flush=True)
-            print(work_of(grid.all_runs, runs_dir, reports), flush=True)
+            print(f"work, of all processes together: {work_of(grid.all_runs, runs_dir)}", flush=True)
         return int(bool(code or missing))
 
 
@@ -141,6 +136,15 @@ def run_snakemake(options: list[str], log: Path) -> int:
     if stopped:
         raise KeyboardInterrupt
     return code
+
+
+def work_of(configs: Sequence[RunConfig], runs_dir: Path) -> str:
+    """What the seconds of finished runs were spent on, each kind of work in words. Validation counts as training."""
+    spent: Counter[str] = Counter()
+    for config in configs:
+        spent.update((RunFolder(runs_dir / config.run_id).done or {}).get("seconds", {}))
+    doing = {"train": "training", "test": "testing", "query": "asking", "pseudo": "pseudo labels"}
+    return ", ".join(f"{what} {spoken(spent[kind])}" for kind, what in doing.items() if kind in spent)
 
 
 def summary(configs: Sequence[RunConfig], runs_dir: Path) -> tuple[int, str]:

@@ -26,48 +26,36 @@ from ..strategies import STRATEGIES
 from .figures import ABSCISSAS, BASES, class_names, draw_class_debt, draw_curve_explorer, draw_selection_browser, sentences
 from .question import LADDERS, Question, Run, ladder, open_run, question
 from .view import differing, probabilities, score_name, view
-from .widgets import Explorer, Tiles, png
+from .widgets import Explorer, dropdown, png
 
 KINDS = {"top": "mean of the most unsure share", "power": "power mean", "quantile": "quantile"}
+ROOM = {"left": 0.004, "right": 0.996, "bottom": 0.006, "top": 0.93, "wspace": 0.03, "hspace": 0.17}  # computing it takes time
 KEPT = 4  # steps whose scores are kept in memory
 
 
-def selection_browser(
-    run: Run | RunConfig | Path | str, runs_dir: Path | str | None = None, device: str | None = None
-) -> SelectionBrowser:
+class SelectionBrowser(Explorer):
     """What two strategies would ask of a run's network, image by image and step by step, beside what the run asked.
 
     run: its config, id or folder, finished or running, or a Run that is open.  device: see `question.question`.
+    The attributes run and view hold what is shown; the view is that of `view.view`.
     """
-    return SelectionBrowser(run, runs_dir, device)
 
-
-class SelectionBrowser(Explorer):
-    """See `selection_browser`. run and view: what is shown; the view is that of `view.view`."""
-
-    def __init__(self, run: Run | RunConfig | Path | str, runs_dir: Path | str | None, device: str | None) -> None:
-        strategies = [(title(name), name) for name in STRATEGIES]
-        wide, narrow = {"width": "430px"}, {"width": "300px"}
+    def __init__(self, run: Run | RunConfig | Path | str, runs_dir: Path | str | None = None, device: str | None = None) -> None:
+        strategies, wide = {name: title(name) for name in STRATEGIES}, "430px"
         controls: dict[str, widgets.Widget] = {
-            "step": widgets.Dropdown(description="step"),
-            "image": widgets.IntSlider(description="image", max=0, layout=narrow),
+            "step": dropdown("step"),
+            "image": widgets.IntSlider(description="image", max=0),
             "most": widgets.Button(description="where A and B differ most", layout={"width": "auto"}),
             "again": widgets.Button(description="look for new steps", layout={"width": "auto"}),
-            "kind": widgets.Dropdown(description="between mean and max:", options=[(v, k) for k, v in KINDS.items()], layout=wide),
-        }
-        for side in "AB":
-            controls[side] = widgets.Dropdown(description=f"strategy {side}", options=strategies, layout=narrow)
-            controls[f"how {side}"] = widgets.SelectionSlider(
-                description=f"aggregation {side}", options=LADDERS["top"], layout=wide
-            )
-        controls |= {
-            "score": widgets.Dropdown(
-                description="pixel score", options=[(score_name(s), s) for s in SCORES], layout={"width": "340px"}
-            ),
-            "of_class": widgets.Dropdown(description="class", layout=narrow),
-            "base": widgets.Dropdown(description="under A and B", options=[(v, k) for k, v in BASES.items()], layout=wide),
+            "kind": dropdown("between mean and max:", KINDS, wide),
+            "score": dropdown("pixel score", {score: score_name(score) for score in SCORES}, "340px"),
+            "of_class": dropdown("class"),
+            "base": dropdown("under A and B", BASES, wide),
             "borders": widgets.Checkbox(description="borders of all superpixels", indent=False),
         }
+        for side in "AB":
+            controls[side], look = dropdown(f"strategy {side}", strategies), {"layout": {"width": wide}}
+            controls[f"how {side}"] = widgets.SelectionSlider(description=f"aggregation {side}", options=LADDERS["top"], **look)
         rows = [
             ("step", "image", "most", "again"),
             ("A", "how A"),
@@ -79,7 +67,7 @@ class SelectionBrowser(Explorer):
         self.run: Run | None = None
         self.view: dict | None = None
         self._device, self._questions, self._seen = device, {}, (None, None)
-        self._tiles, self._drawn = Tiles(2, 3, (11, 6.3)), [()] * 6
+        self._figure = Figure(figsize=(11, 6.3), dpi=80)
         controls["most"].on_click(lambda _: self.attempt(self._most_different))
         controls["again"].on_click(lambda _: self.attempt(self._read_again))
         self._where = run, runs_dir
@@ -87,7 +75,7 @@ class SelectionBrowser(Explorer):
 
     def _open(self) -> None:
         run, runs_dir = self._where
-        with lines_to(self._say_more):
+        with lines_to(self.say):
             self.run, c = run if isinstance(run, Run) else open_run(run, runs_dir), self.controls
         own = self.run.config
         c["image"].max = len(self.run.setting.pool) - 1
@@ -148,13 +136,10 @@ class SelectionBrowser(Explorer):
     def _side(self, side: str) -> tuple[str, str]:
         return self.controls[side].value, self.controls[f"how {side}"].value
 
-    def _say_more(self, line: str) -> None:
-        self.say(f"{line} ...")
-
     def _question(self) -> Question:
         key = self.controls["step"].value, self.controls["how A"].options
         if key not in self._questions:
-            with lines_to(self._say_more):
+            with lines_to(self.say):
                 found = question(self.run, *key, device=self._device)
             self._questions = dict([*self._questions.items(), (key, found)][-KEPT:])
         return self._questions[key]
@@ -166,52 +151,42 @@ class SelectionBrowser(Explorer):
         c, asked = self.controls, self._question()
         if self._seen[0] != (asked, c["image"].value):
             self._seen = (asked, c["image"].value), probabilities(self.run, asked, c["image"].value)
-        a, b, base, borders = self._side("A"), self._side("B"), c["base"].value, c["borders"].value
-        score = c["score"].value, c["of_class"].value
-        self.view = view(self.run, asked, c["image"].value, a, b, *score, self._seen[1])
-        here = (asked, c["image"].value, borders)
-        under = (base, score) if base == "score" else (base,)
-        needs = [(*here, a, *under), (*here, b, *under), (*here, *score), here, here, (*here, a, b)]
-        changed = [i for i, (new, old) in enumerate(zip(needs, self._drawn, strict=True)) if new != old]
-        self._drawn = [()] * 6  # should drawing fail, all is drawn the next time
-        picture = self._tiles.png(lambda which: draw_selection_browser(self.view, self._tiles.axes, base, borders, which), changed)
-        self._drawn = needs
+        of = self._side("A"), self._side("B"), c["score"].value, c["of_class"].value
+        self.view = view(self.run, asked, c["image"].value, *of, self._seen[1])
+        self._figure.clear()
+        draw_selection_browser(self.view, self._figure.subplots(2, 3, gridspec_kw=ROOM), c["base"].value, c["borders"].value)
         count = "; ".join(f"{x} asks {s['asked'].sum()} here" for x, s in zip("AB", self.view["sides"], strict=True))
-        self.show(picture, f"{self.view['run_id']}, {self.view['name']}: {count}. " + sentences(self.view).replace("\n", " "))
-
-
-def class_debt_explorer(counts: Sequence, budget: int, names: Sequence[str] | None = None) -> ClassDebtExplorer:
-    """OREAL Eq. 3 as water filling, with a slider for the budget and for what each class has.
-
-    counts: (C,) labeled superpixels, or (T, C) with a row after each step, such as `[s.class_counts for s in
-    RunFolder(path).steps()]`, which a step slider sets.  names: C class names.
-    """
-    return ClassDebtExplorer(counts, budget, names)
+        said = f"{self.view['run_id']}, {self.view['name']}: {count}. {sentences(self.view)}"
+        self.show(png(self._figure), said.replace("\n", " "))
 
 
 class ClassDebtExplorer(Explorer):
-    """See `class_debt_explorer`. debt: (C,) as it is drawn."""
+    """OREAL Eq. 3 as water filling, with a slider for the budget and for what each class has.
 
-    def __init__(self, counts: Sequence, budget: int, names: Sequence[str] | None) -> None:
+    counts: (C,) labeled superpixels, or (T, C) with a row after each step, such as `[s.class_counts for s in
+    RunFolder(path).steps()]`, which a step slider sets.  names: C class names.  The attribute debt (C,) is that drawn.
+    """
+
+    def __init__(self, counts: Sequence, budget: int, names: Sequence[str] | None = None) -> None:
         self._rows = np.atleast_2d(np.asarray(counts, dtype=np.int64))
+        n, most = self._rows.shape[-1], int(max(self._rows.max(initial=0), budget, 10))
+        self.names, self.debt = list(names or (f"class {c}" for c in range(n))), None
+        self._figure = Figure(figsize=(max(6, 0.7 * n), 4), dpi=80, layout="constrained")
+        self._ax = self._figure.subplots()
         try:
-            [class_debt(row, budget) for row in self._rows]
+            for row in self._rows:
+                draw_class_debt(row, budget, self.names, self._ax)
         except ValueError as error:  # no slider could stand for it
             super().__init__({}, [])
             self.say(str(error), wrong=True)
             return
-        n, most = self._rows.shape[-1], int(max(self._rows.max(initial=0), budget, 10))
-        self.names, self.debt = list(names or (f"class {c}" for c in range(n))), None
         controls: dict[str, widgets.Widget] = {"budget": widgets.IntSlider(budget, 0, 2 * most, description="budget")}
         if len(self._rows) > 1:
             controls["step"] = widgets.IntSlider(1, 1, len(self._rows), description="after step")
         first, of_class = [*controls], [f"class {c}" for c in range(n)]
-        for name, said, count in zip(of_class, self.names + of_class[len(self.names) :], self._rows[0], strict=False):
-            controls[name] = widgets.IntSlider(int(count), 0, 2 * most, description=str(said))
-        rows = [first, *(of_class[i : i + 3] for i in range(0, n, 3))]
-        super().__init__(controls, [[name for name in row if name in controls] for row in rows])
-        self._figure = Figure(figsize=(max(6, 0.7 * n), 4), dpi=80, layout="constrained")
-        self._ax = self._figure.subplots()
+        for key, name, count in zip(of_class, self.names, self._rows[0], strict=True):
+            controls[key] = widgets.IntSlider(int(count), 0, 2 * most, description=str(name))
+        super().__init__(controls, [first, *(of_class[i : i + 3] for i in range(0, n, 3))])
         self.attempt(self.draw)
 
     def follow(self, owner: widgets.Widget) -> None:
@@ -231,16 +206,11 @@ class ClassDebtExplorer(Explorer):
         self.show(png(self._figure), f"Of {budget} clicks, owed to: {owed or 'none'}.")
 
 
-def curve_explorer(frame: pd.DataFrame) -> CurveExplorer:
+class CurveExplorer(Explorer):
     """Learning curves of the strategies and aggregations chosen, and the IoU of each class in a step.
 
-    frame: of `frames.load`; with runs that are not finished, of `view.curves`.
+    frame: of `frames.load`; with runs that are not finished, of `view.curves`.  The attribute shown holds the rows that are drawn.
     """
-    return CurveExplorer(frame)
-
-
-class CurveExplorer(Explorer):
-    """See `curve_explorer`. shown: the rows of the frame that are drawn."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         if frame.empty:
@@ -250,7 +220,7 @@ class CurveExplorer(Explorer):
         self._frame, asking = frame, active(frame)
         self.shown = asking
         several = [k for k in ("dataset", "model", "labeling") if k in frame and frame[k].nunique() > 1]
-        controls: dict[str, widgets.Widget] = {k: widgets.Dropdown(description=k, options=list(frame[k].unique())) for k in several}
+        controls: dict[str, widgets.Widget] = {k: dropdown(k, {v: v for v in frame[k].unique()}) for k in several}
         names, hows = [s for s in STRATEGIES if s in set(asking["strategy"])], sorted(set(asking["aggregate"]) - {""})
         steps = sorted(asking["step"].unique().tolist()) or [1]
         many = {"rows": 6, "layout": {"width": "290px"}}
@@ -259,8 +229,8 @@ class CurveExplorer(Explorer):
                 description="strategies", options=[(title(s), s) for s in names], value=names, **many
             ),
             "aggregations": widgets.SelectMultiple(description="aggregations", options=hows, value=hows, **many),
-            "x": widgets.Dropdown(description="over", options=[(v, k) for k, v in ABSCISSAS.items()]),
-            "of_class": widgets.Dropdown(description="IoU of"),
+            "x": dropdown("over", ABSCISSAS),
+            "of_class": dropdown("IoU of"),
             "step": widgets.SelectionSlider(description="step", options=steps, value=steps[-1]),
         }
         super().__init__(controls, [several, ("strategies", "aggregations"), ("x", "of_class", "step")])

@@ -34,37 +34,27 @@ THIN = "#ffffff90"  # borders of superpixels that are not asked
 MOST_NUMBERS = 40  # more than these hide the picture
 
 
-def draw_selection_browser(
-    view: dict, axes: np.ndarray, base: str = "image", borders: bool = False, which: Sequence[int] = range(6)
-) -> np.ndarray:
+def draw_selection_browser(view: dict, axes: np.ndarray, base: str = "image", borders: bool = False) -> np.ndarray:
     """What A and B ask in one image, the pixels' uncertainty, what the network takes them for, the truth; at last the numbers and the
     classes as a legend.
 
     view: of `view.view`.  axes: Axes, (6,) or (2, 3).  base: a key of BASES, beneath the superpixels A and B ask.
-    borders: of all superpixels, in every picture.  which: of the six, to draw some of them anew.
+    borders: of all superpixels, in every picture.
     """
-    axes_of, n_classes, ids = list(np.ravel(axes)), len(view["classes"]), view["ids"]
-    everyone = _outlines(ids, np.ones(ids.max() + 1, bool), THIN) if borders else None
-    for i in which:
-        ax, lines = axes_of[i], everyone
-        if i < 2:
-            side = view["sides"][i]
-            text = f"{'AB'[i]}: {side['title']}, {side['asked'].sum()} asked here\n{_about_base(side, base)}"
-            draw_asked(view, side, ax, text, base)
-            lines = _outlines(ids, ~side["asked"], THIN) if borders else None
-        elif i == 2:
-            text = f"{shorten(view['score_name'], 40)} of each pixel\n{_range(view['uncertainty'])}"
-            draw_uncertainty(view["uncertainty"], ax, text)
-        elif i == 3:
-            right = (view["prediction"] == view["truth"])[view["truth"] < n_classes]
-            accuracy = f"{100 * right.mean():.0f} % of the pixels right" if len(right) else "no pixel has a true class"
-            draw_image(color_mask(view["prediction"], n_classes), ax, f"prediction before step {view['step']}\n{accuracy}")
-        elif i == 4:
-            draw_image(color_mask(view["truth"], n_classes), ax, f"truth\n{shorten(view['name'], 40, placeholder='...')}")
-        else:
-            _draw_words(view, ax)
-        if borders and i < 5:
-            _draw_over(lines, ax)
+    *pictures, words = np.ravel(axes)
+    ids, truth, prediction, n_classes = view["ids"], view["truth"], view["prediction"], len(view["classes"])
+    for letter, side, ax in zip("AB", view["sides"], pictures, strict=False):
+        draw_asked(view, side, ax, f"{letter}: {side['title']}, {side['asked'].sum()} asked here\n{_about_base(side, base)}", base)
+    text = f"{shorten(view['score_name'], 40)} of each pixel\n{_range(view['uncertainty'])}"
+    draw_uncertainty(view["uncertainty"], pictures[2], text)
+    right = (prediction == truth)[truth < n_classes]
+    accuracy = f"{100 * right.mean():.0f} % of the pixels right" if len(right) else "no pixel has a true class"
+    draw_image(color_mask(prediction, n_classes), pictures[3], f"prediction before step {view['step']}\n{accuracy}")
+    draw_image(color_mask(truth, n_classes), pictures[4], f"truth\n{shorten(view['name'], 40, placeholder='...')}")
+    nobody = np.zeros(ids.max() + 1, bool)
+    for i, ax in enumerate(pictures if borders else ()):
+        _draw_over(_outlines(ids, ~(view["sides"][i]["asked"] if i < 2 else nobody), THIN), ax)
+    _draw_words(view, words)
     return axes
 
 
@@ -103,6 +93,7 @@ def draw_asked(view: dict, side: dict, ax: Axes, text: str = "", base: str = "im
     """One image with yellow borders around what a strategy asks, on the image itself, each superpixel's score, its rank, or the step
     in which it was asked. view and side: of `view.view`.  base: a key of BASES, else ValueError."""
     ids, asked = view["ids"], side["asked"]
+    choice("base", base, BASES)
     if base == "image":
         return draw_selection(view["image"], ids, asked, ax, text, scale=_scale(ids))
     if base == "score":
@@ -111,11 +102,9 @@ def draw_asked(view: dict, side: dict, ax: Axes, text: str = "", base: str = "im
         depth = max(side["rank"].max(), 1)
         _draw_shades(view, side["rank"], "Blues_r", 0, 1.15 * max(depth, 2 * side["n"]), ax, text)
         _draw_numbers(ids, np.where(asked, side["rank"], 0), ax)
-    elif base == "asked_in":
+    else:
         _draw_shades(view, view["asked_in"], "Purples", 1 - view["step"], view["step"], ax, text)
         _draw_numbers(ids, view["asked_in"], ax)
-    else:
-        raise ValueError(f"base is {base!r}; choose one of {', '.join(BASES)}")
     _draw_over(_outlines(ids, asked, ASKED, strong=True), ax)
     return ax
 

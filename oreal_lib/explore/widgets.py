@@ -5,14 +5,13 @@ So they look alike in JupyterLab, VS Code and Voila, and on a page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from io import BytesIO
+from types import MappingProxyType
 
 import ipywidgets as widgets
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
@@ -73,53 +72,14 @@ class Explorer(widgets.VBox):
         self.say("")
 
 
+def dropdown(description: str, names: Mapping = MappingProxyType({}), width: str = "300px") -> widgets.Dropdown:
+    """A menu of the keys of `names`, which reads their values."""
+    return widgets.Dropdown(description=description, options=[(said, key) for key, said in names.items()], layout={"width": width})
+
+
 def png(figure: Figure) -> bytes:
     """A figure as PNG: drawn once (`savefig` draws twice) and packed lightly, for pictures that change while a slider moves."""
-    canvas = FigureCanvasAgg(figure)
+    canvas, buffer = FigureCanvasAgg(figure), BytesIO()
     canvas.draw()
-    return _packed(canvas)
-
-
-def _packed(canvas: FigureCanvasAgg) -> bytes:
-    buffer = BytesIO()
     Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]).save(buffer, "png", compress_level=1)
     return buffer.getvalue()
-
-
-class Tiles:
-    """Pictures in rows and columns of which single ones are drawn anew: a slider seldom changes all.
-
-    axes: (rows, columns), each in the middle of its tile, with room for a title of two lines.
-    """
-
-    def __init__(self, rows: int, columns: int, size: tuple[float, float], dpi: int = 80) -> None:
-        self.figure = Figure(figsize=size, dpi=dpi)
-        room = 0.45 / size[1]  # inches for the title
-        places = [(c / columns + 0.004, 1 - (r + 1) / rows + 0.006) for r in range(rows) for c in range(columns)]
-        box = (1 / columns - 0.008, 1 / rows - room - 0.012)
-        self.axes = np.array([self.figure.add_axes((*place, *box)) for place in places]).reshape(rows, columns)
-        self._canvas = FigureCanvasAgg(self.figure)
-        self._canvas.draw()
-
-    def png(self, draw: Callable[[list[int]], object], which: list[int]) -> bytes:
-        """The tiles `which` (numbered row by row) emptied, then drawn by `draw(which)`, with the others as they were, as PNG."""
-        rows, columns = self.axes.shape
-        pixels = np.asarray(self._canvas.buffer_rgba())
-        height, width = pixels.shape[:2]
-        for i in which:
-            _wipe(self.axes.flat[i])
-        with rc_context({"axes.titley": 1.0}):  # fixed: to look for room above each picture takes a tenth of the time
-            draw(which)
-        for i in which:
-            (r, c), n = divmod(i, columns), (rows, columns)
-            pixels[r * height // n[0] : (r + 1) * height // n[0], c * width // n[1] : (c + 1) * width // n[1]] = 255
-            self.axes.flat[i].draw(self._canvas.get_renderer())
-        return _packed(self._canvas)
-
-
-def _wipe(ax: Axes) -> None:
-    """Take away what is drawn in an axes of pictures; its place and limits stay, which saves time."""
-    for artist in [*ax.images, *ax.texts, *filter(None, [ax.get_legend()])]:
-        artist.remove()
-    ax.set_xticks([])
-    ax.set_yticks([])

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.lines import Line2D
-from PIL import Image
 
 from ..annotate.board import UNLABELED
+from ..annotate.out.output import png
 from ..annotate.session import Session
 from ..config import RunConfig
 from ..data.files import read_image
@@ -33,7 +32,7 @@ def write_pool(setting: Setting, folder: Path) -> tuple[Path, Path]:
     pictures, partition = Path(folder) / "pictures", Path(folder) / "partition"
     for i, image in enumerate(some(setting.dataset.images, setting.pool)):
         for place, write, read, array in (
-            (pictures / f"{i:03d}.png", _png, read_image, image),
+            (pictures / f"{i:03d}.png", png, read_image, image),
             (partition / f"{i:03d}.npy", _npy, read_npy, setting.superpixels.maps[i]),
         ):
             if not place.exists():
@@ -45,15 +44,8 @@ def write_pool(setting: Setting, folder: Path) -> tuple[Path, Path]:
     return pictures, partition
 
 
-def _png(image: np.ndarray) -> bytes:
-    buffer = BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def _npy(array: np.ndarray) -> bytes:
-    buffer = BytesIO()
-    np.save(buffer, array, allow_pickle=False)
+    np.save(buffer := BytesIO(), array, allow_pickle=False)
     return buffer.getvalue()
 
 
@@ -122,9 +114,7 @@ def draw_pool(setting: Setting, session: Session, axes: np.ndarray) -> np.ndarra
         asked = np.isin(np.arange(session.pictures[i].count), [s for j, s in suggested if j == i])
         draw_selection(np.asarray(session.pictures[i].image()), session.board.ids(i), asked, above, session.pictures[i].name)
         draw_image(color_mask(setting.dataset.truth[setting.pool[i]], len(session.classes)), below)
-    colors = class_palette(len(session.classes)) / 255
-    handles = [
-        Line2D([], [], ls="", marker="s", color=color, label=name) for name, color in zip(session.classes, colors, strict=True)
-    ]
-    axes[1, -1].legend(handles=handles, fontsize="small", loc="center left", bbox_to_anchor=(1, 1), frameon=False)
+    for name, color in zip(session.classes, class_palette(len(session.classes)) / 255, strict=True):
+        axes[1, -1].plot([], [], "s", color=color, label=name)
+    axes[1, -1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 1), frameon=False)
     return axes

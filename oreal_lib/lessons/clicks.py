@@ -13,6 +13,7 @@ from ..data.label_cost import painted_confusion
 from ..draw import color_mask, draw_image, draw_truth
 from ..metrics import miou
 from ..oracle import class_votes, dominant_label
+from ..reports.figures import without_box
 from ..superpixels import SuperpixelRecipe, superpixels
 from ..superpixels.seeds import predicted_count
 from ..types import IGNORE
@@ -65,10 +66,8 @@ def draw_cut_cost(table: pd.DataFrame, ax: Axes) -> Axes:
             ax.plot(mine["clicks"], 100 * (1 - mine["right"]), color=color, marker=marker, ls=line, label=method)
     ax.set(xlabel="superpixels an image (clicks to label all of it)", ylabel="pixels with the wrong label (%)")
     ax.set_ylim(bottom=0)
-    ax.grid(alpha=0.3)
     ax.legend(fontsize="small", frameon=False)
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax)
 
 
 def draw_lost(image: np.ndarray, ids: np.ndarray, truth: np.ndarray, classes: tuple[str, ...], axes: np.ndarray) -> np.ndarray:
@@ -105,13 +104,11 @@ def _void_on_a_tie(votes: np.ndarray, void: str) -> np.ndarray:
 
 
 def _class_0_of_nothing(votes: np.ndarray, void: str) -> np.ndarray:
-    count = votes if void == "vote" else votes[:, :-1]
-    return _named(count.argmax(axis=1), votes.shape[1] - 1)
+    return _named((votes if void == "vote" else votes[:, :-1]).argmax(axis=1), votes.shape[1] - 1)
 
 
 def _every_winner(votes: np.ndarray, void: str) -> np.ndarray:
-    count = votes if void == "vote" else votes[:, :-1]
-    best = count.max(axis=1, keepdims=True)
+    best = (votes if void == "vote" else votes[:, :-1]).max(axis=1, keepdims=True)
     return (votes[:, :-1] == best) & (best > 0)
 
 

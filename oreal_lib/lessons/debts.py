@@ -86,7 +86,6 @@ EXERCISES: dict[str, Exercise] = {
         ),
         mistakes={
             "these are the labels afterwards; the debt is what was added": lambda have, budget: have + class_debt(have, budget),
-            "a debt is what is added, 0 or more: the labels afterwards minus those before": lambda *given: -class_debt(*given),
             "that divides the budget equally, whatever the classes have already": _equal,
             "that divides the budget in proportion to 1 / (count + 1); Eq. 3 fills the poorest up to one level, and classes above "
             "that level get nothing": _inverse,

@@ -82,9 +82,6 @@ EXERCISES: dict[str, Exercise] = {
             "you take the pixels from a quantile on, with all that equal it; count pixels": lambda s, p: s[
                 s >= np.quantile(s, 1 - p)
             ].mean(),
-            "you take the pixels above a quantile, without those that equal it; count pixels": (
-                lambda s, p: s[s > np.quantile(s, 1 - p)].mean()
-            ),
             "one pixel too many where nothing is to be rounded (np.ceil)": lambda s, p: _of_highest(s, int(len(s) * p) + 1),
             "that is a quantile, one value; take the mean of the pixels at the top": lambda s, p: np.quantile(s, 1 - p),
             "that is the lowest of those you took; take their mean": lambda s, p: np.sort(s)[-int(np.ceil(len(s) * p))],

@@ -9,6 +9,7 @@ import torch
 from matplotlib.axes import Axes
 
 from ..draw import draw_image, draw_truth, draw_uncertainty
+from ..reports.figures import without_box
 from ..scores import bvsb, bvsb_margin, entropy, ovr_entropy
 from .exercise import Exercise
 
@@ -61,8 +62,7 @@ def draw_scores(axes: np.ndarray) -> np.ndarray:
         for name, values in all_scores(as_batch(p.T)).items():
             ax.plot(at, values, color=LOOKS[name][0], ls=LOOKS[name][1], label=name, lw=2 if LOOKS[name][1] == "--" else 1.5)
         ax.set_ylim(0, 1.15)
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
+        without_box(ax)
     axes[0].set(xlabel="P[0], and P[1] is the rest", ylabel="score")
     axes[0].set_title("two classes", fontsize="medium")
     axes[1].set_xlabel("P[2], taken from P[1]; P[0] stays 0.5")
@@ -91,10 +91,8 @@ def draw_wrong(tenths: Mapping[str, np.ndarray], ax: Axes) -> Axes:
         ax.plot(np.arange(1, 11), 100 * shares, "o-", ms=4, color=color, label=name)
     ax.set(xticks=np.arange(1, 11), xlabel="tenth of the pixels, from the surest to the most unsure")
     ax.set(ylim=(0, 100), ylabel="predicted wrongly (%)")
-    ax.grid(alpha=0.3)
     ax.legend(fontsize="small", frameon=False)
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax)
 
 
 _SURE = as_batch([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 0.25, 0.75]])
@@ -121,7 +119,6 @@ EXERCISES: dict[str, Exercise] = {
             "this is 1 - (p1 - p2), BvSB as a margin; the ratio p2 / p1 is wanted": bvsb_margin,
             "this is p1 / p2, upside down: it is high where the network is sure, and divides by 0": lambda p: 1 / bvsb(p),
             "you took the classes 0 and 1; the best two differ from pixel to pixel (topk)": lambda p: p[:, 1:2] / p[:, :1],
-            "you took the last two classes; the best two differ from pixel to pixel (topk)": lambda p: p[:, -2:-1] / p[:, -1:],
             "this is the worst class over the best; the second best is wanted": lambda p: p.amin(1, True) / p.amax(1, True),
         },
         see="oreal_lib/scores.py",

@@ -11,6 +11,7 @@ from scipy import stats
 
 from ..draw import title
 from ..metrics import aualc, miou
+from ..reports.figures import without_box
 from ..reports.frames import interval
 from .exercise import Exercise
 
@@ -63,9 +64,7 @@ def draw_differences(differences: Mapping[str, pd.Series], ax: Axes) -> Axes:
     ax.set_yticks(range(len(differences)), list(differences))
     ax.set_ylim(len(differences) - 0.5, -0.5)
     ax.set_xlabel("points of AuALC: seeds (gray), mean with 95 % interval (black)")
-    ax.grid(axis="x", alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax, "x")
 
 
 def paired_interval(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -136,9 +135,6 @@ EXERCISES: dict[str, Exercise] = {
         mistakes={
             "this is the mean of score / full; but the clicks are uneven": lambda x, y, full: 100 * np.mean(y) / full,
             "all steps are equally wide here; take the clicks between them": lambda x, y, full: _area(range(len(y)), y) / full,
-            "your trapezoids are 1 wide and the frame is not; a trapezoid is as wide as the clicks between its ends (np.diff)": (
-                lambda x, y, full: _area(range(len(y)), y, width=x[-1] - x[0]) / full
-            ),
             "heights and widths are exchanged: np.trapezoid(score, clicks) takes the heights first": (
                 lambda x, y, full: _area(y, x, width=x[-1] - x[0]) / full
             ),
@@ -175,7 +171,6 @@ EXERCISES: dict[str, Exercise] = {
             "a single difference may lie here; the mean of n is surer by the square root of n": lambda a, b: _t_interval(
                 a - b, root=0
             ),
-            "one degree of freedom is spent on the mean: n - 1": lambda a, b: _t_interval(a - b, t=stats.t.ppf(0.975, len(a))),
             "this is an interval of 90 %; take t at 0.975": lambda a, b: _t_interval(a - b, t=stats.t.ppf(0.95, len(a) - 1)),
         },
         see="oreal_lib/reports/frames.py",

@@ -80,7 +80,7 @@ def markdown(points: pd.DataFrame) -> str:
     """The table of `points` as readers see it."""
     rows = []
     for (strategy, how), row in points.iterrows():
-        cells = [table.with_sd(row[f"{v}_mean"], row[f"{v}_sd"]) for v in SHOWN]
+        cells = [table.spread(row, v) for v in SHOWN]
         gain = row.filter(like="gain_").rename(lambda name: name.removeprefix("gain_"))
         gained = "-" if how == "mean" else table.with_interval(gain)
         rows.append([title(f"{strategy} {how}"), *cells, gained, f"{row['n']:.0f}"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -73,15 +73,14 @@ def evidence(frame: pd.DataFrame) -> pd.DataFrame:
     return values.unstack("column")
 
 
-def minus(value: str, a: str, b: str) -> Callable[[pd.DataFrame], pd.Series]:
-    """The differences a - b of one value."""
-    return lambda seen: seen[value, a] - seen[value, b]
+def gain(value: str) -> Callable[[pd.DataFrame, str], pd.Series]:
+    """What max gains over mean in one value, of the evidence and a strategy."""
+    return lambda seen, strategy: seen[value, f"{strategy} max"] - seen[value, f"{strategy} mean"]
 
 
 def nearer_border(seen: pd.DataFrame, strategy: str) -> pd.Series:
     """What max gains over mean in mIoU near borders, minus what it gains inside."""
-    near, inside = (minus(v, f"{strategy} max", f"{strategy} mean")(seen) for v in ("boundary_miou", "inside_miou"))
-    return near - inside
+    return gain("boundary_miou")(seen, strategy) - gain("inside_miou")(seen, strategy)
 
 
 def sooner(seen: pd.DataFrame, strategy: str) -> pd.Series:
@@ -100,50 +99,19 @@ def hardest(seen: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> tuple[str, 
     costs the claim and never helps it (a contradiction by one of many pairs is not corrected for their number). Seeds count
     that have all eleven columns, so that the intervals have the same n.
     """
-    table = _complete(seen)
 
     def rank(pair: tuple[str, str]) -> tuple[float, float]:
-        d = table[pair[0]] - table[pair[1]]
+        d = _difference(seen, *pair)
         mean, spread = d.mean(), d.std(ddof=1)
         return (mean / spread if spread > 0 else np.copysign(np.inf, mean) if mean else 0.0), mean
 
     return min(pairs, key=rank)
 
 
-def _complete(seen: pd.DataFrame) -> pd.DataFrame:
-    """AuALC of the eleven columns, of the seeds that have all."""
-    return seen["aualc"][list(COLUMNS)].dropna()
-
-
-def _against_all(claim: Claim, pairs: Sequence[tuple[str, str]]) -> Claim:
-    """The claim that every pair (a, b) has a above b, judged on the hardest."""
-
-    def differences(seen: pd.DataFrame) -> pd.Series:
-        a, b = hardest(seen, pairs)
-        return _complete(seen)[a] - _complete(seen)[b]
-
-    return replace(claim, differences=differences, found=lambda seen: " - ".join(map(title, hardest(seen, pairs))))
-
-
-def _by_strategy(
-    claim: Claim, of: Callable[[pd.DataFrame, str], pd.Series] | str, also: tuple[str, ...] = (), skip: bool = False
-) -> Iterator[Claim]:
-    """A claim about max and mean, without columns and differences yet: averaged over the paper's five strategies, then for each.
-
-    of: the differences of one strategy, or the value of `evidence` of which they are max - mean.  also: columns that it needs
-    beside its own.  skip: average what there is.
-    """
-    if isinstance(of, str):
-        value, of = of, lambda seen, s: minus(value, f"{s} max", f"{s} mean")(seen)
-
-    def average(seen: pd.DataFrame) -> pd.Series:
-        return pd.DataFrame({s: of(seen, s) for s in ASKING}).mean(axis=1, skipna=skip)
-
-    measured = f"{claim.measured}; average of the five strategies; see the rows by strategy"
-    yield replace(claim, measured=measured, columns=COLUMNS[1:] + also, differences=average, central=True)
-    for s in ASKING:
-        columns, one = (f"{s} mean", f"{s} max", *also), lambda seen, s=s: of(seen, s)
-        yield replace(claim, name=f"{claim.name}: {title(s)}", paper="", columns=columns, differences=one)
+def _difference(seen: pd.DataFrame, a: str, b: str) -> pd.Series:
+    """The differences a - b in AuALC, of the seeds that have all eleven columns."""
+    whole = seen["aualc"][list(COLUMNS)].dropna()
+    return whole[a] - whole[b]
 
 
 FASTER = '"the latter [max] clearly outperforms the former [mean]"'
@@ -161,80 +129,114 @@ CONTEXT = (
     '"selecting those pixels [close to the boundary] for annotation greatly improves the prediction accuracy of both classes" '
     'and "creating context around an object for segmentation tasks improves segmentation accuracy"'
 )
-AVERAGES = "+1.2 on average over all data sets and networks"
 NOT_MEASURED = "argued, not measured"
+TABLE_1, FIRST = "Sec. 4.3, Table 1", "Sec. 1, Table 1"
 B = ("full_dominant",)
 AREA, POINTS = "points of AuALC", "points of mIoU"
 
 
-def _of_max_and_mean() -> Iterator[Claim]:
-    def claim(name: str, sentence: str, place: str, paper: str, measured: str, unit: str) -> Claim:
-        return Claim(name, sentence, place, paper, measured, unit, (), pd.Series)
+def _above(a: str, b: str, value: str, *said: str, also: tuple[str, ...] = (), central: bool = False) -> Claim:
+    """The claim that column a has more of `value` than column b. said: name, sentence, place, paper, measured, unit."""
+    return Claim(*said, (a, b, *also), lambda seen: seen[value, a] - seen[value, b], central)
 
-    pair = claim("max beats mean per click", FASTER, "Sec. 4.3, Table 1", AVERAGES, "max - mean", AREA)
-    yield from _by_strategy(pair, "aualc", B)
-    pixels = replace(pair, name="max beats mean per labeled pixel", paper="counts clicks only", unit=f"{AREA} per pixel")
-    yield from _by_strategy(pixels, "aualc_per_pixel", B)
-    unit = "% of the queries"
-    border = claim("max asks more at true borders", BORDERS, "Fig. 5, caption", NOT_MEASURED, "max - mean", unit)
-    yield from _by_strategy(border, "border_share")
+
+def _above_all(pairs: Sequence[tuple[str, str]], *said: str) -> Claim:
+    """The claim that every pair (a, b) has a above b, judged on the hardest. said: name, sentence, place, paper, measured."""
+
+    def found(seen: pd.DataFrame) -> str:
+        return " - ".join(map(title, hardest(seen, pairs)))
+
+    return Claim(*said, AREA, COLUMNS + B, lambda seen: _difference(seen, *hardest(seen, pairs)), True, found)
+
+
+def _by_strategy(
+    of: Callable, also: tuple[str, ...], name: str, sentence: str, place: str, paper: str, measured: str, unit: str
+) -> Iterator[Claim]:
+    """A claim about max and mean: averaged over the paper's five strategies, then for each.
+
+    of: (evidence, strategy) -> its differences.  also: columns that it needs beside its own.
+    """
+
+    def average(seen: pd.DataFrame) -> pd.Series:
+        return pd.DataFrame({s: of(seen, s) for s in ASKING}).mean(axis=1, skipna=of is sooner)
+
+    whole = f"{measured}; average of the five strategies; see the rows by strategy"
+    yield Claim(name, sentence, place, paper, whole, unit, COLUMNS[1:] + also, average, True)
+    for s in ASKING:
+        columns, one = (f"{s} mean", f"{s} max", *also), lambda seen, s=s: of(seen, s)
+        yield Claim(f"{name}: {title(s)}", sentence, place, "", measured, unit, columns, one)
+
+
+def _of_max_and_mean() -> Iterator[Claim]:
+    said = "max beats mean per click", FASTER, TABLE_1, "+1.2 on average over all data sets and networks", "max - mean", AREA
+    yield from _by_strategy(gain("aualc"), B, *said)
+    said = "max beats mean per labeled pixel", FASTER, TABLE_1, "counts clicks only", "max - mean", f"{AREA} per pixel"
+    yield from _by_strategy(gain("aualc_per_pixel"), B, *said)
+    said = "max asks more at true borders", BORDERS, "Fig. 5, caption", NOT_MEASURED, "max - mean", "% of the queries"
+    yield from _by_strategy(gain("border_share"), (), *said)
     what = "mIoU of the last step, (max - mean near borders) - (max - mean inside)"
-    near = claim("max gains more near borders than inside", CONTEXT, "Sec. 4.3, 3.2", NOT_MEASURED, what, POINTS)
-    yield from _by_strategy(near, nearer_border)
-    saved = "5.0 % of the pool less on average (Pascal VOC)"
+    said = "max gains more near borders than inside", CONTEXT, "Sec. 4.3, 3.2", NOT_MEASURED, what, POINTS
+    yield from _by_strategy(nearer_border, (), *said)
     what = "mean - max; a run that never gets there counts with all it asked, pairs where neither does are left out"
-    soon = claim("max reaches 95 % of B sooner", SOONER, "Sec. 5, Table 3", saved, what, "% of the pool")
-    yield from _by_strategy(soon, sooner, B, skip=True)
+    saved = "5.0 % of the pool less on average (Pascal VOC)"
+    said = "max reaches 95 % of B sooner", SOONER, "Sec. 5, Table 3", saved, what, "% of the pool"
+    yield from _by_strategy(sooner, B, *said)
 
 
 def _of_the_order() -> Iterator[Claim]:
     hard = "of all pairs the one whose difference is lowest for its standard error, so that every interval must be above 0"
-    name, paper = "OREAL max is the best of all eleven", "best on average with RN101"
-    what = f"OREAL max - the hardest rival, {hard}"
-    best = Claim(name, BEST, "Sec. 4.3, Table 1", paper, what, AREA, COLUMNS + B, pd.Series, True)
-    yield _against_all(best, [("oreal max", rival) for rival in COLUMNS[:-1]])
+    said = "best on average with RN101", f"OREAL max - the hardest rival, {hard}"
+    pairs = [("oreal max", rival) for rival in COLUMNS[:-1]]
+    yield _above_all(pairs, "OREAL max is the best of all eleven", BEST, TABLE_1, *said)
     for s in ASKING[:-1]:
-        name, two = f"OREAL max beats {title(s)} max", ("oreal max", f"{s} max")
-        yield Claim(name, BEST, "Sec. 4.3, Table 1", "", "the first - the second", AREA, two + B, minus("aualc", *two))
-    paper, what = "true on average over the data sets, with each network", f"the weakest active column - random, {hard}"
-    useful = Claim("every strategy beats random", SPARE, "Sec. 1, Table 1", paper, what, AREA, COLUMNS + B, pd.Series, True)
-    yield _against_all(useful, [(column, "random") for column in COLUMNS[1:]])
+        said = f"OREAL max beats {title(s)} max", BEST, TABLE_1, "", "the first - the second", AREA
+        yield _above("oreal max", f"{s} max", "aualc", *said, also=B)
+    said = "true on average over the data sets, with each network", f"the weakest active column - random, {hard}"
+    pairs = [(column, "random") for column in COLUMNS[1:]]
+    yield _above_all(pairs, "every strategy beats random", SPARE, FIRST, *said)
     for column in COLUMNS[1:]:
-        name, two = f"{title(column)} beats random", (column, "random")
-        yield Claim(name, SPARE, "Sec. 1, Table 1", "", "the first - random", AREA, two + B, minus("aualc", *two))
+        said = f"{title(column)} beats random", SPARE, FIRST, "", "the first - random", AREA
+        yield _above(column, "random", "aualc", *said, also=B)
 
 
 def _of_balance() -> Iterator[Claim]:
-    unit = "points of imbalance, 0 to 100"
-    for how, other in ((how, other) for how in ("max", "mean") for other in ("random", *ASKING[:-1])):
-        column = other if other == "random" else f"{other} {how}"
-        name, what = f"OREAL {how} buys more balanced labels than {title(column)}", f"imbalance of {title(column)} - of OREAL {how}"
-        two, central = (column, f"oreal {how}"), how == "max" and other in ("random", "bvsb")
-        what += "; for the other strategies see the parts" * central
-        yield Claim(name, BALANCE, "Sec. 1, 3.4", NOT_MEASURED, what, unit, two, minus("imbalance", *two), central)
+    for how in ("max", "mean"):
+        for other in ("random", *ASKING[:-1]):
+            central = how == "max" and other in ("random", "bvsb")
+            column = "random" if other == "random" else f"{other} {how}"
+            what = f"imbalance of {title(column)} - of OREAL {how}" + "; for the other strategies see the parts" * central
+            name = f"OREAL {how} buys more balanced labels than {title(column)}"
+            said = name, BALANCE, "Sec. 1, 3.4", NOT_MEASURED, what, "points of imbalance, 0 to 100"
+            yield _above(column, f"oreal {how}", "imbalance", *said, central=central)
 
 
 def _of_debts() -> Iterator[Claim]:
-    unit, column = "% of an equal share", "oreal max"
+    debt, unit, best = (DEBT, "Sec. 3.5"), "% of an equal share", "oreal max"
     what = (
         "share of the rarest class, OREAL max: last step - middle step; where the pool runs out of the rarest class a debt "
         "cannot be paid (see the mechanism figures)"
     )
-    name, later = "later steps make up for what the class debts missed", lambda seen: seen["later_growth", column]
-    yield Claim(name, DEBT, "Sec. 3.5", "in its appendix", what, unit, (column,), later, True)
-    name, what = "the rarest class gains from the first step to the last", "OREAL max: last - first (random) step; needs no debts"
-    yield Claim(name, DEBT, "Sec. 3.5", "", what, unit, (column,), lambda seen: seen["growth", column])
-    name, two = "the rarest class grows more with OREAL max than with random", (column, "random")
-    yield Claim(name, DEBT, "Sec. 3.5", "", "growth of the rarest class, OREAL max - random", unit, two, minus("growth", *two))
-    name, two = "what OREAL max gets is nearer to the class debts than random's", ("random", column)
-    what = "mean deviation after step 1, random - OREAL max"
-    yield Claim(name, DEBT, "Sec. 3.5", "", what, "% of the query", two, minus("deviation", *two))
+    said = "later steps make up for what the class debts missed", *debt, "in its appendix", what, unit
+    yield Claim(*said, (best,), lambda seen: seen["later_growth", best], True)
+    what = "OREAL max: last - first (random) step; needs no debts"
+    said = "the rarest class gains from the first step to the last", *debt, "", what, unit
+    yield Claim(*said, (best,), lambda seen: seen["growth", best])
+    what = "growth of the rarest class, OREAL max - random"
+    yield _above(best, "random", "growth", "the rarest class grows more with OREAL max than with random", *debt, "", what, unit)
+    said = (
+        "what OREAL max gets is nearer to the class debts than random's",
+        *debt,
+        "",
+        "mean deviation after step 1, random - OREAL max",
+    )
+    yield _above("random", best, "deviation", *said, "% of the query")
 
 
 def _of_dominant_labels() -> Iterator[Claim]:
-    name, two = f"one label per superpixel costs less than {SMALL} points", ("full_masks", "full_dominant")
     gap, what = f"A - B is -0.6 to 2.3, on Cityscapes 4.4 to 7.9; {SMALL} is our choice", f"{SMALL} - (A - B)"
-    yield Claim(name, GAP, "Sec. 5, Table 2", gap, what, POINTS, two, lambda seen: SMALL - minus("miou", *two)(seen), True)
+    said = f"one label per superpixel costs less than {SMALL} points", GAP, "Sec. 5, Table 2", gap, what, POINTS
+    a, b = both = "full_masks", "full_dominant"
+    yield Claim(*said, both, lambda seen: SMALL - (seen["miou", a] - seen["miou", b]), True)
 
 
 CLAIMS = (*_of_max_and_mean(), *_of_the_order(), *_of_balance(), *_of_debts(), *_of_dominant_labels())

@@ -131,23 +131,17 @@ def per_run(frame: pd.DataFrame) -> pd.DataFrame:
 
     aualc: area under the mIoU curve over clicks, of the full supervision B of the same dataset and model, its mean over the
     seeds; where seeds have data of their own (data_options), of that data's. aualc_per_pixel:
-    over labeled pixels, on the range that all runs of the seed cover. miou, boundary_miou, inside_miou (NaN in old records),
+    over labeled pixels, on the range that all runs of the seed cover. miou, boundary_miou, inside_miou,
     labeled_pixels: of the last step. to_95: labeled fraction that reaches 95 % of B, NaN if none does. border_share: of the
     superpixels asked after the random step 1, those on a true class border. imbalance (0..1) and epochs (number) of the whole run.
     ValueError if only full supervision is finished, or if a table would take two runs for one.
     """
     one_run_each(active(frame), (*NETWORK, "column", "seed"))
-    runs = pd.DataFrame(
-        [row for network in networks(frame).values() for mine in of_one_data(network) for row in _rows_of_one(mine)]
-    )
+    same_data = frame.groupby([*NETWORK, "data_options"], sort=False)  # whose mIoU is measured on the same pictures
+    runs = pd.DataFrame([row for _, mine in same_data for row in _rows_of_one(mine)])
     if runs.empty:
         raise ValueError("only full supervision is finished, and a table is about the other runs; finish one of them")
     return runs
-
-
-def of_one_data(frame: pd.DataFrame) -> list[pd.DataFrame]:
-    """The rows of each `data_options`: runs whose mIoU is measured on the same pictures."""
-    return [part for _, part in frame.groupby("data_options", sort=False)] if "data_options" in frame else [frame]
 
 
 def _rows_of_one(frame: pd.DataFrame) -> Iterator[dict[str, object]]:
@@ -164,7 +158,7 @@ def _rows_of_one(frame: pd.DataFrame) -> Iterator[dict[str, object]]:
                 "aualc_per_pixel": aualc(common, at_common, best) if has_area and common[0] < common[-1] else np.nan,
                 "miou": 100 * last["miou"],
                 "boundary_miou": 100 * last["boundary_miou"],
-                "inside_miou": 100 * last.get("inside_miou", np.nan),
+                "inside_miou": 100 * last["inside_miou"],
                 "to_95": 100 * fraction_to_reach(run["labeled_fraction"], run["miou"], 0.95 * best) if best > 0 else np.nan,
                 "labeled_pixels": 100 * last["labeled_pixels"],
                 "border_share": 100 * run.loc[run["step"] > 1, "border_share"].astype(float).mean(),
@@ -222,6 +216,11 @@ def _by_network(rows: dict[tuple, dict], row: str, runs: pd.DataFrame) -> pd.Dat
     return frame if len(networks(runs)) > 1 else frame.droplevel(list(NETWORK))
 
 
+def spread(name: str, values: pd.Series) -> dict[str, float]:
+    """<name>_mean, <name>_sd (sample) and <name>_n of the values that are known."""
+    return {f"{name}_mean": values.mean(), f"{name}_sd": values.std(ddof=1), f"{name}_n": values.count()}
+
+
 def interval(d: pd.Series) -> dict[str, float]:
     """n, mean, sd, 95 % t-interval (NaN for n = 1) of paired differences, and how many of them are above 0."""
     n, mean, sd = len(d), d.mean(), d.std(ddof=1)
@@ -231,15 +230,10 @@ def interval(d: pd.Series) -> dict[str, float]:
 
 def markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
     """The table as readers see it, with full supervision beneath; percent, mean ± sample sd over seeds. One for each network."""
-    if summary.index.nlevels == 1:
-        return _markdown_of_one(summary, frame)
-    parts, sections = networks(frame), []
-    for where, mine in summary.groupby(level=list(NETWORK), sort=False):
-        sections.append(f"**{', '.join(where)}**\n\n{_markdown_of_one(mine.droplevel(list(NETWORK)), parts[where])}")
-    return "\n".join(sections)
-
-
-def _markdown_of_one(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
+    if summary.index.nlevels > 1:
+        parts, each = networks(frame), summary.groupby(level=list(NETWORK), sort=False)
+        sections = {where: markdown(mine.droplevel(list(NETWORK)), parts[where]) for where, mine in each}
+        return "\n".join(f"**{', '.join(where)}**\n\n{text}" for where, text in sections.items())
     shown = {
         "aualc": "AuALC",
         "aualc_per_pixel": "AuALC per pixel",
@@ -250,7 +244,7 @@ def _markdown_of_one(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
     }
     rows = []
     for column, row in summary.iterrows():
-        cells = [table.with_sd(row[f"{v}_mean"], row[f"{v}_sd"]) for v in shown]
+        cells = [table.spread(row, v) for v in shown]
         rows.append([title(column), *(cells if row["n"] else [table.NOT_RUN] * len(shown)), f"{row['n']:.0f}"])
     for which in ("full_dominant", "full_masks"):
         if n := len(mine := full(frame, which)):
@@ -285,7 +279,7 @@ def paired_text(differences: pd.DataFrame, what: str = "AuALC") -> str:
 def source_line(frame: pd.DataFrame) -> str:
     """Data set, model, training, seeds and device of the runs in one line, for under or over a picture."""
     seeds = frame["seed"].nunique()
-    own = ", each with pictures of its own" if len(of_one_data(frame)) == seeds > 1 else ""
+    own = ", each with pictures of its own" if frame["data_options"].nunique() == seeds > 1 else ""
     return f"{'; '.join(frame['setting'].unique())}; {seeds} seed{'s' * (seeds > 1)}{own}; {', '.join(frame['device'].unique())}"
 
 

@@ -30,6 +30,16 @@ def with_sd(mean: float, sd: float, digits: int = 1) -> str:
     return f"{mean:.{digits}f}" if np.isnan(sd) else f"{mean:.{digits}f} ± {sd:.{digits}f}"
 
 
+def spread(row: Mapping, name: str, digits: int = 1) -> str:
+    """The same of a row that has <name>_mean and <name>_sd, as of `frames.spread`."""
+    return with_sd(row[f"{name}_mean"], row[f"{name}_sd"], digits)
+
+
+def number(value: float, sign: str = "") -> str:
+    """ "63.2", or "-" where there is no value; sign: "+" to write that of a difference."""
+    return "-" if np.isnan(value) else f"{value:{sign}.1f}"
+
+
 def with_interval(d: Mapping, sd: bool = False) -> str:
     """A result of `frames.interval`: "+1.2 (-0.3 to +2.7)", without the interval for one seed, "-" for none.
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..storage.yaml_file import read_yaml
 from . import table
-from .frames import full, interval, networks, one_run_each, source_line
+from .frames import full, interval, networks, one_run_each, source_line, spread
 
 DATA_SETS = {"voc": "Pascal VOC", "cityscapes": "Cityscapes", "endovis": "EndoVis", "monarch": "MONARCH"}
 PRIVATE = ("monarch",)  # its row says why it is empty
@@ -44,7 +44,7 @@ def table2(frame: pd.DataFrame) -> pd.DataFrame:
         a, b = (100 * full(runs, which).set_index("seed")["miou"] for which in ("full_masks", "full_dominant"))
         both = a.index.intersection(b.index)
         a, b = (a[both], b[both]) if len(both) else (a, b)
-        rows[where] = _spread("A", a) | _spread("B", b) | interval((a - b).dropna())
+        rows[where] = spread("A", a) | spread("B", b) | interval((a - b).dropna())
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -54,14 +54,21 @@ def table2_markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
     rows = []
     for (dataset, model), row in summary.iterrows():
         n = str(int(row["n"])) if row["n"] else f"{int(row['A_n'])} A, {int(row['B_n'])} B"
-        ours = [*(table.with_sd(row[f"{k}_mean"], row[f"{k}_sd"]) for k in "AB"), table.with_interval(row), n]
-        rows.append([DATA_SETS.get(dataset, dataset), model, *ours, *_printed(paper.get((dataset, backbone(model))))])
+        ours = [*(table.spread(row, k) for k in "AB"), table.with_interval(row), n]
+        rows.append(
+            [
+                DATA_SETS.get(dataset, dataset),
+                model,
+                *ours,
+                *map(table.number, paper.get((dataset, backbone(model)), (np.nan, np.nan))),
+            ]
+        )
     if set(frame["dataset"]) == {"folder"}:
         paper = {}  # somebody's own data are no row of the paper's table
     known = {(d, backbone(m)) for d, m in summary.index}
     for (dataset, name), pair in ((place, pair) for place, pair in paper.items() if place not in known):
         why = "not public" if dataset in PRIVATE else table.NOT_RUN
-        rows.append([DATA_SETS[dataset], BACKBONES[name], why, why, "-", "0", *_printed(pair)])
+        rows.append([DATA_SETS[dataset], BACKBONES[name], why, why, "-", "0", *map(table.number, pair)])
     heads = ["data set", "network", "A: true masks", "B: dominant labels", "A - B (95 % interval)", "n", "paper A", "paper B"]
     source = source_line(frame[frame["supervision"] != "active"])
     return table.paragraphs(f"*{source}*", table.markdown(heads, rows, left=(0, 1)))
@@ -84,47 +91,34 @@ def by_class(frame: pd.DataFrame) -> pd.DataFrame:
     classes = b["classes"].iloc[0]
     labels = pd.DataFrame(b["labels"].tolist())
     pixels = np.array(labels["pixels"].tolist(), float)
-    values = {"share": pixels / pixels.sum(axis=1, keepdims=True)}
-    values |= {
-        to: np.array(labels[key].tolist(), float) for to, key in (("right", "right"), ("label_iou", "iou"), ("leak", "leak"))
-    }
-    for name, which in (("A", "full_masks"), ("B", "full_dominant")):
-        values[name] = np.array(full(frame, which)["class_iou"].tolist(), float).reshape(-1, len(classes))
-    columns = {}
-    for name, of_seeds in values.items():  # (seeds, C)
-        for i, values_of in enumerate(100 * of_seeds.T):
-            for key, value in _spread(name, pd.Series(values_of).dropna()).items():
-                columns.setdefault(key, {})[classes[i]] = value
-    return pd.DataFrame(columns).filter(regex="_(mean|sd)$").sort_values("share_mean", ascending=False)
+    seeds = {"right": labels["right"], "label_iou": labels["iou"], "leak": labels["leak"]}
+    seeds |= {"A": full(frame, "full_masks")["class_iou"], "B": full(frame)["class_iou"]}
+    values = {"share": pixels / pixels.sum(axis=1, keepdims=True)}  # (seeds, C) each
+    values |= {name: np.array(of.tolist(), float).reshape(-1, len(classes)) for name, of in seeds.items()}
+    rows = [{} for _ in classes]
+    for name, of_seeds in values.items():
+        for row, of_class in zip(rows, 100 * of_seeds.T, strict=True):
+            row |= spread(name, pd.Series(of_class))
+    return pd.DataFrame(rows, classes).filter(regex="_(mean|sd)$").sort_values("share_mean", ascending=False)
 
 
 def overall(frame: pd.DataFrame) -> dict[str, float]:
     """Of all pixels with a class, percent: right, and leak (undersegmentation error); mean and sd over seeds, and n."""
-    result: dict[str, float] = {}
+    labels, result = pd.DataFrame(full(frame)["labels"].dropna().tolist()), {}
+    pixels = np.array(labels["pixels"].tolist(), float)
     for name in ("right", "leak"):
-        shares = []
-        for labels in filter(None, full(frame)["labels"]):
-            pixels = np.array(labels["pixels"], float)
-            shares.append(100 * (np.nansum(np.array(labels[name], float) * pixels) / pixels.sum()))
-        result |= _spread(name, pd.Series(shares, dtype=float))
+        shares = np.nansum(np.array(labels[name].tolist(), float) * pixels, axis=1) / pixels.sum(axis=1)
+        result |= spread(name, pd.Series(100 * shares))
     return result
 
 
 def by_class_markdown(classes: pd.DataFrame, frame: pd.DataFrame) -> str:
     """The table of `by_class` as readers see it, and the totals in one sentence."""
-    rows = [[name, *(table.with_sd(row[f"{k}_mean"], row[f"{k}_sd"]) for k in OF_CLASS)] for name, row in classes.iterrows()]
+    rows = [[name, *(table.spread(row, k) for k in OF_CLASS)] for name, row in classes.iterrows()]
     total = overall(frame)
     text = (
-        f"Dominant labels are right for {table.with_sd(total['right_mean'], total['right_sd'])} % of the pool's pixels; "
-        f"undersegmentation error {table.with_sd(total['leak_mean'], total['leak_sd'])} %; n = {total['right_n']}. All in percent, "
+        f"Dominant labels are right for {table.spread(total, 'right')} % of the pool's pixels; "
+        f"undersegmentation error {table.spread(total, 'leak')} %; n = {total['right_n']}. All in percent, "
         "mean ± sample standard deviation over seeds; void left out."
     )
     return table.paragraphs(table.markdown(["class", *OF_CLASS.values()], rows), text)
-
-
-def _spread(name: str, values: pd.Series) -> dict[str, float]:
-    return {f"{name}_mean": values.mean(), f"{name}_sd": values.std(ddof=1), f"{name}_n": len(values)}
-
-
-def _printed(pair: list[float] | None) -> list[str]:
-    return ["-", "-"] if pair is None else [f"{value:.1f}" for value in pair]

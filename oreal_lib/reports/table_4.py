@@ -10,7 +10,7 @@ import pandas as pd
 from ..draw import STRATEGY_COLORS, title
 from ..storage.yaml_file import read_yaml
 from . import table
-from .frames import INTERVAL, active, full, in_order, interval, one_run_each, per_run, source_line
+from .frames import INTERVAL, active, full, in_order, interval, one_run_each, per_run, source_line, spread
 
 STAGES = {1: "weak", 2: "weak, stage 2"}  # stage -> labeling
 STRATEGIES = ("random", "bvsb", "revisiting_sp", "pixelbal", "oreal")  # the paper's rows, in its order
@@ -134,8 +134,8 @@ def gains(frame: pd.DataFrame) -> pd.DataFrame:
 def bought(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per (column, labeling) with dominant labels or weak ones of stage 1: what the clicks of all steps bought.
 
-    Columns: n; clicks_mean; per_superpixel_mean and _sd, clicks per asked superpixel; asked_mean and _sd, superpixels asked in
-    percent of the pool. The pool is counted by the dominant labels of the same seed, full supervision B among them, which
+    Columns: n; clicks_mean; per_superpixel and asked as of `spread`: clicks per asked superpixel, and superpixels asked in percent
+    of the pool. The pool is counted by the dominant labels of the same seed, full supervision B among them, which
     cost one click each; without these, per_superpixel is NaN.
     """
     _check(frame)
@@ -146,8 +146,7 @@ def bought(frame: pd.DataFrame) -> pd.DataFrame:
     rows = {}
     for key, mine in last[last["labeling"].isin(("dominant", "weak"))].groupby(["column", "labeling"]):
         rows[key] = {"n": len(mine), "clicks_mean": mine["clicks"].mean()}
-        for name, values in (("per_superpixel", mine["per_superpixel"]), ("asked", 100 * mine["labeled_fraction"])):
-            rows[key] |= {f"{name}_mean": values.mean(), f"{name}_sd": values.std(ddof=1)}
+        rows[key] |= spread("per_superpixel", mine["per_superpixel"]) | spread("asked", 100 * mine["labeled_fraction"])
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -166,21 +165,18 @@ def gains_markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
         "no seed has both sides (or, for AuALC, full supervision B was not run).",
         "What the clicks of all steps bought; a dominant label costs one click, naming every class costs one for each:",
     ]
-    return table.paragraphs(*parts, _bought_markdown(bought(frame), columns))
-
-
-def _bought_markdown(spent: pd.DataFrame, columns: Sequence[str]) -> str:
-    found, rows = spent.to_dict("index"), []
+    found, rows = bought(frame).to_dict("index"), []
     for column in columns:
         sides = [found.get((column, labeling)) for labeling in ("dominant", "weak")]
         clicks = [table.NOT_RUN if side is None else f"{side['clicks_mean']:.0f}" for side in sides]
-        asked = [table.NOT_RUN if side is None else table.with_sd(side["asked_mean"], side["asked_sd"]) for side in sides]
+        asked = [table.NOT_RUN if side is None else table.spread(side, "asked") for side in sides]
         weak = sides[1]
-        each = table.NOT_RUN if weak is None else table.with_sd(weak["per_superpixel_mean"], weak["per_superpixel_sd"], 2)
+        each = table.NOT_RUN if weak is None else table.spread(weak, "per_superpixel", 2)
         n = ", ".join(dict.fromkeys(f"{side['n']:.0f}" for side in sides if side is not None))
         rows.append([title(column), *clicks, each, *asked, n])
     heads = ["strategy", "clicks: dominant", "clicks: weak", "clicks per superpixel: weak"]
-    return table.markdown([*heads, "superpixels asked: dominant (%)", "superpixels asked: weak (%)", "n"], rows)
+    heads += ["superpixels asked: dominant (%)", "superpixels asked: weak (%)", "n"]
+    return table.paragraphs(*parts, table.markdown(heads, rows))
 
 
 def pseudo_quality(frame: pd.DataFrame) -> pd.DataFrame:
@@ -199,8 +195,7 @@ def pseudo_quality(frame: pd.DataFrame) -> pd.DataFrame:
             known_of = pd.DataFrame(list(mine["pseudo"]), columns=[v for v in QUALITY if v != "several_gain"], dtype=float)
             known_of["several_gain"] = known_of["several_accuracy"] - known_of["several_dominant"]
             for value in QUALITY:
-                known = 100 * known_of[value].dropna()
-                row |= {f"{value}_mean": known.mean(), f"{value}_sd": known.std(ddof=1), f"{value}_n": len(known)}
+                row |= spread(value, 100 * known_of[value])
             rows.append(row)
     return pd.DataFrame(rows, columns=[*keys, *(f"{v}_{k}" for v in QUALITY for k in ("mean", "sd", "n"))])
 
@@ -214,7 +209,7 @@ def pseudo_markdown(quality: pd.DataFrame, frame: pd.DataFrame) -> str:
         cells = []
         for value in QUALITY:
             some = f" (n = {int(row[f'{value}_n'])})" if 0 < row[f"{value}_n"] < row["n"] else ""
-            cells.append(table.with_sd(row[f"{value}_mean"], row[f"{value}_sd"]) + some)
+            cells.append(table.spread(row, value) + some)
         rows.append([title(row["column"]), *cells, str(row["n"])])
     for value in ("several_gain", "expansion_accuracy", "expansion_share"):
         known = quality[f"{value}_mean"].dropna()

@@ -130,15 +130,15 @@ def _line(strategy: str, of: Mapping[str, pd.Series], which: Which, same: bool) 
     for how, r in pair.items():
         line[f"{how}, ours" if same else how] = blank if r is None else _ours(r, which)
         if same:
-            line[f"{how}, paper"] = blank if r is None else _number(r["paper"])
-            line[f"{how}, difference"] = blank if r is None else _number(r["difference"], "+")
+            line[f"{how}, paper"] = blank if r is None else text.number(r["paper"])
+            line[f"{how}, difference"] = blank if r is None else text.number(r["difference"], "+")
     line[f"{GAIN} (95 % interval)"] = "" if gain is None else text.with_interval(gain.rename({"value": "mean"}))
     line["max better in"] = f"{int(gain['favor'])} of {int(gain['n'])}" if gain is not None and gain["n"] else ""
     there = [r for r in pair.values() if r is not None]
     n = ", ".join(dict.fromkeys(str(int(r["n"])) for r in there))
     if same:
-        return line | {f"{GAIN}, paper": "" if gain is None else _number(gain["paper"], "+"), "n": n}
-    beside = [_number(r["paper_beside"]) for r in there]
+        return line | {f"{GAIN}, paper": "" if gain is None else text.number(gain["paper"], "+"), "n": n}
+    beside = [text.number(r["paper_beside"]) for r in there]
     return line | {"n": n, f"{BESIDE[which]}: mean / max": "-" if "-" in beside else " / ".join(beside)}
 
 
@@ -150,10 +150,6 @@ def _ours(row: pd.Series, which: Which) -> str:
         return value
     reached = f"{int(row['reached'])} of {int(row['n'])} reached"
     return reached if value == "-" else f"{value} ({reached})"
-
-
-def _number(value: float, sign: str = "") -> str:
-    return "-" if np.isnan(value) else f"{value:{sign}.1f}"
 
 
 def notes(table: pd.DataFrame, which: Which = "table1") -> str:

@@ -1,7 +1,6 @@
-"""Files that show whether they still hold what was written: a torn line or a flipped bit is noticed, named, and never becomes a number.
+"""Files with a checksum: a torn line or a flipped bit is noticed, named, and never becomes a number. Reading them runs no code.
 
-Reading them runs no code, whoever wrote them. `write` and `read` are for records; `read` takes other kinds by their parser:
-`read(path, remedy, load_tensors)`.
+`write` and `read` are for records; `read` takes other kinds by their parser: `read(path, remedy, load_tensors)`.
 """
 
 from __future__ import annotations
@@ -9,8 +8,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,23 +47,17 @@ def write(path: Path, values: Mapping[str, Any]) -> None:
     atomic.write_bytes(path, (dumps(values, indent=1) + "\n").encode())
 
 
-@contextmanager
-def reading(path: Path, remedy: str) -> Iterator[None]:
-    """Inside, whatever shows that a file is damaged becomes a ValueError that names the file, the reason and the remedy."""
-    try:
-        yield
-    except (ValueError, KeyError, TypeError) as error:
-        reason = error if isinstance(error, ValueError) else repr(error)
-        raise ValueError(f"{path} is damaged ({reason}); {remedy}") from error
-
-
 def read(path: Path, remedy: str, parse: Callable[[bytes], T] = loads) -> T:
     """What `parse` makes of a file's bytes: by default the record that `write` wrote. FileNotFoundError where there is no file.
 
     A ValueError, KeyError or TypeError of `parse` becomes "<path> is damaged (<reason>); <remedy>", a ValueError.
     """
-    with reading(path, remedy):
-        return parse(Path(path).read_bytes())
+    data = Path(path).read_bytes()
+    try:
+        return parse(data)
+    except (ValueError, KeyError, TypeError) as error:
+        reason = error if isinstance(error, ValueError) else repr(error)
+        raise ValueError(f"{path} is damaged ({reason}); {remedy}") from error
 
 
 def dump_tensors(state: Mapping[str, torch.Tensor]) -> bytes:
@@ -84,12 +76,6 @@ def load_tensors(data: bytes) -> dict[str, torch.Tensor]:
     if about.get(CHECK) != _check_tensors(state):
         raise ValueError("its checksum is wrong or missing: it was changed, or an older version wrote it")
     return state
-
-
-def dump_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """A compressed .npz file of arrays, (n, ...) of any shape; a zip file has checksums of its own."""
-    np.savez_compressed(buffer := BytesIO(), **arrays)
-    return buffer.getvalue()
 
 
 def load_arrays(data: bytes) -> dict[str, np.ndarray]:

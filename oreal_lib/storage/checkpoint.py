@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,10 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, seconds: float = 0.0, write: Callable[[bytes], None] | None = None) -> None:
-        """seconds: the least time between two writes; 0: write after every epoch.  write: replaces the file, by default
-        `atomic.write_bytes`; an error of it, such as of a lost lock, ends the training."""
-        self.path, self.seconds = path, seconds
-        self._write = write or (lambda data: atomic.write_bytes(path, data))
-        self._written, self._unsaved, self._copied = time.monotonic(), None, None
+        """seconds: the least time between two writes.  write: replaces the file, by default `atomic.write_bytes`; an error of it,
+        such as of a lost lock, ends the training."""
+        self.path, self.seconds, self._write = path, seconds, write or partial(atomic.write_bytes, path)
+        self._written, self._unsaved = time.monotonic(), None
 
     def load(self, key: tuple[int, ...]) -> dict | None:
         """The state of the training that has this key; None for another, or a file that is absent or damaged: a restart from the
@@ -46,7 +46,7 @@ class Checkpoint:
         if time.monotonic() - self._written >= self.seconds:
             self._save()
         else:
-            self._unsaved = self._copied = on_cpu(state, self._copied)
+            self._unsaved = _on_cpu(state)
 
     def __enter__(self) -> Checkpoint:
         self._written = time.monotonic()
@@ -67,21 +67,13 @@ class Checkpoint:
         self._unsaved, self._written = None, time.monotonic()
 
 
-def on_cpu(value: Any, into: Any = None) -> Any:
-    """A copy of dictionaries and lists with copies of their tensors, in the memory of the CPU: a GPU may have no room for it.
-
-    into: an earlier copy, whose memory is used again: getting new memory takes longer than copying.
-    """
+def _on_cpu(value: Any) -> Any:
+    """A copy of dictionaries and lists with copies of their tensors, in the memory of the CPU: a GPU may have no room for it."""
     if isinstance(value, torch.Tensor):
-        fits = isinstance(into, torch.Tensor) and (into.shape, into.dtype) == (value.shape, value.dtype)
-        return into.copy_(value.detach()) if fits else value.detach().to("cpu", copy=True)
+        return value.detach().to("cpu", copy=True)
     if isinstance(value, dict):
-        known = into if isinstance(into, dict) else {}
-        return {k: on_cpu(v, known.get(k)) for k, v in value.items()}
-    if isinstance(value, list):
-        known = into if isinstance(into, list) and len(into) == len(value) else [None] * len(value)
-        return [on_cpu(v, k) for v, k in zip(value, known, strict=True)]
-    return value
+        return {k: _on_cpu(v) for k, v in value.items()}
+    return [_on_cpu(v) for v in value] if isinstance(value, list) else value
 
 
 def _read(path: Path) -> dict:

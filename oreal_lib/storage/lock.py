@@ -35,9 +35,8 @@ class Lock:
     def __init__(self, path: Path) -> None:
         """path: of the file that is there while the lock is held. Nothing is taken yet."""
         self.path, self.thread = Path(path).absolute(), 0
-        self._lease = filelock.SoftFileLease(
-            self.path, lease_duration=DEAD, heartbeat_interval=BEAT, thread_local=False
-        )  # not of a thread: a widget's thread may close what a cell has opened
+        # not of a thread: a widget's thread may close what a cell has opened
+        self._lease = filelock.SoftFileLease(self.path, lease_duration=DEAD, heartbeat_interval=BEAT, thread_local=False)
 
     def acquire(self) -> Lock:
         """Takes the lock at once. `Held` if it is held; OSError with the remedy where nothing can be written."""
@@ -66,7 +65,7 @@ class Lock:
             except Held as held:
                 who = str(held)
             if (ours := _HELD.get(self.path)) is not None and ours.is_ours and ours.thread == threading.get_ident():
-                raise RuntimeError(f"{self.path} is held by this thread already, which would wait for itself")
+                raise RuntimeError(f"{what} in this process already; finish that loop, or restart the kernel")
             if who != told:
                 told = who
                 log.info(f"{what} by {who}; waiting until that ends")
@@ -106,9 +105,8 @@ class Lock:
 
     def _holder(self) -> str:
         owner = self._lease.owner
-        return (
-            f"process {owner.pid} on {owner.hostname.partition('?')[0]}" if owner else "another process"
-        )  # ?: a container's number
+        host = owner.hostname.partition("?")[0] if owner else ""  # ?: before the number of a container
+        return f"process {owner.pid} on {host}" if owner else "another process"
 
     def _is_abandoned(self) -> bool:
         """Whether there was no sign of life for DEAD seconds, the last of them while we watched: after a sleep, the next is due."""

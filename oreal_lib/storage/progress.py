@@ -62,11 +62,9 @@ def lines_begin(start: str) -> Iterator[None]:
 class Progress:
     """A piece of work of `total` items. `at` is told how many are done, as often as one likes, and logs a line now and then.
 
-    text: of a line, with {done} and {total}, such as "testing: {done} of {total} images".
-    before: items that an earlier attempt has done.
-    quick: how many of the first say nothing about the pace of the others; None for `before` and the next one, which is often slow
-    (processes start, files are read for the first time). Until they are done no time is told.
-    left: how the time that is left is told.
+    text: of a line, such as "testing: {done} of {total} images".  before: items that an earlier attempt has done.
+    quick: how many of the first say nothing about the pace of the others, so that no time is told until they are done; None for
+    `before` and the next one, which is often slow.  left: how the time that is left is told.
     """
 
     def __init__(

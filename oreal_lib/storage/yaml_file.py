@@ -89,6 +89,8 @@ def explain(error: Mapping[str, Any], known: Iterable[str]) -> str:
     if kind == "extra_forbidden":
         close = difflib.get_close_matches(key, known, n=1)
         return f"unknown parameter {key!r} = {said}" + (f"; did you mean {close[0]!r}?" if close else "; remove it")
+    if kind == "invalid_key":
+        return f"unknown parameter {said}; remove it"
     if kind == "value_error":
         return str(error["ctx"]["error"])
     if kind == "string_pattern_mismatch":

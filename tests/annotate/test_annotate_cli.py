@@ -24,9 +24,7 @@ def folder(tmp_path):
     ana.act("label", 0, [0, 1], to="car", seconds=90)
     ben = open_session(folder, annotator="ben", **SIX)
     ben.act("label", 0, [1, 2], to="road")
-    ben.close()
-    yield folder
-    ana.close()
+    return folder
 
 
 def test_status_is_one_table_while_a_session_is_open(folder, capsys):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from oreal_lib.annotate.board import UNLABELED, Board, pack, split, unpack
+from oreal_lib.annotate.board import UNLABELED, Board, pack, split
 from oreal_lib.annotate.events import VOID, Event
 from oreal_lib.annotate.pictures import open_pictures
 from oreal_lib.superpixels import MOST_SUPERPIXELS, SuperpixelRecipe
@@ -39,15 +39,6 @@ def event(what, image="", superpixels=(), to="", **more):
 
 def cut(pieces, y=0, x=0):
     return pack(y, x, np.array(pieces, np.uint8))
-
-
-def test_a_new_act_ends_what_can_be_redone(board):
-    board.apply(event("label", "a", [0], "sky"))
-    board.apply(event("undo"))
-    board.check(event("redo"))
-    board.apply(event("label", "a", [1], "sky"))
-    with pytest.raises(ValueError, match="nothing to redo"):
-        board.check(event("redo"))
 
 
 def test_a_split_keeps_the_numbers_of_all_others_and_gives_the_pieces_its_label(board):
@@ -141,12 +132,6 @@ def test_a_picture_with_as_many_superpixels_as_there_can_be_is_not_split(tmp_pat
     pieces[0, :-2], pieces[-1, -1] = IGNORE, 1
     with pytest.raises(ValueError, match="has 65,535 superpixels and can have 65,535; label this one as it is"):
         board.check(event("split", "full", [MOST_SUPERPIXELS - 1], pieces=pack(255, 0, pieces)))
-
-
-def test_pieces_survive_being_written_as_text():
-    pieces = np.random.default_rng(0).integers(0, 256, (7, 11), np.uint8)
-    y, x, back = unpack(pack(5, 1000, pieces[:, ::-1]))
-    assert (y, x) == (5, 1000) and (back == pieces[:, ::-1]).all()
 
 
 def test_pieces_follow_the_color():

@@ -28,13 +28,11 @@ def path(tmp_path):
     log = Log(tmp_path / "clicks.jsonl")
     for event in THREE:
         log.append(event)
-    log.close()
     return log.path
 
 
 def opened_and_closed(path, repair=False):
     log = Log(path, repair)
-    log.close()
     return log
 
 
@@ -105,7 +103,6 @@ def test_a_torn_last_line_is_reported_and_kept_aside(path, torn):
     assert f"({len(torn)} bytes)" in problem and aside.name in problem and aside.read_bytes() == torn
     assert log.events == THREE and path.read_bytes() == data
     log.append(Event("redo", "r1"))
-    log.close()
     assert read_whole(path) == [*THREE, Event("redo", "r1")]
 
 
@@ -146,7 +143,6 @@ def test_an_act_is_in_the_file_before_append_returns(tmp_path):
     for n, event in enumerate(THREE, 1):
         log.append(event)
         assert read_whole(log.path) == THREE[:n]
-    log.close()
 
 
 def test_the_second_opening_in_one_process_takes_over_and_the_first_says_so(tmp_path):
@@ -213,7 +209,6 @@ def test_a_full_disk_leaves_no_half_line_and_the_same_act_can_be_written_again(t
         log.append(LABEL)
     assert log.path.read_bytes() == before and LABEL.id not in log and log.events == [THREE[0]]
     log.append(LABEL)
-    log.close()
     assert read_whole(log.path) == [THREE[0], LABEL]
 
 
@@ -223,7 +218,6 @@ def test_an_interrupt_while_writing_leaves_what_the_session_knows(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         log.append(LABEL)
     assert log.path.read_bytes() == b"" and LABEL.id not in log
-    log.close()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not delete an open file")
@@ -239,7 +233,6 @@ def test_a_log_that_is_gone_says_so_instead_of_taking_clicks_nobody_will_find(tm
     with pytest.raises(OSError, match=r"moved or deleted while it was open.*open the session again"):
         log.append(LABEL)
     assert LABEL.id not in log
-    log.close()
 
 
 def test_a_file_where_the_folder_should_be_is_told(tmp_path):

@@ -50,8 +50,7 @@ def folder(tmp_path):
 def session(folder):
     """a is cut into 2 x 3 squares of 20 pixels, b and c into 3 x 2."""
     session = open_session(folder, ["road", "car"], side=60, **SIX)
-    yield session
-    session.close()
+    return session
 
 
 def trained(session, seen):
@@ -186,7 +185,6 @@ def test_a_second_export_replaces_the_first_and_nothing_else(session, folder):
     out = export(session).out
     (out / "masks" / "mine.txt").write_text("a note")
     (folder / "images" / "a.png").unlink()
-    session.close()
     done = export(read_session(folder))
     assert done.pictures == 3 and done.out == out
     assert not (out / "masks/a.png").exists() and not (out / "overlays/a.jpg").exists()
@@ -220,7 +218,6 @@ def test_an_export_writes_over_no_file_of_somebody_else(session, folder, tmp_pat
     export(session, tmp_path / "mine")
     with pytest.raises(ValueError, match="holds the export of me, which the export of ana would replace"):
         export(other, tmp_path / "mine")
-    other.close()
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="is a file, but an export is a folder"):
         export(session, tmp_path / "file")

@@ -32,7 +32,6 @@ def photos(tmp_path):
 
 
 def test_what_an_export_leaves_out_is_told_on_a_line_each(session, photos, capsys):
-    session.close()
     for file in (photos / "images").rglob("*.png"):
         odd_picture(99).save(file, compress_level=0)  # of another size in bytes
     (photos / "images" / "fine.png").write_bytes(b"torn\n")
@@ -49,17 +48,14 @@ def session(photos, tmp_path):
     with_names = open_session(photos, ["road", "sky"], side=32, superpixel_count=4, workers=1)
     for i in range(len(with_names.pictures)):
         with_names.act("label", i, [0], "road")
-    yield with_names
-    with_names.close()
+    return with_names
 
 
 def test_clicks_are_found_again(session, photos):
-    session.close()
     again = open_session(photos)
     assert {p.name for p in again.pictures} == set(NAMES) and again.board.lost == 0
     assert [labels[0] for labels in map(again.board.labels, range(len(NAMES)))] == [0] * len(NAMES)
     assert {e.image for e in read_whole(again.home / "clicks.jsonl") if e.what == "label"} == set(NAMES)
-    again.close()
 
 
 def test_an_export_has_a_file_for_each_and_is_a_data_set(session, photos):
@@ -79,12 +75,10 @@ def test_an_export_has_a_file_for_each_and_is_a_data_set(session, photos):
 
 
 def test_masks_find_their_pictures_and_logs_are_merged(session, photos, capsys):
-    session.close()
     other = open_session(photos, annotator="ben")
     done = import_masks(other, photos / "masks", 0.51)
     assert done.pictures == len(NAMES) and not done.problems and done.labeled
     other.act("label", 0, [0], "sky")
-    other.close()
     both = merge(photos, ["me", "ben"], "both")
     assert both.lost == 0 and session.pictures[0].name in {c.picture for c in both.conflicts}
     rows = list(csv.DictReader(StringIO((both.log.with_name("conflicts.csv")).read_text(encoding="utf-8"))))

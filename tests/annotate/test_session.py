@@ -52,8 +52,7 @@ def opened(folder, classes=None, said=None, **how):
 @pytest.fixture
 def session(folder):
     session = opened(folder, CLASSES)
-    yield session
-    session.close()
+    return session
 
 
 def labels(session):
@@ -107,13 +106,11 @@ def test_an_act_is_on_disk_before_it_returns_and_there_when_the_session_is_opene
     session.act("undo")
     session.act("label", 0, [int(session.board.labels(0).size) - 1], VOID)
     before, asked, ids = labels(session), session.query(), session.board.ids(0)
-    session.close()
     again = opened(folder)
     assert labels(again) == before and again.query() == asked and (again.board.ids(0) == ids).all()
     assert [e.what for e in again.log.events] == ["open", "label", "skip", "split", "label", "undo", "label", "open"]
     assert [again.act("undo") and len(again.board.acts) for _ in range(4)] == [3, 2, 1, 0]
     assert labels(again) == [[UNLABELED] * 12] * 2
-    again.close()
 
 
 def test_the_answered_and_the_skipped_leave_the_query_and_the_cleared_come_back(session):
@@ -156,10 +153,8 @@ def test_an_act_that_comes_twice_is_done_once(session, folder):
     assert session.act("label", 0, [0], "sky", act_id="x") != []
     session.act("label", 0, [0], VOID)
     assert session.act("label", 0, [0], "sky", act_id="x") == [] and session.board.labels(0)[0] == IGNORE
-    session.close()
     again = opened(folder)
     assert again.act("undo", act_id="x") == [] and again.board.labels(0)[0] == IGNORE
-    again.close()
 
 
 @pytest.mark.parametrize(
@@ -242,21 +237,17 @@ def test_what_was_foreseen_by_hand(session, folder):
     (folder.parent / "b.png").rename(folder / "b.png")
     again = opened(folder)
     assert again.foreseen() == (3, 4)
-    again.close()
 
 
 def test_classes_are_added_at_the_end_only(session, folder):
     session.act("label", 0, [0], "Öl")
-    session.close()
     for wrong in (["road, wet", "sky", "Öl"], ["sky"], ["sea", *CLASSES]):
         with pytest.raises(ValueError, match=r"begun with the classes sky, road, wet, Öl, but now .*add new ones at the end only"):
             opened(folder, wrong)
     more = opened(folder, [*CLASSES, "sea"])
     more.act("label", 0, [1], "sea")
-    more.close()
     again = opened(folder)
     assert again.classes == (*CLASSES, "sea") and again.board.labels(0)[:2].tolist() == [2, 3]
-    again.close()
 
 
 @pytest.mark.parametrize(
@@ -307,10 +298,8 @@ def test_labels_do_not_lie_among_the_pictures(folder):
     folder.rename(folder.parent / "images")
     session = opened(folder.parent, CLASSES, work=folder.parent / "labels")  # beside images/ is a good place
     session.act("label", 0, [0], "sky")
-    session.close()
     again = opened(folder.parent, work=folder.parent / "labels")
     assert again.board.labels(0)[0] == 0
-    again.close()
 
 
 def test_side_and_partition_stay_as_the_session_was_begun(folder, tmp_path):
@@ -321,7 +310,6 @@ def test_side_and_partition_stay_as_the_session_was_begun(folder, tmp_path):
     session = opened(folder, CLASSES, side=48, partition=maps)
     assert session.counters()["superpixels"] == 4 and session.pictures[0].size == (36, 48)
     session.act("label", 0, [1], "sky")
-    session.close()
     opened(folder, side=48, partition=maps).close()
     with pytest.raises(ValueError, match="side is 64, but the session was begun with 48; leave it out"):
         opened(folder, side=64)
@@ -335,12 +323,10 @@ def test_side_and_partition_stay_as_the_session_was_begun(folder, tmp_path):
     np.save(tmp_path / "moved" / "c.npy", np.zeros((48, 64), int))
     again = opened(folder, partition=tmp_path / "moved")
     assert again.counters()["superpixels"] == 5 and again.board.labels(0).tolist() == [UNLABELED, 0]
-    again.close()
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"classes": ["sky"]}'])
 def test_a_damaged_session_file_is_named_and_nothing_is_overwritten(session, folder, content):
-    session.close()
     file = session.work / "session.json"
     file.write_text(content)
     with pytest.raises(ValueError, match=r"session.json is damaged .*put back a copy of it, or name another folder \(work=\)"):
@@ -349,8 +335,7 @@ def test_a_damaged_session_file_is_named_and_nothing_is_overwritten(session, fol
 
 
 def test_a_class_that_another_session_adds_meanwhile_does_no_harm(session, folder):
-    other = opened(folder, [*CLASSES, "sea"], annotator="other")
-    other.close()
+    opened(folder, [*CLASSES, "sea"], annotator="other")
     seen = np.zeros((48, 64), np.uint8)
     seen[:16, :16] = 3  # the new one: the training reads the classes anew
     finish_round(session, 2, {"a": seen}, [["a", 1]])
@@ -371,7 +356,6 @@ def test_a_folder_that_moved_with_its_labels_goes_on(session, folder, tmp_path):
     again = opened(tmp_path / "elsewhere" / "photos")
     assert again.board.labels(1)[3] == 0 and again.query() == query
     assert read_json(again.work)["folder"] == str(tmp_path / "elsewhere" / "photos")
-    again.close()
 
 
 def test_a_folder_that_is_gone_is_named_and_the_labels_stay(session, folder):
@@ -385,7 +369,6 @@ def test_a_folder_that_is_gone_is_named_and_the_labels_stay(session, folder):
         opened(folder)
     again = opened(photos(folder))
     assert again.board.labels(0)[0] == 0
-    again.close()
 
 
 def test_rounds_that_were_put_aside_or_deleted_do_not_stop_the_session(session, folder):
@@ -405,7 +388,6 @@ def test_a_repaired_log_that_lost_a_split_goes_on_without_what_followed_from_it(
     session.act("split", 0, [5])
     session.act("label", 0, [12], "Öl")  # a piece
     session.act("label", 0, [1], "Öl")
-    session.close()
     split = next(to_line(e) for e in on_disk(session) if e.what == "split")
     session.log.path.write_bytes(session.log.path.read_bytes().replace(split, split.replace(b"split", b"splat")))
     with pytest.raises(ValueError, match=r"line 3 of clicks\.jsonl is damaged"):
@@ -415,19 +397,16 @@ def test_a_repaired_log_that_lost_a_split_goes_on_without_what_followed_from_it(
     assert again.board.labels(0)[:3].tolist() == [0, 2, UNLABELED] and len(again.board.labels(0)) == 12
     assert any("line 3" in text for text in said) and any(text.startswith("1 acts are about") for text in said)
     assert read_board(folder, again.work, "me")[0].labels(0).tolist() == again.board.labels(0).tolist()
-    again.close()
 
 
 def test_a_picture_that_comes_later_changes_no_label_of_the_others(session, folder):
     session.act("label", 0, [3], "sky")
     session.act("split", 1, [0])
     ids, query = session.board.ids(1), session.query()
-    session.close()
     photos(folder, ["0"])
     again = opened(folder)
     assert [p.name for p in again.pictures] == ["0", "a", "b"] and again.board.labels(1)[3] == 0
     assert (again.board.ids(2) == ids).all() and again.query() == [(i + 1, s) for i, s in query]
-    again.close()
 
 
 def click(folder, told, seed):
@@ -473,4 +452,3 @@ def test_a_kill_between_any_two_clicks_loses_none(folder, tmp_path):
     again = opened(folder)
     board, known = read_board(folder, again.work, "me")
     assert labels(again) == [board.labels(i).tolist() for i in range(2)] and known == len(again.log.events)
-    again.close()

@@ -34,7 +34,6 @@ def by(folder, annotator, *acts, classes=CLASSES):
     session = open_session(folder, classes, annotator=annotator, side=60, **SIX)
     for what, *rest in acts:
         session.act(what, *rest[:2], to=rest[2] if len(rest) > 2 else "")
-    session.close()
 
 
 def labels(folder, annotator, picture=0):
@@ -144,7 +143,6 @@ def test_a_class_that_only_a_log_from_elsewhere_knows_is_added_at_the_end(folder
     merge(folder, ["ana", "ben"], "both")
     session = open_session(folder, annotator="both", **SIX)
     assert session.classes == ("road", "car", "tree") and session.board.labels(0)[:2].tolist() == [0, 2]
-    session.close()
 
 
 def test_the_merged_log_opens_as_any_other_and_goes_on(folder):
@@ -197,8 +195,7 @@ def mask(folder, name, values):
 @pytest.fixture
 def session(folder):
     session = open_session(folder, CLASSES, side=60, **SIX)
-    yield session
-    session.close()
+    return session
 
 
 def squares(*values):
@@ -269,7 +266,6 @@ def test_an_export_comes_back_as_it_went_out(session, tmp_path):
     other = open_session(session.pictures[0].file.parent, annotator="other", **SIX)
     assert import_masks(other, out).problems == ()
     assert [other.board.labels(i).tolist() for i in range(3)] == [session.board.labels(i).tolist() for i in range(3)]
-    other.close()
 
 
 @pytest.mark.parametrize("share", [0.5, 1.1])

@@ -56,13 +56,7 @@ def session(tmp_path):
     for i in range(3):
         session.act("label", i, [0], "sky")
         session.act("label", i, [session.pictures[i].count - 1], "road")
-    yield session
-    session.close()
-
-
-def board_of(session, home=None, upto=None):
-    work = session.work if home is None else home.parent
-    return read_board(folder_of(session), work, "me", upto)
+    return session
 
 
 def folder_of(session):
@@ -76,11 +70,8 @@ def asked_for(monkeypatch):
 
     def ask(session):
         with monkeypatch.context() as patched:
-            patched.setattr(
-                rounds, "subprocess", SimpleNamespace(DEVNULL=None, Popen=lambda *a, **k: SimpleNamespace(poll=lambda: None))
-            )
+            patched.setattr(rounds.subprocess, "Popen", lambda *given, **how: None)
             session.train()
-        session._process = None
         return session.home
 
     return ask
@@ -111,7 +102,7 @@ def own_answer(session, number, config):
     """What the strategy asks of the board that the round has seen, by the weights it has saved."""
     folder = rounds.folder_of(session.home, number)
     query = json.loads((folder / "query.json").read_text(encoding="utf-8"))
-    board, _ = board_of(session, upto=query["log"])
+    board, _ = read_board(folder_of(session), session.work, "me", query["log"])
     model = network(config, len(session.classes))
     model.load_state_dict(load_file(folder / "weights.safetensors"))
     regions = Regions(
@@ -174,64 +165,53 @@ def test_training_runs_beside_the_clicks_outlives_the_kernel_and_a_kill_and_asks
     assert (undisturbed / "weights.safetensors").read_bytes() == (folder / "weights.safetensors").read_bytes()
 
 
-class Dies:
-    """`train.fit` in which something happens after an epoch."""
-
-    def __init__(self, epoch, what):
-        self.epoch, self.what, self.fit = epoch, what, training.fit
-
-    def __call__(self, *args, keep, **how):
-        each_epoch = keep.each_epoch
-
-        def each(epoch):
-            if epoch == self.epoch:
-                self.what()
-            each_epoch(epoch)
-
-        keep.each_epoch = each
-        return self.fit(*args, keep=keep, **how)
-
-
 class Killed(BaseException):
     """Nothing in a round catches it, as nothing catches a kill."""
 
 
-def killed():
+def killed(*given):
     raise Killed
 
 
-@pytest.mark.parametrize("epoch", [1, 6])
-def test_a_training_killed_after_any_epoch_ends_with_the_weights_of_an_undisturbed_one(session, asked_for, monkeypatch, epoch):
+@pytest.fixture
+def interrupted(monkeypatch):
+    """A function: carries out a session's round 2, with a call of `what` after an epoch."""
+
+    def carry_out_until(session, epoch, what):
+        fit = training.fit
+
+        def watched(*given, keep, **how):
+            each_epoch = keep.each_epoch
+            keep.each_epoch = lambda now: (what() if now == epoch else None, each_epoch(now))
+            return fit(*given, keep=keep, **how)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(training, "fit", watched)
+            carry_out(session)
+
+    return carry_out_until
+
+
+def test_a_round_killed_at_any_time_ends_as_an_undisturbed_one(session, asked_for, interrupted, monkeypatch):
     home, said = asked_for(session), []
     undisturbed = answers(carry_out(session, copied(session, "other")))
-    with monkeypatch.context() as patched:
-        patched.setattr(training, "fit", Dies(epoch, killed))
-        with pytest.raises(Killed):
-            carry_out(session, home)
+    with pytest.raises(Killed):
+        interrupted(session, 3, killed)
     assert session.training().state == "failed" and "ended without finishing" in session.training().text
     asked_for(session)
-    assert answers(carry_out(session, home, said=said)) == undisturbed and said == [f"continuing after epoch {epoch}"]
-
-
-def test_a_round_killed_after_its_training_looks_and_asks_again(session, asked_for, monkeypatch):
-    home = asked_for(session)
-    undisturbed = answers(carry_out(session, copied(session, "other")))
-    for name in ("probabilities", "ask", "write_query"):
-        with monkeypatch.context() as patched:
-            patched.setattr(training, name, lambda *a: killed())
-            with pytest.raises(Killed):
-                carry_out(session, home)
+    for name in ("probabilities", "ask", "write_query"):  # looking at the pictures, and asking
+        with monkeypatch.context() as patched, pytest.raises(Killed):
+            patched.setattr(training, name, killed)
+            carry_out(session, home, said=said)
         assert rounds.finished(home) == 1 and not session.refresh()
-    assert answers(carry_out(session, home)) == undisturbed
+    assert answers(carry_out(session, home)) == undisturbed and said[0] == "continuing after epoch 3"
 
 
-def test_a_stopped_training_goes_on_with_the_same_clicks_and_begins_anew_with_others(session, asked_for, monkeypatch):
+def test_a_stopped_training_goes_on_with_the_same_clicks_and_begins_anew_with_others(session, asked_for, interrupted):
     session.config = session.config.model_copy(update={"checkpoint_seconds": 1e9})  # none is due: the stop writes it
     home = asked_for(session)
     undisturbed = answers(carry_out(session, copied(session, "other")))
-    with monkeypatch.context() as patched:
-        patched.setattr(training, "fit", Dies(3, session.stop))
-        carry_out(session, home)
+    interrupted(session, 3, session.stop)
     assert session.training().state == "stopped" and "train again to go on" in session.training().text
     folder, said = rounds.folder_of(home, 2), []
     assert (folder / "checkpoint.pt").exists() and (folder / "stop").exists()
@@ -244,17 +224,14 @@ def test_a_stopped_training_goes_on_with_the_same_clicks_and_begins_anew_with_ot
     assert answers(carry_out(session, going_on, said=said))[0] == undisturbed[0] and said == ["continuing after epoch 3"]
 
 
-def test_the_time_left_is_measured_on_the_epochs_of_this_attempt(session, asked_for, monkeypatch):
-    home, clock, left = asked_for(session), iter(range(10_000)), []
-    with monkeypatch.context() as patched:
-        patched.setattr(training, "fit", Dies(5, killed))
-        with pytest.raises(Killed):
-            carry_out(session, home)
-    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    write = atomic.write_json
-    monkeypatch.setattr(atomic, "write_json", lambda file, value: (left.append(value.get("seconds_left")), write(file, value)))
+def test_the_time_left_is_measured_on_the_epochs_of_this_attempt(session, asked_for, interrupted, monkeypatch):
     asked_for(session)
-    carry_out(session, home)
+    clock, left, write = iter(range(10_000)), [], atomic.write_json
+    with pytest.raises(Killed):
+        interrupted(session, 5, killed)
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(atomic, "write_json", lambda file, value: (left.append(value.get("seconds_left")), write(file, value)))
+    carry_out(session)
     left = [seconds for seconds in left if seconds is not None]
     assert left[0] == len(left) - 1  # one look at the clock for each epoch: a second each
 
@@ -274,30 +251,25 @@ def test_a_round_begins_with_the_weights_of_the_one_before_unless_there_are_new_
     carry_out(session, number=3)
     assert all(torch.equal(value, begins[1][name]) for name, value in trained.items())
     session.refresh()
-    session.close()
     again = opened(folder_of(session), [*CLASSES, "sea"])
     asked_for(again)
     carry_out(again, number=4)
     assert again.refresh() and again.round == 4
-    again.close()
 
 
-def test_what_stops_a_round_is_told_in_words(session, asked_for, monkeypatch, capsys):
-    home = asked_for(session)
-
+def test_what_stops_a_round_is_told_in_words(session, asked_for, interrupted, capsys):
     def fails():
         raise FloatingPointError("the training loss is nan in epoch 2: lower learning_rate")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(training, "fit", Dies(2, fails))
-        with pytest.raises(SystemExit):
-            carry_out(session, home)
+    asked_for(session)
+    with pytest.raises(SystemExit):
+        interrupted(session, 2, fails)
     assert session.training() == rounds.Progress("failed", 0.0, "the training loss is nan in epoch 2: lower learning_rate")
     assert "FloatingPointError" in capsys.readouterr().err
     shutil.move(folder_of(session), session.work.parent / "away")
     asked_for(session)
     with pytest.raises(SystemExit):
-        carry_out(session, home)
+        carry_out(session)
     assert session.training().state == "failed" and "photos does not exist" in session.training().text
 
 
@@ -330,13 +302,11 @@ def test_training_needs_labels_of_a_class_and_two_classes(session, tmp_path):
     session.act("label", 0, [0], "void")
     with pytest.raises(ValueError, match="no superpixel has a class yet; label a few of each class"):
         session.train()
-    session.close()
     one = opened(folder_of(session), ["tool"], work=tmp_path / "one")
     one.act("label", 0, [0], "tool")
     with pytest.raises(ValueError, match="'tool' is the only class, so there is nothing to tell apart; add one"):
         one.train()
     assert not rounds.folder_of(one.home, 2).exists()
-    one.close()
 
 
 def test_damaged_files_of_a_round_are_named_with_the_remedy(session, asked_for):
@@ -348,13 +318,11 @@ def test_damaged_files_of_a_round_are_named_with_the_remedy(session, asked_for):
     with pytest.raises(ValueError, match=r"npz is damaged .*move the folder .*002 away and train again"):
         session.predicted(0)
     (folder / "query.json").write_text('{"query": [')
-    session.close()
     with pytest.raises(ValueError, match=r"query\.json is damaged .*move the folder .*002 away and train again"):
         opened(folder_of(session))
     folder.rename(folder.with_name("002-damaged"))
     again = opened(folder_of(session))
     assert again.round == 1 and len(again.query()) > 0
-    again.close()
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -404,7 +372,6 @@ def test_kmeans_asks_one_of_each_color_and_random_draws_by_lot(tmp_path):
     assert by_lot[0] == by_lot[1] != by_lot[2]
     session.act("label", 0, range(11), "sky")
     assert rounds.first_query(session.board, "kmeans", 3, np.random.default_rng(0)).ids.tolist() == [11]
-    session.close()
 
 
 @pytest.mark.filterwarnings("error")
@@ -416,7 +383,6 @@ def test_kmeans_asks_distinct_superpixels_where_all_look_the_same(tmp_path, budg
         Image.fromarray(np.full((48, 64, 3), 9, np.uint8)).save(folder / f"{name}.png")
     session = opened(folder, CLASSES, query_size=budget, first="kmeans")
     assert len(set(session.query())) == min(budget, 24)
-    session.close()
 
 
 def test_what_is_painted_is_what_is_trained_on(session):
@@ -430,12 +396,10 @@ def test_what_is_painted_is_what_is_trained_on(session):
 def test_new_pictures_have_no_view_until_the_next_round(session, asked_for):
     asked_for(session)
     carry_out(session)
-    session.close()
     shutil.copy(f"{folder_of(session)}/a.png", f"{folder_of(session)}/0.png")
     again = opened(folder_of(session))
     assert again.view(0) is None and again.predicted(0) is None and again.view(1)[0].dtype == np.uint8
     assert (again.board.labels(0) == UNLABELED).all()
-    again.close()
 
 
 def test_pictures_that_a_training_finds_and_the_session_does_not_know_are_not_suggested(session):

@@ -27,8 +27,7 @@ def widget(tmp_path):
     widget.sent = []
     widget.send = lambda content, buffers=None: widget.sent.append((content, buffers or []))
     widget.hear = lambda **content: widget._answer(widget, content, [])
-    yield widget
-    session.close()
+    return widget
 
 
 def last(widget, kind):

@@ -1,4 +1,4 @@
-"""A JupyterLab that only this computer reaches, with one notebook open: for tests, and for benchmarks/widget.py."""
+"""A JupyterLab that only this computer reaches, with one notebook open, for the tests."""
 
 from __future__ import annotations
 

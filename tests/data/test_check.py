@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from PIL import Image
+from trees import camvid_tree
 
 from oreal_lib.__main__ import main
 from oreal_lib.data.check import check, size_text, summary
@@ -76,45 +76,32 @@ def test_only_the_most_common_sizes_are_listed():
     assert size_text(Counter({(2, 3): 1, (5, 4): 7, (6, 6): 2}), most=2) == "5x4 (7), 6x6 (2) and 1 more"
 
 
-@pytest.fixture
-def camvid(tmp_path):
-    """Two training images and a test image in CamVid's folders, all of class 0."""
-    for split, names in (("train", ["s_1", "s_2"]), ("test", ["t_1"])):
-        for folder, mode in ((split, "RGB"), (f"{split}annot", "L")):
-            (tmp_path / folder).mkdir()
-            for name in names:
-                Image.new(mode, (4, 3)).save(tmp_path / folder / f"{name}.png")
-    return tmp_path
-
-
 def run(capsys, *arguments):
     code = main(["data", *map(str, arguments)])
     return code, capsys.readouterr()
 
 
-def test_the_exit_code_tells_problems_from_no_data(camvid, capsys):
-    checked = ("check", "camvid", "--root", camvid, "--workers", 1)
+def test_the_exit_code_tells_problems_from_no_data(tmp_path, capsys):
+    checked = ("check", "camvid", "--root", camvid_tree(tmp_path), "--workers", 1)
     code, said = run(capsys, *checked)
-    assert code == 0 and said.out.endswith("0 problems\n") and "train       2          2" in said.out
-    (camvid / "trainannot" / "s_2.png").write_bytes(b"torn")
-    (camvid / "test" / "more.png").write_bytes((camvid / "test" / "t_1.png").read_bytes())
+    assert code == 0 and said.out.endswith("0 problems\n") and "train       3          3" in said.out
+    (tmp_path / "trainannot" / "0016E5_00007.png").write_bytes(b"torn")
+    (tmp_path / "test" / "more.png").write_bytes((tmp_path / "test" / "0001TP_006690.png").read_bytes())
     code, said = run(capsys, *checked)
-    assert code == 1 and "problem: test/more.png has no mask" in said.out and "s_2.png is no image" in said.out
+    assert code == 1 and "problem: test/more.png has no mask" in said.out and "0016E5_00007.png is no image" in said.out
     code, said = run(capsys, *checked, "--problems", 1)
     assert code == 1 and said.out.count("problem: ") == 1 and "and 1 more" in said.out
-    code, said = run(capsys, "check", "camvid", "--root", camvid / "nowhere")
+    code, said = run(capsys, "check", "camvid", "--root", tmp_path / "nowhere")
     assert code == 2 and said.err.startswith("error: the CamVid folder") and said.err.count("\n") == 1
 
 
-def test_an_unknown_name_or_option_lists_what_is_known(camvid, capsys):
-    code, said = run(capsys, "check", "camvod")
-    assert code == 2 and said.err.startswith("error: there is no data set 'camvod'; choose one of toy, ")
-    code, said = run(capsys, "check", "camvid", "--root", camvid, "--set", "vol=official")
-    assert code == 2 and "camvid has no option 'vol'; it knows val" in said.err
-    code, said = run(capsys, "check", "camvid", "--root", camvid, "--set", "val")
-    assert code == 2 and "write KEY=VALUE" in said.err
-
-
-def test_options_of_the_reader_are_read_as_yaml(capsys):
+def test_options_of_the_reader_are_read_as_yaml_and_unknown_ones_named(capsys):
     code, said = run(capsys, "check", "toy", "--set", "train=3", "test=1", "--workers", 1)
     assert code == 0 and said.out.startswith("toy: 4 images, 8 classes")
+    for asked, message in [
+        (["camvod"], "there is no data set 'camvod'; choose one of toy, "),
+        (["camvid", "--set", "vol=official"], "camvid has no option 'vol'; it knows val"),
+        (["camvid", "--set", "val"], "write KEY=VALUE"),
+    ]:
+        code, said = run(capsys, "check", *asked)
+        assert code == 2 and said.err.startswith("error: ") and message in said.err

@@ -1,6 +1,5 @@
 """Each data set in its native layout, and every defect a real folder has: listed without opening a picture, or told when opened."""
 
-import io
 import json
 import os
 import pickle
@@ -10,6 +9,7 @@ import tarfile
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.error import URLError
 
 import numpy as np
@@ -146,14 +146,12 @@ def test_harmless_files_are_passed_over_and_a_folder_of_nothing_is_a_problem(nam
         ("camvid", {"val": "test"}, "val is 'test', but must be 'draw' or 'official'"),
         ("camvid", {"validation": "official"}, "camvid has no option 'validation'; it knows val"),
         ("camvid", "draw", "options is 'draw', but must be a dictionary of val"),
-        ("voc", {"train": "trainval"}, "train is 'trainval', but must be 'train' or 'trainaug'"),
-        ("cityscapes", {"labels": "color"}, "labels is 'color'.*'labelTrainIds'"),
+        ("cityscapes", {"labels": "color"}, "labels is 'color', but must be .* or 'labelTrainIds'"),
         ("endovis", {"test_sequences": "seq_1"}, "test_sequences is 'seq_1', but must be a list .*; there are release_1/seq_1"),
         ("endovis", {"test_sequences": ["seq_9"]}, "names seq_9, but there are release_1/seq_1, .* choose among these"),
         ("endovis", {"extra_classes": "yes"}, "extra_classes is 'yes', but must be true or false"),
         ("folder", {"test_share": 1.0}, "test_share is 1.0.*below 1"),
         ("folder", {"test_share": True}, "test_share is True"),
-        ("folder", {"test_by": "video"}, "test_by is 'video'"),
     ],
 )
 def test_a_bad_option_is_refused_with_the_choices(name, option, message, tmp_path):
@@ -178,9 +176,8 @@ LABEL_IDS, LEFT = f"gtFine/{CITY}_gtFine_labelIds.png", f"leftImg8bit/{CITY}_lef
         ("camvid", ["mv testannot other"], ["testannot/ is missing; copy"]),
         ("camvid", ["touch test/0001TP_006690.jpg"], ["0001TP_006690.png and 0001TP_006690.jpg have one name.*keep one"]),
         ("camvid", ["cp train/0016E5_00007.png test/0016E5_00007.png", "cp trainannot/0016E5_00007.png testannot/0016E5_00007.png"],
-         ["0016E5_00007 lies in train/ and in test/.*; remove one"]),
+         ["train/0016E5_00007.png and test/0016E5_00007.png have one name.*; remove one"]),
         ("camvid", ["rm train/0016E5_00007.png", "mkdir train/0016E5_00007.png"], ["cannot be read.*copy it again", "has no image"]),
-        ("camvid", ["touch train/x.gif"], ["train/x.gif has a format that is not read; save it as PNG"]),
         ("voc", [f"rm {DEVKIT}/SegmentationClass/2007_000032.png"], ["2007_000032.jpg has no mask"]),
         ("voc", [f"rm {DEVKIT}/JPEGImages/2007_000032.jpg"], ["train.txt names 2007_000032, but there is no JPEGImages"]),
         ("voc", [f"write {LISTS}/val.txt 2007_000032"], ["in .*val.txt and in .*train.txt, but no image may be in two splits"]),
@@ -188,7 +185,6 @@ LABEL_IDS, LEFT = f"gtFine/{CITY}_gtFine_labelIds.png", f"leftImg8bit/{CITY}_lef
         ("voc", [f"write {LISTS}/val.txt a/2007_000060 b/2007_000060"], ["2007_000060 stands twice in .*val.txt"]),
         ("voc", [f"write {LISTS}/val.txt"], ["val.txt names no image"]),
         ("voc", [f"rm {LISTS}/train.txt"], ["train.txt is missing; copy it"]),
-        ("voc", [f"rm {DEVKIT}/SegmentationClass"], ["SegmentationClass/ is missing", *["has no mask"] * 6]),
         ("voc", [f"touch {DEVKIT}/SegmentationClass/2012_004331.png"], []),  # of a photo in no list
         ("cityscapes", [f"rm {LABEL_IDS}"], ["aachen_.*_leftImg8bit.png has no mask aachen_"]),
         ("cityscapes", [f"rm {LEFT}"], ["aachen_.*_labelIds.png has no image aachen_"]),
@@ -197,10 +193,8 @@ LABEL_IDS, LEFT = f"gtFine/{CITY}_gtFine_labelIds.png", f"leftImg8bit/{CITY}_lef
         ("cityscapes", ["touch gtFine/val/frankfurt/photo.png"], ["photo.png is not named .*_gtFine_<kind>.png"]),
         ("cityscapes", [f"mv {LEFT} {LEFT.replace('/aachen/', '/x/')}"], ["x/aachen_.* is not named", "has no image aachen_"]),
         ("cityscapes", [f"cp {path} {path.replace('train/', 'val/')}" for path in (LEFT, LABEL_IDS)],
-         ["val/aachen/.* lies in train/ and in val/.*; remove one"]),
-        ("cityscapes", ["rm gtFine/val"], ["gtFine/val/ is missing", "has no mask", "has no mask"]),
+         ["train/aachen/.* and .*val/aachen/.* have one name.*; remove one"]),
         ("endovis", ["rm release_1/seq_1/labels/frame000.png"], ["release_1/seq_1/left_frames/frame000.png has no mask"]),
-        ("endovis", ["rm release_1/seq_2/left_frames/frame001.png"], ["release_1/seq_2/labels/frame001.png has no image"]),
         ("endovis", ["rm test/seq_1/labels"], ["test/seq_1/labels/ is missing"]),
         ("folder", ["write test.txt p1/frame_000 p9/gone"], ["test.txt names p9/gone, but there is no such file"]),
         ("folder", ["write val.txt p1/frame_000", "write test.txt p1/frame_000"],
@@ -210,7 +204,6 @@ LABEL_IDS, LEFT = f"gtFine/{CITY}_gtFine_labelIds.png", f"leftImg8bit/{CITY}_lef
         ("folder", ["write test.txt p1/frame_000", "write train.txt p1/frame_001 p1/frame_002"],
          ["^images in no list: 3 of 6, .*: p2/frame_000, p2/frame_001, p2/frame_002$"]),
         ("folder", ["rm images/p1/frame_000.png"], ["masks/p1/frame_000.png has no image"]),
-        ("folder", ["cp images/p1/frame_000.png images/p1/frame_000.bmp"], ["have one name without suffix"]),
         ("folder", ["touch masks/p1/scan.npy"], ["masks/p1/scan.npy has a format that is not read"]),
         ("folder", ["rm masks", "mkdir masks"], ["masks/ holds no pictures", *["has no mask"] * 6]),
         ("folder", ["mv masks Labels"], ["^Labels/ looks like the masks, .*; rename it to masks/, or move it elsewhere$"]),
@@ -224,9 +217,7 @@ def test_defects_are_listed_before_any_work(name, commands, problems, tmp_path):
 
 def test_folders_with_problems_are_refused_with_the_first_ten(tmp_path):
     edited(camvid_tree(tmp_path), *[f"touch train/extra_{i}.png" for i in range(13)])
-    with pytest.raises(
-        ValueError, match=r"camvid cannot be used: 13 problems: .*extra_6.png has no mask.*; and 3 more. `python -m"
-    ):
+    with pytest.raises(ValueError, match=r"camvid cannot be used: 13 problems: .*extra_6.png has no mask.*; and 3 more. `python"):
         open_source("camvid", tmp_path)
 
 
@@ -283,13 +274,9 @@ def test_camvid_is_listed_by_split_and_sequence(tmp_path):
     ]
     assert [i.name for i in camvid.read(tmp_path, val="official").items if i.split == "val"] == ["0016E5_08000"]
     assert all(np.array_equal(a, b) for a, b in zip(opened(source), truth((16, 24), 11), strict=True))
-
-
-def test_a_turned_mask_names_the_likely_reason(tmp_path):
-    source = camvid.read(camvid_tree(tmp_path))
     saved(tmp_path / "trainannot", np.zeros((24, 16), np.uint8), "0016E5_00007.png")
     with pytest.raises(ValueError, match=r"0016E5_00007.png is 24x16 pixels.*0016E5_00007.png is 16x24; both need one size .*EXIF"):
-        source.open(source.items[0])
+        source.open(source.items[0])  # a turned mask
 
 
 @pytest.mark.skipif(not CAMVID.is_dir(), reason="the real CamVid does not lie beside this repository")
@@ -356,52 +343,26 @@ def test_the_augmented_list_is_found_where_published_code_puts_it(tmp_path, plac
     assert voc.read(tmp_path, train="trainaug").items == source.items
 
 
-@pytest.mark.parametrize(
-    "raised, kind, message",
-    [
-        (ConnectionError("no route"), ConnectionError, "could not be downloaded .*no route.*by hand"),
+def test_what_keeps_a_download_from_being_written_and_unpacked_is_one_sentence(tmp_path, monkeypatch):
+    for raised, kind, message in [
         (URLError("no name"), ConnectionError, "could not be downloaded .*no name.*by hand"),
         (RuntimeError("corrupted"), ConnectionError, "could not be downloaded .*corrupted"),
         (PermissionError(13, "denied"), OSError, "could not be written to .*denied"),
-    ],
-)
-def test_a_failed_download_is_one_sentence(tmp_path, monkeypatch, raised, kind, message):
-    def fails(*_, **__):
-        raise raised
-
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", fails)
-    with pytest.raises(kind, match=message):
-        voc.download(tmp_path)
+    ]:
+        monkeypatch.setattr("torchvision.datasets.utils.download_url", Mock(side_effect=raised))
+        with pytest.raises(kind, match=message):
+            voc.download(tmp_path)
 
 
-def packed(*members):
-    """A tarfile.add-like download: writes an archive of TarInfo fields, each with 50 kB of zeros where it is a file."""
-
+@pytest.mark.parametrize("name, whole, why", [("../out.txt", True, "outside"), ("VOC/torn", False, "unexpected end of data")])
+def test_an_archive_that_leads_elsewhere_or_is_torn_is_refused(tmp_path, monkeypatch, name, whole, why):
     def fetched(url, root, filename, md5):
         assert url.endswith(filename) and re.fullmatch("[0-9a-f]{32}", md5)
         with tarfile.open(Path(root) / filename, "w") as archive:
-            for member in members:
-                entry = tarfile.TarInfo(member["name"])
-                entry.type, entry.linkname = member.get("type", tarfile.REGTYPE), member.get("linkname", "")
-                entry.size = 50_000 * entry.isreg()
-                archive.addfile(entry, io.BytesIO(bytes(50_000)))
-        if not members[1:]:
-            os.truncate(Path(root) / filename, 20_000)
+            archive.add(__file__, name)
+        os.truncate(Path(root) / filename, (Path(root) / filename).stat().st_size if whole else 9_000)
 
-    return fetched
-
-
-@pytest.mark.parametrize(
-    "members, why",
-    [
-        ([{"name": "VOC/a"}, {"name": "../out.txt"}], "outside"),
-        ([{"name": "VOC/a"}, {"name": "VOC/b", "type": tarfile.SYMTYPE, "linkname": "/etc"}], "link to an absolute path"),
-        ([{"name": "VOC/a"}, {"name": "VOC/b", "type": tarfile.CHRTYPE}], "special file"),
-        ([{"name": "VOC/torn"}], "unexpected end of data"),
-    ],
-)
-def test_an_archive_that_leads_elsewhere_or_is_torn_is_refused(tmp_path, monkeypatch, members, why):
-    monkeypatch.setattr("torchvision.datasets.utils.download_url", packed(*members))
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", fetched)
     (tmp_path / "data").mkdir()
     with pytest.raises(
         ValueError, match=rf"is damaged or unsafe \(.*{why}.*\); delete it and download it again, or unpack .* by hand"
@@ -549,8 +510,8 @@ def test_a_thirteenth_class_comes_only_if_asked_for(tmp_path):
     told(endovis.read(tmp_path, extra_classes=True), other)
 
 
-COLORS = [f'[{{"name": "thread", "color": {color}}}]' for color in ("[0, 0, 256]", "[0, 0]", "[0, 0, 0.5]", "7")]
-TORN = ["[", '{"name": "a"}', '{"classes": null}', "[]", '["a"]', '[{"name": 7, "color": [0, 0, 0]}]', *COLORS]
+COLORS = [f'[{{"name": "thread", "color": {color}}}]' for color in ("[0, 0, 256]", "[0, 0]", "7")]
+TORN = ["[", '{"name": "a"}', "[]", '["a"]', '[{"name": 7, "color": [0, 0, 0]}]', *COLORS]
 
 
 @pytest.mark.parametrize("content", TORN)
@@ -639,24 +600,18 @@ def test_classes_are_names_with_colors_or_without(tmp_path, text, names, colors,
     "text, message",
     [
         ("[a, b", "is no YAML .*; write a list of names"),
-        ("[a, 2024-13-45]", "is no YAML .*month must be in 1..12"),
         ("{a: [0, 0, 0], a: [1, 1, 1]}", "is no YAML .*'a' stands there twice"),  # the first would have been lost
-        ("", "is None, but must be a list of 1 to 255 names"),
         ("[]", "1 to 255 names"),
         ("[a, no]", "'name': False.*quote numbers, yes and no"),
-        ("[a, 3]", "'name': 3"),
         ("[a, [b]]", "'name': \\['b'\\]"),
-        ("[a, '']", "a class is a name"),
         ("[{name: a, colour: [0, 0, 0]}]", "a class is a name"),
         ("[a, b, a]", "names 'a' twice"),
         ("{classes: [a], ignore: 3}", "'ignore' beside classes"),
         ("[{name: a, color: [0, 0, 0]}, b]", "to some classes only"),
         ("{a: [0, 0, 0], b: [0, 0, 0]}", r"color \[0, 0, 0\] to a and b"),
         ("{a: [0, 0, 300]}", "three numbers 0..255"),
-        ("{a: 0, b: 1}", "0 for a color"),
         ("{classes: [a, b], void: 1}", r"1 void, but it must be above the classes' 0..1"),
         ("{classes: [a, b], void: [1, 2, 3]}", "index, or a color where all classes have other ones"),
-        ("{a: [1, 2, 3], void: [1, 2, 3]}", "have other ones"),
         ("{a: [1, 2, 3], void: other}", "'other' for a color"),
     ],
 )
@@ -669,9 +624,6 @@ def test_classes_that_contradict_themselves_are_refused(tmp_path, text, message)
 def test_classes_named_twice_over_need_a_decision(tmp_path):
     with pytest.raises(ValueError, match=r"named by the option classes and by .*classes.yaml, but one must decide"):
         folder.read(folder_tree(tmp_path), classes=["a"])
-    (tmp_path / "classes.yaml").unlink()
-    with pytest.raises(ValueError, match="the option classes is 'a'"):
-        folder.read(tmp_path, classes="a")
 
 
 # ---- names of files

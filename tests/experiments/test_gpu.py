@@ -1,8 +1,7 @@
 """Runs share a machine's GPUs by file locks; two GPUs are made up, since the locks need none."""
 
-import multiprocessing
 import queue
-import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -38,32 +37,22 @@ def test_several_may_share_and_fill_the_empty_ones_first(two_gpus):
         assert [device.index for device in (a, b, c)] == [0, 1, 0]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a forked process")
-def test_a_run_waits_until_a_process_that_holds_a_gpu_has_died(two_gpus):
-    context = multiprocessing.get_context("fork")
-    got, forever = context.Queue(), context.Event()
+def test_a_run_waits_until_a_gpu_is_free(two_gpus):
+    said = queue.Queue()
 
-    def hold():
-        with lines_to(got.put), device_of_run("auto", 1, pause=0.01) as device:
-            got.put(device.index)
-            forever.wait()
+    def third():
+        with lines_to(said.put), device_of_run("auto", 1, pause=0.01) as device:
+            said.put(device.index)
 
-    processes = [context.Process(target=hold, daemon=True) for _ in range(3)]
-    try:
-        for process in processes[:2]:
-            process.start()
-        assert {got.get(timeout=30), got.get(timeout=30)} == {0, 1}
-        processes[2].start()
-        assert "all 2 GPUs are taken (1 runs each); waiting for one" in got.get(timeout=30)
-        with pytest.raises(queue.Empty):
-            got.get(timeout=0.1)
-        processes[0].kill()  # the system frees its lock
-        assert got.get(timeout=30) in (0, 1)
-    finally:
-        for process in processes:
-            if process.pid:
-                process.kill()
-                process.join()
+    thread = threading.Thread(target=third)
+    with device_of_run("auto", 1):
+        with device_of_run("auto", 1):
+            thread.start()
+            assert "all 2 GPUs are taken (1 runs each); waiting for one" in said.get(timeout=30)
+            with pytest.raises(queue.Empty):
+                said.get(timeout=0.1)
+        assert said.get(timeout=30) == 1
+    thread.join()
 
 
 def test_without_a_gpu_and_where_one_is_named_no_lock_is_asked(monkeypatch):

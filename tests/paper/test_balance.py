@@ -1,3 +1,5 @@
+"""OREAL Eq. 3: the class debts that leave the rarest class as frequent as the budget allows, by hand and by brute force."""
+
 import itertools
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Augmentation: image, target and superpixels change together, colors alone."""
+
 import numpy as np
 import pytest
 import torch
@@ -140,7 +142,7 @@ def test_the_same_generator_gives_the_same_batches_with_any_number_of_threads(ti
     for loaders in (0, 1, 3):
         rng = np.random.default_rng(3)
         made[loaders] = list(batches(pairs, np.arange(6), 7, tiny_config(**FULL, loaders=loaders), rng, CPU))
-    assert len(made[0]) == 7
+    assert len(made[0]) == 7 and all(b.x.is_contiguous(memory_format=torch.channels_last) for b in made[0])
     for loaders in (1, 3):
         assert all(same(a, b) for a, b in zip(made[0], made[loaders], strict=True))
     other = next(batches(pairs, np.arange(6), 7, tiny_config(**FULL), np.random.default_rng(4), CPU))
@@ -152,9 +154,3 @@ def test_an_error_in_a_thread_comes_through(tiny_config):
     pairs = Pairs(pictures().images, pictures().target[:3])  # no target for the last three
     with pytest.raises(IndexError):
         list(batches(pairs, np.arange(6), 3, tiny_config(loaders=2), np.random.default_rng(0), CPU))
-
-
-def test_batches_are_channels_last_and_uint8_targets(tiny_config):
-    batch, _ = one_batch(tiny_config(**PLAIN))
-    assert batch.x.is_contiguous(memory_format=torch.channels_last) and batch.x.dtype == torch.float32
-    assert batch.y.dtype == torch.uint8 and batch.ids.dtype == torch.int32

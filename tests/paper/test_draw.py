@@ -1,3 +1,5 @@
+"""Pictures of what was asked and of classes, pixel by pixel."""
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure

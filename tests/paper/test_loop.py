@@ -1,3 +1,5 @@
+"""The README's loop, without a disk, against `experiments.run`."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -14,12 +16,9 @@ from oreal_lib.types import Query
     "changes",
     [
         {"strategy": "oreal", "aggregate": "max"},
-        {"strategy": "pixelbal", "aggregate": "mean"},
         {"strategy": "bvsb", "aggregate": "top_0.5", "warm_start": False},
-        {"strategy": "random"},
         {"strategy": "cbal", "aggregate": "max", "labeling": "weak", "undefined": "keep"},
         {"supervision": "full_masks"},
-        {"supervision": "full_dominant"},
     ],
     ids=lambda changes: " ".join(map(str, changes.values())),
 )

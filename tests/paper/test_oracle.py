@@ -1,8 +1,9 @@
+"""The annotator: a superpixel's answer is its most frequent class (dominant label), and is painted on all of it."""
+
 import numpy as np
 import pytest
 
 from oreal_lib.oracle import Oracle, class_votes, dominant_label
-from oreal_lib.storage.ragged import Ragged
 from oreal_lib.types import IGNORE, Labels, Superpixels
 
 V = IGNORE
@@ -59,33 +60,9 @@ def test_exclude_leaves_void_pixels_void(two_images):
     assert oracle.paint(labels, superpixels).tolist() == [[[0, 0, V, 2, 2, 2]], [[1, 1, 1, V, V, V]]]
 
 
-def test_images_of_different_sizes_are_painted_alike():
-    truth = Ragged((np.array([[1, V, 0]], np.uint8), np.array([[1], [1]], np.uint8)))
-    superpixels = Superpixels.from_maps(Ragged((np.array([[0, 0, 1]], np.uint16), np.array([[0], [0]], np.uint16))))
-    votes = np.array([[0, 1, 1], [1, 0, 0], [0, 2, 0]])
-    oracle = Oracle.dominant(votes, truth, "exclude")
-    painted = oracle.paint(Labels.none(3, 2).reveal([0, 2], oracle.answers[[0, 2]], step=1), superpixels)
-    assert [p.tolist() for p in painted] == [[[1, V, V]], [[1], [1]]]
-
-
-@pytest.mark.parametrize("ids", [[1, 1], [0], [-1], [3]])  # -1 would be the last one of the pool
-def test_buying_twice_or_what_is_not_there_is_refused(ids):
-    labels = Labels.none(3, 2).reveal([0], np.array([[True, False]]), step=1)
-    with pytest.raises(
-        ValueError, match="a superpixel twice, or one that was asked before or is not there; ask unlabeled ids once"
-    ):
-        labels.reveal(ids, np.zeros((len(ids), 2), bool), step=2)
-
-
 def test_a_class_or_a_superpixel_that_is_not_there_is_not_counted_for_the_next_one():
     mask, ids = np.array([[0, 1, 3, 0]], np.uint8), np.array([[0, 0, 1, 1]])
     with pytest.raises(ValueError, match="a pixel is of class 3, but there are 0 to 1; give the map and the mask"):
         class_votes(mask, ids, 2, 2)
     with pytest.raises(ValueError, match="a pixel is of superpixel 1, but there are 0 to 0"):
         class_votes(mask % 2, ids, 1, 2)
-
-
-@pytest.mark.parametrize("step", [0, 32_768])
-def test_steps_are_what_int16_holds_and_0_means_never(step):
-    with pytest.raises(ValueError, match=f"step is {step}, but steps count from 1 to 32,767"):
-        Labels.none(3, 2).reveal([0], np.ones((1, 2), bool), step)

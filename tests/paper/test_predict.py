@@ -1,3 +1,5 @@
+"""Prediction and evaluation, against plain loops."""
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from torch import nn
 
 from oreal_lib.batches import Pairs
 from oreal_lib.metrics import class_border
-from oreal_lib.predict import evaluate, predict, softmax_by_class
+from oreal_lib.predict import evaluate, predict
 from oreal_lib.storage.devices import choose_device
 from oreal_lib.storage.ragged import Ragged
 from oreal_lib.types import IGNORE
@@ -84,12 +86,3 @@ def test_images_of_many_sizes_are_predicted_in_order():
     assert [tuple(p.shape[1:]) for p in maps] == sizes
     pairs = Pairs(images, Ragged(tuple(np.zeros(s, np.uint8) for s in sizes)))
     assert evaluate(Same(), pairs, 4)[0].sum() == sum(h * w for h, w in sizes)
-
-
-@pytest.mark.parametrize("classes", [2, 19])
-@pytest.mark.parametrize("channels_last", [True, False])
-def test_the_softmax_class_by_class_has_the_bits_of_the_plain_one(classes, channels_last):
-    z = torch.randn(1, classes, 70, 131, generator=torch.Generator().manual_seed(classes))  # two tiles and a part
-    z = z.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)[0]
-    p = softmax_by_class(z)
-    assert torch.equal(p, z.softmax(dim=0)) and p.is_contiguous() and p.shape == z.shape

@@ -1,3 +1,9 @@
+"""The scores of a pixel, from its class probabilities p, by hand.
+
+entropy -sum p log p.  BvSB: the second largest p over the largest; as a margin: 1 - (largest - second largest).
+One-vs-rest entropy, for each class: -p log p - (1 - p) log(1 - p).
+"""
+
 import math
 
 import pytest

@@ -1,3 +1,5 @@
+"""Which superpixels are asked, given their scores: the best, or for each class as many as it is owed (Algorithm 1)."""
+
 import numpy as np
 import pytest
 

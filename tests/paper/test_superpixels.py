@@ -1,3 +1,5 @@
+"""Superpixels: SEEDS as OREAL uses it, SLIC and a grid."""
+
 import cv2
 import numpy as np
 import pytest
@@ -52,16 +54,6 @@ def test_auto_levels_come_nearest_to_what_was_asked():
 def test_a_very_elongated_image_is_refused_before_opencv_divides_by_zero():
     with pytest.raises(ValueError, match=r"3000x8 pixels into 150 superpixels.*slic or grid"):
         superpixels(np.zeros((8, 3000, 3), np.uint8), SuperpixelRecipe())
-
-
-@pytest.mark.parametrize("equalize", ["joint", "value", "none"])
-@pytest.mark.parametrize("method", ["seeds", "slic", "grid"])
-def test_every_method_gives_dense_ids_and_the_same_ones_twice(method, equalize):
-    recipe = SuperpixelRecipe(method=method, count=40, levels=2, equalize=equalize, hue="scaled")
-    ids = superpixels(photo(), recipe)
-    assert ids.dtype == np.uint16 and ids.shape == (60, 80)
-    assert np.array_equal(np.unique(ids), np.arange(ids.max() + 1)) and 10 < ids.max() < 60
-    assert np.array_equal(ids, superpixels(photo(), recipe))
 
 
 @pytest.mark.filterwarnings("ignore:This might be a color image")
@@ -152,9 +144,7 @@ def test_a_wrong_recipe_is_refused_with_the_rule(wrong, message):
         SuperpixelRecipe(**wrong)
 
 
-def test_more_superpixels_than_pixels_or_a_grey_picture_are_refused():
-    with pytest.raises(ValueError, match=r"150 superpixels.*5x4 pixels"):
-        superpixels(np.zeros((4, 5, 3), np.uint8), SuperpixelRecipe(method="grid"))
+def test_a_grey_picture_is_refused():
     with pytest.raises(ValueError, match=r"uint8 \(40, 50\).*\(H, W, 3\)"):
         superpixels(np.zeros((40, 50), np.uint8), SuperpixelRecipe())
 

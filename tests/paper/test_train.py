@@ -1,3 +1,5 @@
+"""Training: the loss, averaged weights, early stopping, the checkpoint, and what goes wrong; on pictures of 32 x 32."""
+
 import copy
 
 import numpy as np
@@ -206,23 +208,13 @@ def test_a_stopped_training_continues_to_the_same_end(monkeypatch, train_it, sto
         train_it(net(), max_epochs=6)
     fitted = train_it(net(), max_epochs=6, say=texts.append)
     assert texts == ([f"continuing after epoch {stop_in - 1}"] if stop_in > 1 else [])
+    assert fitted.speed["images_per_s"] > 0 and 0 <= fitted.speed["waiting"] <= 1
     assert same(fitted.state, undisturbed.state) and (fitted.epochs, fitted.val_miou) == (6, undisturbed.val_miou)
 
 
-def test_the_checkpoint_of_another_training_is_not_used(train_it):
-    train_it(net(), key=(0, 1))
-    texts = []
-    fitted = train_it(net(), key=(0, 2), say=texts.append)
-    assert texts == [] and same(fitted.state, train_it(net(), key=(0, 2)).state)
-
-
-@pytest.mark.parametrize("damage", ["empty", "half", "text", "flipped"])
-def test_a_torn_checkpoint_costs_time_and_nothing_else(train_it, tmp_path, damage):
+def test_a_torn_checkpoint_costs_time_and_nothing_else(train_it, tmp_path):
     undisturbed, file, texts = train_it(net()), tmp_path / "checkpoint.pt", []
-    data = file.read_bytes()
-    flipped = data[: len(data) // 2] + bytes(255 - b for b in data[len(data) // 2 :][:64]) + data[len(data) // 2 + 64 :]
-    torn = {"empty": b"", "half": data[: len(data) // 2], "text": b"hello", "flipped": flipped}
-    file.write_bytes(torn[damage])
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     fitted = train_it(net(), say=texts.append)
     assert len(texts) == 1 and texts[0].startswith("checkpoint.pt cannot be read")
     assert same(fitted.state, undisturbed.state) and fitted.val_miou == undisturbed.val_miou
@@ -289,16 +281,6 @@ def test_only_the_training_pass_is_compiled(monkeypatch, train_it):
 
 def test_auto_is_full_precision_on_a_cpu():
     assert not half_precision("auto", torch.device("cpu")) and half_precision("bfloat16", torch.device("cpu"))
-
-
-def test_speed_is_measured_without_validation(train_it):
-    speed = train_it(net(), max_epochs=2).speed
-    assert speed["images_per_s"] > 0 and 0 <= speed["waiting"] <= 1
-
-
-def test_threads_that_load_change_nothing(train_it):
-    plain, threads = (train_it(net(), loaders=n, checkpoint_seconds=60.0) for n in (0, 2))
-    assert same(plain.state, threads.state)
 
 
 # training that goes wrong

@@ -35,12 +35,7 @@ def test_a_point_is_a_mean_over_seeds_and_its_gain_is_paired():
     top = points.loc[("bvsb", "top_0.1")]
     assert (top["aualc_mean"], top["border_share_mean"], top["n"]) == (80, 75, 2)
     assert top["aualc_sd"] == pytest.approx(2**0.5)
-    assert (top["gain_mean"], top["gain_low"], top["gain_high"], top["gain_favor"]) == (
-        7,
-        7,
-        7,
-        2,
-    )  # seeds differ, their gains do not
+    assert top.filter(like="gain_").drop(["gain_n", "gain_sd"]).tolist() == [7, 7, 7, 2]  # seeds differ, their gains do not
     assert points.loc[("bvsb", "mean"), "gain_mean"] == 0
     text = between.markdown(points)
     assert "| BvSB top_0.1 | 75.0 ± 0.0 | 80.0 ± 1.4 | 79.0 ± 0.0 | 12.0 ± 0.0 | +7.0 (+7.0 to +7.0) | 2 |" in text

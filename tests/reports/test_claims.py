@@ -34,24 +34,17 @@ def whole(gain, columns=COLUMNS):
     return pd.concat(parts, ignore_index=True)
 
 
-def verdict_of(frame, name):
-    return verdicts.judge(frame, RNG).loc[name, "verdict"]
-
-
 @pytest.mark.parametrize(
     "gain, expected", [(0.05, "supports"), (-0.05, "contradicts"), ((0.05, -0.05, 0.04, -0.04), "cannot decide")]
 )
-@pytest.mark.parametrize(
-    "name",
-    [
-        "max beats mean per click",
-        "max beats mean per click: CBAL",
-        "max beats mean per labeled pixel",
-        "max asks more at true borders",
-    ],
-)
-def test_a_verdict_follows_the_sign_of_the_gain(name, gain, expected):
-    assert verdict_of(whole(gain), name) == expected
+def test_a_verdict_follows_the_sign_of_the_gain(gain, expected):
+    of_max_and_mean = (
+        "beats mean per click",
+        "beats mean per click: CBAL",
+        "beats mean per labeled pixel",
+        "asks more at true borders",
+    )
+    assert set(verdicts.judge(whole(gain), RNG).loc[[f"max {name}" for name in of_max_and_mean], "verdict"]) == {expected}
 
 
 def test_every_claim_with_a_verdict_turns_when_its_differences_do():
@@ -60,9 +53,7 @@ def test_every_claim_with_a_verdict_turns_when_its_differences_do():
     judged, opposite = (verdicts.judge(frame, RNG, these) for these in (CLAIMS, turned))
     other = {"supports": "contradicts", "contradicts": "supports", "cannot decide": "cannot decide"}
     assert judged["verdict"].map(other).equals(opposite["verdict"])
-    assert (judged["t_p"].dropna() == opposite["t_p"].dropna()).all() and judged["verdict"].isin(
-        ["supports", "contradicts"]
-    ).sum() > 20
+    assert (judged["t_p"].dropna() == opposite["t_p"].dropna()).all() and (judged["verdict"] != "cannot decide").sum() > 20
 
 
 def test_the_numbers_of_a_claim_by_hand():
@@ -118,11 +109,8 @@ def test_a_gain_near_borders_counts_only_above_the_gain_inside():
 def rivals(**apart):
     """A table of AuALC over three seeds: OREAL max has 70, random 50, others 60, or 70 less the differences given."""
     table = pd.DataFrame(60.0, index=range(3), columns=COLUMNS).assign(**{"oreal max": 70.0, "random": 50.0})
-    return pd.concat(
-        {"aualc": table.assign(**{c.replace("_", " "): 70 - np.array(d) for c, d in apart.items()})},
-        axis=1,
-        names=["value", "column"],
-    )
+    table = table.assign(**{c.replace("_", " "): 70 - np.array(d) for c, d in apart.items()})
+    return pd.concat({"aualc": table}, axis=1, names=["value", "column"])
 
 
 CLEAR, OPEN, LOST = (9.0, 10.0, 11.0), (-3.0, 1.0, 5.0), (-3.0, -2.0, -4.0)  # 95 %: 10 ± 2.5, 1 ± 9.9, -3 ± 2.5

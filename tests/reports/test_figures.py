@@ -1,18 +1,11 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from by_hand import run, runs
+from matplotlib.figure import Figure
 
 from oreal_lib.draw import class_palette
 from oreal_lib.reports import figures, selections
 from oreal_lib.types import IGNORE
-
-
-@pytest.fixture
-def ax():
-    fig, ax = plt.subplots()
-    yield ax
-    plt.close(fig)
 
 
 def frame():
@@ -21,8 +14,8 @@ def frame():
     return runs(*made, run("full_dominant", 0, [0.7]))
 
 
-def test_curves_are_means_over_seeds_max_solid_mean_dashed(ax):
-    figures.draw_curves(frame(), ax)
+def test_curves_are_means_over_seeds_max_solid_mean_dashed():
+    ax = figures.draw_curves(frame(), Figure().subplots())
     lines = {line.get_label(): line for line in ax.lines}
     assert lines["OREAL max"].get_linestyle() == "-" and lines["OREAL mean"].get_linestyle() == "--"
     assert lines["OREAL max"].get_ydata().tolist() == pytest.approx([25, 45, 45])
@@ -30,28 +23,23 @@ def test_curves_are_means_over_seeds_max_solid_mean_dashed(ax):
     assert lines["OREAL max"].get_color() == lines["OREAL mean"].get_color() != lines["random"].get_color()
 
 
-def test_shares_are_drawn_in_percent(ax):
-    figures.draw_curves(frame(), ax, x="labeled_pixels")
+def test_shares_are_drawn_in_percent():
+    ax = figures.draw_curves(frame(), Figure().subplots(), x="labeled_pixels")
     assert ax.lines[0].get_xdata().tolist() == pytest.approx([10, 20, 30]) and "%" in ax.get_xlabel()
 
 
 def test_each_strategy_has_a_panel_with_random_and_full_supervision():
-    table = frame()
-    table = runs(run("power_bvsb max"), table)
+    table = runs(run("power_bvsb max"), frame())
     assert figures.strategies(table) == ["oreal", "power_bvsb"]
-    fig, axes = plt.subplots(1, 2, sharey=True)
+    axes = Figure().subplots(1, 2, sharey=True)
     figures.draw_strategies(table, axes)
     assert [line.get_label() for line in axes[0].lines] == ["random", "OREAL max", "OREAL mean", "all dominant labels (B)"]
     assert [line.get_label() for line in axes[1].lines] == ["random", "BvSB with noise* max", "all dominant labels (B)"]
     assert axes[0].get_title() == "OREAL" and axes[0].get_ylim() == axes[1].get_ylim()
     legend = {h.get_label(): (h.get_color(), h.get_linestyle()) for h in figures.line_legend(table)}
-    assert (
-        legend["max"] == ("black", "-")
-        and legend["mean"] == ("black", "--")
-        and legend["random"][0] == axes[0].lines[0].get_color()
-    )
+    assert legend["max"] == ("black", "-") and legend["mean"] == ("black", "--")
+    assert legend["random"][0] == axes[0].lines[0].get_color()
     assert list(legend)[-2:] == ["all dominant labels (B)", "*: not in the paper"]
-    plt.close(fig)
 
 
 def view():
@@ -73,16 +61,15 @@ def view():
 
 
 def test_mean_stands_above_max_and_what_was_not_run_is_empty():
-    fig, axes = plt.subplots(2, 4)
+    axes = Figure().subplots(2, 4)
     selections.draw_selections(view(), axes)
     assert axes[0, 2].get_title() == "BvSB mean: 1 asked\n25 % of query on borders"
     assert axes[1, 2].get_title() == "BvSB max: 1 asked\n50 % of query on borders"
     assert axes[1, 3].get_title().startswith("OREAL max: 2 asked") and not axes[0, 3].images and not axes[0, 3].axison
-    plt.close(fig)
 
 
 def test_a_dot_marks_the_pixel_that_decides_max_where_it_is_enlarged():
-    fig, axes = plt.subplots(1, 5)
+    axes = Figure().subplots(1, 5)
     where = {"window": np.s_[0:2, 4:8], "context": np.array([False, True]), "dots": np.array([[1, 6]])}
     selections.draw_context(view() | where, axes)
     scale = axes[2].images[0].get_array().shape[0] // 2
@@ -91,7 +78,6 @@ def test_a_dot_marks_the_pixel_that_decides_max_where_it_is_enlarged():
         assert [(int(line.get_xdata()[0]) // scale, int(line.get_ydata()[0]) // scale) for line in ax.lines] == [(2, 1)]
     assert "asked 0 superpixels" in axes[3].get_title() and "asked 1 superpixel\n" in axes[4].get_title()
     assert axes[0].patches[0].get_bbox().bounds == (3.5, -0.5, 4, 2)
-    plt.close(fig)
 
 
 def test_pseudo_labels_are_strong_inside_pale_around_and_nowhere_else():
@@ -107,7 +93,7 @@ def test_pseudo_labels_are_strong_inside_pale_around_and_nowhere_else():
         "classes": ("sky", "road", "car"),
         "name": "hand made",
     }
-    fig, axes = plt.subplots(1, 4)
+    axes = Figure().subplots(1, 4)
     figures.draw_pseudo_labels(view, axes)
     answer, pseudo = (np.asarray(ax.images[0].get_array()) for ax in axes[1:3])
     scale = answer.shape[0] // 2
@@ -122,4 +108,3 @@ def test_pseudo_labels_are_strong_inside_pale_around_and_nowhere_else():
     marked = [(line.get_xdata()[0] // scale, line.get_ydata()[0] // scale) for line in axes[0].lines if len(line.get_xdata())]
     assert marked == [(1, 0), (2, 1)]
     assert [t.get_text() for t in axes[3].get_legend().get_texts()] == ["sky", "road", "void"]
-    plt.close(fig)

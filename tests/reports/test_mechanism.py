@@ -9,7 +9,7 @@ from by_hand import run, runs
 
 from oreal_lib.aggregate import by_superpixel
 from oreal_lib.experiments.run_folder import RunFolder
-from oreal_lib.reports import frames, mechanism
+from oreal_lib.reports import mechanism
 from oreal_lib.reports import mechanism_figures as draw
 
 
@@ -158,9 +158,3 @@ def test_pictures_show_each_strategy_its_debts_and_its_gains(frame):
     assert [t.get_text() for t in ax.get_yticklabels()] == ["OREAL"]
     assert [t.get_text() for t in ax.get_legend().get_texts()] == ["near borders", "inside objects"]
     plt.close("all")
-
-
-def test_a_run_is_counted_once(frame):
-    with pytest.raises(ValueError, match=r"2 runs have .*column oreal max, seed 0"):
-        mechanism.measures(runs(frame, two_steps("oreal max").assign(run_id="again")))
-    assert frames.per_run(frame)["run_id"].nunique() == 4

@@ -13,17 +13,12 @@ from oreal_lib.types import IGNORE, Query
 from oreal_lib.weak.labels import classes_present
 
 
+def toys(*runs):
+    return [RunConfig.from_yaml("toy", strategy=strategy, aggregate=how, seed=seed) for strategy, how, seed in runs]
+
+
 def test_the_pair_differs_only_in_mean_and_max():
-    configs = [
-        RunConfig.from_yaml("toy", strategy=strategy, aggregate=how, seed=seed)
-        for strategy, how, seed in [
-            ("random", "mean", 0),
-            ("cbal", "mean", 0),
-            ("cbal", "max", 1),
-            ("oreal", "max", 1),
-            ("oreal", "mean", 1),
-        ]
-    ]
+    configs = toys(("random", "mean", 0), ("cbal", "mean", 0), ("cbal", "max", 1), ("oreal", "max", 1), ("oreal", "mean", 1))
     a, b = mean_and_max(configs)
     assert (a.column, b.column, a.seed) == ("oreal mean", "oreal max", 1)
     with pytest.raises(ValueError, match="no two runs of cbal that differ only in mean and max"):
@@ -31,8 +26,7 @@ def test_the_pair_differs_only_in_mean_and_max():
 
 
 def test_rivals_began_with_the_same_network():
-    runs = [("random", "mean", 0), ("bvsb", "mean", 0), ("oreal", "max", 0), ("oreal", "max", 1), ("oreal", "top_0.5", 0)]
-    configs = [RunConfig.from_yaml("toy", strategy=strategy, aggregate=how, seed=seed) for strategy, how, seed in runs]
+    configs = toys(("random", "mean", 0), ("bvsb", "mean", 0), ("oreal", "max", 0), ("oreal", "max", 1), ("oreal", "top_0.5", 0))
     assert rivals(configs) == {"small_unet": [configs[1], configs[2]]}
 
 

@@ -12,9 +12,8 @@ RESNET = "deeplabv3plus_resnet50.tv_in1k"
 
 
 def run(column, seed, curve, dataset="voc", model=RESNET):
-    return by_hand.run(
-        column, seed, curve, dataset=dataset, model=model, setting=f"{dataset} 50%", epochs=10 + 90 * ("full" in column)
-    )
+    where = {"dataset": dataset, "model": model, "setting": f"{dataset} 50%"}
+    return by_hand.run(column, seed, curve, **where, epochs=10 + 90 * ("full" in column))
 
 
 def grid(**where):
@@ -30,6 +29,10 @@ COLUMNS = ["random", "bvsb mean", "bvsb max", "oreal max", "stratified_random", 
 
 def cells_of(frame, *arguments):
     return tables_1_and_3.cells(frame, COLUMNS, *arguments).set_index(["dataset", "model", "strategy", "aggregation"])
+
+
+def text_of(frame, which="table1", *arguments):
+    return tables_1_and_3.markdown(tables_1_and_3.cells(frame, COLUMNS, which, *arguments), frame, which)
 
 
 def test_a_cell_is_ours_the_papers_and_the_difference():
@@ -52,14 +55,14 @@ def test_other_data_or_another_network_have_no_difference_but_the_papers_average
     for place in (("toy", "small_unet"), ("voc", "small_unet")):
         assert table.loc[(*place, "bvsb", "max"), "paper_beside"] == 72.4  # ResNet-50, average over four data sets
         assert table.loc[(*place, "random", "none"), "paper_beside"] == 69.7
-    text = tables_1_and_3.markdown(table.reset_index(), both)
+    text = text_of(both)
     assert "difference" not in text and text.count("only signs and orders compare, not numbers") == 2
     assert "| paper, average of 4 data sets, ResNet-50: mean / max |" in text
 
 
 def test_every_number_stands_in_its_place_and_what_lacks_is_not_run():
     frame = grid()
-    text = tables_1_and_3.markdown(tables_1_and_3.cells(frame, COLUMNS), frame)
+    text = text_of(frame)
     assert text.startswith("**Pascal VOC, ResNet-50**\n\n*voc 50%; 2 seeds; abacus*\n\n| strategy | mean, ours | mean, paper |")
     rows = {line[0]: line[1:] for line in cells(text)[2:]}
     assert rows["random"] == ["60.0", "75.1", "-15.1", "", "", "", "", "", "", "1"]
@@ -97,18 +100,13 @@ def test_the_mean_of_those_that_reach_95_percent_is_not_printed():
     assert table.loc["bvsb", "max"][["value", "reached", "paper", "difference"]].tolist() == pytest.approx([17.5, 2, 17.4, 0.1])
     assert table.loc["bvsb", GAIN]["n"] == 0  # the seed without a number may be the worst
     assert table.loc["oreal", GAIN][["value", "n", "favor"]].tolist() == pytest.approx([-2, 1, 1])  # less is better
-    rows = {line[0]: line for line in cells(tables_1_and_3.markdown(table_of(frame), frame, "table3"))}
+    rows = {line[0]: line for line in cells(text_of(frame, "table3"))}
     assert rows["BvSB"][1:5] == ["1 of 2 reached", "25.0", "-", "17.5 ± 3.5 (2 of 2 reached)"]
 
 
-def table_of(frame):
-    return tables_1_and_3.cells(frame, COLUMNS, "table3")
-
-
 def test_without_full_supervision_nothing_is_said_to_have_failed():
-    frame = grid()
-    frame = frame[frame["column"] != "full_dominant"]
-    text = tables_1_and_3.markdown(table_of(frame), frame, "table3")
+    frame = grid().query("column != 'full_dominant'")
+    text = text_of(frame, "table3")
     assert "0 of" not in text and "Full supervision B was not run" in text
 
 
@@ -121,8 +119,7 @@ def test_table_3_has_two_networks_and_table_1_three():
 
 def test_a_network_of_the_grid_without_a_run_still_has_the_papers_numbers():
     frame, networks = grid(), [("voc", RESNET), ("voc", "segmenter_small")]
-    text = tables_1_and_3.markdown(tables_1_and_3.cells(frame, COLUMNS, "table1", networks), frame)
-    empty = text.partition("**Pascal VOC, ViT**")[2]
+    empty = text_of(frame, "table1", networks).partition("**Pascal VOC, ViT**")[2]
     assert empty.startswith("\n\n*not run*\n") and "| OREAL | not run | 73.2 | - | not run | 76.5 |" in empty
 
 

@@ -10,24 +10,20 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from kills import CLASSES, photos, run_config, same, train_round
+from kills import CLASSES, photos, run_config, train_round
 
-from oreal_lib import train
 from oreal_lib.annotate import rounds, training
-from oreal_lib.annotate.events import Log, parse
+from oreal_lib.annotate.events import Log
 from oreal_lib.annotate.out import output, predictions
 from oreal_lib.annotate.out.export import export
 from oreal_lib.annotate.pictures import open_pictures
 from oreal_lib.annotate.saved import read_json, read_session, recipe_of, work_folder
-from oreal_lib.batches import Pairs
 from oreal_lib.data import open_store
 from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.models import build_model
 from oreal_lib.storage.checkpoint import Checkpoint
 from oreal_lib.storage.progress import lines_to
-from oreal_lib.storage.ragged import Ragged
-from oreal_lib.types import Query
 
 EXAMPLES, SEED = int(os.environ.get("OREAL_EXAMPLES") or 25), os.environ.get("OREAL_SEED", "0")
 KEY = (0, 1)  # of the training whose checkpoint is damaged
@@ -59,14 +55,12 @@ def place(tiny_store, tmp_path_factory):
     config = run_config(0, 2)
     list(run(config, place / "runs", open_store(tiny_store)))
     (place / "runs" / config.run_id).rename(place / "run")
-    fit(open_store(tiny_store), place / "checkpoint.pt")
-    shutil.copytree(tiny_store, place / "store")
-    lot = np.random.default_rng(0)  # of the size that a file is read in parts
-    ids = lot.permutation(20_000)
-    RunFolder(place / "big").save_queries({1: Query(ids, lot.random(20_000, np.float32), (ids % 8).astype(np.int16))})
-    RunFolder(place / "big").save_pseudo(
-        1, Ragged((lot.integers(0, 8, (300, 200), np.uint8), lot.integers(0, 8, (9, 9), np.uint8)))
+    model = build_model("small_unet", 8)
+    optimizer = torch.optim.SGD(model.parameters(), momentum=0.9)
+    Checkpoint(place / "checkpoint.pt").after_epoch(
+        {"key": list(KEY), "epoch": 1, "model": model.state_dict(), "optimizer": optimizer.state_dict()}
     )
+    shutil.copytree(tiny_store, place / "store")
     before = training.LEAST_STEPS
     train_round(str(place))
     training.LEAST_STEPS = before
@@ -74,27 +68,17 @@ def place(tiny_store, tmp_path_factory):
     return place
 
 
-def fit(dataset, checkpoint):
-    """A training that leaves its checkpoint."""
-    config = run_config(0, 1)
-    model = build_model("small_unet", 8)
-    pairs = Pairs(dataset.images[:4], dataset.truth[:4])
-    train.fit(model, pairs, pairs, config, KEY, Checkpoint(checkpoint))
-
-
-def flat(value):
-    """A value with everything in it, as text and arrays by name."""
+def plain(value):
+    """A value as what `==` compares bit for bit."""
     if isinstance(value, torch.Tensor):
-        return {"": np.asarray(value.contiguous().view(-1).view(torch.uint8)), "as": f"{value.dtype} {tuple(value.shape)}"}
+        return str(value.dtype), tuple(value.shape), value.reshape(-1).view(torch.uint8).numpy().tobytes()
     if isinstance(value, np.ndarray):
-        return {"": np.array(value)}
-    if hasattr(value, "_asdict"):
-        value = value._asdict()
+        return str(value.dtype), value.shape, value.tobytes()
     if isinstance(value, dict):
-        return {f"{k} {name}": part for k, v in value.items() for name, part in flat(v).items()}
+        return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return flat(dict(enumerate(value)))
-    return {"": repr(value)}
+        return [plain(v) for v in value]
+    return repr(value)
 
 
 def checkpoint(file):
@@ -151,14 +135,9 @@ READ = {  # a file -> how it is read
     "run/queries.npz": lambda p: RunFolder(p / "run").queries(finished=3),
     "run/weights_step3.safetensors": lambda p: RunFolder(p / "run").weights(3),
     "run/pseudo_step3.npz": lambda p: list(RunFolder(p / "run").pseudo(3)),
-    "big/queries.npz": lambda p: RunFolder(p / "big").queries(finished=1),
-    "big/pseudo_step1.npz": lambda p: list(RunFolder(p / "big").pseudo(1)),
     "checkpoint.pt": lambda p: checkpoint(p / "checkpoint.pt"),
-    **{
-        f"store/{name}": store
-        for name in ("manifest.json", "images.npy", "truth.npy", "superpixels.npy", "votes.npy", "present.npy")
-    },
-    "store/pictures.npy": store,
+    "store/manifest.json": store,
+    **{f"store/{name}.npy": store for name in ("images", "truth", "superpixels", "votes", "present", "pictures")},
     "photos-labels/session.json": lambda p: read_json(work_folder(p / "photos")),
     "photos-labels/pictures/*.json": entry,
     "photos-labels/pictures/*.ids.npy": lambda p: picture(p).ids(),
@@ -180,18 +159,15 @@ READ = {  # a file -> how it is read
 
 @pytest.mark.parametrize("name", READ)
 def test_a_damaged_file_is_named_or_was_read_whole(place, name, record_property):
-    (file, *_) = sorted(place.glob(name)) if "*" in name else [place / name]
-    if "*" in name:  # that of the picture that is looked at
-        stem = picture(place).store, rounds.key(picture(place).name)
-        file = next(f for f in place.glob(name) if f.name.startswith(stem[1]))
-    data, wanted = file.read_bytes(), flat(READ[name](place))
+    looked_at = rounds.key(picture(place).name) if "*" in name else ""
+    file = next(f for f in place.glob(name) if f.name.startswith(looked_at))
+    data, wanted = file.read_bytes(), plain(READ[name](place))
     found_out = 0
     try:
         for i in range(EXAMPLES):
-            lot = random.Random(f"{SEED} {name} {i}")
-            file.write_bytes(bad := damaged(data, lot))
+            file.write_bytes(bad := damaged(data, random.Random(f"{SEED} {name} {i}")))
             try:
-                got = flat(READ[name](place))
+                got = plain(READ[name](place))
             except (ValueError, OSError) as error:
                 found_out += 1
                 assert file.name in str(error) and len(str(error)) > len(str(file)), error
@@ -199,23 +175,9 @@ def test_a_damaged_file_is_named_or_was_read_whole(place, name, record_property)
             finally:
                 for left in [*file.parent.glob(f"{file.name}.torn*"), *file.parent.glob(f"{file.name}.damaged*")]:
                     left.unlink()
-            if name.endswith("clicks.jsonl") and data.startswith(bad) and bad.endswith(b"\n"):
-                continue  # a shorter log, which nothing can tell
-            assert got.keys() == wanted.keys() and all(same(got[k], wanted[k]) for k in wanted), (i, bad[:80])
+            shorter = name.endswith("clicks.jsonl") and data.startswith(bad) and bad.endswith(b"\n")  # which nothing can tell
+            assert shorter or got == wanted, (i, bad[:80])
     finally:
         file.write_bytes(data)
     assert found_out > EXAMPLES / 4  # most damage matters
     record_property("cases", EXAMPLES)
-
-
-def test_every_line_of_a_damaged_log_that_is_whole_is_kept(place):
-    data = (me(place) / "clicks.jsonl").read_bytes()
-    whole, *_ = parse(data, "clicks.jsonl")
-    for i in range(EXAMPLES):
-        lot = random.Random(f"{SEED} log {i}")
-        place_of_bit = lot.randrange(len(data))
-        bad = bytearray(data)
-        bad[place_of_bit] ^= 1 << lot.randrange(8)
-        events, lines, end = parse(bytes(bad), "clicks.jsonl")
-        assert all(event in whole for event in events)  # none that nobody did
-        assert len(whole) - len(events) <= 2 and (lines or end < len(bad) or len(events) == len(whole))

@@ -91,7 +91,7 @@ def test_whoever_waits_is_told_once_for_whom_and_gets_it(path, other):
 
 def test_waiting_for_oneself_is_refused_and_another_thread_waits(path):
     first, got = Lock(path).acquire(), []
-    with pytest.raises(RuntimeError, match="held by this thread already"):
+    with pytest.raises(RuntimeError, match="it is held in this process already"):
         Lock(path).wait("it is held")
     thread = threading.Thread(target=lambda: got.append(Lock(path).wait("it is held")))
     thread.start()

@@ -1,8 +1,7 @@
 """Whoever waits is told how far the work is. By a clock of ours: what takes milliseconds here takes minutes in the tests.
 
-All that can take more than five seconds is in WORK, with the lines it says. What is not there takes less, or cannot be divided:
-fingerprints of data (at most 256 MiB are read), report notebooks (tables of runs) and `plan`, and `kmeans2` and CBAL's choice, which
-are one call each. A download has the bar of torchvision; waiting for a lock or a GPU says so.
+WORK has each kind of work that can take more than five seconds, with the lines it says. Fingerprints of data (at most 256 MiB are
+read) and report notebooks (tables of runs) take less; `kmeans2` and CBAL's choice are one call each and cannot be divided.
 """
 
 import re
@@ -18,26 +17,17 @@ from oreal_lib.annotate.out.predictions import predict_folder
 from oreal_lib.annotate.session import open_session
 from oreal_lib.annotate.several.masks import import_masks
 from oreal_lib.annotate.several.merge import merge
-from oreal_lib.batches import Pairs
 from oreal_lib.data import open_source, open_store
-from oreal_lib.data import prepare as preparing
 from oreal_lib.data.check import check
 from oreal_lib.data.description import describe
-from oreal_lib.data.label_cost import label_cost
-from oreal_lib.experiments import run as running
+from oreal_lib.data.prepare import prepare
+from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
-from oreal_lib.explore import question
-from oreal_lib.lessons import race
-from oreal_lib.models import build_model
 from oreal_lib.reports import mechanism
-from oreal_lib.setting import network, open_setting
+from oreal_lib.setting import network
 from oreal_lib.storage import atomic, checked, progress
 from oreal_lib.storage.progress import LONGEST, Progress, lines_begin, lines_to, log, spoken, told
 from oreal_lib.superpixels import SuperpixelRecipe
-from oreal_lib.train import fit
-
-GRID = SuperpixelRecipe(method="grid", count=16)
-
 
 # words and pace
 
@@ -125,59 +115,28 @@ def test_times_in_words(seconds, words):
 
 @pytest.fixture
 def slow(monkeypatch):
-    """Each look at the clock is seven seconds later than the last, for all work in one: a line each time."""
+    """Each look at the clock is seven seconds later than the last: a line for every item."""
     now = iter(range(0, 10**9, 7))
-    clock = SimpleNamespace(monotonic=lambda: next(now), perf_counter=lambda: 0.0)
-    monkeypatch.setattr(progress, "time", clock)
-    monkeypatch.setattr(preparing, "time", clock)
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(now)))
     monkeypatch.setattr(progress, "SHARE", 0.0)
 
 
 @pytest.fixture
 def photos(tmp_path):
     """Three gray pictures of 32 x 32 pixels."""
+    (tmp_path / "photos").mkdir()
     for i in range(3):
         picture = np.random.default_rng(i).integers(0, 255, (32, 32, 3), np.uint8)
-        (tmp_path / "photos").mkdir(exist_ok=True)
         Image.fromarray(picture).save(tmp_path / "photos" / f"{i}.png")
     return tmp_path / "photos"
 
 
-def toy():
-    return open_source("toy", None, 32, 32, {"scene": "large_tools", "generator_seed": 1, "train": 3, "test": 1})
+def running(tiny_config, tiny, tmp_path, **_):
+    list(run(tiny_config(strategy="bvsb", steps=2, max_epochs=3, void="exclude"), tmp_path, tiny))
+    list(run(tiny_config(labeling="weak", classifier="cosine", stage=2, steps=1), tmp_path, tiny))
 
 
-def a_training(tiny_config, **_):
-    pairs = Pairs(np.zeros((8, 32, 32, 3), np.uint8), np.zeros((8, 32, 32), np.uint8))
-    fit(build_model("small_unet", 8), pairs, pairs, tiny_config(max_epochs=3), key=(0,))
-
-
-def a_run(tiny_config, tiny, tmp_path, **_):
-    list(running.run(tiny_config(strategy="bvsb", steps=2, void="exclude"), tmp_path, tiny))
-
-
-def stage_two(tiny_config, tiny, tmp_path, **_):
-    list(running.run(tiny_config(labeling="weak", classifier="cosine", stage=2, steps=1), tmp_path, tiny))
-
-
-def a_cost(monkeypatch, **_):
-    monkeypatch.setattr("oreal_lib.data.label_cost.BLOCK", 2)
-    label_cost(np.ones((6, 3), int), "vote")
-
-
-def a_race(tiny_config, tiny, **_):
-    setting, config = open_setting(tiny_config(), tiny), tiny_config()
-    race.race(setting, config, {"me": (race.of_strategy(setting, config), [8])})
-
-
-def browsing(tiny_config, tiny, tmp_path, monkeypatch, **_):
-    monkeypatch.setattr("oreal_lib.setting.dataset_of", lambda *a, **k: tiny)
-    config = tiny_config(steps=1)
-    list(running.run(config, tmp_path, tiny))
-    question.question(question.open_run(config, tmp_path), 2, ("mean", "max"))
-
-
-def correlating(tiny_config, tiny, tmp_path, monkeypatch, **_):
+def reporting(tiny_config, tiny, tmp_path, monkeypatch, **_):
     monkeypatch.setattr("oreal_lib.setting.dataset_of", lambda *a, **k: tiny)
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
@@ -185,23 +144,15 @@ def correlating(tiny_config, tiny, tmp_path, monkeypatch, **_):
     mechanism.correlations({folder: tiny_config()}, ("mean", "max"), 3)
 
 
-def opening(tiny_store, **_):
-    open_store(tiny_store)
+def preparing(tmp_path, **_):
+    toy = open_source("toy", None, 32, 32, {"scene": "large_tools", "generator_seed": 1, "train": 3, "test": 1})
+    recipe = SuperpixelRecipe(method="grid", count=16)
+    check(toy, 1)
+    describe(toy, recipe, 3, np.random.default_rng(0), 1)
+    open_store(prepare(toy, recipe, store_root=tmp_path, workers=1))
 
 
-def preparing_data(tmp_path, **_):
-    preparing.prepare(toy(), GRID, store_root=tmp_path, workers=1)
-
-
-def checking(**_):
-    check(toy(), 1)
-
-
-def describing(**_):
-    describe(toy(), GRID, 3, np.random.default_rng(0), 1)
-
-
-def labeling(photos, tmp_path, monkeypatch, **_):
+def labeling(photos, tmp_path, tiny_config, monkeypatch, **_):
     """Everything with which a person begins and ends."""
     monkeypatch.setattr(training, "LEAST_STEPS", 2)
     shape = {"superpixel_method": "grid", "superpixel_count": 4, "workers": 1, "height": 32, "width": 32, "max_epochs": 1}
@@ -211,15 +162,10 @@ def labeling(photos, tmp_path, monkeypatch, **_):
         session.act("label", 1, [1], to="car")
         board, config = session.board, session.config
         training.pairs(board, 32)
-        model = network(config, 2)
-        training.ask(config, board, model, 2)
-        exported = export(session)
-        import_masks(session, exported.out / "labels")
+        training.ask(config, board, network(config, 2), 2)
+        import_masks(session, export(session).out / "labels")
         session.close()
     merge(photos, ["ana", "ben"], "both")
-
-
-def predicting(photos, tmp_path, tiny_config, **_):
     config, model = tiny_config(resize="crop"), tmp_path / "model"
     atomic.write_bytes(model / "weights.safetensors", checked.dump_tensors(network(config, 2).state_dict()))
     checked.write(model / "model.json", {"classes": ["road", "car"], "working_side": 32, "config": config.values()})
@@ -228,30 +174,25 @@ def predicting(photos, tmp_path, tiny_config, **_):
 
 LEFT = r", about \S+ \S+ left"
 WORK = {  # what takes long -> what it says
-    a_training: [
-        r"epoch 1 of at most 3: 2 of 2 batches, at most about \S+ \S+ left",
-        r"epoch 2 of at most 3: 7 of 8 validation images, best validation mIoU \S+ \(epoch \d\), at most about \S+ \S+ left",
+    running: [
+        r"epoch 1 of at most 3: 1 of 2 batches",
         r"epoch 2 of at most 3: validation mIoU \S+, best validation mIoU \S+ \(epoch \d\), at most about \S+ \S+ left",
-    ],
-    a_run: [
         "looking for void: 2 of 6 images" + LEFT,
         r"\[\S+\] step 1: painting the labels: 2 of 6 images" + LEFT,
         r"\[\S+\] step 1: testing: 2 of 4 images" + LEFT,
         r"\[\S+\] step 2: looking at the pool: 5 of 6 images" + LEFT,
         r"\[\S+\] step 2: looking for borders in what was asked: 2 of \d images" + LEFT,
+        "pseudo labels: 5 of 6 images" + LEFT,
+        "comparing the pseudo labels: 2 of 6 images" + LEFT,
     ],
-    stage_two: ["pseudo labels: 5 of 6 images" + LEFT, "comparing the pseudo labels: 2 of 6 images" + LEFT],
-    a_cost: ["what labels cost: 2 of 3 blocks of superpixels" + LEFT],
-    a_race: ["epoch 1 of at most 2: 1 of 2 batches", "testing: 3 of 4 images" + LEFT],
-    browsing: ["looking for borders: 2 of 6 images" + LEFT, "step 2: looking at the pool: 2 of 6 images" + LEFT, "choosing: 9 of"],
-    correlating: ["run: looking at the pool: 2 of 3 images" + LEFT, "run: ranks of 2 of 3 images" + LEFT],
-    opening: [r"checking the prepared data: 0\.0 of 0\.0 GB" + LEFT],
-    preparing_data: ["  2 of 4 images" + LEFT, r"  checksums: 0\.0 of 0\.0 GB" + LEFT],
-    checking: ["  2 of 4 images opened" + LEFT],
-    describing: [
-        "  2 of 3 images opened" + LEFT,
-        "  2 of 3 samples cut into superpixels" + LEFT,
+    reporting: ["run: looking at the pool: 2 of 3 images" + LEFT, "run: ranks of 2 of 3 images" + LEFT],
+    preparing: [
+        "  2 of 4 images opened" + LEFT,
+        "  2 of 3 images cut into superpixels" + LEFT,
         "  2 of 3 images cut and compared",
+        "  2 of 4 images" + LEFT,
+        r"  checksums: 0\.0 of 0\.0 GB" + LEFT,
+        r"checking the prepared data: 0\.0 of 0\.0 GB" + LEFT,
     ],
     labeling: [
         "2 of 3 pictures are cut" + LEFT,
@@ -261,30 +202,17 @@ WORK = {  # what takes long -> what it says
         "2 of 3 pictures are exported" + LEFT,
         "2 of 3 masks are read" + LEFT,
         "2 of 3 pictures are merged" + LEFT,
+        "2 of 3 pictures are predicted" + LEFT,
     ],
-    predicting: ["2 of 3 pictures are predicted" + LEFT],
 }
 
 
 @pytest.mark.parametrize("work", WORK, ids=lambda work: work.__name__)
-def test_all_that_can_take_long_says_how_far_it_is(
-    work, slow, tiny, tiny_config, tiny_store, photos, tmp_path, monkeypatch, capsys
-):
+def test_work_that_can_take_long_says_how_far_it_is(work, slow, tiny, tiny_config, photos, tmp_path, monkeypatch, capsys):
     said = []
-    given = {"tiny": tiny, "tiny_config": tiny_config, "tiny_store": tiny_store, "photos": photos}
     with lines_to(said.append):
-        work(**given, tmp_path=tmp_path, monkeypatch=monkeypatch)
+        work(tiny=tiny, tiny_config=tiny_config, photos=photos, tmp_path=tmp_path, monkeypatch=monkeypatch)
     for text in WORK[work]:
         assert any(re.search(text, line) for line in said), (text, said)
     assert capsys.readouterr().out == "", "the lines went elsewhere"
     assert not any("\r" in line or "\n" in line for line in said)
-
-
-@pytest.mark.parametrize("work", [a_run, opening, preparing_data, checking, predicting])
-def test_what_is_quick_says_nothing_of_it(work, tiny, tiny_config, tiny_store, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(progress, "FIRST", 1000.0)  # a slow machine is no reason to fail
-    monkeypatch.setattr(progress, "LONGEST", 1000.0)
-    said = []
-    with lines_to(said.append):
-        work(tiny=tiny, tiny_config=tiny_config, tiny_store=tiny_store, photos=photos, tmp_path=tmp_path)
-    assert not any(" left" in line or re.search(r"\d of \d", line) for line in said)

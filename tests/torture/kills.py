@@ -274,13 +274,13 @@ def prepare(root: str, workers: int) -> None:
 
 
 def a_preparation() -> Work:
-    """22 pictures prepared by one process, and by two."""
+    """22 pictures prepared by two processes, and by one."""
 
     def found(place: Path, variant: int) -> dict[str, Any]:
         files = [p for p in place.rglob("*") if p.is_file() and p.suffix != ".lock"]
         return {str(p.relative_to(place)): np.frombuffer(p.read_bytes(), np.uint8) for p in files}
 
-    return Work(lambda place, variant: Forked(prepare, str(place), 1 + variant), found, 2)
+    return Work(lambda place, variant: Forked(prepare, str(place), 2 - variant), found, 2)
 
 
 # a person's session, and a training of it

@@ -12,11 +12,11 @@ SEED = int(os.environ.get("OREAL_SEED", 0))
 @pytest.mark.parametrize(
     "work, n",
     [
-        (kills.a_run, 4),
+        (kills.a_run, 2),
         (lambda store: kills.a_run(store, stage=2), 2),
-        (lambda _: kills.a_session(), 4),
+        (lambda _: kills.a_session(), 2),
         (lambda _: kills.a_training(), 2),
-        (lambda _: kills.a_preparation(), 2),
+        (lambda _: kills.a_preparation(), 1),
     ],
     ids=["run", "stage two", "session", "training", "prepare"],
 )

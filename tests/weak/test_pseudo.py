@@ -59,10 +59,6 @@ def test_the_first_of_pixels_equally_sure_is_the_prototype():
     assert prototypes(logits[:, [0, 3]], np.array([7, 11]), np.array([0])).tolist() == [7]
 
 
-def test_two_classes_with_one_prototype_give_the_lower():
-    assert row_of_pixels(angles(0, 20, 10), sure(None, None, None), [0, 0, 1], {0: [0, 1]}) == [0, 0, 0]
-
-
 @pytest.mark.parametrize("ids, expected", [([0, 0, 1, 2, 2], 1), ([2, 2, 1, 0, 0], 0)])
 def test_of_two_superpixels_that_reach_a_pixel_the_higher_id_prevails(ids, expected):
     answers = {ids[0]: [0], ids[-1]: [1]}

@@ -5,12 +5,10 @@ Folders train/ trainannot/ val/ valannot/ test/ testannot/, one mask of indices 
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from ...types import IGNORE
-from ..files import open_pair
-from ..folders import find_root, fingerprint, having, listing, one_of, without_partner
+from ..folders import add, find_root, found_source, having, listing, one_of, without_partner
 from ..source import Item, Source
 
 CLASSES = tuple("sky building pole road pavement tree sign fence car pedestrian bicyclist".split())
@@ -30,14 +28,7 @@ def read(root: str | Path | None = None, *, val: str = "draw") -> Source:
     problems: list[str] = []
     for split in ("train", "test") if val == "draw" else ("train", "val", "test"):
         images, masks = listing(root, split, problems), listing(root, f"{split}annot", problems)
-        if images and masks:
-            without_partner(images, masks, root, problems)
+        without_partner(images, masks, root, problems)
         for name, image in images.items():
-            if name in items:
-                problems.append(f"{name} lies in {items[name].split}/ and in {split}/, but no image may be in two; remove one")
-            else:
-                items[name] = Item(name, name.rpartition("_")[0] or name, split, image, masks.get(name))
-    found = tuple(items.values())
-    identity = {"reader": "camvid", "val": val, "void": VOID, "files": fingerprint(root, found)}
-    opening = partial(open_pair, n_classes=len(CLASSES), remap={VOID: IGNORE})
-    return Source("camvid", CLASSES, found, opening, identity, tuple(problems))
+            add(items, Item(name, name.rpartition("_")[0] or name, split, image, masks.get(name)), root, problems)
+    return found_source("camvid", CLASSES, root, items.values(), problems, {"val": val, "void": VOID}, remap={VOID: IGNORE})

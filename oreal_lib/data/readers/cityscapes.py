@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 from ...types import IGNORE
-from ..files import open_pair
-from ..folders import below, find_root, fingerprint, having, listing, one_of
+from ..folders import add, below, find_root, found_source, having, listing, one_of
 from ..source import Item, Source
 
 CLASSES = tuple(
@@ -25,6 +23,7 @@ LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 3
 TRAIN_IDS = {i: LABEL_IDS.index(i) if i in LABEL_IDS else IGNORE for i in range(-1, 34)}
 TRAIN_IDS |= {255: IGNORE, 65_535: IGNORE}  # the license plate's -1 in 8 and in 16 bits
 KINDS = ("labelIds", "labelTrainIds")
+SPLIT_OF = {"train": "train", "val": "test"}
 
 
 def read(root: str | Path | None = None, *, labels: str = "auto") -> Source:
@@ -40,37 +39,30 @@ def read(root: str | Path | None = None, *, labels: str = "auto") -> Source:
     holds = having(*tops, *map(_apart, tops))
     root = find_root(root, "Cityscapes", ("", "cityscapes", "Cityscapes"), holds, "leftImg8bit/ and gtFine/")
     problems: list[str] = []
-    images = {part: {name: path for name, _, path in _pictures(root, "leftImg8bit", part, problems)} for part in ("train", "val")}
-    masks: dict[str, dict[str, dict[str, Path]]] = {part: {kind: {} for kind in KINDS} for part in images}
-    for part in images:  # of other kinds, the release has color and instanceIds, published code instanceTrainIds and more
+    images = {(part, name): path for part in SPLIT_OF for name, _, path in _pictures(root, "leftImg8bit", part, problems)}
+    masks: dict[str, dict[tuple[str, str], Path]] = {kind: {} for kind in KINDS}
+    for part in SPLIT_OF:  # of other kinds, the release has color and instanceIds, published code instanceTrainIds and more
         for name, kind, path in _pictures(root, "gtFine", part, problems):
-            masks[part].setdefault(kind, {})[name] = path
+            masks.setdefault(kind, {})[part, name] = path
     if labels == "auto":
         # An image with no mask at all is a problem by itself; it must not decide the kind of all others.
-        with_mask = [(part, name) for part in images for name in images[part] if any(name in masks[part][kind] for kind in KINDS)]
-        ready = with_mask and all(name in masks[part]["labelTrainIds"] for part, name in with_mask)
-        labels = "labelTrainIds" if ready else "labelIds"
+        with_mask = [key for key in images if any(key in masks[kind] for kind in KINDS)]
+        labels = KINDS[bool(with_mask) and all(key in masks["labelTrainIds"] for key in with_mask)]
     other = KINDS[labels == KINDS[0]]
     items: dict[str, Item] = {}
-    for part, split in (("train", "train"), ("val", "test")):
-        for name, image in images[part].items():
-            shown, mask = below(root, image), masks[part][labels].get(name)
-            if name in items:
-                problems.append(f"{shown} lies in train/ and in val/, but no image may be in two splits; remove one")
-                continue
-            if mask is None and name in masks[part][other]:
-                problems.append(f"{shown} has a mask of {other}, but {labels} are read and never mixed; make all of one kind")
-            elif mask is None:
-                problems.append(f"{shown} has no mask {name}_gtFine_{labels}.png; add it or remove the image")
-            items[name] = Item(name, name.rsplit("_", 2)[0], split, image, mask)
-        for kind in KINDS:
-            for name, mask in masks[part][kind].items():
-                if name not in images[part] and (kind == labels or name not in masks[part][labels]):
-                    problems.append(f"{below(root, mask)} has no image {name}_leftImg8bit.png; add it or remove it")
-    found = tuple(items.values())
-    identity = {"reader": "cityscapes", "labels": labels, "files": fingerprint(root, found)}
-    opening = partial(open_pair, n_classes=len(CLASSES), remap=TRAIN_IDS if labels == "labelIds" else None)
-    return Source("cityscapes", CLASSES, found, opening, identity, tuple(problems))
+    for (part, name), image in images.items():
+        shown, mask = below(root, image), masks[labels].get((part, name))
+        if mask is None and (part, name) in masks[other]:
+            problems.append(f"{shown} has a mask of {other}, but {labels} are read and never mixed; make all of one kind")
+        elif mask is None:
+            problems.append(f"{shown} has no mask {name}_gtFine_{labels}.png; add it or remove the image")
+        add(items, Item(name, name.rsplit("_", 2)[0], SPLIT_OF[part], image, mask), root, problems)
+    for kind in KINDS:
+        for key, mask in masks[kind].items():
+            if key not in images and (kind == labels or key not in masks[labels]):
+                problems.append(f"{below(root, mask)} has no image {key[1]}_leftImg8bit.png; add it or remove it")
+    remap = TRAIN_IDS if labels == "labelIds" else None
+    return found_source("cityscapes", CLASSES, root, items.values(), problems, {"labels": labels}, remap=remap)
 
 
 def _apart(top: str) -> str:

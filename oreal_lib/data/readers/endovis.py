@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
-from ..files import open_pair, read_bytes
-from ..folders import below, find_root, fingerprint, folders_below, listing, without_partner
+from ..files import read_bytes
+from ..folders import below, find_root, folders_below, found_source, listing, without_partner
 from ..source import Item, Source
 
 Color = tuple[int, int, int]
@@ -63,20 +62,16 @@ def read(root: str | Path | None = None, *, test_sequences: list[str] | None = N
         if name in test and folder.name == "seq_3" and len(unlabeled) == 1:  # the challenge gave it out with 250 frames, 249 masks
             del images[unlabeled[0]]
             left_out.append(_inside(name, unlabeled[0]))
-        if images and masks:
-            without_partner(images, masks, root, problems)
+        without_partner(images, masks, root, problems)
         split = "test" if name in test else "train"
         items += [Item(_inside(name, k), name if name != "." else "sequence", split, images[k], masks.get(k)) for k in images]
     identity = {
-        "reader": "endovis",
         "test_sequences": sorted(test),
         "colors": sorted([*color, i] for color, i in colors.items()),
         "repairs": sorted(_inside(name, frame) for name, frames in repairs.items() for frame in frames),
         "left_out": left_out,
-        "files": fingerprint(root, items),
     }
-    opening = partial(open_pair, n_classes=len(classes), colors=colors)
-    return Source("endovis", classes, tuple(items), opening, identity, tuple(problems))
+    return found_source("endovis", classes, root, items, problems, identity, colors=colors)
 
 
 def _sequences(root: Path) -> Iterator[Path]:

@@ -7,13 +7,12 @@ classes.yaml is a list of names, or of `{name: ..., color: [r, g, b]}`, or a map
 from __future__ import annotations
 
 import hashlib
-from functools import partial
 from pathlib import Path
 
 from ...storage.yaml_file import ConfigError, parse_yaml, shown
 from ...types import IGNORE
-from ..files import open_pair, read_bytes
-from ..folders import below, find_root, fingerprint, having, listing, one_of, read_list, tidy
+from ..files import read_bytes
+from ..folders import below, find_root, found_source, having, listing, one_of, read_list, tidy
 from ..source import Item, Source
 
 Color = tuple[int, int, int]
@@ -79,14 +78,8 @@ def read_as(name: str, title: str, root: str | Path | None, classes: list | dict
             remedy = f"add it, or write the line {key} into train.txt to keep it unlabeled"
             problems.append(f"images/{key} has no mask masks/{key}.png; {remedy}")
         items.append(Item(key, groups[key], split, path, masks.get(key)))
-    identity = {
-        "reader": name,
-        "void": void,
-        "colors": [[*color, target] for color, target in (colors or {}).items()],
-        "files": fingerprint(root, items),
-    }
-    opening = partial(open_pair, n_classes=len(names), void=void, colors=colors)
-    return Source(name, names, tuple(items), opening, identity, tuple(problems))
+    identity = {"void": void, "colors": [[*color, target] for color, target in (colors or {}).items()]}
+    return found_source(name, names, root, items, problems, identity, void=void, colors=colors)
 
 
 def read_classes(root: Path, given: list | dict | None = None) -> tuple[tuple[str, ...], dict[Color, int] | None, int]:

@@ -7,7 +7,6 @@ dominant label of a superpixel is often wrong at borders, and gains that depend 
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
@@ -23,14 +22,8 @@ TISSUE_RGB = np.float32([(199, 102, 92), (178, 74, 66), (214, 156, 102), (214, 1
 ORGAN_RGB = np.float32([(102, 36, 31), (122, 61, 43), (153, 107, 97), (92, 33, 48), (140, 120, 61)]) / 255
 
 
-class Scene(NamedTuple):
-    """zoom: size of everything on the tissue.  noise: smallest and largest sd of the camera's luma noise."""
-
-    zoom: float
-    noise: tuple[float, float]
-
-
-SCENES = {"large_tools": Scene(1.5, (0.008, 0.022)), "small_tools": Scene(1.0, (0.015, 0.040))}
+# zoom: size of everything on the tissue; smallest and largest sd of the camera's luma noise
+SCENES = {"large_tools": (1.5, (0.008, 0.022)), "small_tools": (1.0, (0.015, 0.040))}
 
 
 def draw_scene(

@@ -7,11 +7,9 @@ The official validation list is the test split, as in the paper's protocol; vali
 from __future__ import annotations
 
 import tarfile
-from functools import partial
 from pathlib import Path, PureWindowsPath
 
-from ..files import open_pair
-from ..folders import find_root, fingerprint, having, listing, one_of, read_list
+from ..folders import find_root, found_source, having, listing, one_of, read_list
 from ..source import Item, Source
 
 CLASSES = tuple(
@@ -71,9 +69,7 @@ def read(root: str | Path | None = None, *, train: str = "train") -> Source:
                 items[name] = Item(name, name, split, images[name], mask)
                 if mask is None:
                     problems.append(f"JPEGImages/{images[name].name} has no mask SegmentationClass/{name}.png; add it or unlist it")
-    found = tuple(items.values())
-    identity = {"reader": "voc", "train": train, "files": fingerprint(root, found)}
-    return Source("voc", CLASSES, found, partial(open_pair, n_classes=len(CLASSES)), identity, tuple(problems))
+    return found_source("voc", CLASSES, root, items.values(), problems, {"train": train})
 
 
 def download(root: str | Path) -> Path:
