@@ -23,7 +23,7 @@ def run(column, seed=0, miou=(0.2, 0.3), **values):
         "data_options": "{}",
         "device": "abacus",
         "commit": "c0ffee",
-        "classes": None,
+        "classes": ("first", "second"),
         "seed": seed,
         "step": list(steps),
         "clicks": [10 * t for t in steps],

@@ -22,29 +22,24 @@ COLOR = r"\x1b\[[0-9;]*m"  # of a stack trace
 
 def last_words(log: Path) -> str:
     """The last line a failed process wrote: for papermill, the error and its message."""
-    if not log.is_file():
-        return "its log is gone: was the folder deleted? Start the same command again"
-    lines = _lines(log)
-    return lines[-1].strip() if lines else "it wrote nothing"
+    return (_lines(log) or ["it wrote nothing"])[-1].strip()
 
 
 def _lines(log: Path) -> list[str]:
-    """The lines of a log, without colors and empty lines."""
-    text = re.sub(COLOR, "", log.read_text(encoding="utf-8", errors="replace"))
+    """The lines of a log, without colors and empty lines; none where there is no log."""
+    text = re.sub(COLOR, "", log.read_text(encoding="utf-8", errors="replace")) if log.is_file() else ""
     return [line for line in text.splitlines() if line.strip()]
 
 
 def standing(folder: Path) -> str:
     """The last thing that a run said, without its name; "starting" before it has said anything."""
-    log = folder / "run.log"
-    own = [line for line in (_lines(log) if log.is_file() else []) if not re.match(PAPERMILL, line)]
+    own = [line for line in _lines(folder / "run.log") if not re.match(PAPERMILL, line)]
     return own[-1].removeprefix(f"[{folder.name}]").strip() if own else "starting"
 
 
 def failed(folder: Path) -> bool:
     """Whether the last thing that an unfinished run said is an error. A KeyboardInterrupt is not: somebody stopped the run."""
-    log = folder / "run.log"
-    return log.is_file() and not (folder / "done.json").is_file() and ERROR.match(last_words(log)) is not None
+    return not (folder / "done.json").is_file() and ERROR.match(last_words(folder / "run.log")) is not None
 
 
 def name_of(config: RunConfig) -> str:
@@ -55,9 +50,7 @@ def name_of(config: RunConfig) -> str:
 
 def steps_left(config: RunConfig, finished: int) -> int:
     """Steps that the run itself still has to compute, when so many are finished."""
-    if config.supervision != "active":
-        return 1 - finished
-    return config.steps - max(finished, int(config.step_one is not None))
+    return config.rounds - max(finished, int(config.step_one is not None))
 
 
 class Watch:
@@ -116,9 +109,8 @@ class Watch:
             yield f"FAILED {run_id}: {now} (all of it: {folder.path / 'run.log'})"
 
     def _work_left(self) -> float:
-        """Of all runs, in active steps: full supervision is one step of many epochs."""
-        each = {i: c.full_max_epochs / c.max_epochs if c.supervision != "active" else 1.0 for i, c in self.runs.items()}
-        return sum(each[i] * steps_left(c, self.steps[i]) for i, c in self.runs.items())
+        """Of all runs, in epochs at most."""
+        return sum(c.epochs[1] * steps_left(c, self.steps[i]) for i, c in self.runs.items())
 
     def _seconds_left(self) -> float:
         left = self._work_left()

@@ -47,17 +47,10 @@ def run(config: RunConfig, runs_dir: Path | str | None = None, dataset: Dataset 
             yield from _run(config, folder, dataset)
         except KeyboardInterrupt:
             with suppress(ValueError, OSError):  # of a damaged record, which must not hide the stop
-                log.info(_kept(config, folder))
+                inside = "; inside the next, from its last finished epoch" if (path / "checkpoint.pt").exists() else ""
+                kept = f"{len(folder.steps())} of {config.rounds} steps are finished and kept"
+                log.info(f"[{config.run_id}] stopped: {kept}; run the same again and it goes on from there{inside}")
             raise
-
-
-def _kept(config: RunConfig, folder: RunFolder) -> str:
-    """The message of a stopped run."""
-    inside = "; inside the next, from its last finished epoch" if (folder.path / "checkpoint.pt").exists() else ""
-    return (
-        f"[{config.run_id}] stopped: {len(folder.steps())} of {config.rounds} steps are finished and kept; "
-        f"run the same again and it goes on from there{inside}"
-    )
 
 
 def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None) -> Iterator[StepResult]:
@@ -80,8 +73,7 @@ def _run(config: RunConfig, folder: RunFolder, dataset: Dataset | None) -> Itera
     if not finished and config.step_one is not None:
         finished.append(_copy_step_one(_finish_first(config.step_one, folder, dataset), folder))
         yield finished[0]
-    idle = nullcontext(choose_device(config.device))  # when there is nothing left to compute
-    with device_of_run(config.device, config.gpu_share) if len(finished) < config.rounds else idle as device:
+    with device_of_run(config.device, config.gpu_share) as device:
         for result in _steps_left(config, setting, folder, finished, device):
             finished.append(result)
             folder.save_steps(finished)  # from here on the step is finished
@@ -112,8 +104,7 @@ def _finish_first(config: RunConfig, folder: RunFolder, dataset: Dataset | None)
     first = RunFolder(folder.path.parent / config.run_id)
     if first.done is None:
         log.info(f"[{folder.path.name}] begins with run {config.run_id}, which comes first")
-    for _ in run(config, first.path.parent, dataset):
-        pass
+    list(run(config, first.path.parent, dataset))
     return first
 
 

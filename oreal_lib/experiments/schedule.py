@@ -59,7 +59,7 @@ def run_grid(
     with lock:
         left = unfinished(grid.configs, runs_dir)
         steps = sum(steps_left(c, len(RunFolder(runs_dir / c.run_id).steps())) for c in left)
-        finished = len(grid.configs) - len({c.run_id for c in grid.configs}.intersection(c.run_id for c in left))
+        finished = sum(config not in left for config in grid.configs)
         at_once = 1 if not snakemake else jobs or (os.cpu_count() if profile is None else "as many as the profile says")
         print(f"{len(grid.configs)} runs, {finished} finished already, {steps} steps to go, {at_once} at a time", flush=True)
         reports = [executed(runs_dir, grid.name, name).with_suffix(".done") for name in grid.reports]
@@ -116,14 +116,13 @@ def run_snakemake(options: list[str], log: Path) -> int:
     KeyboardInterrupt after Ctrl-C or a polite kill, which Snakemake itself takes for failed runs."""
     from snakemake.cli import main as snakemake  # a second of imports that a wrong setting need not wait for
 
-    stopped, before = [], {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+    stopped: list[int] = []
 
     def stop(number: int, frame: FrameType | None) -> None:
         stopped.append(number)
         signal.default_int_handler(number, frame)
 
-    for number in before:
-        signal.signal(number, stop)
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with open(log, "w", encoding="utf-8", errors="backslashreplace") as file, redirect_stderr(file):
             snakemake(options)

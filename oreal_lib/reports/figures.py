@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from textwrap import fill, shorten
 
 import numpy as np
@@ -23,11 +23,11 @@ FULL = {  # full supervision -> line, name
     "full_masks": ((0, (3, 1, 1, 1)), "true masks (A)"),
 }
 
-LABELINGS = {  # of a frame -> color, line, name
-    "dominant": ("#777777", "--", "dominant labels"),
-    "dominant, stage 2": ("#777777", "-", "dominant labels, stage 2"),
-    "weak": ("#0077bb", "--", "weak labels"),
-    "weak, stage 2": ("#0077bb", "-", "weak labels, stage 2"),
+LABELINGS = {  # of a frame -> look of its curve
+    "dominant": {"color": "#777777", "ls": "--", "label": "dominant labels"},
+    "dominant, stage 2": {"color": "#777777", "ls": "-", "label": "dominant labels, stage 2"},
+    "weak": {"color": "#0077bb", "ls": "--", "label": "weak labels"},
+    "weak, stage 2": {"color": "#0077bb", "ls": "-", "label": "weak labels, stage 2"},
 }
 
 
@@ -37,9 +37,7 @@ def draw_curves(frame: pd.DataFrame, ax: Axes, x: str = "clicks", y: str = "miou
     frame: of `frames.load`.  x: clicks, labeled_fraction or labeled_pixels.  y: miou or boundary_miou.
     Full supervision is a horizontal line: B (dominant labels) dotted, A (true masks) dash-dotted.
     """
-    for runs, look in by_column(active(frame)):
-        _draw_curve(runs, ax, look, x, y)
-    return _finish_curves(frame, ax, x, y)
+    return _draw_all(by_column(active(frame)), frame, ax, x, y)
 
 
 def by_column(runs: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
@@ -85,12 +83,6 @@ def _look(strategy: str, how: str) -> dict[str, str]:
     return {"color": STRATEGY_COLORS[strategy], "ls": style, "label": title(f"{strategy} {how}".strip())}
 
 
-def _draw_curve(runs: pd.DataFrame, ax: Axes, look: dict[str, str], x: str = "clicks", y: str = "miou") -> None:
-    steps = runs.groupby("step")
-    at = steps[x].mean() * (1 if x == "clicks" else 100)
-    draw_band(at, 100 * steps[y].mean(), 100 * steps[y].std(ddof=1), ax, **look)
-
-
 def draw_band(at: pd.Series, mean: pd.Series, sd: pd.Series, ax: Axes, alpha: float = 0.1, **look: object) -> Axes:
     """A line through `mean` over `at`, (n,) each, with dots and a band of one standard deviation `sd` in its color.
 
@@ -101,7 +93,12 @@ def draw_band(at: pd.Series, mean: pd.Series, sd: pd.Series, ax: Axes, alpha: fl
     return ax
 
 
-def _finish_curves(frame: pd.DataFrame, ax: Axes, x: str, y: str) -> Axes:
+def _draw_all(curves: Iterable[tuple], frame: pd.DataFrame, ax: Axes, x: str = "clicks", y: str = "miou") -> Axes:
+    """A curve for each (runs, color, line and label), and the full supervision of the frame."""
+    for runs, look in curves:
+        steps = runs.groupby("step")
+        at = steps[x].mean() * (1 if x == "clicks" else 100)
+        draw_band(at, 100 * steps[y].mean(), 100 * steps[y].std(ddof=1), ax, **look)
     for which, (style, short) in FULL.items():
         value = full(frame, which)[y].mean()
         if not np.isnan(value):
@@ -133,9 +130,8 @@ def draw_label_cost(table: pd.DataFrame, ax: Axes) -> Axes:
         sd = table[f"{name}_sd"].fillna(0)
         error = [np.minimum(sd, table[f"{name}_mean"]), sd]  # no IoU is below 0
         size = 14 if marker == "|" else 5
-        ax.errorbar(
-            table[f"{name}_mean"], y + shift, xerr=error, fmt=marker, ms=size, color=color, lw=1, label=label, clip_on=False
-        )
+        look = {"fmt": marker, "ms": size, "color": color, "lw": 1, "label": label, "clip_on": False}
+        ax.errorbar(table[f"{name}_mean"], y + shift, xerr=error, **look)
     ax.set_yticks(y, [f"{name} ({share:.1f} % of pixels)" for name, share in table["share_mean"].items()])
     ax.invert_yaxis()
     ax.set_xlim(-2, 102)
@@ -155,12 +151,8 @@ def draw_pseudo_labels(view: dict, axes: np.ndarray) -> np.ndarray:
     rates = quality(view["pseudo"], view["truth"], ids, len(named) * (np.arange(ids.max() + 1) == k))
     right = ["none" if np.isnan(rates[r]) else f"{100 * rates[r]:.0f} %" for r in ("inside_accuracy", "expansion_accuracy")]
     said = fill(shorten(", ".join(words[c] for c in named), 66, placeholder=" ..."), 34)  # at most two lines
-    texts = (
-        f"{view['name']}\nthe prototype of each class",
-        f"answer\n{said}",
-        f"pseudo labels\n{right[0]} right inside, {right[1]} around",
-        "truth",
-    )
+    texts = [f"{view['name']}\nthe prototype of each class", f"answer\n{said}"]
+    texts += [f"pseudo labels\n{right[0]} right inside, {right[1]} around", "truth"]
     scale = -(-400 // max(ids.shape))  # so fine that stripes and borders look the same in every cutout
     inside, pictures = _pseudo_pictures(view, palette, scale)
     for picture, text, ax in zip(pictures, texts, axes, strict=True):
@@ -198,11 +190,9 @@ def draw_labelings(frame: pd.DataFrame, ax: Axes, column: str) -> Axes:
     mine = frame[frame["column"] == column]
     if mine.empty:
         raise ValueError(f"no run is {column!r}; choose one of {', '.join(frame['column'].unique())}")
-    for labeling, (color, ls, label) in LABELINGS.items():
-        if len(runs := mine[mine["labeling"] == labeling]):
-            _draw_curve(runs, ax, {"color": color, "ls": ls, "label": label})
+    curves = {labeling: runs for labeling, runs in mine.groupby("labeling")}
     ax.set_title(title(column), fontsize="medium")
-    return _finish_curves(frame, ax, "clicks", "miou")
+    return _draw_all(((curves[name], look) for name, look in LABELINGS.items() if name in curves), frame, ax)
 
 
 def draw_pseudo_quality(quality: pd.DataFrame, ax: Axes, value: str) -> Axes:

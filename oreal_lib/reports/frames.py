@@ -60,11 +60,9 @@ def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd
         same = named(config) | {
             "setting": setting_line(config),
             "data_options": json.dumps(config.data_options, sort_keys=True),
-            "device": folder.done["device"] + (", bfloat16" if folder.done.get("precision") == "bfloat16" else ""),
-            "commit": folder.done["commit"],
-            "classes": folder.done.get("classes"),
-            "labels": folder.done.get("labels"),
+            "device": folder.done["device"] + ", bfloat16" * (folder.done["precision"] == "bfloat16"),
         }
+        same |= {key: folder.done[key] for key in ("commit", "classes", "labels")}
         for step in folder.steps():
             rows.append(same | asdict(step) | {"imbalance": imbalance(np.array(step.class_counts))})
     if not rows:
@@ -217,7 +215,7 @@ def _by_network(rows: dict[tuple, dict], row: str, runs: pd.DataFrame) -> pd.Dat
 
 
 def spread(name: str, values: pd.Series) -> dict[str, float]:
-    """<name>_mean, <name>_sd (sample) and <name>_n of the values that are known."""
+    """<name>_mean, <name>_sd (sample) and <name>_n of the values that are known; percent, points or clicks, as these are."""
     return {f"{name}_mean": values.mean(), f"{name}_sd": values.std(ddof=1), f"{name}_n": values.count()}
 
 

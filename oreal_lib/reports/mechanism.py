@@ -70,12 +70,11 @@ def debts(frame: pd.DataFrame) -> pd.DataFrame:
     for _, run in active(frame).sort_values("step").groupby("run_id", sort=False):
         for before, now in pairwise(run.itertuples()):
             counts = np.array(before.class_counts)
-            names = now.classes if isinstance(now.classes, list | tuple) else [f"class {c}" for c in range(len(counts))]
             owed = class_debt(counts, now.clicks - before.clicks)
             same = {"run_id": now.run_id, "column": now.column, "seed": now.seed, "step": now.step}
             came = np.array(now.class_counts) - counts
             left = everything.get((now.labeling, now.seed), np.full(len(counts), np.nan)) - counts
-            parts.append(pd.DataFrame({"class": names, "owed": owed, "came": came, "left": left}).assign(**same))
+            parts.append(pd.DataFrame({"class": now.classes, "owed": owed, "came": came, "left": left}).assign(**same))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 

@@ -22,8 +22,8 @@ STEP_VALUES = {  # of mechanism.by_step -> axis
     "inside": "mIoU inside\n(%)",
 }
 SCORE_LOOKS = {"bvsb": ("#0077bb", "o"), "entropy": ("#ee7733", "s"), "ovr_entropy": ("#cc3311", "^")}  # color, marker
-KIND_MARKERS = {"mean": "o", "max": "o", "top": "s", "quantile": "D", "power": "^"}
-KIND_LEGEND = (("o", "mean"), ("o", "max"), ("s", "top: the most unsure share"), ("^", "power mean"), ("D", "quantile"))
+KIND_MARKERS = {"mean": "o", "max": "o", "top": "s", "power": "^", "quantile": "D"}
+KIND_NAMES = {"top": "top: the most unsure share", "power": "power mean"}
 
 
 def panels(table: pd.DataFrame) -> list[str]:
@@ -81,10 +81,10 @@ def draw_debts(debts: pd.DataFrame, column: str, axes: np.ndarray) -> np.ndarray
     numbers = {v: cells[v].map("{:.0f}".format) for v in cells}
     numbers["owed"] = numbers["owed"].where(~(cells["left"] < cells["owed"]), numbers["owed"] + " (" + numbers["left"] + ")")
     top = max(cells["owed"].max(axis=None), cells["came"].max(axis=None))
-    for ax, value in zip(axes, ("owed", "came"), strict=True):
+    notes = {"owed": "owed (that many are left, if fewer)", "came": "what came"}
+    for ax, (value, note) in zip(axes, notes.items(), strict=True):
         look = {"cmap": "Blues", "vmin": 0, "vmax": top, "cbar": False, "linewidths": 0.5}
         sns.heatmap(cells[value], ax=ax, annot=numbers[value], fmt="", annot_kws={"size": 7}, **look)
-        note = {"owed": "owed (that many are left, if fewer)", "came": "what came"}[value]
         ax.set_title(f"{title(column)}: {note}", fontsize="small")
         ax.set_xlabel("step", fontsize="small")
         ax.set_ylabel("")
@@ -124,9 +124,8 @@ def draw_correlations(summary: pd.DataFrame, ax: Axes, value: str = "with_size")
         at = mine["aggregate"].map(hows.index) + shift
         middle = mine[f"{value}_median"]
         reach = [middle - mine[f"{value}_low"], mine[f"{value}_high"] - middle]
-        ax.errorbar(
-            at, middle, yerr=np.maximum(reach, 0), fmt=marker, color=color, ms=6, lw=1.2, capsize=2, label=SCORE_NAMES[score]
-        )
+        look = {"fmt": marker, "color": color, "ms": 6, "lw": 1.2, "capsize": 2, "label": SCORE_NAMES[score]}
+        ax.errorbar(at, middle, yerr=np.maximum(reach, 0), **look)
     if value == "with_size":
         ax.axhline(0, color="black", lw=0.8)
     ax.set_xticks(range(len(hows)), [h.replace("_", " ") for h in hows], rotation=30, ha="right")
@@ -134,6 +133,10 @@ def draw_correlations(summary: pd.DataFrame, ax: Axes, value: str = "with_size")
     ax.set_ylabel(f"rank correlation with\n{about} (median)")
     ax.legend(fontsize="small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, columnspacing=1)
     return without_box(ax, "y")
+
+
+def _marker(how: str) -> str:
+    return KIND_MARKERS[how.partition("_")[0]]
 
 
 def draw_spectrum(points: pd.DataFrame, ax: Axes, reference: pd.Series | None = None) -> Axes:
@@ -146,21 +149,14 @@ def draw_spectrum(points: pd.DataFrame, ax: Axes, reference: pd.Series | None = 
         color, mine = STRATEGY_COLORS[strategy], points.xs(strategy).sort_values("border_share_mean")
         ax.plot(mine["border_share_mean"], mine["aualc_mean"], color=color, lw=1.5, zorder=1, label=title(strategy))
         for how, p in mine.iterrows():
-            ax.errorbar(
-                p["border_share_mean"],
-                p["aualc_mean"],
-                xerr=np.nan_to_num(p["border_share_sd"]),
-                yerr=np.nan_to_num(p["aualc_sd"]),
-                fmt=KIND_MARKERS[how.partition("_")[0]],
-                color=color,
-                mfc="white" if how == "mean" else color,
-                ms=7,
-                elinewidth=0.6,
-            )
+            look = {"fmt": _marker(how), "color": color, "mfc": "white" if how == "mean" else color, "ms": 7, "elinewidth": 0.6}
+            sd = np.nan_to_num(p[["border_share_sd", "aualc_sd"]].astype(float))
+            ax.errorbar(p["border_share_mean"], p["aualc_mean"], xerr=sd[0], yerr=sd[1], **look)
     if reference is not None:
         ax.plot(reference["border_share_mean"], reference["aualc_mean"], "X", color=STRATEGY_COLORS["random"], ms=8, label="random")
-    for marker, what in KIND_LEGEND:
-        ax.plot([], [], ls="", color="black", marker=marker, mfc="white" if what == "mean" else "black", label=what)
+    for kind, marker in KIND_MARKERS.items():
+        face = "white" if kind == "mean" else "black"
+        ax.plot([], [], ls="", color="black", marker=marker, mfc=face, label=KIND_NAMES.get(kind, kind))
     ax.set_xlabel("asked superpixels on a true class border (%)")
     ax.set_ylabel("AuALC (%)")
     ax.legend(fontsize="x-small", frameon=False, loc="upper left")
@@ -171,15 +167,8 @@ def draw_spectrum_gains(points: pd.DataFrame, ax: Axes) -> Axes:
     """AuALC above that of mean, paired by seed, with its 95 % interval, a line per aggregation. points: of `between.points`."""
     shown = points[points.index.get_level_values("aggregate") != "mean"]
     for y, ((strategy, how), p) in enumerate(shown.iterrows()):
-        ax.errorbar(
-            p["gain_mean"],
-            y,
-            xerr=np.nan_to_num(p["gain_high"] - p["gain_mean"]),
-            fmt=KIND_MARKERS[how.partition("_")[0]],
-            color=STRATEGY_COLORS[strategy],
-            capsize=2,
-            ms=6,
-        )
+        look = {"fmt": _marker(how), "color": STRATEGY_COLORS[strategy], "capsize": 2, "ms": 6}
+        ax.errorbar(p["gain_mean"], y, xerr=np.nan_to_num(p["gain_high"] - p["gain_mean"]), **look)
     ax.axvline(0, color="black", lw=0.8)
     ax.set_yticks(range(len(shown)), [title(f"{s} {h}").replace("_", " ") for s, h in shown.index], fontsize="small")
     ax.invert_yaxis()

@@ -79,12 +79,12 @@ def by_class(frame: pd.DataFrame) -> pd.DataFrame:
 
     share: of the pool's pixels that have a class.  right: of the class's pixels, those whose superpixel gets it as label.
     label_iou: of painted against true pixels.  leak: undersegmentation error.  A, B: test IoU of the two networks.
-    Each as <name>_mean and <name>_sd; NaN where the class has no pixel, or where runs have no record of their labels.
-    ValueError if no run of B has such a record, or if there are several data sets or models.
+    Each as <name>_mean and <name>_sd; NaN where the class has no pixel.
+    ValueError if no run of B is finished, or if there are several data sets or models.
     """
-    b = full(frame).dropna(subset="labels")
+    b = full(frame)
     if b.empty:
-        raise ValueError("no finished run of full supervision B has a record of its labels; run it again with this version")
+        raise ValueError("no run of full supervision B is finished, whose labels this is about; run it first")
     if len(networks(frame)) > 1:
         raise ValueError("classes can be compared for one data set and model at a time; make one grid for each")
     one_run_each(frame[frame["supervision"] != "active"], ("supervision", "seed"))
@@ -104,7 +104,7 @@ def by_class(frame: pd.DataFrame) -> pd.DataFrame:
 
 def overall(frame: pd.DataFrame) -> dict[str, float]:
     """Of all pixels with a class, percent: right, and leak (undersegmentation error); mean and sd over seeds, and n."""
-    labels, result = pd.DataFrame(full(frame)["labels"].dropna().tolist()), {}
+    labels, result = pd.DataFrame(full(frame)["labels"].tolist()), {}
     pixels = np.array(labels["pixels"].tolist(), float)
     for name in ("right", "leak"):
         shares = np.nansum(np.array(labels[name].tolist(), float) * pixels, axis=1) / pixels.sum(axis=1)

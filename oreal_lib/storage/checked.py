@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,17 +48,24 @@ def write(path: Path, values: Mapping[str, Any]) -> None:
     atomic.write_bytes(path, (dumps(values, indent=1) + "\n").encode())
 
 
-def read(path: Path, remedy: str, parse: Callable[[bytes], T] = loads) -> T:
-    """What `parse` makes of a file's bytes: by default the record that `write` wrote. FileNotFoundError where there is no file.
-
-    A ValueError, KeyError or TypeError of `parse` becomes "<path> is damaged (<reason>); <remedy>", a ValueError.
-    """
-    data = Path(path).read_bytes()
+@contextmanager
+def reading(path: Path, remedy: str) -> Iterator[None]:
+    """Inside, a ValueError, KeyError or TypeError becomes "<path> is damaged (<reason>); <remedy>", a ValueError."""
     try:
-        return parse(data)
+        yield
     except (ValueError, KeyError, TypeError) as error:
         reason = error if isinstance(error, ValueError) else repr(error)
         raise ValueError(f"{path} is damaged ({reason}); {remedy}") from error
+
+
+def read(path: Path, remedy: str, parse: Callable[[bytes], T] = loads) -> T:
+    """What `parse` makes of a file's bytes: by default the record that `write` wrote. FileNotFoundError where there is no file.
+
+    Damage is told as `reading` does.
+    """
+    data = Path(path).read_bytes()
+    with reading(path, remedy):
+        return parse(data)
 
 
 def dump_tensors(state: Mapping[str, torch.Tensor]) -> bytes:
@@ -76,6 +84,12 @@ def load_tensors(data: bytes) -> dict[str, torch.Tensor]:
     if about.get(CHECK) != _check_tensors(state):
         raise ValueError("its checksum is wrong or missing: it was changed, or an older version wrote it")
     return state
+
+
+def dump_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """A compressed .npz file of arrays, (n, ...) of any shape; a zip file has its own checksums."""
+    np.savez_compressed(buffer := BytesIO(), **arrays)
+    return buffer.getvalue()
 
 
 def load_arrays(data: bytes) -> dict[str, np.ndarray]:

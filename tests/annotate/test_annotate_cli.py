@@ -44,13 +44,6 @@ def test_status_is_one_table_while_a_session_is_open(folder, capsys):
     ]
 
 
-def test_an_export_works_while_the_session_is_open(folder, capsys):
-    assert main(["annotate", "export", str(folder), "--annotator", "ana"]) == 0
-    out = folder.parent / "photos-labels" / "export" / "ana"
-    assert (np.asarray(Image.open(out / "masks/a.png"))[:20, :40] == 1).all()
-    assert "2 masks, 2 labeled superpixels, no network yet" in capsys.readouterr().out
-
-
 def test_a_merge_says_how_many_conflicts_there_are_and_where(folder, capsys):
     assert main(["annotate", "merge", str(folder), "ana", "ben", "--into", "both", "--take", "ben"]) == 0
     out = capsys.readouterr().out
@@ -84,13 +77,6 @@ def test_what_cannot_work_is_one_line_on_stderr_and_exit_code_2(folder, capsys, 
     assert main(["annotate", *[argument.format(folder=folder) for argument in arguments]]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ") and message in said and said.count("\n") == 1
-
-
-def test_a_session_that_is_open_cannot_be_imported_into_from_another_process(folder, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("oreal_lib.annotate.events._OPEN", {})  # as another process sees it
-    (tmp_path / "masks").mkdir()
-    assert main(["annotate", "import", str(folder), str(tmp_path / "masks"), "--annotator", "ana"]) == 2
-    assert "is open already" in capsys.readouterr().err
 
 
 def test_train_carries_out_the_request_of_a_session_and_its_network_is_exported(folder, tmp_path, monkeypatch):

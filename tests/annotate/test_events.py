@@ -31,11 +31,6 @@ def path(tmp_path):
     return log.path
 
 
-def opened_and_closed(path, repair=False):
-    log = Log(path, repair)
-    return log
-
-
 @pytest.mark.parametrize("what", WHATS)
 def test_an_event_comes_back_from_its_line(what):
     for event in (Event(what, "x"), replace(LABEL, what=what), replace(LABEL, what=what, pieces="0,0,1,2,abc=")):
@@ -93,25 +88,20 @@ def test_line_ends_of_windows_do_no_harm():
 
 
 @pytest.mark.parametrize("torn", [to_line(replace(LABEL, id="a2"))[:20], bytes(500)])  # zeros: after a power failure
-def test_a_torn_last_line_is_reported_and_kept_aside(path, torn):
+def test_a_torn_last_line_is_reported_and_kept_aside(path, monkeypatch, torn):
+    monkeypatch.setattr("oreal_lib.annotate.events.time.strftime", lambda how: "20260102T030405")  # all in one second
     data = path.read_bytes()
-    path.write_bytes(data + torn)
-    assert read_whole(path) == THREE
-    log = Log(path)
-    (problem,) = log.problems
-    (aside,) = path.parent.glob("*.torn-*")
-    assert f"({len(torn)} bytes)" in problem and aside.name in problem and aside.read_bytes() == torn
-    assert log.events == THREE and path.read_bytes() == data
+    for again in (0, 1):
+        path.write_bytes(data + torn)
+        assert read_whole(path) == THREE
+        log = Log(path)
+        (problem,) = log.problems
+        aside = list(path.parent.glob("*.torn-*"))
+        assert f"({len(torn)} bytes)" in problem and sum(file.name in problem for file in aside) == 1
+        assert [file.read_bytes() for file in aside] == [torn] * (1 + again)
+        assert log.events == THREE and path.read_bytes() == data
     log.append(Event("redo", "r1"))
     assert read_whole(path) == [*THREE, Event("redo", "r1")]
-
-
-def test_torn_lines_of_one_second_are_all_kept(path, monkeypatch):
-    monkeypatch.setattr("oreal_lib.annotate.events.time.strftime", lambda how: "20260102T030405")
-    for torn in (b"one", b"two", b"three"):
-        path.write_bytes(path.read_bytes() + torn)
-        opened_and_closed(path)
-    assert sorted(p.read_bytes() for p in path.parent.glob("*.torn-*")) == [b"one", b"three", b"two"]
 
 
 @pytest.mark.parametrize("torn", [b"", b"torn"])
@@ -122,19 +112,16 @@ def test_a_damaged_line_in_the_middle_is_refused_by_its_number_and_skipped_only_
         with pytest.raises(ValueError, match=r"line 2 of clicks.jsonl is damaged: its checksum is wrong.*repair=True"):
             look(path)
     assert path.read_bytes() == data and not list(path.parent.glob("*.damaged-*"))
-    log = opened_and_closed(path, repair=True)
+    log = Log(path, repair=True)
     (aside,) = path.parent.glob("*.damaged-*")
     assert log.events == [THREE[0], THREE[2]] == read_whole(path) and aside.read_bytes() == data
-    assert (
-        "line 2" in log.problems[0]
-        and aside.name in log.problems[0]
-        and ["torn" in p for p in log.problems[1:]] == [True] * bool(torn)
-    )
+    assert "line 2" in log.problems[0] and aside.name in log.problems[0]
+    assert ["torn" in p for p in log.problems[1:]] == [True] * bool(torn)
 
 
 def test_two_copies_of_a_log_put_together_count_once(path):
     path.write_bytes(2 * path.read_bytes())
-    log = opened_and_closed(path)
+    log = Log(path)
     assert log.events == THREE and log.problems == [] and "a1" in log and "a2" not in log
 
 
@@ -169,70 +156,76 @@ def test_another_process_that_has_the_log_is_named_and_its_death_frees_it(path, 
         os.kill(holder.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
         holder.communicate()
     monkeypatch.setattr("oreal_lib.annotate.events.PATIENCE", 8.0)
-    log = opened_and_closed(path)
-    assert log.events == THREE and log.problems == []
+    assert Log(path).events == THREE
 
 
-class Broken:
-    """A file whose writing fails once, after so many bytes."""
+@pytest.fixture
+def breaks(path):
+    """A function: the log, whose next write fails after so many bytes with this error, or ends there without one."""
 
-    def __init__(self, file, room, error):
-        self.file, self.room, self.error = file, room, error
+    class Broken:
+        def __init__(self, file, room, errors):
+            self.file, self.room, self.errors = file, room, errors
 
-    def write(self, line):
-        if self.error is None:
-            return self.file.write(line)
-        error, self.error = self.error, None
-        written = self.file.write(line[: self.room])
-        if error == "short":
-            return written
-        raise error
+        def write(self, line):
+            if not self.errors:
+                return self.file.write(line)
+            written, error = self.file.write(line[: self.room]), self.errors.pop()
+            if error is None:
+                return written
+            raise error
 
-    def __getattr__(self, name):
-        return getattr(self.file, name)
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+    def broken(room, error):
+        log = Log(path)
+        log._file = Broken(log._file, room, [error])
+        return log
+
+    return broken
+
+
+NEW = replace(LABEL, id="new")
 
 
 @pytest.mark.parametrize("room", [0, 1, 30])
 @pytest.mark.parametrize(
     "error, why",
     [
-        ("short", "the disk is full: free some space"),
+        (None, "the disk is full: free some space"),
         (OSError(errno.ENOSPC, "No space left"), "the disk is full: free some space"),
         (OSError(errno.EIO, "Input/output error"), "the drive does not answer: connect it"),
     ],
 )
-def test_a_full_disk_leaves_no_half_line_and_the_same_act_can_be_written_again(tmp_path, room, error, why):
-    log = Log(tmp_path / "clicks.jsonl")
-    log.append(THREE[0])
-    before, log._file = log.path.read_bytes(), Broken(log._file, room, error)
+def test_a_full_disk_leaves_no_half_line_and_the_same_act_can_be_written_again(path, breaks, room, error, why):
+    before, log = path.read_bytes(), breaks(room, error)
     with pytest.raises(OSError, match=f"{why} and try again"):
-        log.append(LABEL)
-    assert log.path.read_bytes() == before and LABEL.id not in log and log.events == [THREE[0]]
-    log.append(LABEL)
-    assert read_whole(log.path) == [THREE[0], LABEL]
+        log.append(NEW)
+    assert path.read_bytes() == before and NEW.id not in log and log.events == THREE
+    log.append(NEW)
+    assert read_whole(path) == [*THREE, NEW]
 
 
-def test_an_interrupt_while_writing_leaves_what_the_session_knows(tmp_path):
-    log = Log(tmp_path / "clicks.jsonl")
-    log._file = Broken(log._file, 1000, KeyboardInterrupt())
+def test_an_interrupt_while_writing_leaves_what_the_session_knows(path, breaks):
+    before, log = path.read_bytes(), breaks(1000, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
-        log.append(LABEL)
-    assert log.path.read_bytes() == b"" and LABEL.id not in log
+        log.append(NEW)
+    assert path.read_bytes() == before and NEW.id not in log
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not delete an open file")
 @pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
-def test_a_log_that_is_gone_says_so_instead_of_taking_clicks_nobody_will_find(tmp_path, how):
-    log = Log(tmp_path / "clicks.jsonl")
-    log.append(THREE[0])
-    log.path.rename(tmp_path / "away")
+def test_a_log_that_is_gone_says_so_instead_of_taking_clicks_nobody_will_find(path, how):
+    log = Log(path)
+    path.rename(path.with_name("away"))
     if how == "deleted":
-        (tmp_path / "away").unlink()
+        path.with_name("away").unlink()
     if how == "replaced":
-        log.path.write_bytes(b"")
+        path.write_bytes(b"")
     with pytest.raises(OSError, match=r"moved or deleted while it was open.*open the session again"):
-        log.append(LABEL)
-    assert LABEL.id not in log
+        log.append(NEW)
+    assert NEW.id not in log
 
 
 def test_a_file_where_the_folder_should_be_is_told(tmp_path):

@@ -106,23 +106,16 @@ def test_a_mask_holds_clicks_first_then_predictions_and_labels_hold_clicks_only(
     assert (done.labeled, done.predicted, done.round, done.problems) == (2, 4, 2, ())
 
 
-def test_predictions_of_a_class_that_this_session_does_not_know_are_left_out_and_named(session):
-    trained(session, 2)
-    done = export(session)
-    assert done.predicted == 0 and len(done.problems) == 4 and "open the session again" in done.problems[0]
-
-
-def test_a_damaged_view_is_named_and_the_clicks_are_exported(session):
+def test_what_is_damaged_is_left_out_and_named(session):
     trained(session, CAR)
     (rounds.folder_of(session.home, 2) / "views" / f"{key('a')}.npz").write_bytes(b"torn")
+    (session.work / "pictures" / f"{key('b')}.ids.npy").write_bytes(b"torn")
     done = export(session)
-    assert done.predicted == 3 and len(done.problems) == 1 and "mask of a holds the clicks only" in done.problems[0]
-
-
-def test_a_picture_whose_superpixels_are_damaged_is_left_out_and_named(session):
-    (session.work / "pictures" / f"{key('a')}.ids.npy").write_bytes(b"torn")
+    assert (done.pictures, done.predicted) == (3, 2) and not (done.out / "masks/b.png").exists()
+    assert "mask of a holds the clicks only" in done.problems[0] and done.problems[1].startswith("b is left out")
+    trained(session, 2)  # a class that this session does not know
     done = export(session)
-    assert done.pictures == 3 and done.problems[0].startswith("a is left out") and not (done.out / "masks/a.png").exists()
+    assert done.predicted == 0 and len(done.problems) == 5 and "open the session again" in done.problems[0]
 
 
 def test_with_the_pictures_beside_them_the_masks_are_a_data_set_of_this_library(session, folder):
@@ -260,14 +253,6 @@ def test_a_new_picture_that_cannot_be_read_is_named_and_the_others_go_on(session
     done = predict_folder(model, folder, tmp_path / "new", "cpu")
     assert done.pictures == 3 and len(done.problems) == 1 and "b.jpg" in done.problems[0]
     assert not (tmp_path / "new/masks/b.png").exists()
-
-
-def test_a_prediction_does_not_replace_the_export_its_network_came_from(session, folder):
-    trained(session, CAR)
-    out = export(session).out
-    with pytest.raises(ValueError, match="holds the export of me"):
-        predict_folder(out / "model", folder, out, "cpu")
-    assert (out / "model" / "weights.safetensors").exists()
 
 
 def test_a_model_that_is_none_is_refused_with_what_to_do(session, folder, tmp_path):

@@ -5,12 +5,14 @@ import os
 
 import numpy as np
 import pytest
+from generated import every, label_maps, refusal
+from hypothesis import strategies as st
 from PIL import Image
 
 from oreal_lib.annotate import pictures as module
 from oreal_lib.annotate.pictures import from_masks, key, open_pictures, read_partition
 from oreal_lib.storage.progress import lines_to
-from oreal_lib.superpixels import SuperpixelRecipe
+from oreal_lib.superpixels import SuperpixelRecipe, dense
 
 GRID = SuperpixelRecipe("grid", 6)
 HALVES = np.repeat([[0, 0, 0, 1, 1, 1]], 4, axis=0).astype(np.uint8)
@@ -180,39 +182,33 @@ def test_extreme_pictures_are_cut_or_left_out_with_a_sentence(tmp_path, size, me
         )
 
 
-MAPS = {
-    "8 bits": HALVES * 200,
-    "16 bits": HALVES.astype(np.uint16) * 50_000,
-    "32 bits": HALVES.astype(np.int32) * 100_000,
-    "colors": np.stack([HALVES * 255, HALVES * 3, 1 - HALVES], axis=-1),
-    "alpha": np.stack([HALVES * 255, HALVES * 3, HALVES, np.full_like(HALVES, 255)], axis=-1),
-}
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("partitions")
 
 
-@pytest.mark.parametrize(
-    "kind, suffix", [*((kind, ".png") for kind in MAPS if kind != "32 bits"), ("32 bits", ".tif"), ("16 bits", ".tiff")]
-)
-def test_a_label_map_of_any_kind_is_the_partition(tmp_path, kind, suffix):
-    saved(tmp_path / "photos" / "a.png")
-    saved(tmp_path / "maps" / f"a{suffix}", MAPS[kind])
-    assert opened(tmp_path / "photos", partition=tmp_path / "maps")[0]["a"].ids().tolist() in (
-        HALVES.tolist(),
-        (1 - HALVES).tolist(),
-    )
-
-
-@pytest.mark.parametrize("array", [HALVES, HALVES.astype(np.int64) * 10**12, np.stack([HALVES == 1]), HALVES.astype(np.uint64)])
-def test_an_array_of_ids_or_masks_is_the_partition(tmp_path, array):
-    np.save(tmp_path / "a.npy", array)
-    ids = read_partition(tmp_path / "a.npy", (4, 6))
-    assert ids.dtype == np.uint16 and ids.tolist() in (HALVES.tolist(), (1 - HALVES).tolist())
-
-
-def test_a_palette_file_holds_ids_not_colors(tmp_path):
-    picture = Image.fromarray(HALVES)
-    picture.putpalette([9, 9, 9] * 256)
-    picture.save(tmp_path / "a.png")
-    assert read_partition(tmp_path / "a.png", (4, 6)).tolist() == HALVES.tolist()
+@every(ids=label_maps(), kind=st.sampled_from(["npy", "png8", "palette", "png16", "rgb", "rgba", "masks", "tif"]), data=st.data())
+def test_a_partition_made_elsewhere_is_read_as_it_is(place, ids, kind, data):
+    file = place / f"ids.{'npy' if kind in ('npy', 'masks') else 'tif' if kind == 'tif' else 'png'}"
+    if kind == "npy":
+        np.save(file, ids.astype(data.draw(st.sampled_from(["int64", "uint16", "uint32", ">i4"]))))
+    elif kind == "masks":
+        np.save(file, ids[None] == np.arange(int(ids.max()) + 1)[:, None, None])
+    elif kind in ("rgb", "rgba"):
+        bands = [ids >> 16, ids >> 8 & 255, ids & 255, np.full_like(ids, 255)]
+        Image.fromarray(np.stack(bands[: len(kind)], axis=-1).astype(np.uint8)).save(file)
+    else:
+        ids = ids % 256 if kind in ("png8", "palette") else ids
+        picture = Image.fromarray(ids.astype({"png16": np.uint16, "tif": np.int32}.get(kind, np.uint8)))
+        if kind == "palette":  # of one color: what counts are the ids
+            picture.putpalette([9, 9, 9] * 256)
+        picture.save(file)
+    found = read_partition(file, ids.shape)
+    if kind == "masks":  # numbered by size; the partition is the same
+        assert len(np.unique(np.stack([found.ravel(), ids.ravel()]), axis=1).T) == ids.max() + 1 == found.max() + 1
+    else:
+        assert np.array_equal(found, dense(ids)) and found.dtype == np.uint16
+    assert "they must agree" in refusal(lambda: read_partition(file, (ids.shape[0] + 1, ids.shape[1])))
 
 
 def test_of_masks_that_overlap_the_smallest_lies_on_top_and_what_is_free_falls_into_connected_pieces():

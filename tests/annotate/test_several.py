@@ -75,26 +75,6 @@ def log_of(folder, annotator):
     return read_whole(folder.parent / "photos-labels" / annotator / "clicks.jsonl")
 
 
-def test_what_was_undone_or_cleared_is_no_label(folder):
-    by(folder, "ana", ("label", 0, [0, 1], "road"), ("label", 0, [1], ""), ("label", 0, [0], "car"), ("undo",))
-    by(folder, "ben", ("label", 0, [0], "road"), ("label", 0, [1], "car"))
-    assert not merge(folder, ["ana", "ben"], "both").conflicts
-    assert labels(folder, "both")[:2] == [0, 1]
-
-
-def test_a_superpixel_that_one_has_split_is_split_and_both_labels_reach_the_pieces(folder):
-    by(folder, "ana", ("split", 0, [0]), ("label", 0, [0], "car"))
-    by(folder, "ben", ("label", 0, [0, 1], "road"))
-    done = merge(folder, ["ana", "ben"], "both")
-    ana, both = read_session(folder, "ana").board, read_session(folder, "both").board
-    piece = ana.ids(0) == 0
-    rest = (ana.pictures[0].ids() == 0) & ~piece
-    now = painted(folder, "both")[0]
-    assert len(both.labels(0)) == len(ana.labels(0)) and rest.any()
-    assert (now[piece] == UNLABELED).all() and (now[rest] == 0).all()  # piece 0: car against road; the others: road alone
-    assert [c.superpixel for c in done.conflicts] == [int(both.ids(0)[piece][0])] and piece[done.conflicts[0].place]
-
-
 def halves(across):
     """The pieces of square 0 (20 x 20), cut in two: left and right, or upper and lower."""
     pieces = np.zeros((20, 20), np.uint8)
@@ -225,12 +205,6 @@ def test_a_label_by_hand_stays_unless_it_may_be_replaced(session, tmp_path):
     assert session.board.labels(0).tolist() == [0] * 6 and (again.labeled, again.kept) == (1, 0)
     session.act("undo")
     assert session.board.labels(0)[0] == 1
-
-
-def test_a_mask_of_a_large_picture_has_the_picture_s_own_size(session, tmp_path):
-    mask(tmp_path / "masks", "d", np.repeat(np.array([[0], [1], [255]], np.uint8), 30, axis=0).repeat(60, axis=1))
-    import_masks(session, tmp_path / "masks")
-    assert session.board.labels(2).tolist() == [0, 0, 1, 1, UNLABELED, UNLABELED]
 
 
 def test_what_is_wrong_with_a_mask_is_said_for_each_file_and_the_others_are_used(session, tmp_path):

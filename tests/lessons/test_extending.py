@@ -199,18 +199,3 @@ def test_the_kinds_of_backbones_that_the_page_names_can_be_dilated(name):
 def test_a_network_is_added_for_good(place, typed):
     follow(SECTIONS["A backbone"][1], place, typed)
     assert "PASSED tests/models/test_fpn.py" in typed.said and "toy-fpn_pvt_v2_b0-oreal-max-dominant-s0" in run_ids(place)
-
-
-def test_a_page_that_cannot_be_followed_is_found_out(tmp_path):
-    (tmp_path / "a.py").write_text("x = 1\ny = 2\nz = 3\ny = 2\n")
-    block = "\n```python\n    new\n```\n"
-    follow(f"1. Words. In `a.py`, after the line `x = 1`:{block}", tmp_path, run=None)
-    assert (tmp_path / "a.py").read_text() == "x = 1\n    new\ny = 2\nz = 3\ny = 2\n"
-    for anchor, times in (("gone", 0), ("y = 2", 2)):
-        with pytest.raises(ValueError, match=f"{times} times, but an edit needs it once"):
-            follow(f"In `a.py`, before the line `{anchor}`:{block}", tmp_path, run=None)
-    with pytest.raises(ValueError, match="nothing says what to do with the block after 'Look at this"):
-        follow(f"Look at this:\n{block}", tmp_path, run=None)
-    for name, (plain, for_good) in SECTIONS.items():
-        assert "edit" not in (kinds := [form for form, *_ in steps(plain)]) and kinds[-1] == "then", name
-        assert {"edit", "then"} <= {*(kinds := [form for form, *_ in steps(for_good)])} and kinds[-1] == "then", name

@@ -61,6 +61,6 @@ def test_classes_are_compared_from_the_records(frame):
     assert "| needle | 0.0 ± 0.0 | - | - | - | - | - |" in text and "right for 77.5 ± 0.0 % of the pool's pixels" in text
 
 
-def test_a_run_without_a_record_of_its_labels_is_told_with_the_remedy(frame):
-    with pytest.raises(ValueError, match="has a record of its labels; run it again"):
-        table_2.by_class(frame.assign(labels=None))
+def test_labels_are_those_of_full_supervision_b(frame):
+    with pytest.raises(ValueError, match="no run of full supervision B is finished"):
+        table_2.by_class(frame[frame["column"] == "full_masks"])

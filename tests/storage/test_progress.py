@@ -189,7 +189,6 @@ WORK = {  # what takes long -> what it says
     preparing: [
         "  2 of 4 images opened" + LEFT,
         "  2 of 3 images cut into superpixels" + LEFT,
-        "  2 of 3 images cut and compared",
         "  2 of 4 images" + LEFT,
         r"  checksums: 0\.0 of 0\.0 GB" + LEFT,
         r"checking the prepared data: 0\.0 of 0\.0 GB" + LEFT,
