@@ -127,54 +127,48 @@ class Regions:
         """
         for _, how in questions:
             parse_how(how)  # refused before the pool is looked at
-        offset = self.superpixels.offset
+        offset = self.superpixels.offset.tolist()
         tables: list[np.ndarray | None] = [None] * len(questions)
-        seen, images = 0, len(offset) - 1
-        for image, p in enumerate(self.predict()):
-            if (seen := image + 1) > images:
-                break
-            mine = slice(int(offset[image]), int(offset[image + 1]))
-            ids = torch.from_numpy(np.asarray(self.superpixels.maps[image], dtype=np.int64)).to(p.device)
+        for image, (p, ids) in enumerate(zip(self.predict(), self.superpixels.maps, strict=True)):
+            mine = slice(offset[image], offset[image + 1])
+            ids = torch.from_numpy(np.asarray(ids, dtype=np.int64)).to(p.device)
             self._refuse_unfit(p, ids, image)
             for i, (score, how) in enumerate(questions):
                 rows = by_superpixel(in_tiles(score, p[None])[0], ids, mine.stop - mine.start, how).cpu().numpy()
                 self._refuse_nan(rows, image, score)
                 if tables[i] is None:  # filled in place: two copies of a table would not fit where one does
-                    tables[i] = np.empty((int(offset[-1]), rows.shape[1]), rows.dtype)
+                    tables[i] = np.empty((offset[-1], rows.shape[1]), rows.dtype)
                 tables[i][mine] = rows
-        if seen != images:
-            raise ValueError(f"the model predicted {'more' if seen > images else seen} images, but the pool has {images}")
         return tables
 
     def _refuse_unfit(self, p: torch.Tensor, ids: torch.Tensor, image: int) -> None:
         """Probabilities of another shape than the image's, or not finite."""
         if p.shape != (self.n_classes, *ids.shape):
             raise ValueError(
-                f"the model predicts {tuple(p.shape)} for {self._image(image)}, but its {self.n_classes} classes and its superpixels "
-                f"need {(self.n_classes, *ids.shape)}; take the model, the classes and the superpixels of one run"
+                f"the model predicts {tuple(p.shape)} for {self._where(image)}, but its classes and superpixels need "
+                f"{(self.n_classes, *ids.shape)}; take the model, the classes and the superpixels of one run"
             )
         if torch.isfinite(p.sum()):  # twenty times as fast as to look at each, and finite only if all are
             return
-        bad = [c for c in range(len(p)) if not torch.isfinite(p[c]).all()]
-        if bad:
+        if bad := [c for c in range(len(p)) if not torch.isfinite(p[c]).all()]:
             raise FloatingPointError(
-                f"the model predicts NaN or infinity for {self._image(image)}, {self._class(bad[0])}: "
+                f"the model predicts NaN or infinity for {self._where(image)}, {self._class(bad[0])}: "
                 "the training has diverged; lower learning_rate and run again"
             )
 
     def _refuse_nan(self, rows: np.ndarray, image: int, score: PixelScore) -> None:
-        """Scores (n, K) that are NaN have no rank, and here it is known where they come from."""
+        """Scores (n, K) that are NaN, which have no rank."""
         if not (unknown := np.isnan(rows)).any():
             return
         row, column = np.argwhere(unknown)[0].tolist()
         of_class = f", {self._class(column)}" if rows.shape[1] == self.n_classes > 1 else ""
         name = getattr(getattr(score, "func", score), "__name__", "given")
         raise FloatingPointError(
-            f"the score {name} is NaN for {self._image(image)}, superpixel {row}{of_class}, though every probability "
-            "there is finite, so it has no rank; correct that pixel score, or the numbers it was given"
+            f"the score {name} is NaN for {self._where(image)}, superpixel {row}{of_class}, though every probability there is "
+            "finite; correct that pixel score"
         )
 
-    def _image(self, image: int) -> str:
+    def _where(self, image: int) -> str:
         return f"pool image {image}" + (f" ({self.names[image]})" if image < len(self.names) else "")
 
     def _class(self, c: int) -> str:

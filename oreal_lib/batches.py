@@ -3,9 +3,7 @@ itself then gives the same bits whichever thread does it and whatever device tra
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +11,9 @@ import numpy as np
 import torch
 
 from .config import RunConfig
-from .types import IGNORE, Pictures
+from .fast.ahead import ahead
+from .storage.ragged import Pictures
+from .types import IGNORE
 
 NO_SUPERPIXEL = -1  # the superpixel id of padding
 
@@ -102,12 +102,6 @@ def _scales(config: RunConfig) -> bool:
     return (config.augment_scale_min, config.augment_scale_max) != (1.0, 1.0) or config.resize == "crop"
 
 
-def load_tools(config: RunConfig) -> None:
-    """Import what the augmentation of a config needs; it takes seconds, which should not be measured as part of an epoch."""
-    if _scales(config) or config.augment_jitter:
-        import torchvision.transforms.v2  # noqa: F401
-
-
 def load(pairs: Pairs, draws: list[Draw], size: tuple[int, int] | None = None) -> Batch:
     """The batch that the draws describe. size: its (height, width); None: that of the images."""
     examples = [augment(pairs, draw, size) for draw in draws]
@@ -184,22 +178,12 @@ def batches(
     trainable: (k,) int64 of `Pairs.trainable`.
     """
     size = (config.height, config.width) if config.resize == "crop" else None
-    plan = epoch(trainable, iterations, config, rng)
-    loaders = (4 if device.type == "cuda" else 0) if config.loaders is None else config.loaders
-    if not loaders:
-        for draws in plan:
-            yield load(pairs, draws, size).to(device)
-        return
+    gpu = device.type == "cuda"
 
     def work(draws: list[Draw]) -> Batch:
         batch = load(pairs, draws, size)
-        return batch.pinned() if device.type == "cuda" else batch
+        return batch.pinned() if gpu else batch
 
-    with ThreadPoolExecutor(loaders) as pool:
-        waiting: deque = deque()
-        for draws in plan:  # threads, not processes: torch releases Python's lock, and the images need not be copied
-            waiting.append(pool.submit(work, draws))
-            if len(waiting) > 2 * loaders:
-                yield waiting.popleft().result().to(device)
-        while waiting:
-            yield waiting.popleft().result().to(device)
+    threads = (4 if gpu else 0) if config.loaders is None else config.loaders
+    for batch in ahead(work, epoch(trainable, iterations, config, rng), threads):
+        yield batch.to(device)

@@ -6,44 +6,37 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
 
 from .aggregate import parse_how
-from .storage.yaml_file import ConfigError, explain, read_yaml
+from .storage.devices import MachineFields
+from .storage.yaml_file import ConfigError, Count, Positive, Share, Weight, explain_all, read_yaml, values_of_notebook
 from .strategies import STRATEGIES
-from .superpixels import SuperpixelRecipe
+from .superpixels import MOST_SUPERPIXELS, Levels
 from .types import MOST_STEPS
+from .weak.fields import StageTwoFields, WeakFields
 
 PROTOCOL = 1  # raised when the same values would give other results: run ids change, so no old run is reused
-
-# Where and how a run is computed, which does not change its results: not part of the run id.
-MACHINE_FIELDS = ("data_root", "device", "gpu_share", "threads", "workers", "loaders", "compile")
-MACHINE_FIELDS += ("keep_weights", "checkpoint_seconds")
-
-# Used only with weak labels, or only in stage two: not part of the run id of other runs.
-WEAK_FIELDS = ("label_trim", "undefined", "click_cut", "loss_single", "loss_merged", "loss_prototypical")
-STAGE_TWO_FIELDS = ("stage", "stage_two_learning_rate", "pseudo_scales", "pseudo_flip")
 
 WITHOUT_SCORES = ("random", "stratified_random")  # strategies without scores to aggregate
 
 NAME = r"^[\w.-]+$"  # a part of the run id, which names a folder
-Count = Annotated[int, Field(ge=1, le=2**31 - 1)]  # what every library below takes
-Share = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[float, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
 
 
-class RunConfig(BaseModel):
-    """All values of one run. They come from `params/*.yaml`, where each is explained with its unit and source."""
+class RunConfig(StageTwoFields, WeakFields, MachineFields):
+    """All values of one run. They come from `params/*.yaml`, where each is explained with its unit and source.
+
+    The fields below are those of every run; those of weak labels and of stage two are in `weak.fields`, those that say where and how
+    a run is computed in `storage.devices`.
+    """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
 
     # data
     dataset: str = Field(pattern=NAME)
-    data_root: str | None = None
-    data_options: dict[str, JsonValue] = {}
+    data_options: dict[str, JsonValue] = Field(default={})
     height: int | None = Field(ge=16)
     width: int | None = Field(ge=16)
     resize: Literal["square", "crop"] = "square"
@@ -54,27 +47,24 @@ class RunConfig(BaseModel):
     train_images: Count | None = None
     # superpixels and oracle
     superpixel_method: Literal["seeds", "slic", "grid"]
-    superpixel_count: Count
-    superpixel_levels: int | Literal["auto"] = 5
-    superpixel_prior: int = 3
-    superpixel_bins: int = 10
+    superpixel_count: int = Field(ge=1, le=MOST_SUPERPIXELS)
+    superpixel_levels: Levels = 5
+    superpixel_prior: int = Field(default=3, ge=0, le=5)
+    superpixel_bins: int = Field(default=10, ge=1, le=100)
     superpixel_double_step: bool = True
-    superpixel_iterations: int = 10
+    superpixel_iterations: int = Field(default=10, ge=1, le=1000)
     superpixel_equalize: Literal["joint", "value", "none"] = "joint"
     superpixel_hue: Literal["official", "scaled"] = "official"
     superpixel_connectivity: Literal["official", "largest"] = "official"
-    superpixel_compactness: float = 10.0
+    superpixel_compactness: Positive = 10.0
     superpixel_at: Literal["working", "native"] = "working"
     labeling: Literal["dominant", "weak"]
     void: Literal["vote", "exclude"]
-    label_trim: int = Field(default=3, ge=0)
-    undefined: Literal["drop", "keep"] = "drop"
-    click_cut: Literal["class", "order"] = "class"
     # the question
     supervision: Literal["active", "full_masks", "full_dominant"] = "active"
     strategy: str
     aggregate: str
-    strategy_options: dict[str, JsonValue] = {}
+    strategy_options: dict[str, JsonValue] = Field(default={})
     steps: int = Field(ge=1, le=MOST_STEPS)
     query_size: Count | None = None
     query_share: float | None = Field(default=None, gt=0, le=1)
@@ -91,9 +81,6 @@ class RunConfig(BaseModel):
     head_factor: Positive = 1.0
     weight_decay: Weight
     batch_size: Count
-    loss_single: Weight = 16.0
-    loss_merged: Weight = 8.0
-    loss_prototypical: Weight = 1.0
     ema: float = Field(ge=0, lt=1)
     ema_warmup: bool
     max_epochs: Count
@@ -111,20 +98,6 @@ class RunConfig(BaseModel):
     eval_batch_size: Count
     boundary_width: Count
     border_gap: int = Field(default=0, ge=0)
-    # stage two
-    stage: Literal[1, 2] = 1
-    stage_two_learning_rate: Positive | None = None
-    pseudo_scales: list[float] = [1.0]
-    pseudo_flip: bool = False
-    # machine
-    device: str = "auto"
-    gpu_share: Count = 1
-    threads: Count = 1
-    workers: Count | None = None
-    loaders: int | None = Field(default=None, ge=0)
-    compile: bool = False
-    keep_weights: Literal["last", "all"] = "last"
-    checkpoint_seconds: Weight = 60.0
 
     @model_validator(mode="before")
     @classmethod
@@ -149,7 +122,6 @@ class RunConfig(BaseModel):
     def _consistent(self) -> RunConfig:
         if parse_how(self.aggregate)[0] == "vote":
             raise ValueError("aggregate is 'vote', which counts classes; choose mean, max, top_*, quantile_* or power_*")
-        SuperpixelRecipe(**self.superpixel_recipe)  # refuses what is out of range
         if (self.query_size is None) == (self.query_share is None):
             raise ValueError(
                 f"query_size is {self.query_size} and query_share {self.query_share}, but exactly one decides how much is asked per "
@@ -165,10 +137,6 @@ class RunConfig(BaseModel):
             raise ValueError(f"stage is 2, but supervision is {self.supervision!r}, which asks nothing; write stage: 1")
         if self.classifier == "cosine" and self.model.startswith("segmenter"):
             raise ValueError(f"classifier is 'cosine', but {self.model} compares unit vectors already; write classifier: linear")
-        if self.loss_single + self.loss_merged + self.loss_prototypical == 0:
-            raise ValueError("loss_single, loss_merged and loss_prototypical are all 0, so nothing is learned; raise one")
-        if min(self.pseudo_scales, default=0) <= 0:
-            raise ValueError(f"pseudo_scales is {self.pseudo_scales}, but must be numbers above 0, such as [1.0]")
         if self.head_factor != 1 and self.model == "small_unet":
             raise ValueError(f"head_factor is {self.head_factor}, but small_unet has no backbone to learn slower; write 1.0")
         for low, high in (("augment_scale_min", "augment_scale_max"), ("full_min_epochs", "full_max_epochs")):
@@ -182,13 +150,7 @@ class RunConfig(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            errors = error.errors()
-        missing = [str(e["loc"][0]) for e in errors if e["type"] == "missing"]
-        texts = [explain(e, cls.model_fields) for e in errors if e["type"] != "missing"]
-        if missing:
-            named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-            texts.append(f"parameters are missing: {named} ({len(missing)} in all); add them, for example from params/toy.yaml")
-        raise ConfigError("; ".join(texts))
+            raise ConfigError(explain_all(error.errors(), cls.model_fields)) from None
 
     @classmethod
     def from_yaml(cls, path: str | Path, **changes: Any) -> RunConfig:
@@ -197,15 +159,8 @@ class RunConfig(BaseModel):
 
     @classmethod
     def from_notebook(cls, namespace: Mapping[str, Any]) -> RunConfig:
-        """The config in a notebook's variables: `base` names a YAML file, every other parameter changes one value of it.
-
-        papermill only warns about unknown parameters; here any other plain value is refused as a typo, by ConfigError.
-        """
-        hidden, plain = {"In", "Out", "base", "runs_dir", "interactive"}, (str, int, float, bool, dict, list, type(None))
-        given = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in hidden and isinstance(v, plain)}
-        if "base" not in namespace:
-            raise ConfigError("the notebook has no `base`, which names the file with the other values; write base = 'toy'")
-        return cls.from_yaml(namespace["base"], **given)
+        """The config in a notebook's variables: `base` names a YAML file, every other parameter changes one value of it."""
+        return cls.make(values_of_notebook(namespace))
 
     def values(self) -> dict[str, Any]:
         """Plain values, ready for JSON or papermill."""
@@ -229,7 +184,7 @@ class RunConfig(BaseModel):
 
         Values equal to a field's default are left out, so that a field added later leaves the ids of older runs as they are.
         """
-        values = self.model_dump(exclude={*MACHINE_FIELDS, *self._unused()}, exclude_defaults=True)
+        values = self.model_dump(exclude=self._unused(), exclude_defaults=True)
         text = json.dumps([self.protocol, values], sort_keys=True)
         digest = hashlib.sha256(text.encode()).hexdigest()[:6]
         return f"{self.dataset}-{self.model}-{self.column.replace(' ', '-')}-{self.labeling}{'2' * (self.stage == 2)}-s{self.seed}-{digest}"
@@ -240,14 +195,18 @@ class RunConfig(BaseModel):
         exact = self.supervision == "active" and self.strategy == "oreal" and self.aggregate.startswith(("max", "quantile"))
         return max(PROTOCOL, 2) if exact else PROTOCOL
 
-    def _unused(self) -> tuple[str, ...]:
-        """Fields that have no effect on this run."""
-        unused = STAGE_TWO_FIELDS * (self.stage == 1)
+    def _unused(self) -> set[str]:
+        """Fields that have no effect on the results of this run."""
+        unused = set(MachineFields.model_fields)
+        if self.stage == 1:
+            unused |= set(StageTwoFields.model_fields)
         if self.labeling == "dominant":
-            unused += WEAK_FIELDS
-        elif self.strategy != "oreal":
-            unused += ("click_cut",)
-        return unused + ("temperature",) * (self.classifier == "linear")
+            unused |= set(WeakFields.model_fields)
+        if self.strategy != "oreal":
+            unused.add("click_cut")
+        if self.classifier == "linear":
+            unused.add("temperature")
+        return unused
 
     @property
     def stage_one(self) -> RunConfig:

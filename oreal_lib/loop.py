@@ -15,15 +15,17 @@ from .batches import Pairs
 from .config import RunConfig
 from .fast.remembering import Remembering
 from .metrics import class_iou, miou
-from .predict import choose_device, device_of, evaluate, predict
+from .predict import device_of, evaluate, predict
 from .scores import predicted_class
 from .setting import Setting, border_share, network
 from .storage.checkpoint import Checkpoint
+from .storage.devices import choose_device
 from .storage.progress import Progress, log, told
 from .storage.provenance import peak_memory_mib
+from .storage.ragged import some
 from .strategies import STRATEGIES
 from .train import Fitted, fit
-from .types import Labels, Query, StepResult, some
+from .types import Labels, Query, StepResult
 from .weak.labels import buy, void_last
 
 
@@ -115,15 +117,9 @@ def learn(
 def _tested(config: RunConfig, setting: Setting, model: nn.Module, labels: Labels, step: int, fitted: Fitted) -> StepResult:
     """The record of a step: what was bought so far, and how good `model` is on the test images."""
     began, test = time.monotonic(), setting.pairs(setting.dataset.split["test"])
-    whole, band = evaluate(
-        model,
-        test,
-        config.eval_batch_size,
-        config.boundary_width,
-        config.border_gap,
-        config.keeps_undefined,
-        Progress("testing: {done} of {total} images", len(test)).at,
-    )
+    each_image = Progress("testing: {done} of {total} images", len(test)).at
+    border, gap = config.boundary_width, config.border_gap
+    whole, band = evaluate(model, test, config.eval_batch_size, border, gap, config.keeps_undefined, each_image)
     speed = fitted.speed | {"peak_memory_mib": peak_memory_mib(device_of(model))}
     if fitted.speed:
         log.info(

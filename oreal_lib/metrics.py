@@ -129,9 +129,3 @@ def imbalance(counts: np.ndarray) -> float:
     counts = np.asarray(counts, float)
     total, c = counts.sum(), len(counts)
     return float(np.abs(counts - total / c).sum() * c / (2 * total * (c - 1))) if total and c > 1 else float("nan")
-
-
-def query_deviation(gained: np.ndarray, debt: np.ndarray) -> float:
-    """How far the labels gained (C,) are from what each class was owed (C,), 0 = exactly, 1 = all elsewhere; our measure."""
-    gained, debt = np.asarray(gained, float), np.asarray(debt, float)
-    return float(np.abs(gained - debt).sum() / (2 * debt.sum()))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .storage.progress import told
-from .types import IGNORE, Labels, Pictures, Superpixels, blank
+from .storage.ragged import Pictures, blank
+from .types import IGNORE, Labels, Superpixels
 
 VOID_RULES = ("vote", "exclude")
 

@@ -12,29 +12,8 @@ from torch.nn import functional as F
 from .batches import Pairs
 from .fast.tiles import first_largest, softmax_by_class
 from .metrics import class_border, confusion
-from .types import IGNORE, Pictures
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a config: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first GPU if there is one.
-
-    ValueError for another name, or a device that torch cannot use here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    count = {
-        "cpu": lambda: 1,
-        "cuda": lambda: torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        "mps": lambda: int(torch.backends.mps.is_available()),
-    }
-    try:
-        device = torch.device(name)
-        there = count[device.type]()
-    except (RuntimeError, KeyError):
-        raise ValueError(f"device is {name!r}; write auto, cpu, cuda, cuda:<number> or mps") from None
-    if (device.index or 0) >= there:
-        raise ValueError(f"device is {name!r}, but torch can use {there} of this kind here; write device: auto or cpu")
-    return device
+from .storage.ragged import Pictures
+from .types import IGNORE
 
 
 def to_input(images: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -11,15 +11,15 @@ from torch import nn
 
 from .batches import Pairs
 from .config import RunConfig
-from .data import load_dataset
+from .data import dataset_of
 from .data.split import draw_split
 from .metrics import border_superpixels
 from .models import build_model
 from .oracle import Oracle
 from .storage.progress import log, told
+from .storage.ragged import some
 from .strategies import check
-from .superpixels import SuperpixelRecipe
-from .types import IGNORE, Dataset, Labels, Query, Ragged, Superpixels, some
+from .types import IGNORE, Dataset, Labels, Query, Superpixels
 from .weak.labels import answers_by_image, weak_oracle
 
 
@@ -85,7 +85,7 @@ def network(config: RunConfig, n_classes: int, weights: str = "none") -> nn.Modu
 def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
     """The data of a config, or the `dataset` given, split for its seed; ValueError where a size, a budget or a strategy's option does
     not fit them."""
-    dataset = dataset or _load(config)
+    dataset = dataset or dataset_of(config)
     check(config.strategy, config.aggregate, config.strategy_options, len(dataset.classes))
     shares = {name: getattr(config, name) for name in ("val_share", "val_images", "val_by", "train_images")}
     pool, val = draw_split(dataset, config.seed, **shares)
@@ -102,36 +102,8 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
         oracle = weak_oracle(dataset.present[ids], config.undefined, query_size * config.steps)
     else:
         oracle = Oracle.dominant(dataset.votes[ids], some(dataset.truth, pool), config.void)
-    return Setting(
-        dataset,
-        pool,
-        val,
-        superpixels,
-        oracle,
-        query_size,
-        dataset.votes[ids],
-        vanished=int(dataset.vanished[place].sum()),
-        evaluate_at=config.evaluate_at,
-        labeling=config.labeling,
-    )
-
-
-def _load(config: RunConfig) -> Dataset:
-    same = {name: getattr(config, name) for name in ("height", "width", "resize", "workers")}
-    dataset = load_dataset(
-        config.dataset,
-        root=config.data_root,
-        recipe=SuperpixelRecipe(**config.superpixel_recipe),
-        options=config.data_options,
-        trim=config.label_trim,
-        **same,
-    )
-    if config.resize == "square" and isinstance(dataset.images, Ragged):
-        raise ValueError(
-            f"the images of {dataset.name} are of different sizes, but resize is 'square' and height and width are null; "
-            "give a height and width, or resize: crop"
-        )
-    return dataset
+    votes, vanished = dataset.votes[ids], int(dataset.vanished[place].sum())
+    return Setting(dataset, pool, val, superpixels, oracle, query_size, votes, vanished, config.evaluate_at, config.labeling)
 
 
 def _query_size(config: RunConfig, n: int) -> int:

@@ -14,17 +14,17 @@ from torch import nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel
 
-from .batches import Batch, Pairs, batches, load_tools
+from .batches import Batch, Pairs, batches
 from .config import RunConfig
 from .metrics import miou
 from .predict import device_of, evaluate
 from .storage.checkpoint import Checkpoint
-from .storage.progress import Progress, log
+from .storage.devices import half_precision
+from .storage.progress import EpochProgress, log
 from .types import IGNORE
 from .weak.losses import weak_loss
 
 State = dict[str, torch.Tensor]
-Tell = Callable[[int, int], None]  # called with how many are done, and of how many
 
 
 @dataclass(frozen=True)
@@ -150,32 +150,19 @@ def fit(
     if keep is not None and (saved := keep.load(key)) is not None:
         now.go_on_from(saved)
         log.info(f"continuing after epoch {now.epoch}")
-    load_tools(config)
-    most, iterations = config.epochs[1], -(-len(train) // config.batch_size)
-    share = 1 / (1 + len(val) / (3 * iterations * config.batch_size))  # of an epoch: training on an image costs about three passes
-    told = Progress("", most, before=now.epoch, quick=now.epoch + share / iterations, left="at most about {} left")
-
-    def say(part: float, text: str) -> None:
-        best = f", best validation mIoU {now.best_miou:.3f} (epoch {now.best_epoch})" if now.best_epoch else ""
-        told.at(now.epoch - 1 + part, f"epoch {now.epoch} of at most {most}: {text}{best}")
-
-    def training(i: int, n: int) -> None:
-        say(share * i / n, f"{i} of {n} batches")
-
-    def validating(i: int, n: int) -> None:
-        say(share + (1 - share) * i / n, f"{i} of {n} validation images")
-
+    iterations = -(-len(train) // config.batch_size)
+    progress = EpochProgress(now, config.epochs[1], iterations, config.batch_size, len(val))
     began, images, at_work, waiting = time.monotonic() - now.seconds, 0, 0.0, 0.0
     with keep or nullcontext():
         while not now.over:
             now.epoch += 1
             mark = time.perf_counter()
             made = batches(train, trainable, iterations, config, np.random.default_rng((*key, now.epoch)), device_of(model))
-            waiting += _train_epoch(now, made, iterations, training)
+            waiting += _train_epoch(now, made, iterations, progress.training)
             images, at_work = images + iterations * config.batch_size, at_work + time.perf_counter() - mark
-            score = _val_miou(now.average.module, val, config, validating)
+            score = _val_miou(now.average.module, val, config, progress.validating)
             now.validated(score)
-            say(1.0, f"validation mIoU {score:.3f}")
+            progress.validated(score)
             now.seconds = time.monotonic() - began
             if keep is not None:
                 keep.after_epoch(now.state())
@@ -184,7 +171,7 @@ def fit(
     return Fitted(now.best_state, now.epoch, now.best_miou, time.monotonic() - began, speed)
 
 
-def _train_epoch(now: Training, made: Iterator[Batch], iterations: int, tell: Tell) -> float:
+def _train_epoch(now: Training, made: Iterator[Batch], iterations: int, tell: Callable[[int], None]) -> float:
     """One epoch of `iterations` batches; returns the seconds spent waiting for them."""
     config, device, key, most = now.config, device_of(now.model), (*now.key, now.epoch), now.config.epochs[1]
     half, waiting, mark = half_precision(config.precision, device), 0.0, time.perf_counter()
@@ -203,7 +190,7 @@ def _train_epoch(now: Training, made: Iterator[Batch], iterations: int, tell: Te
             loss.backward()
             now.optimizer.step()
             now.average.update_parameters(now.model)
-            tell(i + 1, iterations)
+            tell(i + 1)
             mark = time.perf_counter()
     if not torch.isfinite(loss):
         raise FloatingPointError(
@@ -217,18 +204,8 @@ def learning_rate(initial: float, progress: float, schedule: str) -> float:
     return initial if schedule == "constant" else max(initial * (1 - progress) ** 0.9, 1e-6)
 
 
-def half_precision(precision: str, device: torch.device) -> bool:
-    """Whether training steps run in bfloat16: "auto" takes it on a GPU that has it, not on a CPU."""
-    if precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return precision == "bfloat16"
-
-
-def _val_miou(model: nn.Module, val: Pairs, config: RunConfig, tell: Tell = lambda i, n: None) -> float:
-    def told(done: int) -> None:
-        tell(done, len(val))
-
-    return miou(evaluate(model, val, config.eval_batch_size, undefined=config.keeps_undefined, each_image=told)[0])
+def _val_miou(model: nn.Module, val: Pairs, config: RunConfig, each_image: Callable[[int], None] | None = None) -> float:
+    return miou(evaluate(model, val, config.eval_batch_size, undefined=config.keeps_undefined, each_image=each_image)[0])
 
 
 def _copy(state: State) -> State:

@@ -14,7 +14,8 @@ PAPER = (
     "types superpixels oracle scores aggregate balance select strategies metrics config batches predict train setting loop".split()
 )
 ROWS = [
-    "types balance storage models superpixels",
+    "storage",
+    "types balance models superpixels",
     "oracle metrics scores select",
     "fast weak",
     "aggregate",

@@ -11,8 +11,9 @@ import numpy as np
 from skimage.measure import label as connected
 from skimage.segmentation import slic
 
+from ..storage.ragged import Ragged
 from ..superpixels import MOST_SUPERPIXELS, dense
-from ..types import IGNORE, Labels, Ragged, Superpixels
+from ..types import IGNORE, Labels, Superpixels
 from .events import VOID, Event
 from .pictures import Picture
 

@@ -21,16 +21,18 @@ from ..batches import Pairs
 from ..config import RunConfig
 from ..data.resize import bounded, nearest, resized
 from ..fast.tiles import softmax_by_class
-from ..predict import choose_device, device_of, logits
+from ..predict import device_of, logits
 from ..scores import bvsb
 from ..setting import network
 from ..storage import atomic, checked, provenance
 from ..storage.checkpoint import Checkpoint
+from ..storage.devices import choose_device
 from ..storage.lock import Lock
 from ..storage.progress import lines_to, told
+from ..storage.ragged import Ragged
 from ..strategies import STRATEGIES
 from ..train import Fitted, fit
-from ..types import Query, Ragged
+from ..types import Query
 from .board import Board
 from .pictures import Picture, key
 from .rounds import Progress, folder_of, write_query

@@ -10,7 +10,9 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
+from ..config import RunConfig
 from ..storage.paths import prepared_root
+from ..storage.ragged import Ragged
 from ..superpixels import SuperpixelRecipe
 from ..types import Dataset
 from ..weak.labels import TRIM
@@ -20,7 +22,7 @@ from .source import Item, Source
 from .split import draw_split
 from .store import open_store
 
-__all__ = ["READERS", "Item", "Source", "draw_split", "load_dataset", "open_source", "open_store"]
+__all__ = ["READERS", "Item", "Source", "dataset_of", "draw_split", "load_dataset", "open_source", "open_store"]
 
 READERS = {  # read(root, **options) -> Source
     "toy": toy.read,
@@ -109,3 +111,22 @@ def load_dataset(
         workers=workers,
     )
     return open_store(store)
+
+
+def dataset_of(config: RunConfig) -> Dataset:
+    """The data set that a run's config describes, see `load_dataset`; ValueError if its pictures need a size and have none."""
+    same = {name: getattr(config, name) for name in ("height", "width", "resize", "workers")}
+    dataset = load_dataset(
+        config.dataset,
+        root=config.data_root,
+        recipe=SuperpixelRecipe(**config.superpixel_recipe),
+        options=config.data_options,
+        trim=config.label_trim,
+        **same,
+    )
+    if config.resize == "square" and isinstance(dataset.images, Ragged):
+        raise ValueError(
+            f"the images of {dataset.name} are of different sizes, but resize is 'square' and height and width are null; "
+            "give a height and width, or resize: crop"
+        )
+    return dataset

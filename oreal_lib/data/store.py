@@ -23,8 +23,9 @@ import numpy as np
 from ..storage import checked
 from ..storage.checked import read_npy
 from ..storage.progress import Progress
+from ..storage.ragged import Pictures, Ragged
 from ..superpixels import SuperpixelRecipe
-from ..types import Dataset, Pictures, Ragged, Superpixels
+from ..types import Dataset, Superpixels
 from .source import SPLITS, Source
 
 FORMAT = 3  # raise it with any change of the layout or of what is computed

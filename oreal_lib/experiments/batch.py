@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from ..config import RunConfig
-from ..predict import choose_device
 from ..storage import atomic
+from ..storage.devices import choose_device
 from ..storage.lock import holder
 from ..storage.paths import home
 from ..storage.yaml_file import ConfigError

@@ -13,7 +13,7 @@ from pathlib import Path
 import filelock
 import torch
 
-from ..predict import choose_device
+from ..storage.devices import choose_device
 from ..storage.progress import log
 
 

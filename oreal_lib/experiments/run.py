@@ -16,14 +16,13 @@ from .. import loop
 from ..config import RunConfig
 from ..data.label_cost import label_cost
 from ..models import check_model
-from ..predict import choose_device
 from ..setting import Setting, network, open_setting
 from ..storage import provenance
+from ..storage.devices import choose_device, half_precision
 from ..storage.lock import Lock
 from ..storage.paths import runs_root
 from ..storage.processes import refuse_unguarded
 from ..storage.progress import lines_begin, log
-from ..train import half_precision
 from ..types import Dataset, StepResult
 from .fingerprint import check_inputs, read_inputs
 from .gpu import device_of_run

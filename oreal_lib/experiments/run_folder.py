@@ -15,7 +15,8 @@ from ..storage import atomic, checked
 from ..storage.checkpoint import Checkpoint
 from ..storage.lock import Lock
 from ..storage.paths import figures_root, runs_root
-from ..types import Pictures, Query, Ragged, StepResult
+from ..storage.ragged import Pictures, Ragged
+from ..types import Query, StepResult
 from .grid import in_order
 
 RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part that a table needs; the last says that it is whole

@@ -20,7 +20,8 @@ from ..predict import device_of, to_input
 from ..setting import Setting
 from ..storage.checkpoint import Checkpoint
 from ..storage.progress import told
-from ..types import IGNORE, Labels, Pictures, Query, Ragged, StepResult, some
+from ..storage.ragged import Pictures, Ragged, some
+from ..types import IGNORE, Labels, Query, StepResult
 from ..weak.pseudo import pooled, pseudo_labels, quality
 from .run_folder import RunFolder
 

@@ -20,10 +20,10 @@ from ..experiments.run_folder import RunFolder
 from ..fast.remembering import Remembering
 from ..loop import put, view_of_pool
 from ..metrics import border_superpixels
-from ..predict import choose_device
 from ..reports.mechanism import SCORES
 from ..scores import ovr_doubt, predicted_class, probability
 from ..setting import Setting, network, open_setting
+from ..storage.devices import choose_device
 from ..storage.paths import runs_root
 from ..storage.progress import lines_begin, log, told
 from ..strategies import STRATEGIES, choice

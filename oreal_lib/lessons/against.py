@@ -18,7 +18,8 @@ from ..draw import class_palette, color_mask, draw_image, draw_selection
 from ..setting import Setting
 from ..storage import atomic
 from ..storage.checked import read_npy
-from ..types import IGNORE, Labels, some
+from ..storage.ragged import some
+from ..types import IGNORE, Labels
 from .race import Choose, of_strategy
 
 

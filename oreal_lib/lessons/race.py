@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from ..config import RunConfig
 from ..draw import STRATEGY_COLORS, title
 from ..loop import ask, learn
-from ..predict import choose_device
 from ..setting import Setting, network
+from ..storage.devices import choose_device
 from ..storage.progress import log
 from ..types import Labels
 

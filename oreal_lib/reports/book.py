@@ -23,8 +23,8 @@ import yaml
 
 from ..experiments.batch import notebook, papermill, stop
 from ..experiments.logs import last_words
-from ..predict import choose_device
 from ..storage import atomic, provenance
+from ..storage.devices import choose_device
 from ..storage.paths import home
 from .pages import write_pages
 from .table import markdown

@@ -17,10 +17,9 @@ from ..config import RunConfig
 from ..draw import title
 from ..experiments.run_folder import RunFolder
 from ..loop import view_of_pool
-from ..metrics import query_deviation
-from ..predict import choose_device
 from ..scores import bvsb, entropy, ovr_entropy
 from ..setting import network, open_setting
+from ..storage.devices import choose_device
 from ..storage.paths import runs_root
 from ..storage.progress import lines_begin, told
 from . import frames, table
@@ -43,6 +42,12 @@ MEASURES = {  # of measures -> heading, digits
     "inside": ("mIoU inside", 1),
 }
 GAINS = {"near": "near borders", "inside": "inside", "near_minus_inside": "near borders minus inside"}
+
+
+def query_deviation(gained: np.ndarray, debt: np.ndarray) -> float:
+    """How far the labels gained (C,) are from what each class was owed (C,), 0 = exactly, 1 = all elsewhere; our measure."""
+    gained, debt = np.asarray(gained, float), np.asarray(debt, float)
+    return float(np.abs(gained - debt).sum() / (2 * debt.sum()))
 
 
 def by_network(frame: pd.DataFrame, name: str) -> dict[str, pd.DataFrame]:
@@ -77,7 +82,7 @@ def by_step(frame: pd.DataFrame) -> pd.DataFrame:
     """One row per active run and step: run_id, column, strategy, aggregate, seed, step and
 
     border_share (%): of the superpixels asked in this step, those on a true class border.  deviation (0..1): how far the labels
-    that came are from the class debts, see `metrics.query_deviation`; NaN in the random step 1.  unpayable (0..1): share of the
+    that came are from the class debts, see `query_deviation`; NaN in the random step 1.  unpayable (0..1): share of the
     debts that nobody could pay, since the pool had too few left: below it no deviation can fall.  imbalance (0..1) of all labels
     so far.  size: of the superpixels asked in this step on average, the pool's average being 1.  near, inside (%): mIoU in the
     band around true class borders, and outside of it (NaN in records older than that field).

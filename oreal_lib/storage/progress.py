@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -88,6 +88,38 @@ class Progress:
             each = (now - self.measured_from) / (done - self.quick)
             line += ", " + self.left.format(spoken(each * (self.total - done)))
         log.info(line)
+
+
+class EpochProgress:
+    """Lines about a training, within its epochs, too. Since it may stop early, the time that is left is an upper bound.
+
+    training: what is trained, with its `epoch`, `best_epoch` and `best_miou`.  most: epochs.  An epoch is `iterations` batches of
+    `batch_size` images, then `validation` images.
+    """
+
+    def __init__(self, training: Any, most: int, iterations: int, batch_size: int, validation: int) -> None:
+        self.now, self.most, self.iterations, self.validation = training, most, iterations, validation
+        self.share = 1 / (1 + validation / (3 * iterations * batch_size))  # training on an image costs about three passes
+        done = training.epoch
+        self._progress = Progress("", most, before=done, quick=done + self.share / iterations, left="at most about {} left")
+
+    def training(self, done: int) -> None:
+        """So many batches of this epoch are done."""
+        self._say(self.share * done / self.iterations, f"{done} of {self.iterations} batches")
+
+    def validating(self, done: int) -> None:
+        """So many validation images are done."""
+        part = self.share + (1 - self.share) * done / self.validation
+        self._say(part, f"{done} of {self.validation} validation images")
+
+    def validated(self, score: float) -> None:
+        """The epoch is over, with this mIoU (0..1)."""
+        self._say(1.0, f"validation mIoU {score:.3f}")
+
+    def _say(self, part: float, text: str) -> None:
+        now = self.now
+        best = f", best validation mIoU {now.best_miou:.3f} (epoch {now.best_epoch})" if now.best_epoch else ""
+        self._progress.at(now.epoch - 1 + part, f"epoch {now.epoch} of at most {self.most}: {text}{best}")
 
 
 def told(items: Iterable[T], text: str, total: int | None = None) -> Iterator[T]:

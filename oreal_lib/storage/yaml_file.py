@@ -6,11 +6,17 @@ import difflib
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import Field
 
 from .paths import params_root
+
+Count = Annotated[int, Field(ge=1, le=2**31 - 1)]  # what every library below takes
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
 
 
 class ConfigError(ValueError):
@@ -95,6 +101,27 @@ def explain(error: Mapping[str, Any], known: Iterable[str]) -> str:
     if isinstance(value, str) and kind in ("float_type", "int_type"):
         remedy = _number_without_quotes(value, kind == "float_type")
     return f"{key} is {said} ({type(value).__name__}), but: {error['msg'][0].lower()}{error['msg'][1:]}; {remedy}"
+
+
+def explain_all(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> str:
+    """All errors of a pydantic model in one line, as `explain` says each; parameters that are missing are named together."""
+    texts = [explain(error, known) for error in errors if error["type"] != "missing"]
+    if missing := [str(error["loc"][0]) for error in errors if error["type"] == "missing"]:
+        named = ", ".join(missing[:3]) + ", ..." * (len(missing) > 3)
+        texts.append(f"parameters are missing: {named} ({len(missing)} in all); add them, for example from params/toy.yaml")
+    return "; ".join(texts)
+
+
+def values_of_notebook(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The values in the parameter file that a notebook's variable `base` names, changed by its other plain variables.
+
+    Whatever has a plain value is taken for a parameter, so that a typo is found: papermill only warns. ConfigError without a `base`.
+    """
+    hidden, plain = ("In", "Out", "base", "runs_dir", "interactive"), (str, int, float, bool, dict, list, type(None))
+    if "base" not in namespace:
+        raise ConfigError("the notebook has no `base`, which names the file with the other values; write base = 'toy'")
+    given = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in hidden and isinstance(v, plain)}
+    return read_yaml(namespace["base"]) | given
 
 
 def _number_without_quotes(text: str, as_float: bool) -> str:

@@ -6,9 +6,11 @@ leaves this package is dense: uint16 ids 0..k-1, none of them empty.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 from skimage.segmentation import slic
 
 from .pieces import MOST_SUPERPIXELS, dense, keep_largest_pieces
@@ -16,17 +18,10 @@ from .seeds import cut_by_seeds
 
 __all__ = ["MOST_SUPERPIXELS", "SuperpixelRecipe", "dense", "superpixels"]
 
-_CHOICES = {
-    "method": ("seeds", "slic", "grid"),
-    "equalize": ("joint", "value", "none"),
-    "hue": ("official", "scaled"),
-    "connectivity": ("official", "largest"),
-    "at": ("native", "working"),
-}
-_RANGES = {"count": (1, MOST_SUPERPIXELS), "prior": (0, 5), "bins": (1, 100), "iterations": (1, 1000)}
+Levels = Annotated[int, Field(ge=2, le=12)] | Literal["auto"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(strict=True, allow_inf_nan=False))
 class SuperpixelRecipe:
     """How to cut a picture. The defaults are the official SEEDS settings with the 150 asked on VOC.
 
@@ -43,33 +38,18 @@ class SuperpixelRecipe:
     ValueError for a value out of range.
     """
 
-    method: str = "seeds"
-    count: int = 150
-    levels: int | str = 5
-    prior: int = 3
-    bins: int = 10
+    method: Literal["seeds", "slic", "grid"] = "seeds"
+    count: int = Field(150, ge=1, le=MOST_SUPERPIXELS)
+    levels: Levels = 5
+    prior: int = Field(3, ge=0, le=5)
+    bins: int = Field(10, ge=1, le=100)
     double_step: bool = True
-    iterations: int = 10
-    equalize: str = "joint"
-    hue: str = "official"
-    connectivity: str = "official"
-    compactness: float = 10.0
-    at: str = "native"
-
-    def __post_init__(self) -> None:
-        for field, choices in _CHOICES.items():
-            if getattr(self, field) not in choices:
-                raise ValueError(f"superpixel_{field} is {getattr(self, field)!r}, but must be one of {', '.join(choices)}")
-        ranges = _RANGES if self.levels == "auto" else _RANGES | {"levels": (2, 12)}
-        for field, (low, high) in ranges.items():
-            value = getattr(self, field)
-            if type(value) is not int or not low <= value <= high:
-                auto = " or 'auto'" if field == "levels" else ""
-                raise ValueError(f"superpixel_{field} is {value!r}, but must be a whole number from {low} to {high}{auto}")
-        if type(self.double_step) is not bool:
-            raise ValueError(f"superpixel_double_step is {self.double_step!r}, but must be true or false")
-        if type(self.compactness) not in (int, float) or not 0 < self.compactness < float("inf"):
-            raise ValueError(f"superpixel_compactness is {self.compactness!r}, but must be a positive number")
+    iterations: int = Field(10, ge=1, le=1000)
+    equalize: Literal["joint", "value", "none"] = "joint"
+    hue: Literal["official", "scaled"] = "official"
+    connectivity: Literal["official", "largest"] = "official"
+    compactness: float = Field(10.0, gt=0)
+    at: Literal["native", "working"] = "native"
 
 
 def superpixels(image: np.ndarray, recipe: SuperpixelRecipe | np.ndarray) -> np.ndarray:

@@ -26,9 +26,9 @@ from oreal_lib.data.store import ARRAYS, content, open_store
 from oreal_lib.oracle import class_votes
 from oreal_lib.storage.progress import lines_to
 from oreal_lib.storage.provenance import versions
+from oreal_lib.storage.ragged import Ragged
 from oreal_lib.storage.yaml_file import read_yaml
 from oreal_lib.superpixels import SuperpixelRecipe, superpixels
-from oreal_lib.types import Ragged
 from oreal_lib.weak.labels import classes_present
 
 GRID = SuperpixelRecipe(method="grid", count=12)

@@ -278,7 +278,7 @@ def test_native_masks_judge_and_working_masks_teach(tiny, tiny_config):
 
 
 def test_a_model_that_cannot_be_had_is_told_before_the_data_are_prepared(go, monkeypatch):
-    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: pytest.fail("prepared"))
+    monkeypatch.setattr("oreal_lib.setting.dataset_of", lambda *a, **k: pytest.fail("prepared"))
     with pytest.raises(ValueError, match=r"unknown model 'small_unit'.*did you mean small_unet"):
         go(dataset=None, model="small_unit")
 

@@ -14,7 +14,7 @@ WEAK = {"labeling": "weak", "undefined": "keep", "label_trim": 1, "query_size": 
 
 @pytest.fixture(autouse=True)
 def data(tiny, monkeypatch):
-    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
+    monkeypatch.setattr("oreal_lib.setting.dataset_of", lambda *a, **k: tiny)
 
 
 @pytest.fixture

@@ -91,10 +91,10 @@ def test_a_large_picture_has_the_scores_of_the_plain_functions():
     assert np.array_equal(found, by_superpixel(bvsb(p[None])[0], torch.from_numpy(ids.astype(np.int64)), 36, "mean").numpy())
 
 
-@pytest.mark.parametrize("images, said", [(1, 1), (3, "more")])
+@pytest.mark.parametrize("images, said", [(1, "longer"), (3, "shorter")])
 def test_a_model_that_predicts_too_few_or_too_many_images_is_refused(images, said):
     p = torch.full((2, 2, 4), 0.5)
-    with pytest.raises(ValueError, match=f"predicted {said} images, but the pool has 2"):
+    with pytest.raises(ValueError, match=f"is {said} than argument 1"):
         Regions(lambda: iter([p] * images), pool([p, p]).superpixels, 2)(probability, "mean")
 
 

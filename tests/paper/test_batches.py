@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from oreal_lib.batches import NO_SUPERPIXEL, Pairs, batches, epoch, load
-from oreal_lib.types import IGNORE, Ragged
+from oreal_lib.storage.ragged import Ragged
+from oreal_lib.types import IGNORE
 
 PLAIN = {"augment_gain": 0.0, "augment_brightness": 0.0, "augment_hflip": 0.0, "augment_vflip": 0.0, "batch_size": 6}
 CPU = torch.device("cpu")

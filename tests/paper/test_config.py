@@ -34,7 +34,7 @@ def test_every_value_stands_in_the_file(name):
         ({"learning_rate": float("inf")}, "finite number"),
         ({"seed": 2**64}, "less than 18446744073709551616"),
         ({"width": None}, "height is 96, width is None; give both"),
-        ({"superpixel_levels": 99}, "levels is 99, but must be a whole number from 2 to 12"),
+        ({"superpixel_levels": 99}, "superpixel_levels is 99 (int), but: input should be less than or equal to 12"),
         ({"model": "../x"}, "model is '../x', but a name has only letters"),
         ({"strategy_options": {"nu": float("nan")}}, "strategy_options is nan (float), but: input should be a finite number"),
         (
@@ -43,7 +43,7 @@ def test_every_value_stands_in_the_file(name):
         ),
         ({"stage": 2, "supervision": "full_masks"}, "stage is 2, but supervision is 'full_masks', which asks nothing"),
         ({"loss_single": 0.0, "loss_merged": 0.0, "loss_prototypical": 0.0}, "are all 0, so nothing is learned; raise one"),
-        ({"pseudo_scales": []}, "pseudo_scales is [], but must be numbers above 0, such as [1.0]"),
+        ({"pseudo_scales": []}, "pseudo_scales is [] (list), but: list should have at least 1 item"),
         ({"head_factor": 10.0}, "head_factor is 10.0, but small_unet has no backbone to learn slower; write 1.0"),
         ({"temperature": 0.0}, "greater than 0"),
         (

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from oreal_lib import metrics
 from oreal_lib.oracle import Oracle, class_votes
-from oreal_lib.types import IGNORE, Labels, Ragged, Superpixels
+from oreal_lib.storage.ragged import Ragged
+from oreal_lib.types import IGNORE, Labels, Superpixels
 
 CLASSES = st.integers(1, 6)
 VOID_RULES = st.sampled_from(["vote", "exclude"])

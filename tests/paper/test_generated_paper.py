@@ -13,10 +13,11 @@ from skimage.measure import label
 from oreal_lib import scores
 from oreal_lib.aggregate import Regions, by_superpixel, parse_how
 from oreal_lib.balance import class_debt
+from oreal_lib.storage.ragged import Ragged
 from oreal_lib.strategies import STRATEGIES, check
 from oreal_lib.superpixels import SuperpixelRecipe, dense, superpixels
 from oreal_lib.superpixels.pieces import keep_largest_pieces
-from oreal_lib.types import Labels, Ragged, Superpixels
+from oreal_lib.types import Labels, Superpixels
 
 RANGES = {  # score -> its largest value for C classes
     scores.entropy: math.log,

@@ -14,8 +14,8 @@ from oreal_lib.metrics import (
     fraction_to_reach,
     imbalance,
     miou,
-    query_deviation,
 )
+from oreal_lib.reports.mechanism import query_deviation
 from oreal_lib.types import IGNORE
 
 V = IGNORE

@@ -8,8 +8,10 @@ from torch import nn
 
 from oreal_lib.batches import Pairs
 from oreal_lib.metrics import class_border
-from oreal_lib.predict import choose_device, evaluate, predict
-from oreal_lib.types import IGNORE, Ragged
+from oreal_lib.predict import evaluate, predict
+from oreal_lib.storage.devices import choose_device
+from oreal_lib.storage.ragged import Ragged
+from oreal_lib.types import IGNORE
 
 
 def test_the_confusion_is_the_one_of_a_plain_loop():

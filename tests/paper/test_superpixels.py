@@ -131,12 +131,12 @@ def test_what_is_no_partition_is_refused(ids, message):
 @pytest.mark.parametrize(
     "wrong, message",
     [
-        ({"method": "watershed"}, "method is 'watershed'.*seeds, slic, grid"),
-        ({"count": 0}, "count is 0.*from 1"),
-        ({"count": 150.0}, "count is 150.0.*whole number"),
-        ({"levels": "many"}, "levels is 'many'.*or 'auto'"),
-        ({"double_step": 1}, "double_step is 1"),
-        ({"compactness": 0}, "compactness is 0"),
+        ({"method": "watershed"}, "(?s)method.*'seeds', 'slic' or 'grid'.*'watershed'"),
+        ({"count": 0}, "(?s)count.*greater than or equal to 1"),
+        ({"count": 150.0}, "(?s)count.*valid integer.*150.0"),
+        ({"levels": "many"}, "(?s)levels.*should be 'auto'.*'many'"),
+        ({"double_step": 1}, "(?s)double_step.*boolean"),
+        ({"compactness": 0}, "(?s)compactness.*greater than 0"),
     ],
 )
 def test_a_wrong_recipe_is_refused_with_the_rule(wrong, message):

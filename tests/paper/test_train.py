@@ -12,8 +12,9 @@ from oreal_lib.batches import Pairs, batches, epoch
 from oreal_lib.metrics import miou
 from oreal_lib.predict import evaluate
 from oreal_lib.storage.checkpoint import Checkpoint
+from oreal_lib.storage.devices import half_precision
 from oreal_lib.storage.progress import lines_to
-from oreal_lib.train import averaged, cross_entropy, fit, half_precision
+from oreal_lib.train import averaged, cross_entropy, fit
 from oreal_lib.types import IGNORE
 
 

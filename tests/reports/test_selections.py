@@ -133,7 +133,7 @@ def test_a_view_shows_what_stage_two_made_of_an_answer(undefined, tiny, tiny_con
     data, weak = with_a_band_of_void(tiny), {"labeling": "weak", "classifier": "cosine", "undefined": undefined, "label_trim": 1}
     config = tiny_config(**weak, stage=2, steps=2, query_size=24, max_epochs=3)
     list(running.run(config, tmp_path, data))
-    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: data)
+    monkeypatch.setattr("oreal_lib.setting.dataset_of", lambda *a, **k: data)
     setting, folder = open_setting(config), RunFolder(tmp_path / config.run_id)
     offset, answers = setting.superpixels.offset, setting.oracle.answers
     asked = np.concatenate([q.ids for q in folder.queries().values()])

@@ -137,7 +137,7 @@ def running(tiny_config, tiny, tmp_path, **_):
 
 
 def reporting(tiny_config, tiny, tmp_path, monkeypatch, **_):
-    monkeypatch.setattr("oreal_lib.setting.load_dataset", lambda *a, **k: tiny)
+    monkeypatch.setattr("oreal_lib.setting.dataset_of", lambda *a, **k: tiny)
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
     folder.save_weights(1, network(tiny_config(), len(tiny.classes)).state_dict())
