@@ -85,6 +85,12 @@ def load_tensors(data: bytes) -> dict[str, torch.Tensor]:
     return state
 
 
+def dump_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """A compressed .npz file of arrays, (n, ...) of any shape; a zip file has checksums of its own."""
+    np.savez_compressed(buffer := BytesIO(), **arrays)
+    return buffer.getvalue()
+
+
 def load_arrays(data: bytes) -> dict[str, np.ndarray]:
     """Name -> array, (n, ...) of any shape and numbers of any kind or bool, of a .npz file. ValueError if it holds anything else."""
     try:
