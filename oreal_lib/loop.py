@@ -56,7 +56,7 @@ def ask(config: RunConfig, setting: Setting, model: nn.Module, labels: Labels, s
 
 
 def view_of_pool(setting: Setting, model: nn.Module, config: RunConfig, places: np.ndarray | None = None) -> Regions:
-    """What `model` predicts for the pool, computed anew for each question.
+    """What `model` predicts for the pool, computed again for each question.
 
     places: (k,) positions in the pool, to look at these images only; superpixels are then numbered in their order.
     """

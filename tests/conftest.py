@@ -25,7 +25,7 @@ EXAMPLES = os.environ.get("OREAL_EXAMPLES", "")
 SEED = os.environ.setdefault("OREAL_SEED", str(secrets.randbelow(2**32)) if EXAMPLES else "0")  # the processes of xdist inherit it
 if not (EXAMPLES.isdecimal() or not EXAMPLES) or not SEED.isdecimal():
     raise pytest.UsageError(
-        f"OREAL_EXAMPLES is {EXAMPLES!r} and OREAL_SEED {SEED!r}, but they are whole numbers; mend or unset them"
+        f"OREAL_EXAMPLES is {EXAMPLES!r} and OREAL_SEED {SEED!r}, but they are whole numbers; fix or unset them"
     )
 COMMON = {"deadline": None, "database": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
 hypothesis.settings.register_profile("default", derandomize=True, max_examples=25, **COMMON)

@@ -113,7 +113,7 @@ def library():
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_public_docstring_says_its(rule):
-    assert not (found := [line for broken, line in library() if broken == rule]), "\n".join(["mend these docstrings:", *found])
+    assert not (found := [line for broken, line in library() if broken == rule]), "\n".join(["fix these docstrings:", *found])
 
 
 GOOD = '''class Box:

@@ -64,7 +64,7 @@ class Picture:
 
 def _damaged(file: Path, why: object) -> str:
     return (
-        f"{file} is damaged ({why}); put back a copy of it. Deleting it and its .json cuts the picture anew, which gives the same "
+        f"{file} is damaged ({why}); put back a copy of it. Deleting it and its .json cuts the picture again, which gives the same "
         "superpixels only on the same versions"
     )
 

@@ -1,4 +1,4 @@
-"""A round: train on the clicks, look at every picture, ask again. It runs in a process of its own, so that clicking goes on.
+"""A round: train on the clicks, look at every picture, ask again. It runs in a separate process, so that clicking goes on.
 
 `rounds/<n>/` holds request.json (what was wanted), progress.json, weights.safetensors, views/ (what the network sees in each
 picture), query.json (what it asks) and, last of all, done.json. Round 1 asks before anything is trained.
@@ -101,7 +101,7 @@ def read_request(home: Path, number: int) -> dict:
 def start(home: Path, number: int, command: list[str], request: dict) -> subprocess.Popen:
     """Starts the process of a round and returns at once. command: the arguments of `python -m oreal_lib annotate`.
 
-    Asked for the same again, it continues from its checkpoint; with other clicks, classes or values it begins anew.
+    Asked for the same again, it continues from its checkpoint; with other clicks, classes or values it starts over.
     """
     folder = folder_of(home, number)
     folder.mkdir(parents=True, exist_ok=True)

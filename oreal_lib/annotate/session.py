@@ -256,7 +256,7 @@ class Session:
         checked.write(rounds.folder_of(self.home, 1) / "done.json", done)
 
     def train(self) -> Progress:
-        """Starts the next round in a process of its own and returns at once; nothing happens if one is running.
+        """Starts the next round in a separate process and returns at once; nothing happens if one is running.
 
         ValueError if no superpixel has a class yet, or there is only one class.
         """

@@ -1,4 +1,4 @@
-"""The work of a round, done by a process of its own: train on the clicks, look at every picture, ask again."""
+"""The work of a round, done by a separate process: train on the clicks, look at every picture, ask again."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class _Round:
         if config.warm_start and before.exists():
             state = read_weights(before)
             if {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in model.state_dict().items()}:
-                model.load_state_dict(state)  # otherwise the model or the classes have changed: it begins anew
+                model.load_state_dict(state)  # otherwise the model or the classes have changed: it starts over
         return model
 
     def train(self, model: nn.Module, board: Board) -> Fitted:

@@ -46,7 +46,7 @@ def annotate(folder: Path | str, classes: list[str] | None = None, **options: ob
 def page(folder: str, annotator: str, work: str) -> widgets.Widget:
     """What a page of `serve` shows: the widget for an existing session, or why it cannot be opened.
 
-    The process of a page lives on after the page was left or loaded anew. The next page asks it, by a file, to close the log.
+    The process of a page lives on after the page was left or reloaded. The next page asks it, by a file, to close the log.
     """
     asks = Path(work) / annotator / "page.asks"
     try:

@@ -1,4 +1,4 @@
-"""Data sets, for whoever runs experiments on them or adds one: `load_dataset(name, root=...)` is where to start.
+"""Data sets, for anyone who runs experiments on them or adds one: `load_dataset(name, root=...)` is where to start.
 
 `readers/` has one file for each data set, which says what pictures there are (`source.Source`); `check` and `description` look
 at them before anything is trained (`python -m oreal_lib data check NAME`); `prepare` turns them once into arrays on disk, which

@@ -21,7 +21,7 @@ def read_bytes(path: str | Path) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise OSError(f"{path} cannot be read ({error.strerror}); mend its link or its rights, or copy it again") from error
+        raise OSError(f"{path} cannot be read ({error.strerror}); fix its link or its rights, or copy it again") from error
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -174,5 +174,5 @@ def opened(path: str | Path, what: str) -> Iterator[tuple[Image.Image, str]]:
         except Image.DecompressionBombError as error:
             raise ValueError(f"the {what} {path} has too many pixels to open safely; save it smaller") from error
         except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow uses all four
-            raise ValueError(f"the {what} {path} is no image or is cut off ({error}); copy or download it again") from error
+            raise ValueError(f"the {what} {path} is not an image or is cut off ({error}); copy or download it again") from error
         yield picture, raw_mode

@@ -49,7 +49,7 @@ def open_store(path: str | Path) -> Dataset:
     """
     path = Path(path)
     if not (file := path / "manifest.json").is_file():
-        raise ValueError(f"{file} is missing, so {path} is no prepared store; {_remedy(path)}")
+        raise ValueError(f"{file} is missing, so {path} is not a prepared store; {_remedy(path)}")
     manifest = checked.read(file, _remedy(path))
     if (found := manifest["about"]["format"]) != FORMAT:
         raise ValueError(f"{file} has store format {found}, but this version of the library reads {FORMAT}; {_remedy(path)}")
@@ -92,7 +92,7 @@ def _opened(path: Path, name: str, written: dict, hashing: Hashing) -> np.ndarra
 
 
 def _remedy(path: Path) -> str:
-    return f"delete the folder {path} and run again, it will be prepared anew"
+    return f"delete the folder {path} and run again, it will be prepared again"
 
 
 def _pictures(flat: np.ndarray, sizes: np.ndarray, *channels: int) -> Pictures:

@@ -38,7 +38,7 @@ def notebook(name: str) -> Path:
 def papermill(
     source: Path, target: Path, parameters: dict[str, Any], threads: int, log: Path, variables: Mapping[str, str] | None = None
 ) -> subprocess.Popen:
-    """Start papermill on a notebook in a process of its own, whose output goes to `log`, with what the notebook prints.
+    """Start papermill on a notebook in a separate process, whose output goes to `log`, with what the notebook prints.
 
     variables: added to its environment.
     """

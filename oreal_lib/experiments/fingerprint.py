@@ -41,5 +41,5 @@ def check_inputs(folder: RunFolder, now: Inputs) -> None:
             continue
         raise ValueError(
             f"run {folder.path.name} was made from other {name} than those given now; give the ones it was made from, "
-            f"or move its folder {folder.path} away to compute it anew"
+            f"or move its folder {folder.path} away to compute it again"
         )

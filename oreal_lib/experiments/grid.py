@@ -84,9 +84,9 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
     elif chosen:
         raise ConfigError(f"{path}@{chosen}: {path} has no `data` to choose from; leave out @{chosen}")
     if "base" not in grid or "runs" not in grid:
-        raise ConfigError(f"{path} is no grid file: it needs `base: <name>` and `runs:` with a list of entries")
+        raise ConfigError(f"{path} is not a grid file: it needs `base: <name>` and `runs:` with a list of entries")
     if odd := [entry for entry in grid["runs"] if not isinstance(entry, dict)]:
-        raise ConfigError(f"{path}: {shown(odd[0])} in runs is no run, but must look like {{strategy: random}}")
+        raise ConfigError(f"{path}: {shown(odd[0])} in runs is not a run, but must look like {{strategy: random}}")
     base = read_yaml(grid["base"])
     if "runs" in base:
         raise ConfigError(f"{path}: base {grid['base']!r} is a grid file itself; name a file of one run's values, such as toy")
@@ -114,7 +114,9 @@ def _entries(where: str, values: dict[str, Any], known: Iterable[str] = tuple(KE
     """The keys of a grid that are given; ConfigError if one is unknown or of another type."""
     grid = {key: value for key, value in values.items() if value is not None}
     if "dataset" in grid and "runs" not in grid:
-        raise ConfigError(f"{where} holds the values of one run and is no grid file; name one with `runs`, such as table1@{where}")
+        raise ConfigError(
+            f"{where} holds the values of one run and is not a grid file; name one with `runs`, such as table1@{where}"
+        )
     if unknown := [key for key in grid if key not in known]:
         raise ConfigError(f"{where}: unknown key {shown(unknown[0])}; a grid file has {', '.join(sorted(known))}")
     for key, value in grid.items():
@@ -122,9 +124,9 @@ def _entries(where: str, values: dict[str, Any], known: Iterable[str] = tuple(KE
         if not isinstance(value, kinds):
             raise ConfigError(f"{where}: {key} is {shown(value)}, but must look like `{key}: {example}`")
         if key == "grid" and isinstance(value, list) and (odd := [case for case in value if not isinstance(case, dict)]):
-            raise ConfigError(f"{where}: {shown(odd[0])} in grid is no case, but must look like {{seed: 0}}")
+            raise ConfigError(f"{where}: {shown(odd[0])} in grid is not a case, but must look like {{seed: 0}}")
     if odd := [name for name in grid.get("options", {}) if name not in STRATEGIES]:
-        raise ConfigError(f"{where}: options are for {shown(odd[0])}, which is no strategy; choose of {', '.join(STRATEGIES)}")
+        raise ConfigError(f"{where}: options are for {shown(odd[0])}, which is not a strategy; choose of {', '.join(STRATEGIES)}")
     return grid
 
 
@@ -132,7 +134,7 @@ def _only(configs: dict[str, RunConfig], wanted: dict[str, Any], path: str) -> d
     """The runs that have one of the values wanted of each field; ConfigError where none is left."""
     for key, value in wanted.items():
         if key not in RunConfig.model_fields:
-            raise ConfigError(f"{path}: `only` names {shown(key)}, which is no parameter of a run; see params/toy.yaml")
+            raise ConfigError(f"{path}: `only` names {shown(key)}, which is not a parameter of a run; see params/toy.yaml")
         values = value if isinstance(value, list) else [value]
         configs = {i: c for i, c in configs.items() if getattr(c, key) in values}
         if not configs:

@@ -20,7 +20,7 @@ KINDS = {"active": "active", "full_dominant": "full supervision B", "full_masks"
 SIZES = ("height", "width", "train_images", "batch_size")  # they decide, beside network and epochs, how long a step takes
 STATES = ("finished", "record", "unfinished", "failed", "missing")
 UNMEASURED = "?: not measured yet; run one run of that kind first: python -m oreal_lib run GRID --only RUN_ID (`python -m oreal_lib list GRID` names them)"
-RECORD = "record: in figures/runs, enough for `python -m oreal_lib report GRID`; `make reproduce` computes these runs anew"
+RECORD = "record: in figures/runs, enough for `python -m oreal_lib report GRID`; `make reproduce` computes these runs again"
 
 
 def plan(configs: Sequence[RunConfig], roots: Sequence[Path]) -> pd.DataFrame:

@@ -106,7 +106,7 @@ class RunFolder:
         file = self.path / f"pseudo_step{step}.npz"
         if not file.exists():
             return None
-        arrays = checked.read(file, "delete it and start the run again: it is made anew", checked.load_arrays)
+        arrays = checked.read(file, "delete it and start the run again: it is made again", checked.load_arrays)
         return Ragged(tuple(arrays[str(i)] for i in range(len(arrays))))
 
     def save_pseudo(self, step: int, maps: Pictures) -> None:
@@ -137,7 +137,7 @@ class RunFolder:
         atomic.write_bytes(self.path / name, data)
 
     def checkpoint(self, seconds: float) -> Checkpoint:
-        """The checkpoint of the step in training, written at most once in so many seconds."""
+        """The checkpoint of the step in training, written at most once in that many seconds."""
         return Checkpoint(self.path / "checkpoint.pt", seconds, partial(self._write, "checkpoint.pt"))
 
     def tidy(self, finished: int, keep_weights: str) -> None:

@@ -63,7 +63,7 @@ def run_grid(
         at_once = 1 if not snakemake else jobs or (os.cpu_count() if profile is None else "as many as the profile says")
         print(f"{len(grid.configs)} runs, {finished} finished already, {steps} steps to go, {at_once} at a time", flush=True)
         reports = [executed(runs_dir, grid.name, name).with_suffix(".done") for name in grid.reports]
-        for made in reports:  # tables and figures are made anew each time
+        for made in reports:  # tables and figures are made again each time
             made.unlink(missing_ok=True)
         own_words = runs_dir / "reports" / f"{grid.name}.snakemake.log"
         with told_while(Watch(left, runs_dir, reports).look):
@@ -162,4 +162,4 @@ def summary(configs: Sequence[RunConfig], runs_dir: Path) -> tuple[int, str]:
         )
     if not missing:
         return 0, f"all {len(configs)} runs are finished"
-    return len(missing), "\n".join([*lines, f"{len(missing)} runs are not finished; mend that and start the same command again"])
+    return len(missing), "\n".join([*lines, f"{len(missing)} runs are not finished; fix that and start the same command again"])

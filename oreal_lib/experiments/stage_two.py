@@ -43,12 +43,12 @@ class StageTwo:
     def __init__(self, folder: RunFolder, first: RunFolder, queries: Mapping[int, Query]) -> None:
         """folder, first: of the runs of stage two and one.  queries: those of stage two so far.
 
-        ValueError where stage one, computed anew, has asked something else.
+        ValueError where stage one, computed again, has asked something else.
         """
         self.folder, self.first, self.queries = folder, first, first.queries(finished=max(queries, default=0))
         if changed := [t for t, query in queries.items() if not np.array_equal(query.ids, self.queries[t].ids)]:
             raise ValueError(
-                f"{first.path} asked something else in step {changed[0]} when this stage two was begun; it was computed anew since "
+                f"{first.path} asked something else in step {changed[0]} when this stage two was begun; it was computed again since "
                 "then: move the folder of stage two away and start it again"
             )
 

@@ -46,7 +46,7 @@ EXERCISES: dict[str, Exercise] = {
             "where two people differ nobody is right until somebody decides; leave it unlabeled": (
                 lambda codes: np.where(codes[0] != UNLABELED, codes[0], codes[1])
             ),
-            "what only one of them labeled is no conflict; keep her label": (
+            "what only one of them labeled is not a conflict; keep her label": (
                 lambda codes: np.where((codes == codes[0]).all(axis=0), codes[0], UNLABELED)
             ),
             "void is a label, and can contradict another": lambda codes: agreed(np.where(codes == IGNORE, UNLABELED, codes)),

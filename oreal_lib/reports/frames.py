@@ -24,7 +24,7 @@ from ..storage.provenance import versions
 from . import table
 
 NETWORK = ("dataset", "model")  # columns of a frame: runs that share both share their full supervision
-KEY = ("column", "strategy", "aggregate", "seed", "run_id")  # columns of `per_run` that are no values
+KEY = ("column", "strategy", "aggregate", "seed", "run_id")  # columns of `per_run` that are not values
 INTERVAL = ("n", "mean", "sd", "low", "high", "favor")  # of `interval`
 
 

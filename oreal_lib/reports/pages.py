@@ -35,7 +35,7 @@ def write_pages(notebooks: Mapping[str, Path], out: Path, first: str = "README.m
     notebooks: path in the project, such as "notebooks/00_start_here.ipynb" -> the executed notebook.
     Returns what is wrong, a sentence each: links that lead nowhere, pictures that are not there, two files that would become one
     page, formulas that would need a script, scripts, and anything a page would load from a server. `first` becomes index.html.
-    What is no text is copied as it is.
+    What is not text is copied as it is.
     """
     css = (home() / "docs" / "book.css").read_text(encoding="utf-8")
     atomic.write_bytes(out / "book.css", css.encode())
@@ -82,7 +82,7 @@ class _Pages:
         try:
             parts = urlsplit(url.strip())
         except ValueError:
-            self.problems.append(f"{name}: {url} is no address")
+            self.problems.append(f"{name}: {url} is not an address")
             return url
         if parts.scheme or parts.netloc:
             if parts.scheme == "javascript" or not (link or parts.scheme == "data"):

@@ -148,7 +148,7 @@ def context(mean: RunConfig, maximum: RunConfig, step: int = 2, runs_dir: Path |
 
 def _objects(truth: np.ndarray, background: np.ndarray) -> Iterator[np.ndarray]:
     """Masks (H, W) of connected pixels that are of no class of `background` (C,) bool, each with the pixels next to it."""
-    object_class = np.append(~background, np.zeros(256 - len(background), bool))  # void is no object
+    object_class = np.append(~background, np.zeros(256 - len(background), bool))  # void is not an object
     parts, n = ndimage.label(object_class[truth])
     for k in range(1, n + 1):
         part = parts == k

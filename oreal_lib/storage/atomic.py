@@ -47,7 +47,7 @@ def write_json(path: Path, value: object) -> None:
 
 def remedy(error: OSError) -> str:
     """Why a disk could not be written and what a person can do, such as "the disk is full: free some space"."""
-    return _REMEDIES.get(error.errno, f"{error.strerror}: mend it")
+    return _REMEDIES.get(error.errno, f"{error.strerror}: fix it")
 
 
 def flush_folder(folder: Path) -> None:

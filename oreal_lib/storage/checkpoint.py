@@ -17,7 +17,7 @@ from .progress import log
 
 
 class Checkpoint:
-    """The file from which `train.fit` continues after a kill. It is replaced as a whole, at most once in so many seconds.
+    """The file from which `train.fit` continues after a kill. It is replaced as a whole, at most once in that many seconds.
 
     After a KeyboardInterrupt inside a `with`, the last finished epoch is written in any case; the exception goes on to the caller.
     """

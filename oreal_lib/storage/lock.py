@@ -86,7 +86,7 @@ class Lock:
         if not self.is_ours:
             there = self._lease.owner is not None
             who = f"{self._holder()} has taken over" if there else "it was moved or deleted, or its drive is not there"
-            raise OSError(errno.ESTALE, f"{self.path.parent} may not be written any more: {who}; end or mend that and start again")
+            raise OSError(errno.ESTALE, f"{self.path.parent} may not be written any more: {who}; end or fix that and start again")
 
     def release(self) -> None:
         """Others may have it from here on; nothing happens if it is not held."""

@@ -43,7 +43,7 @@ def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:
         except BrokenProcessPool as error:
             raise RuntimeError(
                 "a worker process died: out of memory, or the calling script lacks `if __name__ == '__main__':` "
-                "around its code; mend that, or prepare with workers=1"
+                "around its code; fix that, or prepare with workers=1"
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -72,7 +72,7 @@ def parse_yaml(text: str | bytes, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = " ".join((getattr(error, "problem", None) or str(error)).split())
-    remedy = next((remedy for sign, remedy in REMEDIES.items() if sign in problem), "mend it there or just before")
+    remedy = next((remedy for sign, remedy in REMEDIES.items() if sign in problem), "fix it there or just before")
     raise ConfigError(f"{where} is not valid YAML{place}: {problem}; {remedy}")
 
 

@@ -1,4 +1,4 @@
-"""A round trains in a process of its own while clicking goes on, and asks exactly what the strategy says."""
+"""A round trains in a separate process while clicking goes on, and asks exactly what the strategy says."""
 
 import json
 import os

@@ -160,7 +160,7 @@ def test_a_folder_of_photos_becomes_masks(browser, lab, photos, screenshot, film
     me.answer_suggestions(2, by_mouse=False)
     assert me.acts()[-1].how == "key" and me.acts()[-1].round == 2
 
-    # trained again, now on what was asked at borders; then the page is loaded anew: everything is there
+    # trained again, now on what was asked at borders; then the page is reloaded: everything is there
     page.get_by_role("button", name="Train").click()
     page.wait_for_function("document.querySelector('.oreal-counters').textContent.includes('round 3')", timeout=120_000)
     me.saved()

@@ -51,7 +51,7 @@ def test_a_page_that_is_left_or_opened_twice_goes_on_where_it_was(browser, serve
     process, address, log = served
     context = browser.new_context(viewport={"width": 1300, "height": 850})
     page = context.new_page()
-    for n in range(1, 3):  # the second time the page is loaded anew, while what answered the first one may live on
+    for n in range(1, 3):  # the second time the page is reloaded, while what answered the first one may live on
         page.goto(address)
         page.wait_for_selector(".oreal-view canvas", timeout=90_000)
         page.wait_for_function("document.querySelector('.oreal-counters').textContent.includes('superpixels labeled')")

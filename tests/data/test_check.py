@@ -88,7 +88,7 @@ def test_the_exit_code_tells_problems_from_no_data(tmp_path, capsys):
     (tmp_path / "trainannot" / "0016E5_00007.png").write_bytes(b"torn")
     (tmp_path / "test" / "more.png").write_bytes((tmp_path / "test" / "0001TP_006690.png").read_bytes())
     code, said = run(capsys, *checked)
-    assert code == 1 and "problem: test/more.png has no mask" in said.out and "0016E5_00007.png is no image" in said.out
+    assert code == 1 and "problem: test/more.png has no mask" in said.out and "0016E5_00007.png is not an image" in said.out
     code, said = run(capsys, *checked, "--problems", 1)
     assert code == 1 and said.out.count("problem: ") == 1 and "and 1 more" in said.out
     code, said = run(capsys, "check", "camvid", "--root", tmp_path / "nowhere")

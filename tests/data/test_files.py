@@ -52,7 +52,7 @@ def test_a_broken_file_is_named_with_the_remedy(tmp_path):
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:900])
     (tmp_path / "text.jpg").write_text("<html>not found</html>")
     for name in ("cut.png", "text.jpg"):
-        with pytest.raises(ValueError, match=rf"{name} is no image or is cut off.*download it again"):
+        with pytest.raises(ValueError, match=rf"{name} is not an image or is cut off.*download it again"):
             read_image(tmp_path / name)
     with pytest.raises(FileNotFoundError, match=r"gone.png does not exist"):
         read_mask(tmp_path / "gone.png", 3)

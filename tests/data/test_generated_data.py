@@ -137,7 +137,7 @@ def test_any_changed_byte_of_a_store_is_named_or_changes_nothing(store, data):
     try:
         said = refusal(lambda: open_store(folder))
         if name != "manifest.json":
-            assert said and str(folder / name) in said and "run again, it will be prepared anew" in said
+            assert said and str(folder / name) in said and "run again, it will be prepared again" in said
         else:
             assert said or json.loads(files[name]) == json.loads(content.decode())
     finally:

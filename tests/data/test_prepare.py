@@ -345,7 +345,7 @@ def test_who_was_taken_over_while_it_slept_leaves_the_work_of_the_other_alone(tm
     def sleep():
         taken_over(*root.glob(".*.lock"))
         (unfinished,) = root.glob(".*.unfinished")
-        (unfinished / "images.npy").unlink()  # as the other clears the folder, to begin anew
+        (unfinished / "images.npy").unlink()  # as the other clears the folder, to start over
         (unfinished / "images.npy").write_bytes(b"the other's")
 
     at_call(monkeypatch, APPEND, 8, sleep)  # the second picture is half written

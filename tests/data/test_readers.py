@@ -121,7 +121,7 @@ def test_a_cut_or_smaller_file_is_named_when_opened(name, tmp_path):
     first, last = source.items[0], source.items[-1]
     first.image.write_bytes(first.image.read_bytes()[:300])
     saved(last.mask.parent, np.zeros((4, 4), np.uint8), last.mask.name)
-    with pytest.raises(ValueError, match=f"{first.image.name} is no image or is cut off"):
+    with pytest.raises(ValueError, match=f"{first.image.name} is not an image or is cut off"):
         source.open(first)
     with pytest.raises(ValueError, match=rf"{last.image.name} is .* but its mask .*{last.mask.name} is 4x4"):
         source.open(last)
@@ -599,8 +599,8 @@ def test_classes_are_names_with_colors_or_without(tmp_path, text, names, colors,
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("[a, b", "is no YAML .*; write a list of names"),
-        ("{a: [0, 0, 0], a: [1, 1, 1]}", "is no YAML .*'a' stands there twice"),  # the first would have been lost
+        ("[a, b", "is not YAML .*; write a list of names"),
+        ("{a: [0, 0, 0], a: [1, 1, 1]}", "is not YAML .*'a' stands there twice"),  # the first would have been lost
         ("[]", "1 to 255 names"),
         ("[a, no]", "'name': False.*quote numbers, yes and no"),
         ("[a, [b]]", "'name': \\['b'\\]"),
@@ -652,7 +652,9 @@ def test_pictures_of_any_name_are_listed_prepared_and_checked_with_their_masks(t
     (root / "images" / "more\nlines.gif").touch()
     lines = summary(check(open_source("folder", root, strict=False), 1), 99).splitlines()
     problems = [line for line in lines if line.startswith("problem: ")]
-    assert len(problems) == len(ODD_NAMES) + 1 and sum("is no image or is cut off" in line for line in problems) == len(ODD_NAMES)
+    assert len(problems) == len(ODD_NAMES) + 1 and sum("is not an image or is cut off" in line for line in problems) == len(
+        ODD_NAMES
+    )
     assert "problem: images/more lines.gif has a format that is not read; save it as PNG, or move it elsewhere" in problems
 
 

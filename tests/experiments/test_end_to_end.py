@@ -206,7 +206,7 @@ def test_a_failing_run_is_named_with_its_reason_and_the_others_go_on(place):
     process = start(place, "-m", "oreal_lib", "run", "broken", "--jobs", "1")
     out = process.communicate()[0]
     assert process.returncode == 1 and "30 steps of" in out and "lower steps or query_size" in out
-    assert "1 runs are not finished; mend that and start the same command again" in out
+    assert "1 runs are not finished; fix that and start the same command again" in out
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the workflow's shell lines are POSIX")

@@ -19,7 +19,7 @@ def test_pseudo_labels_that_the_archive_s_list_leaves_out_are_missed(tmp_path):
     begin = int.from_bytes(data[end + 16 : end + 20], "little")
     short = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 3, 3, last - begin, begin, 0)
     file.write_bytes(data[:last] + short)
-    with pytest.raises(ValueError, match=r"pseudo_step1.npz is damaged .*its list of arrays is torn.*it is made anew"):
+    with pytest.raises(ValueError, match=r"pseudo_step1.npz is damaged .*its list of arrays is torn.*it is made again"):
         folder.pseudo(1)
     assert folder.pseudo(2) is None
 

@@ -113,7 +113,7 @@ def test_where_snakemake_cannot_run_there_is_one_run_after_another(place, monkey
     assert executed == ["11_full_supervision", "10_active_learning_run", "20_table1_aualc"]
     assert "all 2 runs are finished" in capsys.readouterr().out
     assert run_grid(read_grid("two"), "two", ([], {}), place / "runs", snakemake=False) == 0
-    assert executed[3:] == ["20_table1_aualc"]  # tables are made anew, runs are not
+    assert executed[3:] == ["20_table1_aualc"]  # tables are made again, runs are not
 
 
 @POSIX

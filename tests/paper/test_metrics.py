@@ -99,7 +99,7 @@ RING = np.array([[0, 0, 0, V, V, V, 1, 1, 1]], np.uint8)
 
 
 def test_thin_void_between_two_classes_hides_no_border_if_so_wanted():
-    assert not class_border(RING).any()  # void is no class and draws no border
+    assert not class_border(RING).any()  # void is not a class and draws no border
     assert np.flatnonzero(class_border(RING, gap=3)).tolist() == [2, 6]  # the pixels that face each other
     assert np.flatnonzero(class_border(RING, width=2, gap=3)).tolist() == [1, 2, 3, 5, 6, 7]
     assert not class_border(RING, gap=1).any()  # too wide to look across

@@ -50,7 +50,7 @@ def test_only_bought_superpixels_are_painted_and_whole(two_images):
     oracle = Oracle.dominant(votes, truth)
     labels = Labels.none(4, 3).reveal([0, 3], oracle.answers[[0, 3]], step=1)
     assert oracle.paint(labels, superpixels).tolist() == [[[0, 0, 0, V, V, V]], [[V] * 6]]
-    assert labels.clicks == 2 and labels.class_counts().tolist() == [1, 0, 0]  # void cost a click, and is no class
+    assert labels.clicks == 2 and labels.class_counts().tolist() == [1, 0, 0]  # void cost a click, and is not a class
 
 
 def test_exclude_leaves_void_pixels_void(two_images):

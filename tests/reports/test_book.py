@@ -80,7 +80,7 @@ def test_links_between_pages_lead_to_the_pages(project):
         ('<object data="https://example.org/a.svg"></object>', "object loads https://example.org/a.svg from elsewhere"),
         ("<p style=\"background: url( 'https://example.org/a.png')\">a</p>", "a style loads url( 'https://example.org/a.png'"),
         ('<style>@import "https://example.org/a.css";</style>', 'a style loads @import "https://example.org/a.css"'),
-        ('<a href="http://[no">a</a>', "README.md: http://[no is no address"),
+        ('<a href="http://[no">a</a>', "README.md: http://[no is not an address"),
         ("![a](docs)", "docs leads nowhere"),
         ("# Dup\n\n## Dup\n\n[a](#dup-2)", "README.md#dup-2 is no heading there"),
         ("so that $H = -\\sum_c p_c$ is", "a formula between dollars"),

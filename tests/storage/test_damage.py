@@ -111,7 +111,7 @@ def entry(place):
 
 
 def request(place):
-    """Of a request that cannot be read the next training begins anew."""
+    """Of a request that cannot be read the next training starts over."""
     found = rounds.read_request(me(place), 2)
     if not found:
         raise ValueError(f"{rounds.folder_of(me(place), 2) / 'request.json'} is taken for none")

@@ -42,7 +42,7 @@ class Disk:
         if fault == "read-only":
             mount("-o", "bind,ro", self.real, self.path)
 
-    def mend(self) -> None:
+    def fix(self) -> None:
         """What a person does about it."""
         if self.fault == "full":
             self.size += self.step
@@ -63,7 +63,7 @@ def a_run(disk: Disk, store: str, refused: list[str]) -> dict:
             break
         except OSError as error:
             refused.append(str(error))
-            disk.mend()
+            disk.fix()
     return kills.run_found(disk.path)
 
 
@@ -85,7 +85,7 @@ def a_session(disk: Disk, refused: list[str]) -> dict:
                 break
             except OSError as error:
                 refused.append(str(error))
-                disk.mend()
+                disk.fix()
                 if session is not None and disk.fault != "full":
                     session.close()
                     session = None

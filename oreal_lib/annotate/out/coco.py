@@ -14,7 +14,7 @@ from ...types import IGNORE
 def regions(labels: np.ndarray) -> Iterator[dict]:
     """One annotation for each class in labels (h, w) uint8, without ids: category_id, area, bbox [x, y, w, h], segmentation, iscrowd.
 
-    segmentation: uncompressed RLE {"size": [h, w], "counts": [...]}, first the pixels outside. Void is no class.
+    segmentation: uncompressed RLE {"size": [h, w], "counts": [...]}, first the pixels outside. Void is not a class.
     """
     height, width = labels.shape
     line = labels.ravel(order="F")

@@ -95,7 +95,7 @@ def read_classes(root: Path, given: list | dict | None = None) -> tuple[tuple[st
         try:
             where, content = str(file), parse_yaml(read_bytes(file), file.name)
         except ConfigError as error:
-            raise ValueError(f"{file} is no YAML ({error}); write a list of names") from error
+            raise ValueError(f"{file} is not YAML ({error}); write a list of names") from error
     elif file.is_file():
         raise ValueError(f"the classes are named by the option classes and by {file}, but one must decide; drop one of them")
     void: object = IGNORE
