@@ -129,7 +129,7 @@ case "$$ready" in *" in $$(pwd -P)") ;; *)
 esac
 trap '[ -f .venv/ready ] || echo "error: .venv is not complete; see above, then start the same command again" >&2' EXIT
 export PIP_REQUIRE_VIRTUALENV=1 VIRTUAL_ENV="$$(pwd -P)/.venv"
-.venv/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: "uv==$(UV)"
+.venv/bin/python -m pip install -qq --disable-pip-version-check --only-binary :all: "uv==$(UV)"
 # where Python may not keep what it compiles, every process would compile torch anew, five seconds of it
 .venv/bin/uv pip install --quiet $${PYTHONDONTWRITEBYTECODE:+--compile-bytecode} --require-hashes -r requirements.lock
 .venv/bin/uv pip install --quiet --no-deps --no-build-isolation -e .
