@@ -15,7 +15,7 @@ HEAD = """# How fast, and against what
 
 Each row measures ours and a named alternative in turns, in one process, so the ratio can be trusted more than the seconds: medians, in
 brackets the least and the most of n turns. A fast path never gives other results than the plain one: the tests compare them. One thread,
-no GPU. `python -m benchmarks NAME` repeats a table; `--tiny` runs in seconds, to see that it works.
+no GPU. `python -m benchmarks NAME` repeats a table; `--tiny --out DIR` runs in seconds, to see that it works.
 """
 SECTIONS = {
     "acquisition": """Asking

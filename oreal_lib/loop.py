@@ -30,7 +30,13 @@ from .weak.labels import buy, void_last
 
 
 def active_learning(config: RunConfig, setting: Setting) -> Iterator[StepResult]:
-    """The record of each step: what it bought, and how good the network is after it. Full supervision has one step."""
+    """The record of each step: what it bought, and how good the network is after it. Full supervision has one step.
+
+    ValueError for stage two, which continues a finished run: `experiments.run` computes it.
+    """
+    if config.stage == 2:
+        raise ValueError("stage is 2, but stage two continues a finished run; use oreal_lib.experiments.run, or write stage: 1")
+    torch.set_num_threads(config.threads)  # bits on a CPU depend on their number
     model = network(config, len(setting.dataset.classes), config.weights)
     model.to(choose_device(config.device), memory_format=torch.channels_last)
     labels = setting.no_labels

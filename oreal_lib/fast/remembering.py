@@ -40,5 +40,5 @@ class Remembering:
 def _key(score: Callable) -> object:
     """Equal for pixel scores that are the same function of a pixel, also where a strategy made one of numbers."""
     if isinstance(score, partial):
-        return score.func, tuple((k, np.asarray(v).tobytes()) for k, v in sorted(score.keywords.items()))
+        return score.func, score.args, tuple((k, np.asarray(v).tobytes()) for k, v in sorted(score.keywords.items()))
     return score

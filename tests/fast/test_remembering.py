@@ -41,3 +41,11 @@ def test_one_look_answers_for_all_aggregations_and_the_same_weight_is_the_same_s
     for score, expected in zip([bvsb, *weighted], (1, 2, 2, 3), strict=True):
         assert all(np.array_equal(regions(score, how), plain(score, how)) for how in HOWS)
         assert len(passes) == expected
+
+
+def test_scores_that_differ_in_a_positional_argument_are_two_scores():
+    def powered(exponent, p):
+        return p[:, :1] ** exponent
+
+    regions = Remembering(counted()[0])
+    assert not np.array_equal(regions(partial(powered, 2.0), "max"), regions(partial(powered, 5.0), "max"))

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from oreal_lib.experiments.run import run
 from oreal_lib.loop import active_learning, view_of_pool
@@ -30,6 +31,19 @@ def test_the_loop_without_a_disk_gives_the_steps_of_a_run(tiny, tiny_config, tmp
     for a, b in zip(steps, on_disk, strict=True):
         assert replace(a, seconds={}, speed={}) == replace(b, seconds={}, speed={}, from_run="")
         assert a.seconds.keys() == b.seconds.keys() and a.seconds["train"] > 0
+
+
+def test_the_number_of_threads_is_the_configs_and_stage_two_is_refused(tiny, tiny_config):
+    config, before = tiny_config(max_epochs=1, steps=1), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert (
+            len(list(active_learning(config, open_setting(config, tiny)))) == 1 and torch.get_num_threads() == config.threads == 1
+        )
+    finally:
+        torch.set_num_threads(before)
+    with pytest.raises(ValueError, match=r"stage two continues a finished run; use oreal_lib.experiments.run"):
+        next(active_learning(tiny_config(stage=2), open_setting(config, tiny)))
 
 
 def test_the_labels_after_a_step_are_those_of_its_queries(tiny, tiny_config):

@@ -77,7 +77,9 @@ def test_a_command_that_is_stopped_says_what_is_kept_and_others_keep_their_exit_
 
 
 WAITS = """
-import sys, time
+import signal, sys, time
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever starts the tests by nohup ignores it, and so do its children
 from oreal_lib.storage.interrupt import unless_stopped
 
 def work():
