@@ -6,7 +6,7 @@ import numpy as np
 
 
 def class_debt(counts: np.ndarray, budget: int, max_share: float | None = None) -> np.ndarray:
-    """Superpixels to ask for per class so that the rarest class grows most (OREAL Eq. 3).
+    """Superpixels to ask for per class so that the smallest count becomes as large as possible (OREAL Eq. 3).
 
     counts: (C,) int >= 0, labeled so far.  budget: int >= 0.  Returns (C,) int64 >= 0 that sums to budget.
     Fills the rarest classes first, like water in a vase; leftover clicks go to the rarest, then the lowest id.

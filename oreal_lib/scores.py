@@ -42,7 +42,7 @@ def ovr_entropy(p: torch.Tensor) -> torch.Tensor:
 
 
 def ovr_doubt(p: torch.Tensor) -> torch.Tensor:
-    """The less likely answer to "of class c, or not?": min(P, 1 - P), (B, C, H, W) in [0, 1/2]. Ranks as Eq. 1 of OREAL does.
+    """The less likely answer to "of class c, or not?": min(P, 1 - P), (B, C, H, W) in [0, 1/2]. Gives the same ranking as OREAL Eq. 1.
 
     The one-vs-rest entropy grows with it, so a maximum or a quantile falls on the same pixel. But it needs no logarithm, and
     float32 holds it exactly, where entropies near ln 2 are rounded into ties. `ovr_entropy_of` turns it into the entropy.

@@ -17,9 +17,11 @@ def check_budget(k: int, among: np.ndarray) -> None:
 def top(score: np.ndarray, k: int, among: np.ndarray, rng: np.random.Generator) -> Query:
     """The k highest of score (N,) inside the mask among (N,) bool, best first (OREAL Sec. 3.2); ties at random (our choice).
 
-    ValueError if fewer than k are there, FloatingPointError if a score is NaN.
+    ValueError if fewer than k are there or the scores are a table, FloatingPointError if a score is NaN.
     """
     check_budget(k, among)
+    if score.ndim != 1:
+        raise ValueError(f"the scores are {score.shape}, but top ranks one number per superpixel, (N,); take one column, [:, 0]")
     ids = _best(score, k, rng.permutation(np.flatnonzero(among)))
     return Query(ids, score[ids].astype(np.float32))
 

@@ -31,7 +31,7 @@ def choice(option: str, name: str, known: dict[str, Any]) -> Any:
 
 
 def random(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
-    """Uniformly, without replacement, from what is unlabeled; the score is the lot drawn (OREAL Table 1, "random")."""
+    """Uniformly, without replacement, from what is unlabeled; the score is the random number drawn (OREAL Table 1, "random")."""
     return top(rng.random(len(labels.asked_in)), budget, labels.unlabeled, rng)
 
 
@@ -56,7 +56,7 @@ def revisiting_sp(regions: Regions, labels: Labels, budget: int, how: str, rng: 
 def pixelbal(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator, nu: float = 12.0) -> Query:
     """BvSB per pixel, weighted by (nu p_c + 1)^-2 of its predicted class before aggregation (Hwang et al. 2023).
 
-    p_c: mean probability of class c over all pixels of the pool, which takes a look of its own. nu: 6 on Cityscapes, 12 on VOC.
+    p_c: mean probability of class c over all pixels of the pool, which needs an inference pass of its own. nu: 6 on Cityscapes, 12 on VOC.
     """
     size = regions.superpixels.size  # superpixels tile every image
     prior = (size / size.sum()) @ regions(probability, "mean").astype(np.float64)
@@ -101,7 +101,7 @@ def oreal(
 
 
 def stratified_random(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
-    """By lot, but equally many of each predicted class, as far as there are (not in the paper).
+    """At random, but equally many of each predicted class, as far as there are (not in the paper).
 
     A stronger random baseline, as later work asks for (nnActive, TMLR 2025): random alone hardly ever meets a rare class. The
     score is minus the number of superpixels of the same predicted class that are asked before.

@@ -14,7 +14,7 @@ from oreal_lib.storage import checked
         (lambda s: flip_a_byte(s / "votes.npy"), r"votes.npy was changed"),
         (lambda s: (s / "images.npy").write_bytes((s / "images.npy").read_bytes()[:-9]), r"images.npy has \d+ bytes, but"),
         (lambda s: (s / "superpixels.npy").unlink(), "superpixels.npy is missing"),
-        (lambda s: (s / "manifest.json").unlink(), "manifest.json is missing.*no prepared store"),
+        (lambda s: (s / "manifest.json").unlink(), "manifest.json is missing.*not a prepared store"),
         (lambda s: (s / "manifest.json").write_text('{"key": "ab'), "manifest.json is damaged"),
         (lambda s: of_format(s, 99), "store format 99, but this version of the library reads"),
     ],

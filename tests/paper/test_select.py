@@ -67,6 +67,11 @@ def test_a_query_larger_than_what_is_left_is_refused(k):
         top(np.zeros(3), k, np.ones(3, bool), np.random.default_rng(0))
 
 
+def test_a_table_of_scores_is_not_one_score():
+    with pytest.raises(ValueError, match=r"the scores are \(3, 1\), but top ranks one number .* take one column, \[:, 0\]"):
+        top(np.zeros((3, 1)), 1, np.ones(3, bool), np.random.default_rng(0))
+
+
 def test_a_score_that_is_nan_has_no_rank_but_what_may_not_be_asked_needs_none():
     score = np.random.default_rng(0).random((4, 2))
     score[2, 1] = np.nan
