@@ -112,4 +112,6 @@ def page(head: str, sections: dict[str, str], folder: Path = RESULTS) -> str:
                 f"load average at the start {found['load_average']}; [`{name}.json`](../benchmarks/results/{name}.json)*"
             )
             parts.append(f"## {text.strip()}\n\n{table(found)}\n\n{source}")
+    if missing := [name for name in sections if not (folder / f"{name}.json").exists()]:
+        parts.append(f"Not measured yet: {', '.join(missing)}.")
     return "\n\n".join(parts) + "\n"
