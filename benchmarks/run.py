@@ -11,7 +11,7 @@ import torch
 
 from oreal_lib.config import RunConfig
 from oreal_lib.experiments.run import run
-from oreal_lib.setting import network, open_setting
+from oreal_lib.setting import open_setting
 from oreal_lib.storage.progress import lines_to
 from oreal_lib.train import cross_entropy
 
@@ -52,7 +52,7 @@ def rows(tiny: bool) -> Iterator[dict[str, Any]]:
     for what, changes in (("OREAL max", {"strategy": "oreal", "aggregate": "max"}), ("true masks", {"supervision": "full_masks"})):
         config = RunConfig.from_yaml("toy", **(SMALL if tiny else {}), **changes)
         setting = open_setting(config)  # prepares the data where they are not
-        model = network(config, len(setting.dataset.classes)).to(memory_format=torch.channels_last)
+        model = setting.network(config).to(memory_format=torch.channels_last)
         ours, bare = [], []
         for _ in range(1 if tiny else 2):
             with tempfile.TemporaryDirectory() as folder, lines_to(lambda line: None):

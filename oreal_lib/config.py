@@ -22,6 +22,11 @@ PROTOCOL = 1  # raised when the same values would give other results: run ids ch
 
 WITHOUT_SCORES = ("random", "stratified_random")  # strategies without scores to aggregate
 
+NOT_FOR_FEATURES = {  # what is done to pictures before a network sees them, and what needs an encoder in training
+    **dict.fromkeys(("augment_hflip", "augment_vflip", "augment_gain", "augment_brightness", "augment_jitter"), 0.0),
+    **dict.fromkeys(("augment_scale_min", "augment_scale_max", "head_factor"), 1.0),
+}
+
 NAME = r"^[\w.-]+$"  # a part of the run id, which names a folder
 
 
@@ -62,6 +67,7 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
     void: Literal["vote", "exclude"]
     # the question
     supervision: Literal["active", "full_masks", "full_dominant"] = "active"
+    first: Literal["random", "features"] = "random"
     strategy: str
     aggregate: str
     strategy_options: dict[str, JsonValue] = Field(default={})
@@ -72,6 +78,7 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
     # model and training
     model: str = Field(pattern=NAME)
     weights: str
+    encoder: Literal["trained", "frozen"] = "trained"
     classifier: Literal["linear", "cosine"] = "linear"
     temperature: Positive = 0.1
     warm_start: bool
@@ -84,6 +91,7 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
     ema: float = Field(ge=0, lt=1)
     ema_warmup: bool
     max_epochs: Count
+    epoch_batches: Count | None = None
     patience: Count
     full_min_epochs: Count
     full_max_epochs: Count
@@ -109,6 +117,8 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
                 values["strategy"] = "random"
             if values.get("strategy") in WITHOUT_SCORES:
                 values |= {"aggregate": "mean", "strategy_options": {}}
+            if values.get("encoder") == "frozen":
+                values |= NOT_FOR_FEATURES
         return values
 
     @field_validator("strategy")
@@ -139,6 +149,17 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
             raise ValueError(f"classifier is 'cosine', but {self.model} compares unit vectors already; write classifier: linear")
         if self.head_factor != 1 and self.model == "small_unet":
             raise ValueError(f"head_factor is {self.head_factor}, but small_unet has no backbone to learn slower; write 1.0")
+        if self.encoder == "frozen" and (not self.model.startswith(("linear_", "mlp_")) or self.weights == "none"):
+            raise ValueError(
+                f"encoder is 'frozen', but the model is {self.model} with weights {self.weights}; take linear_<backbone> or "
+                "mlp_<backbone> with weights: imagenet, or write encoder: trained"
+            )
+        if self.encoder == "frozen" and (self.resize == "crop" or self.pseudo_scales != [1.0] or self.pseudo_flip):
+            raise ValueError(
+                "encoder is 'frozen', which sees whole pictures once: write resize: square, pseudo_scales: [1.0], pseudo_flip: false"
+            )
+        if self.first == "features" and self.encoder != "frozen":
+            raise ValueError("first is 'features', but encoder is 'trained': there are none at step 1; write first: random")
         for low, high in (("augment_scale_min", "augment_scale_max"), ("full_min_epochs", "full_max_epochs")):
             if (a := getattr(self, low)) > (b := getattr(self, high)):
                 raise ValueError(f"{low} {a} is above {high} {b}; swap them")

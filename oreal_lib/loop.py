@@ -17,7 +17,7 @@ from .fast.remembering import Remembering
 from .metrics import class_iou, miou
 from .predict import device_of, evaluate, predict
 from .scores import predicted_class
-from .setting import Setting, border_share, network
+from .setting import Setting, border_share
 from .storage.checkpoint import Checkpoint
 from .storage.devices import choose_device
 from .storage.progress import Progress, log, told
@@ -37,7 +37,7 @@ def active_learning(config: RunConfig, setting: Setting) -> Iterator[StepResult]
     if config.stage == 2:
         raise ValueError("stage is 2, but stage two continues a finished run; use oreal_lib.experiments.run, or write stage: 1")
     torch.set_num_threads(config.threads)  # bits on a CPU depend on their number
-    model = network(config, len(setting.dataset.classes), config.weights)
+    model = setting.network(config, config.weights)
     model.to(choose_device(config.device), memory_format=torch.channels_last)
     labels = setting.no_labels
     for t in range(1, config.rounds + 1):
@@ -70,7 +70,7 @@ def view_of_pool(setting: Setting, model: nn.Module, config: RunConfig, places: 
     if places is not None:
         pool, superpixels = pool[places], superpixels.subset(places)
         names |= {"names": tuple(names["names"][i] for i in places)}
-    images = some(setting.dataset.images, pool)
+    images = some(setting.inputs, pool)
 
     def look() -> Iterator[torch.Tensor]:
         seen = predict(model, images, config.eval_batch_size)
@@ -109,7 +109,7 @@ def learn(
     train: to learn from instead, such as pseudo labels.  keep: see `train.fit`.
     """
     if step > 1 and not config.warm_start:
-        model.load_state_dict(network(config, len(setting.dataset.classes), config.weights).state_dict())
+        model.load_state_dict(setting.network(config, config.weights).state_dict())
     device = device_of(model)
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32; on a CPU it would change bits and gain nothing

@@ -17,8 +17,10 @@ from .types import IGNORE
 
 
 def to_input(images: np.ndarray, device: torch.device) -> torch.Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [0, 1], in channels-last memory (as the bytes already lie)."""
-    return torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).float() / 255
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [0, 1], in channels-last memory (as the bytes already lie); of features
+    (B, h, w, D) float16 the same numbers."""
+    x = torch.from_numpy(np.array(images)).to(device).permute(0, 3, 1, 2).float()
+    return x / 255 if images.dtype == np.uint8 else x
 
 
 def device_of(model: nn.Module) -> torch.device:

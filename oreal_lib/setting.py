@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from .batches import Pairs
+from .batches import NO_SUPERPIXEL, Pairs
 from .config import RunConfig
 from .data import dataset_of
+from .data.features import Features, at_positions, features_of, packed
 from .data.split import draw_split
 from .metrics import border_superpixels
 from .models import build_model
 from .oracle import Oracle
 from .storage.progress import log, told
-from .storage.ragged import some
+from .storage.ragged import Pictures, some
 from .strategies import check
 from .types import IGNORE, Dataset, Labels, Query, Superpixels
 from .weak.labels import answers_by_image, weak_oracle
@@ -37,6 +38,7 @@ class Setting:
     vanished: int = 0  # superpixels of the pool without a pixel at working size: never asked
     evaluate_at: str = "working"
     labeling: str = "dominant"
+    features: Features | None = None  # of all images, by a frozen encoder
 
     @property
     def no_labels(self) -> Labels:
@@ -58,28 +60,49 @@ class Setting:
         names = tuple(self.dataset.names[i] for i in self.pool)
         return {"names": names, "classes": (*self.dataset.classes, *("void",) * void)}
 
+    @property
+    def inputs(self) -> Pictures:
+        """What the network sees of each image of the data set: (n, H, W, 3) uint8, or with a frozen encoder its features."""
+        return self.dataset.images if self.features is None else self.features
+
+    def network(self, config: RunConfig, weights: str = "none") -> nn.Module:
+        """The network of a config for these classes and inputs; with a frozen encoder only what is trained of it."""
+        return network(config, len(self.dataset.classes), weights, self.features)
+
     def pairs(self, which: np.ndarray) -> Pairs:
         """Images at the positions `which` (k,) with their true masks, at the size that counts: for validation and test."""
         masks = self.dataset.native_truth if self.evaluate_at == "native" else self.dataset.truth
-        return Pairs(some(self.dataset.images, which), some(masks, which))
+        return Pairs(some(self.inputs, which), some(masks, which))
 
     def bought(self, labels: Labels) -> Pairs:
         """The pool's images with the labels that were bought: painted superpixels, or the sets of classes in them."""
-        images = some(self.dataset.images, self.pool)
-        if self.labeling == "weak":
-            return Pairs(images, ids=self.superpixels.maps, answers=answers_by_image(labels, self.superpixels))
-        return Pairs(images, self.oracle.paint(labels, self.superpixels))
+        if self.labeling == "dominant":
+            return self.painted(self.oracle.paint(labels, self.superpixels))
+        images, ids = some(self.inputs, self.pool), self.superpixels.maps
+        if self.features is not None:
+            ids = np.stack([at_positions(i, images[0], NO_SUPERPIXEL) for i in ids])
+        return Pairs(images, ids=ids, answers=answers_by_image(labels, self.superpixels))
 
     def masks(self) -> Pairs:
         """The pool's images with their true masks at working size, for full supervision."""
-        return Pairs(some(self.dataset.images, self.pool), some(self.dataset.truth, self.pool))
+        return self.painted(some(self.dataset.truth, self.pool))
+
+    def painted(self, target: Pictures) -> Pairs:
+        """The pool's images with targets (n_pool, H, W) uint8 to learn from; of features only the labeled positions."""
+        if self.features is not None:
+            return Pairs(*packed(self.features[self.pool], target))
+        return Pairs(some(self.dataset.images, self.pool), target)
 
 
-def network(config: RunConfig, n_classes: int, weights: str = "none") -> nn.Module:
-    """The network of a config for C classes, with one output more where void is kept; its random weights follow from the seed."""
+def network(config: RunConfig, n_classes: int, weights: str = "none", features: Features | None = None) -> nn.Module:
+    """The network of a config for C classes, with one output more where void is kept; its random weights follow from the seed.
+
+    features: of the images, where the encoder is frozen.
+    """
+    n_outputs, last = n_classes + config.keeps_undefined, (config.classifier, config.temperature)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        return build_model(config.model, n_classes + config.keeps_undefined, weights, config.classifier, config.temperature)
+        return build_model(config.model, n_outputs, weights, *last) if features is None else features.head(n_outputs, *last)
 
 
 def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
@@ -103,7 +126,12 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
     else:
         oracle = Oracle.dominant(dataset.votes[ids], some(dataset.truth, pool), config.void)
     votes, vanished = dataset.votes[ids], int(dataset.vanished[place].sum())
-    return Setting(dataset, pool, val, superpixels, oracle, query_size, votes, vanished, config.evaluate_at, config.labeling)
+    features = None
+    if config.encoder == "frozen":
+        features = features_of(config, dataset.images, pool, np.concatenate([val, dataset.split["test"]]))
+    return Setting(
+        dataset, pool, val, superpixels, oracle, query_size, votes, vanished, config.evaluate_at, config.labeling, features
+    )
 
 
 def _query_size(config: RunConfig, n: int) -> int:

@@ -135,7 +135,7 @@ def fit(
 ) -> Fitted:
     """Train `model` in place on the labels in `train`; it ends with the averaged weights of its best validation epoch.
 
-    An epoch is one pass over as many images as `train` has, whatever part is labeled (OREAL Sec. 4.2). Ends after the most of
+    An epoch is one pass over as many images as `train` has, whatever part is labeled (OREAL Sec. 4.2), or `config.epoch_batches`. Ends after the most of
     `config.epochs`, or when `config.patience` epochs in a row bring nothing better and the fewest are done.
     key: numbers that fix the randomness; every epoch draws from (key, epoch), so a restart repeats nothing and skips nothing.
     keep: the checkpoint that an earlier attempt is continued from and that is given each epoch; what it raises ends the training.
@@ -150,7 +150,7 @@ def fit(
     if keep is not None and (saved := keep.load(key)) is not None:
         now.go_on_from(saved)
         log.info(f"continuing after epoch {now.epoch}")
-    iterations = -(-len(train) // config.batch_size)
+    iterations = config.epoch_batches or -(-len(train) // config.batch_size)
     progress = EpochProgress(now, config.epochs[1], iterations, config.batch_size, len(val))
     began, images, at_work, waiting = time.monotonic() - now.seconds, 0, 0.0, 0.0
     with keep or nullcontext():

@@ -16,7 +16,7 @@ from .. import loop
 from ..config import RunConfig
 from ..data.label_cost import label_cost
 from ..models import check_model
-from ..setting import Setting, network, open_setting
+from ..setting import Setting, open_setting
 from ..storage import provenance
 from ..storage.devices import choose_device, half_precision
 from ..storage.lock import Lock
@@ -127,7 +127,7 @@ def _steps_left(
     done = len(finished)
     if done == config.rounds:
         return
-    model = network(config, len(setting.dataset.classes), _first_weights(config, finished))
+    model = setting.network(config, _first_weights(config, finished))
     model.to(device, memory_format=torch.channels_last)
     if done:
         model.load_state_dict(folder.weights(done))

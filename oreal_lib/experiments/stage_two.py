@@ -14,13 +14,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from .. import loop
-from ..batches import Pairs
 from ..config import RunConfig
 from ..predict import device_of, to_input
 from ..setting import Setting
 from ..storage.checkpoint import Checkpoint
 from ..storage.progress import told
-from ..storage.ragged import Pictures, Ragged, some
+from ..storage.ragged import Pictures, Ragged
 from ..types import IGNORE, Labels, Query, StepResult
 from ..weak.pseudo import pooled, pseudo_labels, quality
 from .run_folder import RunFolder
@@ -71,7 +70,7 @@ class StageTwo:
         found = quality_of(maps, setting, labels)
         seconds = {"pseudo": time.monotonic() - began}
         own = config.model_copy(update={"learning_rate": config.stage_two_learning_rate or config.learning_rate})
-        train = Pairs(some(setting.dataset.images, setting.pool), maps)
+        train = setting.painted(maps)
         result = loop.learn(own, setting, model, labels, step, train, keep)
         return replace(result, pseudo=found, seconds=result.seconds | seconds)
 
@@ -109,7 +108,7 @@ def pseudo_labels_of(model: nn.Module, setting: Setting, labels: Labels, config:
     for i, ids in enumerate(setting.superpixels.maps):
         present = _of_image(setting, labels.present, i)
         if present.any():
-            features, logits, covered = look(model, setting.dataset.images[setting.pool[i]], config)
+            features, logits, covered = look(model, setting.inputs[setting.pool[i]], config)
             yield pseudo_labels(features, logits, ids, present, _of_image(setting, labels.asked_in, i) > 0, covered)
         else:
             yield np.full(ids.shape, IGNORE, np.uint8)

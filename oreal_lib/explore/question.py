@@ -22,7 +22,7 @@ from ..loop import put, view_of_pool
 from ..metrics import border_superpixels
 from ..reports.mechanism import SCORES
 from ..scores import ovr_doubt, predicted_class, probability
-from ..setting import Setting, network, open_setting
+from ..setting import Setting, open_setting
 from ..storage.devices import choose_device
 from ..storage.paths import runs_root
 from ..storage.progress import lines_begin, log, told
@@ -152,7 +152,7 @@ def question(run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: 
         raise ValueError(f"step is {step}, but the steps that can be shown are: {there}. {run.missing()}".strip())
     config, setting, queries = run.config, run.setting, run.folder.queries(finished=step - 1)
     labels = setting.labels_after(queries, step - 1)
-    model = network(config, len(setting.dataset.classes))
+    model = setting.network(config)
     model.load_state_dict(networks[step].weights(step - 1))
     model.to(choose_device(device or config.device), memory_format=torch.channels_last)  # as in the run: to the last bit
     threads = torch.get_num_threads()

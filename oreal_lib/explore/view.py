@@ -25,8 +25,8 @@ WIDEST = 640  # pixels of a shown picture's longer side
 
 def probabilities(run: Run, asked: Question, image: int) -> torch.Tensor:
     """(C, H, W) float32: what the step's network sees in the pool's image at position `image`."""
-    pixels = np.asarray(run.setting.dataset.images[run.setting.pool[image]])
-    return next(predict(asked.model, pixels[None])).cpu()
+    seen = np.asarray(run.setting.inputs[run.setting.pool[image]])
+    return next(predict(asked.model, seen[None])).cpu()
 
 
 def differing(asked: Question, a: tuple[str, str], b: tuple[str, str]) -> np.ndarray:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from ..config import RunConfig
 from ..draw import STRATEGY_COLORS, title
 from ..loop import ask, learn
-from ..setting import Setting, network
+from ..setting import Setting
 from ..storage.devices import choose_device
 from ..storage.progress import log
 from ..types import Labels
@@ -33,7 +33,7 @@ def of_strategy(setting: Setting, config: RunConfig) -> Choose:
 
 def run(setting: Setting, config: RunConfig, choose: Choose, clicks: Sequence[int]) -> list[float]:
     """mIoU 0..1 on the test pictures after so many clicks each; the network goes on from its weights, as in a run."""
-    model = network(config, len(setting.dataset.classes), config.weights)
+    model = setting.network(config, config.weights)
     model.to(choose_device(config.device), memory_format=torch.channels_last)
     labels, found = setting.no_labels, []
     for step, (before, after) in enumerate(pairwise([0, *clicks]), 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -34,17 +35,18 @@ class NormalizeAndPad(nn.Module):
                 f"images are {images.dtype} {tuple(images.shape)}, but a network takes float (B, 3, H, W) in [0, 1]; "
                 "move the color axis to the second place and divide uint8 by 255"
             )
-        x = self._padded(images)
+        x = self.padded(images)
         return self._as_large(self.net(x), x, images)
 
     def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """What the last layer compares with the classes, (B, D, h, w) float32 of length 1 over D; the logits of `forward`; and
         (height, width) of the picture that the features cover, which is the image padded at the bottom and right."""
-        x = self._padded(images)
+        x = self.padded(images)
         features, logits = self.net.features_and_logits(x)
         return F.normalize(features.float(), dim=1), self._as_large(logits, x, images), tuple(x.shape[-2:])
 
-    def _padded(self, images: Tensor) -> Tensor:
+    def padded(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) normalized, with sides that the inner net can divide: padded at the bottom and right."""
         height, width = images.shape[-2:]
         x = (images - self.mean) / self.std
         # After normalization 0 is the mean color: the padding looks like nothing in particular.
@@ -81,11 +83,26 @@ def _segmenter(backbone: str, n_classes: int, imagenet: bool, classifier: str, t
     return Segmenter(backbone, n_classes, imagenet)
 
 
+def _linear(hidden: int, backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
+    from .linear import HIDDEN, Linear
+
+    return Linear(backbone, n_classes, imagenet, classifier, temperature, HIDDEN * hidden)
+
+
+def _fpn(backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
+    from .fpn import FPN
+
+    return FPN(backbone, n_classes, imagenet, classifier, temperature)
+
+
 # family -> function(backbone, n_classes, imagenet, classifier, temperature) -> inner net. A model name is "family" or "family_backbone".
 FAMILIES = {
     "small_unet": _small_unet,
     "deeplabv3plus": _deeplabv3plus,
     "segmenter": _segmenter,
+    "fpn": _fpn,
+    "linear": partial(_linear, 0),
+    "mlp": partial(_linear, 1),
 }
 
 
@@ -96,8 +113,9 @@ def build_model(
 
     name: "small_unet"; "deeplabv3plus_" and a timm backbone, such as deeplabv3plus_resnet50.tv_in1k, where timm's part
     after the dot names the checkpoint (tv_in1k: the torchvision v1 weights that DeepLabV3+ repositories start from);
-    "segmenter_tiny", "_small", "_base" or "_large", the ViTs of the paper, or "segmenter_" and any plain ViT of timm.
-    weights: "none" (random, from torch's generator as the caller left it); "imagenet" (backbone only; fetched by timm);
+    "segmenter_tiny", "_small", "_base" or "_large", the ViTs of the paper, or "segmenter_" and any plain ViT of timm;
+    "fpn_", "linear_" or "mlp_" and a timm backbone with levels, such as linear_tf_efficientnet_lite0: light networks for CPUs.
+    weights: "none" (random, from torch's generator as the caller left it); "imagenet" (backbone only; from a package that ships them, else fetched by timm);
     or a .safetensors / .pth file: the state dict of a whole model, or of a backbone with timm's or torchvision's names.
     classifier: "linear" (a 1 x 1 convolution), or "cosine" (cosines divided by the `temperature`; not of a segmenter).
     Raises ValueError for an unknown name or unfit weights, FileNotFoundError for a missing file and ConnectionError

@@ -62,7 +62,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
                 f"{path} is not a state dict of this model (its names start with {next(iter(state))!r}, not 'net.'), and "
                 f"{type(model.net).__name__} has no backbone to load; save build_model(...).state_dict()"
             )
-        state = _as_timm_features(state, target)
+        state = as_timm_features(state, target)
     shapes = {key: value.shape for key, value in target.state_dict().items()}
     reshaped = [key for key in state if key in shapes and state[key].shape != shapes[key]]
     result = target.load_state_dict({key: state[key] for key in state if key not in reshaped}, strict=False)
@@ -80,7 +80,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         )
 
 
-def _as_timm_features(state: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
+def as_timm_features(state: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
     """The same tensors under the names and for the grid of our backbone, without the layers it has cut off."""
     target = backbone.state_dict()
     # features_only flattens "stages.0.x" to "stages_0.x"; with every dot an underscore both read the same.

@@ -18,7 +18,7 @@ from ..draw import title
 from ..experiments.run_folder import RunFolder
 from ..loop import view_of_pool
 from ..scores import bvsb, entropy, ovr_entropy
-from ..setting import network, open_setting
+from ..setting import open_setting
 from ..storage.devices import choose_device
 from ..storage.paths import runs_root
 from ..storage.progress import lines_begin, told
@@ -168,7 +168,7 @@ def correlations(stored: dict[RunFolder, RunConfig], hows: Sequence[str] = AGGRE
     for folder, config in stored.items():
         setting = open_setting(config)
         places = np.unique(np.linspace(0, len(setting.pool) - 1, min(n_images, len(setting.pool))).round().astype(int))
-        model = network(config, len(setting.dataset.classes))
+        model = setting.network(config)
         model.load_state_dict(folder.weights(1))
         model.to(choose_device(config.device))
         questions = [(score, how) for score in SCORES for how in hows]

@@ -18,7 +18,7 @@ from ..experiments.run_folder import RunFolder
 from ..experiments.stage_two import look
 from ..predict import predict
 from ..scores import bvsb, ovr_entropy
-from ..setting import Setting, border_share, network, open_setting
+from ..setting import Setting, border_share, open_setting
 from ..storage.paths import runs_root
 from ..types import IGNORE, Labels
 from ..weak.pseudo import neighbors_of, prototypes, pseudo_labels
@@ -85,7 +85,7 @@ def _open(
     weights = (folder.network_before(step) or folder).weights(step - 1)
     setting = open_setting(first)
     data, superpixels = setting.dataset, setting.superpixels
-    model = network(first, len(data.classes))
+    model = setting.network(first)
     model.load_state_dict(weights)
     asked = [query[step].ids for query in queries]
     masks = [np.isin(np.arange(len(superpixels)), ids) for ids in asked]
@@ -98,7 +98,7 @@ def _open(
 
     def view_of(i: int) -> dict:
         image, where = np.asarray(data.images[setting.pool[i]]), int(setting.pool[i])
-        p = next(predict(model, image[None]))[None, : len(data.classes)]
+        p = next(predict(model, np.asarray(setting.inputs[where])[None]))[None, : len(data.classes)]
         return same | {
             "image": image,
             "truth": np.asarray(data.truth[where]),
@@ -185,7 +185,7 @@ def pseudo_labeled(config: RunConfig, step: int, n: int = 3, runs_dir: Path | st
         )
     setting = open_setting(config)
     labels = setting.labels_after(folder.queries(finished=step), step)
-    model = network(config, len(setting.dataset.classes))
+    model = setting.network(config)
     model.load_state_dict(RunFolder(root / config.stage_one.run_id).weights(step))
     wanted = _richest(labels.present.sum(axis=1), setting.superpixels.size, setting.superpixels.image)[:n]
     return [_cutout(config, setting, labels, model, stored[setting.superpixels.image[k]], k) for k in wanted]
@@ -196,7 +196,7 @@ def _cutout(config: RunConfig, setting: Setting, labels: Labels, model: nn.Modul
     i, offset = setting.superpixels.image[k], setting.superpixels.offset
     ids, k, where = np.asarray(setting.superpixels.maps[i]), k - offset[i], int(setting.pool[i])
     image, present = np.asarray(setting.dataset.images[where]), labels.present[offset[i] : offset[i + 1]]
-    features, logits, covered = look(model, image, config)
+    features, logits, covered = look(model, setting.inputs[where], config)
     own, named = np.flatnonzero(ids == k), np.flatnonzero(present[k])
     best = prototypes(logits.float().numpy().reshape(len(logits), -1)[:, own], own, named)
     # Which pixels this answer would have labeled alone; other answers may reach the same neighbor, or own it.

@@ -19,6 +19,7 @@ class MachineFields(BaseModel):
     threads: Count = 1
     workers: Count | None = None
     loaders: int | None = Field(default=None, ge=0)
+    keep_features: bool = True
     compile: bool = False
     keep_weights: Literal["last", "all"] = "last"
     checkpoint_seconds: Weight = 60.0

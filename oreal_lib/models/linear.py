@@ -1,0 +1,129 @@
+"""A linear probe: several levels of an encoder side by side at stride 8, and one 1 x 1 convolution that sees them standardized.
+
+After the probes of self-supervised encoders (Oquab et al., DINOv2, 2023). With a frozen encoder only `Head` is trained.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .backbone import color_statistics, timm_backbone
+from .cosine import CLASSIFIERS
+
+STRIDE = 8  # of the positions that are classified (our choice)
+STRIDES = (4, 8, 16, 32)  # of the levels
+HIDDEN = 256  # channels of the hidden layer of mlp_* (our choice)
+
+
+class Standardize(nn.BatchNorm2d):
+    """Each channel with mean 0 and standard deviation 1: of the batch, as batch norm has it, or, once given, of the pool."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=False)
+        self.given = False
+
+    def give(self, mean: np.ndarray, std: np.ndarray) -> None:
+        """Takes these of the pool, (D,) float32 each, from here on."""
+        self.running_mean.copy_(torch.from_numpy(mean))
+        self.running_var.copy_(torch.from_numpy(std) ** 2)
+        self.given = True
+        self.eval()
+
+    def train(self, mode: bool = True) -> Standardize:
+        """As of any module, but what was given stays."""
+        return super().train(mode and not self.given)
+
+
+class Head(nn.Sequential):
+    """Standardized features, a hidden layer or none, and the last layer: (B, D, h, w) features to (B, C, h, w) logits."""
+
+    def __init__(self, channels: int, n_classes: int, hidden: int, classifier: str, temperature: float) -> None:
+        middle = [nn.Conv2d(channels, hidden, 1), nn.ReLU(inplace=True), nn.Dropout(0.5)] if hidden else []
+        last = CLASSIFIERS[classifier](hidden or channels, n_classes, temperature)
+        super().__init__(Standardize(channels), *middle, last)
+
+    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the last layer sees, (B, D', h, w), and its logits (B, C, h, w)."""
+        features = self[:-1](x)
+        return features, self[-1](features)
+
+
+class Linear(nn.Module):
+    """Encoder and head. With `hidden` channels it is a perceptron with one hidden layer at each position."""
+
+    multiple = max(STRIDES)
+
+    def __init__(self, backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float, hidden: int = 0):
+        super().__init__()
+        self.backbone = pyramid(backbone, imagenet)
+        self.mean, self.std = color_statistics(backbone)
+        self.channels = sum(self.backbone.feature_info.channels())
+        self.head = Head(self.channels, n_classes, hidden, classifier, temperature)
+
+    def features(self, x: Tensor) -> Tensor:
+        """(B, D, H/8, W/8): the levels of normalized images (B, 3, H, W), H and W divisible by 32, brought to stride 8."""
+        size = [side // STRIDE for side in x.shape[-2:]]
+        return torch.cat([_at(level, size) for level in self.backbone(x)], dim=1)
+
+    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the last layer sees, (B, D', H/8, W/8), and its logits (B, C, H/8, W/8), both float."""
+        return self.head.features_and_logits(self.features(x))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The logits of `features_and_logits`."""
+        return self.head(self.features(x))
+
+
+def _at(level: Tensor, size: list[int]) -> Tensor:
+    """A level (B, D, h, w) at another size: averaged where it is finer, bilinear where it is coarser."""
+    if level.shape[-2] > size[0]:
+        return F.adaptive_avg_pool2d(level, size)
+    return level if list(level.shape[-2:]) == size else F.interpolate(level, size, mode="bilinear", align_corners=False)
+
+
+def pyramid(name: str, imagenet: bool) -> nn.Module:
+    """The timm backbone as a module that returns its last four levels, at strides 4, 8, 16 and 32.
+
+    Raises as `timm_backbone`, and ValueError for a network that has no such levels.
+    """
+    try:
+        backbone = timm_backbone(name, imagenet, "tf_efficientnet_lite0", features_only=True, out_indices=(-4, -3, -2, -1))
+        strides = tuple(backbone.feature_info.reduction())
+    except (AttributeError, RuntimeError, AssertionError, NotImplementedError, IndexError):
+        strides = ()  # timm has no such levels
+    if strides != STRIDES:
+        raise ValueError(
+            f"{name} has levels at strides {strides}, but {STRIDES} are needed; take tf_efficientnet_lite0 or resnet50, say"
+        )
+    return backbone
+
+
+class FrozenHead(nn.Module):
+    """What is trained of a `Linear` network whose encoder is frozen: takes its features and gives logits of the image's size.
+
+    size: (height, width) of the images.  mean, std: (D,) float32 of the pool's features.
+    """
+
+    def __init__(self, head: Head, size: tuple[int, int], mean: np.ndarray, std: np.ndarray) -> None:
+        super().__init__()
+        self.head, self.size = head, size
+        head[0].give(mean, std)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) float32 logits of features (B, D, h, w); in training (B, C, h, w), one for each position."""
+        logits = self.head(features)
+        return logits.float() if self.training else self._as_large(logits)
+
+    def features_and_logits(self, features: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        """As `NormalizeAndPad.features_and_logits`."""
+        seen, logits = self.head.features_and_logits(features)
+        covered = tuple(side * STRIDE for side in features.shape[-2:])
+        return F.normalize(seen.float(), dim=1), self._as_large(logits), covered
+
+    def _as_large(self, logits: Tensor) -> Tensor:
+        covered = [side * STRIDE for side in logits.shape[-2:]]
+        large = F.interpolate(logits.float(), covered, mode="bilinear", align_corners=False)
+        return large[..., : self.size[0], : self.size[1]]
