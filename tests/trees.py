@@ -8,10 +8,11 @@ import json
 import unicodedata
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image
 
-from oreal_lib.data.readers import camvid, endovis
+from oreal_lib.data.readers import camvid, endovis, labelmefacade
 from oreal_lib.data.readers.cityscapes import LABEL_IDS
 
 ODD_STEMS = ["plain", "with  two spaces", " space first", "it's", 'the "best"', "two\nlines", "tab\there", "-n", "--help", "#1"]
@@ -19,6 +20,7 @@ ODD_STEMS += ["100%s of %(name)s", "{a} {0}", "a;b&c|d", "$HOME `id`", "[a]*?", 
 ODD_STEMS += ["図", "🌍", "\u202eright to left", "<img src=x onerror=alert(1)>", "=1+1", "con"]
 ODD_STEMS += ["long" * 60 + "xyz12"]  # with ".png" a name of 249 bytes; the longest that a file can have is 255
 ODD_NAMES = [*(unicodedata.normalize("NFC", stem) for stem in ODD_STEMS), "sub folder/-é", "--sub/Übung"]
+LABELMEFACADE = [f"static_{where}__img_{i:04d}" for where in ("city_2005", "city", "street__night") for i in range(2)]
 CITIES = ("aachen", "bochum", "bad-honnef")
 
 
@@ -30,6 +32,13 @@ def saved(folder, array, name="a.png", palette=None, **how):
         picture.putpalette(np.asarray(palette, np.uint8).ravel().tolist())
     picture.save(Path(folder) / name, **how)
     return Path(folder) / name
+
+
+def deep(folder, rgba, name="a.png"):
+    """Write (h, w, 4) uint8 colors as a PNG of 16 bits, which Pillow cannot write."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    png = cv2.imencode(".png", cv2.cvtColor(rgba.astype(np.uint16) * 257, cv2.COLOR_RGBA2BGRA))[1]
+    (Path(folder) / name).write_bytes(png.tobytes())
 
 
 def voc_palette(n=256):
@@ -65,6 +74,18 @@ def camvid_tree(root):
             image, truth = scene(rng, (16, 24), len(camvid.CLASSES))
             saved(Path(root) / split, image, f"{name}.png")
             saved(Path(root) / f"{split}annot", np.where(truth == 255, camvid.VOID, truth).astype(np.uint8), f"{name}.png")
+    return Path(root)
+
+
+def labelmefacade_tree(root, masks="labels"):
+    """LabelMeFacade, 16x24 pixels: two pictures each of three collections, masks of 16-bit RGBA; one image in test.txt."""
+    rng, colors = np.random.default_rng(0), np.zeros((256, 4), np.uint8)
+    colors[: len(labelmefacade.CLASSES), :3], colors[:, 3] = labelmefacade.OF_CLASSES, 255
+    for name in LABELMEFACADE:
+        image, truth = scene(rng, (16, 24), len(labelmefacade.CLASSES))
+        saved(Path(root) / "images", image, f"{name}.jpg", quality=95)
+        deep(Path(root) / masks, colors[truth], f"{name}.png")
+    (Path(root) / "test.txt").write_text(LABELMEFACADE[0] + "\n")
     return Path(root)
 
 

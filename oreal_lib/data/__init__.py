@@ -17,7 +17,7 @@ from ..superpixels import SuperpixelRecipe
 from ..types import Dataset
 from ..weak.labels import TRIM
 from . import prepare
-from .readers import camvid, cityscapes, endovis, folder, monarch, toy, voc
+from .readers import camvid, cityscapes, endovis, folder, labelmefacade, monarch, toy, voc
 from .source import Item, Source
 from .split import draw_split
 from .store import open_store
@@ -27,6 +27,7 @@ __all__ = ["READERS", "Item", "Source", "dataset_of", "draw_split", "load_datase
 READERS = {  # read(root, **options) -> Source
     "toy": toy.read,
     "camvid": camvid.read,
+    "labelmefacade": labelmefacade.read,
     "voc": voc.read,
     "cityscapes": cityscapes.read,
     "endovis": endovis.read,

@@ -188,6 +188,8 @@ def draw_description(d: Description, figure: Figure) -> Figure:
         draw_image(sample.image, rows[0], f"{name} ({sample.image.shape[1]}x{sample.image.shape[0]})")
         _draw_truth(sample, len(d.source.classes), rows[1])
         _draw_superpixels(sample, figure.dpi * np.array([tall, PANEL]), rows[2])
+        for ax in rows:
+            ax.set_anchor("N")  # titles of a row stand at one height, whatever the shapes of its pictures
     if d.drawn.labeled:
         _draw_bars(d, figure.add_subplot(grid[3, :columns]), figure.add_subplot(grid[3, columns:]))
     for picture in (picture for ax in figure.axes for picture in ax.images):
@@ -196,12 +198,13 @@ def draw_description(d: Description, figure: Figure) -> Figure:
 
 
 def _draw_truth(sample: Sample, n_classes: int, ax: Axes) -> None:
-    """The truth in class colors over the image; void is white."""
+    """The truth in class colors over the image; void is plain white."""
     if sample.mask is None:
         draw_image(np.full_like(sample.image, 225), ax)
         ax.text(0.5, 0.5, "no mask", ha="center", va="center", color="#555555", transform=ax.transAxes)
         return
     picture = 0.4 * sample.image + 0.6 * color_mask(sample.mask, n_classes)
+    picture[sample.mask == IGNORE] = 255  # shining through, it would look like the gray class
     draw_image(picture.astype(np.uint8), ax, "truth, void white" if (sample.mask == IGNORE).any() else "truth")
 
 
@@ -212,7 +215,7 @@ def _draw_superpixels(sample: Sample, panel: np.ndarray, ax: Axes) -> None:
     """
     ids, image, n = sample.ids, sample.image, len(np.unique(sample.ids))
     text, side = f"{n} superpixels", (ids.size / n) ** 0.5 * min(panel / ids.shape)
-    if side < LEAST_SIDE:
+    if side < 0.9 * LEAST_SIDE:  # to cut off only a few pixels would help nobody
         h, w = (max(1, round(s * side / LEAST_SIDE)) for s in ids.shape)
         y, x = (ids.shape[0] - h) // 2, (ids.shape[1] - w) // 2
         ids, image, text = ids[y : y + h, x : x + w], image[y : y + h, x : x + w], f"{text}, middle {w}x{h} shown"

@@ -65,7 +65,8 @@ def read_mask(
 
     The file holds one index per pixel (8 or 16 bits), gray or palette; the colors of a palette are ignored.
     remap: index in the file -> class id or 255; other indices stay. colors: (r, g, b) -> class id or 255; with it a file
-    with colors (RGB, a palette, RGBA equally opaque all over) is translated by them, a gray one holds indices.
+    with colors (RGB, a palette, RGBA equally opaque all over; of 16 bits the upper 8 count) is translated by them, a gray
+    one holds indices.
     ValueError with the file's name: colors without a table, lossy JPEG, or indices or colors that are not classes (the
     first ten are listed with their number of pixels).
     """

@@ -135,6 +135,20 @@ def add(items: dict[str, Item], item: Item, root: Path, problems: list[str]) -> 
         problems.append(f"{both} have one name, but no image may be in two splits; remove one")
 
 
+def drawn(units: dict[str, list[str]], wanted: int, images: int) -> set[str]:
+    """The images that are for testing, about `wanted` and fewer than `images`, which is how many there are in all.
+
+    Whole units are taken in the order of the SHA-256 of their names, each if that comes nearer to `wanted`; if none does,
+    the smallest one. So the choice depends on the names and numbers alone, not on the order of the files.
+    """
+    test: set[str] = set()
+    for unit in sorted(units, key=lambda name: hashlib.sha256(name.encode()).digest()):
+        more = len(test) + len(units[unit])
+        if more < images and more - wanted < wanted - len(test):
+            test |= set(units[unit])
+    return test or set(min(units.values(), key=len) if wanted and units else ())
+
+
 def fingerprint(root: Path, items: Iterable[Item], limit: int = CONTENT_LIMIT) -> str:
     """What the files of the items hold, as one line of text that does not depend on where they lie.
 

@@ -18,9 +18,11 @@ from trees import (
     ODD_NAMES,
     camvid_tree,
     cityscapes_tree,
+    deep,
     endovis_download,
     endovis_tree,
     folder_tree,
+    labelmefacade_tree,
     odd_names_tree,
     odd_picture,
     saved,
@@ -31,14 +33,15 @@ from trees import (
 
 from oreal_lib.data import READERS, Item, Source, load_dataset, open_source
 from oreal_lib.data.check import check, summary
-from oreal_lib.data.folders import fingerprint, folders_below
-from oreal_lib.data.readers import camvid, cityscapes, endovis, folder, monarch, voc
+from oreal_lib.data.folders import drawn, fingerprint, folders_below
+from oreal_lib.data.readers import camvid, cityscapes, endovis, folder, labelmefacade, monarch, voc
 from oreal_lib.storage import paths
 from oreal_lib.superpixels import SuperpixelRecipe
 
-CAMVID = paths.home().parent / "shared" / "data" / "camvid"
+CAMVID, FACADES = (paths.home().parent / "shared" / "data" / name for name in ("camvid", "labelmefacade"))
 TREES = {
     "camvid": (camvid_tree, "train/"),
+    "labelmefacade": (labelmefacade_tree, "images/"),
     "voc": (voc_tree, "JPEGImages/"),
     "cityscapes": (cityscapes_tree, "leftImg8bit/"),
     "endovis": (endovis_tree, "left_frames/"),
@@ -146,6 +149,7 @@ def test_harmless_files_are_passed_over_and_a_folder_of_nothing_is_a_problem(nam
         ("camvid", {"val": "test"}, "val is 'test', but must be 'draw' or 'official'"),
         ("camvid", {"validation": "official"}, "camvid has no option 'validation'; it knows val"),
         ("camvid", "draw", "options is 'draw', but must be a dictionary of val"),
+        ("labelmefacade", {"split": "test"}, "split is 'test', but must be 'collections' or 'official'"),
         ("cityscapes", {"labels": "color"}, "labels is 'color', but must be .* or 'labelTrainIds'"),
         ("endovis", {"test_sequences": "seq_1"}, "test_sequences is 'seq_1', but must be a list .*; there are release_1/seq_1"),
         ("endovis", {"test_sequences": ["seq_9"]}, "names seq_9, but there are release_1/seq_1, .* choose among these"),
@@ -178,6 +182,7 @@ LABEL_IDS, LEFT = f"gtFine/{CITY}_gtFine_labelIds.png", f"leftImg8bit/{CITY}_lef
         ("camvid", ["cp train/0016E5_00007.png test/0016E5_00007.png", "cp trainannot/0016E5_00007.png testannot/0016E5_00007.png"],
          ["train/0016E5_00007.png and test/0016E5_00007.png have one name.*; remove one"]),
         ("camvid", ["rm train/0016E5_00007.png", "mkdir train/0016E5_00007.png"], ["cannot be read.*copy it again", "has no image"]),
+        ("labelmefacade", ["rm labels"], ["labels/ is missing; copy"]),
         ("voc", [f"rm {DEVKIT}/SegmentationClass/2007_000032.png"], ["2007_000032.jpg has no mask"]),
         ("voc", [f"rm {DEVKIT}/JPEGImages/2007_000032.jpg"], ["train.txt names 2007_000032, but there is no JPEGImages"]),
         ("voc", [f"write {LISTS}/val.txt 2007_000032"], ["in .*val.txt and in .*train.txt, but no image may be in two splits"]),
@@ -288,6 +293,54 @@ def test_the_real_camvid_is_read():
         image, mask = source.open(item)
         assert image.shape == (360, 480, 3) and image.std() > 20
         assert set(np.unique(mask)) <= {*range(11), 255} and (mask == camvid.CLASSES.index("road")).mean() > 0.05
+
+
+# ---- LabelMeFacade
+
+
+def test_labelmefacade_tests_on_whole_collections(tmp_path):
+    source = labelmefacade.read(labelmefacade_tree(tmp_path))
+    groups = {split: {i.group for i in source.items if i.split == split} for split in ("train", "test")}
+    assert groups == {"train": {"static_city_2005", "static_city"}, "test": {"static_street__night"}}
+    assert splits(labelmefacade.read(tmp_path, split="official"))["test"] == ["static_city_2005__img_0000"]
+    edited(tmp_path, "write test.txt static_city__img_0000 gone")
+    told(labelmefacade.read(tmp_path, split="official"), "test.txt names gone, but there is no such image; copy the data set again")
+    masks = labelmefacade.read(labelmefacade_tree(tmp_path / "b", masks="masks"))
+    assert splits(masks) == splits(source) and not masks.problems
+
+
+def test_whole_units_are_drawn_whatever_the_order_of_the_files():
+    units = {f"u{i}": [f"u{i}_{k}" for k in range(1 + i % 4)] for i in range(20)}
+    backwards = {unit: names[::-1] for unit, names in reversed(units.items())}
+    test = drawn(units, 17, 50)
+    assert test == drawn(backwards, 17, 50) and abs(len(test) - 17) <= 1
+    assert all(test.isdisjoint(names) or test.issuperset(names) for names in units.values())
+
+
+def test_labelmefacade_reads_colors_of_16_bits_and_refuses_an_unknown_one(tmp_path):
+    source = labelmefacade.read(labelmefacade_tree(tmp_path))
+    assert source.classes == ("building", "car", "door", "pavement", "road", "sky", "vegetation", "window")
+    colors = "128 0 0, 128 0 128, 128 128 0, 128 128 128, 128 64 0, 0 128 128, 0 128 0, 0 0 128, 0 0 0"
+    everything = np.full((16, 24, 4), 255, np.uint8)
+    everything[:9, :, :3] = np.array([color.split() for color in colors.split(",")], np.uint8)[:, None]
+    everything[9:] = everything[8]
+    deep(tmp_path / "labels", everything, source.items[0].mask.name)
+    assert opened(source)[1][:, 5].tolist() == [*range(8), *[255] * 8]
+    assert np.array_equal(opened(source, 1)[1], truth((16, 24), 8, 1)[1])
+    everything[3, 5, :3] = 128, 64, 128
+    deep(tmp_path / "labels", everything, source.items[0].mask.name)
+    with pytest.raises(ValueError, match=r"img_0000.png holds colors that are not classes: \(128, 64, 128\) \(1 pixel\); correct"):
+        opened(source)
+
+
+@pytest.mark.skipif(not FACADES.is_dir(), reason="the real LabelMeFacade does not lie beside this repository")
+def test_the_real_labelmefacade_is_read():
+    source = labelmefacade.read(FACADES)
+    groups = {split: {i.group for i in source.items if i.split == split} for split in ("train", "test")}
+    assert Counter(i.split for i in source.items) == {"train": 628, "test": 317} and not source.problems
+    assert (len(groups["train"]), len(groups["test"])) == (42, 31) and groups["train"].isdisjoint(groups["test"])
+    image, mask = opened(source)
+    assert image.std() > 20 and set(np.unique(mask)) <= {*range(8), 255}
 
 
 # ---- VOC

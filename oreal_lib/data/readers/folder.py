@@ -6,13 +6,12 @@ classes.yaml is a list of names, or of `{name: ..., color: [r, g, b]}`, or a map
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from ...storage.yaml_file import ConfigError, parse_yaml, shown
 from ...types import IGNORE
 from ..files import read_bytes
-from ..folders import below, find_root, found_source, having, listing, one_of, read_list, tidy
+from ..folders import below, drawn, find_root, found_source, having, listing, one_of, read_list, tidy
 from ..source import Item, Source
 
 Color = tuple[int, int, int]
@@ -156,21 +155,17 @@ def _listed(root: Path, lists: list[str], images: dict[str, Path], problems: lis
 
 
 def _drawn(masks: dict, groups: dict[str, str], listed: dict[str, str], share: float, by: str) -> set[str]:
-    """The images that are for testing: in the order of their hashes, as long as that comes nearer to the share."""
+    """The images that are for testing, see `read`."""
     free = [key for key in groups if key in masks and key not in listed]
     taken = {groups[key] for key in listed}  # a group that a list has put elsewhere stays whole
     units: dict[str, list[str]] = {}
     for key in free:
         if by == "image" or groups[key] not in taken:
             units.setdefault(key if by == "image" else groups[key], []).append(key)
-    wanted, test = round(share * len(free)) or int(share > 0), set()
+    wanted = round(share * len(free)) or int(share > 0)
     if wanted and free and len(units) < 2 and not taken:
         raise ValueError(
             f"test_share is {share}, but there is only one {by}, {next(iter(units))}, and train needs one, too; "
             "set test_share to 0, write a test.txt" + (", or use test_by 'image'" if by == "group" else ", or add images")
         )
-    for unit in sorted(units, key=lambda name: hashlib.sha256(name.encode()).digest()):
-        more = len(test) + len(units[unit])
-        if more < len(groups) and more - wanted < wanted - len(test):  # nearer to the share, and not everything
-            test |= set(units[unit])
-    return test or set(min(units.values(), key=len) if wanted and units else ())
+    return drawn(units, wanted, len(groups))
