@@ -23,7 +23,7 @@ PROTOCOL = 1  # raised when the same values would give other results: run ids ch
 WITHOUT_SCORES = ("random", "stratified_random")  # strategies without scores to aggregate
 
 NOT_FOR_FEATURES = {  # what is done to pictures before a network sees them, and what needs an encoder in training
-    **dict.fromkeys(("augment_hflip", "augment_vflip", "augment_gain", "augment_brightness", "augment_jitter"), 0.0),
+    **dict.fromkeys(("augment_vflip", "augment_gain", "augment_brightness", "augment_jitter"), 0.0),
     **dict.fromkeys(("augment_scale_min", "augment_scale_max", "head_factor"), 1.0),
 }
 

@@ -50,7 +50,8 @@ def active_learning(config: RunConfig, setting: Setting) -> Iterator[StepResult]
 
 
 def ask(config: RunConfig, setting: Setting, model: nn.Module, labels: Labels, step: int) -> Query:
-    """The query of a step: step 1 is random, whatever the strategy (our choice, as in the baselines' code); later steps ask what
+    """The query of a step: step 1 is random, whatever the strategy (our choice, as in the baselines' code), or spread over the
+    features of a frozen encoder; later steps ask what
     `model`, that of the last step, is unsure of. Full supervision asks everything, or, given the true masks, nothing."""
     if config.supervision != "active":
         ids = np.arange(len(setting.superpixels) if config.supervision == "full_dominant" else 0)
@@ -82,8 +83,10 @@ def view_of_pool(setting: Setting, model: nn.Module, config: RunConfig, places: 
 def put(config: RunConfig, setting: Setting, labels: Labels, regions: Regions, step: int, rng: np.random.Generator) -> Query:
     """What the config's strategy asks of `regions`, within the budget of a step."""
 
+    choose = setting.spread if step == 1 and config.first == "features" else STRATEGIES[config.strategy]
+
     def once(labels: Labels, k: int) -> Query:
-        return STRATEGIES[config.strategy](regions, labels, k, config.aggregate, rng, **config.strategy_options)
+        return choose(regions, labels, k, config.aggregate, rng, **config.strategy_options)
 
     if config.labeling == "dominant":
         return once(labels, setting.query_size)

@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from .aggregate import Regions
 from .batches import NO_SUPERPIXEL, Pairs
 from .config import RunConfig
 from .data import dataset_of
-from .data.features import Features, at_positions, features_of, packed
+from .data.features import Features, at_positions, features_of, packed, spread_out, superpixel_means
 from .data.split import draw_split
 from .metrics import border_superpixels
 from .models import build_model
 from .oracle import Oracle
+from .select import top
 from .storage.progress import log, told
 from .storage.ragged import Pictures, some
 from .strategies import check
@@ -78,10 +80,12 @@ class Setting:
         """The pool's images with the labels that were bought: painted superpixels, or the sets of classes in them."""
         if self.labeling == "dominant":
             return self.painted(self.oracle.paint(labels, self.superpixels))
-        images, ids = some(self.inputs, self.pool), self.superpixels.maps
-        if self.features is not None:
-            ids = np.stack([at_positions(i, images[0], NO_SUPERPIXEL) for i in ids])
-        return Pairs(images, ids=ids, answers=answers_by_image(labels, self.superpixels))
+        answers = answers_by_image(labels, self.superpixels)
+        if self.features is None:
+            return Pairs(some(self.dataset.images, self.pool), ids=self.superpixels.maps, answers=answers)
+        seen, maps = self.features.with_mirrors(self.pool, self.superpixels.maps)
+        ids = np.stack([at_positions(np.asarray(m, np.int32), seen[0], NO_SUPERPIXEL) for m in maps])
+        return Pairs(seen, ids=ids, answers=np.tile(answers, (len(seen) // len(answers), 1, 1)))
 
     def masks(self) -> Pairs:
         """The pool's images with their true masks at working size, for full supervision."""
@@ -90,8 +94,13 @@ class Setting:
     def painted(self, target: Pictures) -> Pairs:
         """The pool's images with targets (n_pool, H, W) uint8 to learn from; of features only the labeled positions."""
         if self.features is not None:
-            return Pairs(*packed(self.features[self.pool], target))
+            return Pairs(*packed(*self.features.with_mirrors(self.pool, target)))
         return Pairs(some(self.dataset.images, self.pool), target)
+
+    def spread(self, regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
+        """A first query that knows no class: superpixels spread over the features of a frozen encoder, see `spread_out`."""
+        means = superpixel_means(self.features[self.pool], self.superpixels)
+        return top(spread_out(means, labels.unlabeled, budget, rng), budget, labels.unlabeled, rng)
 
 
 def network(config: RunConfig, n_classes: int, weights: str = "none", features: Features | None = None) -> nn.Module:

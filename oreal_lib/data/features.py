@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import os
 import shutil
 import time
@@ -19,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy import sparse
+from sklearn.cluster import MiniBatchKMeans
 
 from ..config import RunConfig
 from ..models import build_model
@@ -29,12 +32,13 @@ from ..storage.paths import prepared_root
 from ..storage.processes import parallel
 from ..storage.progress import log, spoken, told
 from ..storage.provenance import versions
-from ..storage.ragged import Pictures, some
-from ..types import IGNORE
+from ..storage.ragged import Pictures, Ragged, some
+from ..types import IGNORE, Superpixels
 from .prepare import processes
 from .store import writing
 
 FOR_STATISTICS = 200  # pictures that say how features are distributed (our choice)
+MOST_CENTERS = 1000  # clusters of `spread_out` (our choice)
 MOST_PACKED = 2**19  # positions that are trained on, about half a GB of the smallest encoder's features (our choice)
 
 
@@ -83,10 +87,12 @@ def _network(encoder: Encoder) -> torch.nn.Module:
 class Features:
     """Features (n, h, w, D) float16 of images (n, H, W, 3) uint8 of one size, indexed like an array; `compute` comes first.
 
+    n: how many of the images are not mirror images of others; these follow.
     folder: where they are kept; None: computed at each look.  mean, std: (D,) float32 of each channel over the pool.
     """
 
     images: Pictures
+    n: int
     encoder: Encoder
     folder: Path | None
     mean: np.ndarray | None = None
@@ -103,8 +109,15 @@ class Features:
             return replace(self, images=some(self.images, index))
         return self.encoder(self.images[index]) if self.folder is None else read_npy(_file(self.folder, self.images[index]))
 
+    def with_mirrors(self, which: np.ndarray, maps: Pictures) -> tuple[Features, Pictures]:
+        """The features at positions `which` (k,), float16, with maps (k, H, W) of any dtype of these pictures; then, if there are
+        any, those of the mirror images with mirrored maps."""
+        if len(self) == self.n:
+            return self[which], maps
+        return self[np.concatenate([which, which + self.n])], Ragged((*maps, *(np.asarray(m)[:, ::-1] for m in maps)))
+
     def statistics(self) -> dict[str, np.ndarray]:
-        """The fields mean and std, over all positions of at most FOR_STATISTICS pictures."""
+        """The fields mean and std, (D,) float32 each, over all positions of at most FOR_STATISTICS pictures."""
         which = np.unique(np.linspace(0, len(self) - 1, FOR_STATISTICS).round().astype(int))
         total = np.zeros((2, self[0].shape[-1]))
         for features in told(self[which], "statistics of the features: {done} of {total} images", len(which)):
@@ -135,9 +148,10 @@ class Features:
         try:
             if not (missing := self._missing()):
                 return
-            work, began = partial(_keep, self.encoder, self.folder), time.monotonic()
+            work = partial(_keep, self.encoder, self.folder)
             with writing(self.folder):
-                size = work(self.images[missing[0]])
+                for i in missing[:2]:  # the second says how long one takes
+                    began, size = time.monotonic(), work(self.images[i])
             workers = processes(workers if self.encoder.device == "cpu" else 1, len(missing))
             seconds, needed = (time.monotonic() - began) * len(missing) / workers, size * len(missing)
             log.info(
@@ -147,7 +161,7 @@ class Features:
             with writing(self.folder, needed):
                 if (free := shutil.disk_usage(self.folder).free) < needed:
                     raise OSError(f"only {free:,} bytes are free")
-                rest = some(self.images, np.array(missing[1:], int))
+                rest = some(self.images, np.array(missing[2:], int))
                 for _ in told(parallel(work, rest, workers), "features: {done} of {total} images", len(rest)):
                     lock.check()
         finally:
@@ -168,8 +182,11 @@ def features_of(config: RunConfig, images: Pictures, pool: np.ndarray, others: n
             "encoder is 'frozen', which needs images of one size, but these are of several; give a height and width and resize: square"
         )
     encoder = Encoder(config.model, config.weights, choose_device(config.device).type, config.precision == "bfloat16")
-    features = Features(images, encoder, prepared_root() / encoder.folder if config.keep_features else None)
-    features[np.concatenate([pool, others])].compute(config.workers)
+    n, needed = len(images), np.concatenate([pool, others])
+    if config.augment_hflip:
+        images, needed = Ragged((*images, *(image[:, ::-1] for image in images))), np.concatenate([needed, pool + n])
+    features = Features(images, n, encoder, prepared_root() / encoder.folder if config.keep_features else None)
+    features[needed].compute(config.workers)
     return replace(features, **features[pool].statistics())
 
 
@@ -202,7 +219,7 @@ def _whole(file: Path) -> bool:
 
 
 def at_positions(maps: np.ndarray, like: np.ndarray, fill: int) -> np.ndarray:
-    """What a map (H, W) holds at the middle of each position of features `like` (h, w, D); `fill` beyond the image."""
+    """(h, w) of the dtype of a map (H, W): what it holds at the middle of each position of features `like` (h, w, D); `fill` beyond."""
     from ..models.linear import STRIDE
 
     small = np.full(like.shape[:2], fill, maps.dtype)
@@ -234,3 +251,48 @@ def packed(features: Features, target: Pictures) -> tuple[np.ndarray, np.ndarray
     if found:
         x[: sum(map(len, found))], y[: sum(map(len, classes))] = np.concatenate(found), np.concatenate(classes)
     return x.reshape(h * w, m, d).swapaxes(0, 1).reshape(m, h, w, d), y.reshape(h * w, m).T.reshape(m, h, w)
+
+
+def superpixel_means(features: Features, superpixels: Superpixels) -> np.ndarray:
+    """(N, D) float32: the standardized features, brought to the size of the pictures bilinearly, averaged over each superpixel."""
+    from ..models.linear import STRIDE
+
+    means = np.empty((len(superpixels), len(features.mean)), np.float32)
+    for i, seen in enumerate(told(features, "features of superpixels: {done} of {total} images", len(features))):
+        ids, mine = np.asarray(superpixels.maps[i]), slice(*superpixels.offset[i : i + 2])
+        # each pixel is a mixture of four positions, so each mean is one of all positions: a sparse matrix of their shares
+        row, column = (_neighbors(side, seen.shape[axis], STRIDE) for axis, side in enumerate(ids.shape))
+        shares = sparse.csr_array((mine.stop - mine.start, seen.shape[0] * seen.shape[1]))
+        for (r, at_r), (c, at_c) in itertools.product(row, column):
+            place, weight = r[:, None] * seen.shape[1] + c, at_r[:, None] * at_c
+            shares += sparse.coo_array((weight.ravel(), (ids.ravel(), place.ravel())), shares.shape).tocsr()
+        size = np.maximum(superpixels.size[mine], 1)[:, None]
+        means[mine] = shares @ seen.reshape(-1, seen.shape[2]).astype(np.float32) / size
+    return (means - features.mean) / np.maximum(features.std, 1e-6)
+
+
+def _neighbors(side: int, n: int, stride: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
+    """Of each of `side` pixels the positions below and above it along one axis, of n, with their shares (without corners aligned)."""
+    at = np.clip((np.arange(side) + 0.5) / stride - 0.5, 0, n - 1)
+    low = np.minimum(at.astype(int), n - 1)
+    return (low, 1 - (at - low)), (np.minimum(low + 1, n - 1), at - low)
+
+
+def spread_out(means: np.ndarray, unlabeled: np.ndarray, budget: int, rng: np.random.Generator) -> np.ndarray:
+    """(N,) float scores whose top is spread over feature space: minus the rank of a superpixel by its distance from the center of its
+    k-means cluster, one cluster for each of the budget, MOST_CENTERS at most. So the nearest of every center comes first.
+
+    means: (N, D) of `superpixel_means`.  unlabeled: (N,) bool.
+    """
+    ids = np.flatnonzero(unlabeled)
+    sample = means[rng.choice(ids, min(len(ids), 50 * MOST_CENTERS), replace=False)]
+    k_means = MiniBatchKMeans(min(budget, MOST_CENTERS, len(sample)), n_init=1, random_state=int(rng.integers(2**31))).fit(sample)
+    own, distance = np.empty(len(ids), int), np.empty(len(ids))
+    for part in np.array_split(np.arange(len(ids)), -(-len(ids) // 10_000)):
+        away = k_means.transform(means[ids[part]])
+        own[part], distance[part] = away.argmin(axis=1), away.min(axis=1)
+    order = np.lexsort((distance, own))
+    first = np.searchsorted(own[order], own[order])  # of its cluster
+    scores = np.full(len(means), -np.inf)
+    scores[ids[order]] = first - np.arange(len(ids))
+    return scores

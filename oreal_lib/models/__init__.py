@@ -46,7 +46,7 @@ class NormalizeAndPad(nn.Module):
         return F.normalize(features.float(), dim=1), self._as_large(logits, x, images), tuple(x.shape[-2:])
 
     def padded(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) normalized, with sides that the inner net can divide: padded at the bottom and right."""
+        """Images (B, 3, H, W) float32 normalized, with sides that the inner net can divide: padded at the bottom and right."""
         height, width = images.shape[-2:]
         x = (images - self.mean) / self.std
         # After normalization 0 is the mean color: the padding looks like nothing in particular.

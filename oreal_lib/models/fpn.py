@@ -32,7 +32,8 @@ class FPN(nn.Module):
         self.classifier = CLASSIFIERS[classifier](CHANNELS, n_classes, temperature)
 
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the last layer sees, (B, 64, H/4, W/4), and its logits (B, C, H/4, W/4), of normalized images (B, 3, H, W)."""
+        """What the last layer sees, (B, 64, H/4, W/4), and its logits (B, C, H/4, W/4), both float, of normalized images
+        (B, 3, H, W), H and W divisible by 32."""
         top = None
         for level, lateral, fuse in reversed(list(zip(self.backbone(x), self.laterals, self.fuse, strict=True))):
             side = lateral(level)
@@ -42,5 +43,5 @@ class FPN(nn.Module):
         return top, self.classifier(top)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The logits of `features_and_logits`."""
+        """The logits of `features_and_logits`, float."""
         return self.features_and_logits(x)[1]

@@ -15,44 +15,46 @@ from .cosine import CLASSIFIERS
 
 STRIDE = 8  # of the positions that are classified (our choice)
 STRIDES = (4, 8, 16, 32)  # of the levels
-HIDDEN = 256  # channels of the hidden layer of mlp_* (our choice)
+HIDDEN = 128  # channels of the hidden layer of mlp_* (our choice)
 
 
 class Standardize(nn.BatchNorm2d):
-    """Each channel with mean 0 and standard deviation 1: of the batch, as batch norm has it, or, once given, of the pool."""
+    """Each channel with mean 0 and standard deviation 1: of the batch, as batch norm has it, or, once given, of the pool (our choice)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, affine=False)
         self.given = False
 
     def give(self, mean: np.ndarray, std: np.ndarray) -> None:
-        """Takes these of the pool, (D,) float32 each, from here on."""
+        """Takes these of the pool, (D,) float32 each, from here on (our choice)."""
         self.running_mean.copy_(torch.from_numpy(mean))
         self.running_var.copy_(torch.from_numpy(std) ** 2)
         self.given = True
         self.eval()
 
     def train(self, mode: bool = True) -> Standardize:
-        """As of any module, but what was given stays."""
+        """As of any torch module, but what was given stays (our choice)."""
         return super().train(mode and not self.given)
 
 
 class Head(nn.Sequential):
-    """Standardized features, a hidden layer or none, and the last layer: (B, D, h, w) features to (B, C, h, w) logits."""
+    """Standardized features, a hidden layer or none, and the last layer: (B, D, h, w) features to (B, C, h, w) logits (our choice)."""
 
     def __init__(self, channels: int, n_classes: int, hidden: int, classifier: str, temperature: float) -> None:
-        middle = [nn.Conv2d(channels, hidden, 1), nn.ReLU(inplace=True), nn.Dropout(0.5)] if hidden else []
+        middle = [nn.Conv2d(channels, hidden, 1), nn.ReLU(inplace=True)] if hidden else []
         last = CLASSIFIERS[classifier](hidden or channels, n_classes, temperature)
         super().__init__(Standardize(channels), *middle, last)
 
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the last layer sees, (B, D', h, w), and its logits (B, C, h, w)."""
-        features = self[:-1](x)
-        return features, self[-1](features)
+        """What the last layer sees of features x (B, D, h, w), (B, D', h, w), and its logits (B, C, h, w), both float (our choice)."""
+        *before, last = self
+        for layer in before:
+            x = layer(x)
+        return x, last(x)
 
 
 class Linear(nn.Module):
-    """Encoder and head. With `hidden` channels it is a perceptron with one hidden layer at each position."""
+    """Encoder and head. With `hidden` channels it is a perceptron with one hidden layer at each position (our choice)."""
 
     multiple = max(STRIDES)
 
@@ -64,16 +66,17 @@ class Linear(nn.Module):
         self.head = Head(self.channels, n_classes, hidden, classifier, temperature)
 
     def features(self, x: Tensor) -> Tensor:
-        """(B, D, H/8, W/8): the levels of normalized images (B, 3, H, W), H and W divisible by 32, brought to stride 8."""
+        """(B, D, H/8, W/8) float: the levels of normalized images (B, 3, H, W), H and W divisible by 32, at stride 8 (our choice)."""
         size = [side // STRIDE for side in x.shape[-2:]]
         return torch.cat([_at(level, size) for level in self.backbone(x)], dim=1)
 
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the last layer sees, (B, D', H/8, W/8), and its logits (B, C, H/8, W/8), both float."""
+        """What the last layer sees, (B, D', H/8, W/8), and its logits (B, C, H/8, W/8), both float, of normalized images (B, 3, H, W)
+        (our choice)."""
         return self.head.features_and_logits(self.features(x))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The logits of `features_and_logits`."""
+        """The logits of `features_and_logits`, float, of normalized images x (B, 3, H, W) (our choice)."""
         return self.head(self.features(x))
 
 
@@ -102,7 +105,7 @@ def pyramid(name: str, imagenet: bool) -> nn.Module:
 
 
 class FrozenHead(nn.Module):
-    """What is trained of a `Linear` network whose encoder is frozen: takes its features and gives logits of the image's size.
+    """What is trained of a `Linear` network whose encoder is frozen: takes its features and gives logits of the image's size (our choice).
 
     size: (height, width) of the images.  mean, std: (D,) float32 of the pool's features.
     """
@@ -113,12 +116,12 @@ class FrozenHead(nn.Module):
         head[0].give(mean, std)
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) float32 logits of features (B, D, h, w); in training (B, C, h, w), one for each position."""
+        """(B, C, H, W) float32 logits of features (B, D, h, w); in training (B, C, h, w), one for each position (our choice)."""
         logits = self.head(features)
         return logits.float() if self.training else self._as_large(logits)
 
     def features_and_logits(self, features: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
-        """As `NormalizeAndPad.features_and_logits`."""
+        """As `NormalizeAndPad.features_and_logits`, of features (B, D, h, w): float32 (our choice)."""
         seen, logits = self.head.features_and_logits(features)
         covered = tuple(side * STRIDE for side in features.shape[-2:])
         return F.normalize(seen.float(), dim=1), self._as_large(logits), covered

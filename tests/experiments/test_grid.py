@@ -72,8 +72,8 @@ def test_a_data_set_says_what_is_particular_to_it_and_the_file_the_rest(grid_fil
     grid = read_grid(f"{path}@mine", max_epochs=8)
     assert grid.name == "mine_mine" and {c.dataset for c in grid.configs} == {"camvid"}
     assert [(c.strategy, c.seed, c.steps, c.strategy_options) for c in grid.configs] == [
-        ("random", 3, 3, {}),
-        ("pixelbal", 3, 3, {"nu": 6}),
+        ("random", 3, 6, {}),
+        ("pixelbal", 3, 6, {"nu": 6}),
         ("random", 5, 2, {}),
         ("pixelbal", 5, 2, {"nu": 6}),
     ]

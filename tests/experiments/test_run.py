@@ -247,7 +247,7 @@ def test_a_finished_run_is_read_not_computed(go, monkeypatch):
     """Nor locked: its folder may be one that nobody can write in."""
     first = go()
     before = {p.name: p.read_bytes() for p in first[1].path.iterdir()}
-    for name in ("open_setting", "network", "check_model", "Lock"):
+    for name in ("open_setting", "check_model", "Lock"):
         monkeypatch.setattr(running, name, lambda *a, **k: pytest.fail("computed"))
     again = go(dataset=None)
     assert again[0] == first[0] and {p.name: p.read_bytes() for p in first[1].path.iterdir()} == before

@@ -198,4 +198,7 @@ def test_the_kinds_of_backbones_that_the_page_names_can_be_dilated(name):
 @pytest.mark.slow
 def test_a_network_is_added_for_good(place, typed):
     follow(SECTIONS["A backbone"][1], place, typed)
-    assert "PASSED tests/models/test_fpn.py" in typed.said and "toy-fpn_pvt_v2_b0-oreal-max-dominant-s0" in run_ids(place)
+    assert (
+        "PASSED tests/models/test_hypercolumns.py" in typed.said
+        and "toy-hypercolumns_pvt_v2_b0-oreal-max-dominant-s0" in run_ids(place)
+    )

