@@ -34,10 +34,16 @@ Pictures of 1024 x 2048 pixels with 2,048 superpixels. SEEDS itself takes nearly
 
 The alternative is what a tutorial would write: every picture decoded from its file in every epoch, float32, default memory layout, a
 confusion matrix per batch. Both see the same pictures.""",
+    "features": """A frozen encoder
+
+32 photographs of 480 x 360 pixels with 400 superpixels, as in CamVid. Computing features is timm's forward pass, the levels brought to one
+size, and a file for each picture. A look at the features is what prediction costs. With features in bfloat16 a query is another one, so
+float32 is the default.""",
     "run": """A whole run
 
-A run of the toy data, step by step, against its network alone: as many forward and backward passes of the same size as the run made. What
-the run adds is loading, optimizer, averaged weights, validation, asking, test and files.""",
+A run, step by step, against its network alone: as many forward and backward passes of the same size as the run made. What the run adds is
+loading, optimizer, averaged weights, validation, asking, test and files. CamVid has a frozen encoder, whose features lie ready; what is
+left of its network is so small that most of a run is the rest: enlarging what it says to the size of the pictures, scores, metrics.""",
     "widget": """The labeling page
 
 A picture of 1024 x 2048 pixels and 2,048 superpixels, in a headless Chromium.""",

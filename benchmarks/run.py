@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -31,26 +32,32 @@ SMALL = {
 }
 
 
-def forward_and_backward(model: torch.nn.Module, config: RunConfig, batches: int, images: int) -> float:
-    """Seconds of so many training batches and of looking at so many images, with no data, optimizer or metric."""
-    x = torch.rand(config.batch_size, 3, config.height, config.width).contiguous(memory_format=torch.channels_last)
-    y = torch.zeros(config.batch_size, config.height, config.width, dtype=torch.uint8)
-    mark = time.perf_counter()
+def forward_and_backward(model: torch.nn.Module, shape: tuple[int, ...], batch_size: int, batches: int, images: int) -> float:
+    """Seconds of so many training batches and of looking at so many images, with no data, optimizer or metric.
+
+    shape: (h, w, D) of what the model sees.
+    """
+    x = torch.rand(batch_size, *shape).permute(0, 3, 1, 2)
     model.train()
+    y = torch.zeros(batch_size, *model(x).shape[2:], dtype=torch.uint8)
+    mark = time.perf_counter()
     for _ in range(batches):
         cross_entropy(model(x), y).backward()
         model.zero_grad()
     model.eval()
     with torch.no_grad():
-        for _ in range(-(-images // config.batch_size)):
+        for _ in range(-(-images // batch_size)):
             model(x)
     return time.perf_counter() - mark
 
 
 def rows(tiny: bool) -> Iterator[dict[str, Any]]:
-    """A row for an active run, and one for full supervision."""
-    for what, changes in (("OREAL max", {"strategy": "oreal", "aggregate": "max"}), ("true masks", {"supervision": "full_masks"})):
-        config = RunConfig.from_yaml("toy", **(SMALL if tiny else {}), **changes)
+    """A row for an active run and one for full supervision of the toy; one of CamVid where OREAL_DATA names its folder."""
+    todo = [("toy", {"strategy": "oreal", "aggregate": "max"}), ("toy", {"supervision": "full_masks"})]
+    if not tiny and os.environ.get("OREAL_DATA"):
+        todo.append(("camvid", {"strategy": "oreal", "aggregate": "max"}))
+    for data, changes in todo:
+        config = RunConfig.from_yaml(data, **(SMALL if tiny else {}), **changes)
         setting = open_setting(config)  # prepares the data where they are not
         model = setting.network(config).to(memory_format=torch.channels_last)
         ours, bare = [], []
@@ -61,5 +68,7 @@ def rows(tiny: bool) -> Iterator[dict[str, Any]]:
                 ours.append(time.perf_counter() - mark)
             epochs = sum(step.epochs for step in steps)
             looked_at = epochs * len(setting.val) + len(steps) * (len(setting.dataset.split["test"]) + len(setting.pool))
-            bare.append(forward_and_backward(model, config, epochs * -(-len(setting.pool) // config.batch_size), looked_at))
-        yield row(f"toy, {what}", "forward and backward passes alone", ours, bare)
+            batches = epochs * (config.epoch_batches or -(-len(setting.pool) // config.batch_size))
+            shape = setting.inputs[int(setting.pool[0])].shape
+            bare.append(forward_and_backward(model, shape, config.batch_size, batches, looked_at))
+        yield row(f"{data}, {config.column}", "forward and backward passes alone", ours, bare)
