@@ -22,10 +22,9 @@ PROTOCOL = 1  # raised when the same values would give other results: run ids ch
 
 WITHOUT_SCORES = ("random", "stratified_random")  # strategies without scores to aggregate
 
-NOT_FOR_FEATURES = {  # what is done to pictures before a network sees them, and what needs an encoder in training
-    **dict.fromkeys(("augment_vflip", "augment_gain", "augment_brightness", "augment_jitter"), 0.0),
-    **dict.fromkeys(("augment_scale_min", "augment_scale_max", "head_factor"), 1.0),
-}
+# what is done to pictures before a network sees them, and what needs an encoder in training
+NOT_FOR_FEATURES = dict.fromkeys(("augment_vflip", "augment_gain", "augment_brightness", "augment_jitter"), 0.0)
+NOT_FOR_FEATURES |= dict.fromkeys(("augment_scale_min", "augment_scale_max", "head_factor"), 1.0)
 
 NAME = r"^[\w.-]+$"  # a part of the run id, which names a folder
 
@@ -149,17 +148,16 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
             raise ValueError(f"classifier is 'cosine', but {self.model} compares unit vectors already; write classifier: linear")
         if self.head_factor != 1 and self.model == "small_unet":
             raise ValueError(f"head_factor is {self.head_factor}, but small_unet has no backbone to learn slower; write 1.0")
-        if self.encoder == "frozen" and (not self.model.startswith(("linear_", "mlp_")) or self.weights == "none"):
-            raise ValueError(
-                f"encoder is 'frozen', but the model is {self.model} with weights {self.weights}; take linear_<backbone> or "
-                "mlp_<backbone> with weights: imagenet, or write encoder: trained"
-            )
-        if self.encoder == "frozen" and (self.resize == "crop" or self.pseudo_scales != [1.0] or self.pseudo_flip):
-            raise ValueError(
-                "encoder is 'frozen', which sees whole pictures once: write resize: square, pseudo_scales: [1.0], pseudo_flip: false"
-            )
-        if self.first == "features" and self.encoder != "frozen":
-            raise ValueError("first is 'features', but encoder is 'trained': there are none at step 1; write first: random")
+        if self.encoder == "frozen":
+            fits = self.model.startswith(("linear_", "mlp_")) and self.weights != "none" and self.resize == "square"
+            if not fits or self.pseudo_scales != [1.0] or self.pseudo_flip:
+                raise ValueError(
+                    f"encoder is 'frozen', but model is {self.model}, weights {self.weights}, resize {self.resize}, pseudo_scales "
+                    f"{self.pseudo_scales}, pseudo_flip {self.pseudo_flip}; it takes linear_<backbone> or mlp_<backbone>, weights: "
+                    "imagenet or a file, resize: square, pseudo_scales: [1.0], pseudo_flip: false; or write encoder: trained"
+                )
+        elif self.first == "features":
+            raise ValueError("first is 'features', but only a frozen encoder has them; write encoder: frozen or first: random")
         for low, high in (("augment_scale_min", "augment_scale_max"), ("full_min_epochs", "full_max_epochs")):
             if (a := getattr(self, low)) > (b := getattr(self, high)):
                 raise ValueError(f"{low} {a} is above {high} {b}; swap them")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 from .aggregate import Regions
 from .batches import Pairs
 from .config import RunConfig
+from .data.features import spread
 from .fast.remembering import Remembering
 from .metrics import class_iou, miou
 from .predict import device_of, evaluate, predict
@@ -50,9 +52,9 @@ def active_learning(config: RunConfig, setting: Setting) -> Iterator[StepResult]
 
 
 def ask(config: RunConfig, setting: Setting, model: nn.Module, labels: Labels, step: int) -> Query:
-    """The query of a step: step 1 is random, whatever the strategy (our choice, as in the baselines' code), or spread over the
-    features of a frozen encoder; later steps ask what
-    `model`, that of the last step, is unsure of. Full supervision asks everything, or, given the true masks, nothing."""
+    """The query of a step: step 1 is random, whatever the strategy (our choice, as in the baselines' code), or what `config.first`
+    says; later steps ask what `model`, that of the last step, is unsure of. Full supervision asks everything, or, given the true
+    masks, nothing."""
     if config.supervision != "active":
         ids = np.arange(len(setting.superpixels) if config.supervision == "full_dominant" else 0)
         return Query(ids, np.zeros(len(ids), np.float32))
@@ -83,7 +85,9 @@ def view_of_pool(setting: Setting, model: nn.Module, config: RunConfig, places: 
 def put(config: RunConfig, setting: Setting, labels: Labels, regions: Regions, step: int, rng: np.random.Generator) -> Query:
     """What the config's strategy asks of `regions`, within the budget of a step."""
 
-    choose = setting.spread if step == 1 and config.first == "features" else STRATEGIES[config.strategy]
+    choose = STRATEGIES[config.strategy]
+    if step == 1 and config.first == "features":
+        choose = partial(spread, setting.features[setting.pool], setting.superpixels)
 
     def once(labels: Labels, k: int) -> Query:
         return choose(regions, labels, k, config.aggregate, rng, **config.strategy_options)

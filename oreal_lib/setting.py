@@ -9,16 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from .aggregate import Regions
 from .batches import NO_SUPERPIXEL, Pairs
 from .config import RunConfig
 from .data import dataset_of
-from .data.features import Features, at_positions, features_of, packed, spread_out, superpixel_means
+from .data.features import Features, at_all_positions, features_of, packed
 from .data.split import draw_split
 from .metrics import border_superpixels
 from .models import build_model
 from .oracle import Oracle
-from .select import top
 from .storage.progress import log, told
 from .storage.ragged import Pictures, some
 from .strategies import check
@@ -83,9 +81,8 @@ class Setting:
         answers = answers_by_image(labels, self.superpixels)
         if self.features is None:
             return Pairs(some(self.dataset.images, self.pool), ids=self.superpixels.maps, answers=answers)
-        seen, maps = self.features.with_mirrors(self.pool, self.superpixels.maps)
-        ids = np.stack([at_positions(np.asarray(m, np.int32), seen[0], NO_SUPERPIXEL) for m in maps])
-        return Pairs(seen, ids=ids, answers=np.tile(answers, (len(seen) // len(answers), 1, 1)))
+        seen, ids = at_all_positions(self.features, self.pool, self.superpixels.maps, NO_SUPERPIXEL)
+        return Pairs(seen, ids=ids, answers=np.resize(answers, (len(seen), *answers.shape[1:])))
 
     def masks(self) -> Pairs:
         """The pool's images with their true masks at working size, for full supervision."""
@@ -96,11 +93,6 @@ class Setting:
         if self.features is not None:
             return Pairs(*packed(*self.features.with_mirrors(self.pool, target)))
         return Pairs(some(self.dataset.images, self.pool), target)
-
-    def spread(self, regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
-        """A first query that knows no class: superpixels spread over the features of a frozen encoder, see `spread_out`."""
-        means = superpixel_means(self.features[self.pool], self.superpixels)
-        return top(spread_out(means, labels.unlabeled, budget, rng), budget, labels.unlabeled, rng)
 
 
 def network(config: RunConfig, n_classes: int, weights: str = "none", features: Features | None = None) -> nn.Module:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import itertools
 import os
 import shutil
 import time
@@ -23,8 +22,10 @@ import torch
 from scipy import sparse
 from sklearn.cluster import MiniBatchKMeans
 
+from ..aggregate import Regions
 from ..config import RunConfig
-from ..models import build_model
+from ..models import HIDDEN, build_model
+from ..select import top
 from ..storage.checked import read_npy
 from ..storage.devices import choose_device
 from ..storage.lock import Lock
@@ -33,12 +34,12 @@ from ..storage.processes import parallel
 from ..storage.progress import log, spoken, told
 from ..storage.provenance import versions
 from ..storage.ragged import Pictures, Ragged, some
-from ..types import IGNORE, Superpixels
+from ..types import IGNORE, Labels, Query, Superpixels
 from .prepare import processes
 from .store import writing
 
 FOR_STATISTICS = 200  # pictures that say how features are distributed (our choice)
-MOST_CENTERS = 1000  # clusters of `spread_out` (our choice)
+MOST_CENTERS = 1000  # clusters of `spread` (our choice)
 MOST_PACKED = 2**19  # positions that are trained on, about half a GB of the smallest encoder's features (our choice)
 
 
@@ -128,7 +129,7 @@ class Features:
 
     def head(self, n_classes: int, classifier: str, temperature: float) -> torch.nn.Module:
         """What is trained of the encoder's network, which sees these features standardized; random weights from torch's generator."""
-        from ..models.linear import HIDDEN, FrozenHead, Head
+        from ..models.linear import FrozenHead, Head
 
         hidden = HIDDEN if self.encoder.model.startswith("mlp_") else 0
         head = Head(len(self.mean), n_classes, hidden, classifier, temperature)
@@ -139,33 +140,25 @@ class Features:
 
         workers: processes, one per core unless given; a GPU has one.  OSError with the bytes needed where the disk is full.
         """
-        if self.folder is None:
+        if self.folder is None or not self._missing():  # nothing is locked, so that a complete folder may be read-only
             return
-        if not (missing := self._missing()):  # so that a folder that is complete may be read-only
-            return
-        with writing(self.folder):
-            lock = Lock(self.folder / ".lock").wait("features are being computed")
-        try:
+        with writing(self.folder), Lock(self.folder / ".lock").wait("features are being computed") as lock:
             if not (missing := self._missing()):
                 return
             work = partial(_keep, self.encoder, self.folder)
-            with writing(self.folder):
-                for i in missing[:2]:  # the second says how long one takes
-                    began, size = time.monotonic(), work(self.images[i])
+            for i in missing[:2]:  # the second says how long one takes
+                began, size = time.monotonic(), work(self.images[i])
             workers = processes(workers if self.encoder.device == "cpu" else 1, len(missing))
             seconds, needed = (time.monotonic() - began) * len(missing) / workers, size * len(missing)
             log.info(
                 f"features by {self.encoder.model}: {len(missing):,} of {len(self):,} images, {needed / 1e9:.1f} GB in {self.folder}, "
                 f"about {spoken(seconds)} with {workers} process{'es' * (workers > 1)}"
             )
-            with writing(self.folder, needed):
-                if (free := shutil.disk_usage(self.folder).free) < needed:
-                    raise OSError(f"only {free:,} bytes are free")
-                rest = some(self.images, np.array(missing[2:], int))
-                for _ in told(parallel(work, rest, workers), "features: {done} of {total} images", len(rest)):
-                    lock.check()
-        finally:
-            lock.release()
+            if (free := shutil.disk_usage(self.folder).free) < needed:
+                raise OSError(f"{needed:,} bytes are needed, but only {free:,} are free")
+            rest = some(self.images, np.array(missing[2:], int))
+            for _ in told(parallel(work, rest, workers), "features: {done} of {total} images", len(rest)):
+                lock.check()
 
     def _missing(self) -> list[int]:
         looked = told(self.images, "checking kept features: {done} of {total} images")
@@ -228,6 +221,12 @@ def at_positions(maps: np.ndarray, like: np.ndarray, fill: int) -> np.ndarray:
     return small
 
 
+def at_all_positions(features: Features, which: np.ndarray, maps: Pictures, fill: int) -> tuple[Features, np.ndarray]:
+    """The features at positions `which` (k,), float16, and their maps (k, H, W) `at_positions`; mirror images follow, if there are any."""
+    seen, maps = features.with_mirrors(which, maps)
+    return seen, np.stack([at_positions(np.asarray(m, np.int32), seen[0], fill) for m in maps])
+
+
 def packed(features: Features, target: Pictures) -> tuple[np.ndarray, np.ndarray]:
     """The labeled positions of all pictures, put side by side as (m, h, w, D) float16 with their labels (m, h, w) uint8.
 
@@ -235,64 +234,49 @@ def packed(features: Features, target: Pictures) -> tuple[np.ndarray, np.ndarray
     m pictures holds positions of all. Of more than MOST_PACKED some are left out, evenly.
     target: (n, H, W) uint8, IGNORE where there is no label.
     """
-    found, classes, like = [], [], features[0]
-    small = [at_positions(np.asarray(t), like, IGNORE) for t in target]
+    (h, w, d), small = features[0].shape, [at_positions(np.asarray(t), features[0], IGNORE) for t in target]
     k, keep = 0, MOST_PACKED / max(1, sum(np.count_nonzero(t != IGNORE) for t in small))
+    found, classes = [np.zeros((0, d), np.float16)], [np.zeros(0, np.uint8)]
     for i, t in enumerate(small):
         row, column = np.nonzero(t != IGNORE)
         chosen = ((k + np.arange(len(row))) * 0.6180339887) % 1 < keep  # the golden ratio falls in with no row and no column
-        k, row, column = k + len(row), row[chosen], column[chosen]
-        if len(row):
-            found.append(features[i][row, column])
-            classes.append(t[row, column])
-    h, w, d = like.shape
-    m = max(1, -(-sum(map(len, classes)) // (h * w)))
-    x, y = np.zeros((h * w * m, d), np.float16), np.full(h * w * m, IGNORE, np.uint8)
-    if found:
-        x[: sum(map(len, found))], y[: sum(map(len, classes))] = np.concatenate(found), np.concatenate(classes)
+        k += len(row)
+        if chosen.any():
+            found.append(features[i][row[chosen], column[chosen]])
+            classes.append(t[row[chosen], column[chosen]])
+    x, y = np.concatenate(found), np.concatenate(classes)
+    m = max(1, -(-len(y) // (h * w)))
+    x = np.concatenate([x, np.zeros((m * h * w - len(y), d), np.float16)])
+    y = np.concatenate([y, np.full(m * h * w - len(y), IGNORE, np.uint8)])
     return x.reshape(h * w, m, d).swapaxes(0, 1).reshape(m, h, w, d), y.reshape(h * w, m).T.reshape(m, h, w)
 
 
 def superpixel_means(features: Features, superpixels: Superpixels) -> np.ndarray:
-    """(N, D) float32: the standardized features, brought to the size of the pictures bilinearly, averaged over each superpixel."""
+    """(N, D) float32: the mean of the standardized features over each superpixel; a pixel has those of the position it lies in."""
     from ..models.linear import STRIDE
 
     means = np.empty((len(superpixels), len(features.mean)), np.float32)
     for i, seen in enumerate(told(features, "features of superpixels: {done} of {total} images", len(features))):
-        ids, mine = np.asarray(superpixels.maps[i]), slice(*superpixels.offset[i : i + 2])
-        # each pixel is a mixture of four positions, so each mean is one of all positions: a sparse matrix of their shares
-        row, column = (_neighbors(side, seen.shape[axis], STRIDE) for axis, side in enumerate(ids.shape))
-        shares = sparse.csr_array((mine.stop - mine.start, seen.shape[0] * seen.shape[1]))
-        for (r, at_r), (c, at_c) in itertools.product(row, column):
-            place, weight = r[:, None] * seen.shape[1] + c, at_r[:, None] * at_c
-            shares += sparse.coo_array((weight.ravel(), (ids.ravel(), place.ravel())), shares.shape).tocsr()
-        size = np.maximum(superpixels.size[mine], 1)[:, None]
-        means[mine] = shares @ seen.reshape(-1, seen.shape[2]).astype(np.float32) / size
+        ids, mine, (h, w, d) = np.asarray(superpixels.maps[i]), slice(*superpixels.offset[i : i + 2]), seen.shape
+        row, column = (np.arange(side) // STRIDE for side in ids.shape)
+        place = (ids.ravel(), (row[:, None] * w + column).ravel())
+        pixels = sparse.coo_array((np.ones(ids.size, np.float32), place), (mine.stop - mine.start, h * w)).tocsr()
+        means[mine] = pixels @ seen.reshape(-1, d).astype(np.float32) / np.maximum(superpixels.size[mine], 1)[:, None]
     return (means - features.mean) / np.maximum(features.std, 1e-6)
 
 
-def _neighbors(side: int, n: int, stride: int) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Of each of `side` pixels the positions below and above it along one axis, of n, with their shares (without corners aligned)."""
-    at = np.clip((np.arange(side) + 0.5) / stride - 0.5, 0, n - 1)
-    low = np.minimum(at.astype(int), n - 1)
-    return (low, 1 - (at - low)), (np.minimum(low + 1, n - 1), at - low)
-
-
-def spread_out(means: np.ndarray, unlabeled: np.ndarray, budget: int, rng: np.random.Generator) -> np.ndarray:
-    """(N,) float scores whose top is spread over feature space: minus the rank of a superpixel by its distance from the center of its
-    k-means cluster, one cluster for each of the budget, MOST_CENTERS at most. So the nearest of every center comes first.
-
-    means: (N, D) of `superpixel_means`.  unlabeled: (N,) bool.
-    """
-    ids = np.flatnonzero(unlabeled)
+def spread(
+    features: Features, superpixels: Superpixels, _: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator
+) -> Query:
+    """A first query, which knows no class: the superpixel nearest to the center of each k-means cluster of `superpixel_means`, then
+    the second nearest of each, and so on. As many clusters as the budget, MOST_CENTERS at most."""
+    means, ids = superpixel_means(features, superpixels), np.flatnonzero(labels.unlabeled)
     sample = means[rng.choice(ids, min(len(ids), 50 * MOST_CENTERS), replace=False)]
     k_means = MiniBatchKMeans(min(budget, MOST_CENTERS, len(sample)), n_init=1, random_state=int(rng.integers(2**31))).fit(sample)
-    own, distance = np.empty(len(ids), int), np.empty(len(ids))
-    for part in np.array_split(np.arange(len(ids)), -(-len(ids) // 10_000)):
-        away = k_means.transform(means[ids[part]])
-        own[part], distance[part] = away.argmin(axis=1), away.min(axis=1)
+    away = [k_means.transform(part) for part in np.array_split(means[ids], -(-len(ids) // 10_000))]
+    own, distance = (np.concatenate([f(part, axis=1) for part in away]) for f in (np.argmin, np.min))
     order = np.lexsort((distance, own))
-    first = np.searchsorted(own[order], own[order])  # of its cluster
+    rank = np.arange(len(ids)) - np.searchsorted(own[order], own[order])  # in its cluster
     scores = np.full(len(means), -np.inf)
-    scores[ids[order]] = first - np.arange(len(ids))
-    return scores
+    scores[ids[order]] = -rank
+    return top(scores, budget, labels.unlabeled, rng)

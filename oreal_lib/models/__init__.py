@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from functools import partial
+from collections.abc import Callable
+from importlib import import_module
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from torch.nn import functional as F
 from .cosine import CLASSIFIERS
 from .small import SmallUNet
 from .weights import load_weights, read_state
+
+HIDDEN = 128  # channels of the hidden layer of mlp_* (our choice)
 
 
 class NormalizeAndPad(nn.Module):
@@ -66,10 +69,9 @@ def _small_unet(backbone: str, n_classes: int, imagenet: bool, classifier: str, 
     return SmallUNet(n_classes, classifier, temperature)
 
 
-def _deeplabv3plus(backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
-    from .deeplab import DeepLabV3Plus  # timm takes seconds to import; the small net does without it
-
-    return DeepLabV3Plus(backbone, n_classes, imagenet, classifier, temperature)
+def _later(module: str, name: str, **more: int) -> Callable[..., nn.Module]:
+    """A network of a module that is imported when it is made: timm takes seconds, and the small net does without it."""
+    return lambda *given: getattr(import_module(f".{module}", __package__), name)(*given, **more)
 
 
 def _segmenter(backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
@@ -83,26 +85,14 @@ def _segmenter(backbone: str, n_classes: int, imagenet: bool, classifier: str, t
     return Segmenter(backbone, n_classes, imagenet)
 
 
-def _linear(hidden: int, backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
-    from .linear import HIDDEN, Linear
-
-    return Linear(backbone, n_classes, imagenet, classifier, temperature, HIDDEN * hidden)
-
-
-def _fpn(backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
-    from .fpn import FPN
-
-    return FPN(backbone, n_classes, imagenet, classifier, temperature)
-
-
 # family -> function(backbone, n_classes, imagenet, classifier, temperature) -> inner net. A model name is "family" or "family_backbone".
 FAMILIES = {
     "small_unet": _small_unet,
-    "deeplabv3plus": _deeplabv3plus,
+    "deeplabv3plus": _later("deeplab", "DeepLabV3Plus"),
     "segmenter": _segmenter,
-    "fpn": _fpn,
-    "linear": partial(_linear, 0),
-    "mlp": partial(_linear, 1),
+    "fpn": _later("fpn", "FPN"),
+    "linear": _later("linear", "Linear"),
+    "mlp": _later("linear", "Linear", hidden=HIDDEN),
 }
 
 

@@ -15,7 +15,6 @@ from .cosine import CLASSIFIERS
 
 STRIDE = 8  # of the positions that are classified (our choice)
 STRIDES = (4, 8, 16, 32)  # of the levels
-HIDDEN = 128  # channels of the hidden layer of mlp_* (our choice)
 
 
 class Standardize(nn.BatchNorm2d):

@@ -3,13 +3,12 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional as F
 
 from oreal_lib.data import features as module
-from oreal_lib.data.features import Encoder, Features, at_positions, packed, spread_out, superpixel_means
+from oreal_lib.data.features import Encoder, Features, at_positions, packed, spread, superpixel_means
 from oreal_lib.models import build_model
 from oreal_lib.storage.ragged import Ragged
-from oreal_lib.types import IGNORE, Superpixels
+from oreal_lib.types import IGNORE, Labels, Superpixels
 
 LINEAR = "linear_tf_efficientnet_lite0"
 
@@ -105,7 +104,7 @@ def test_two_processes_give_the_bits_of_one_and_of_none(kept, images, tmp_path):
 
 def test_a_full_disk_is_told_before_the_work(images, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 10**6 - 5, 5))
-    with pytest.raises(OSError, match=r"286,\d\d\d bytes are needed.*only 5 bytes are free; free some space"):
+    with pytest.raises(OSError, match=r"286,\d\d\d bytes are needed, but only 5 are free; free some space"):
         Features(images, 3, Encoder(LINEAR, "imagenet"), tmp_path).compute(workers=1)
 
 
@@ -171,7 +170,7 @@ def test_without_a_label_there_is_one_empty_picture():
     assert x.shape == (1, 2, 3, 2) and (y == IGNORE).all()
 
 
-def test_means_of_superpixels_are_those_of_the_enlarged_features():
+def test_means_of_superpixels_are_those_of_their_pixels():
     rng = np.random.default_rng(1)
     seen = Table(rng.normal(size=(2, 3, 4, 2)).astype(np.float16))
     seen.mean, seen.std = np.array([0.5, -1], np.float32), np.array([2, 0.5], np.float32)
@@ -179,23 +178,22 @@ def test_means_of_superpixels_are_those_of_the_enlarged_features():
     superpixels = Superpixels.from_maps(maps)
     means = superpixel_means(seen, superpixels)
     for i, features in enumerate(seen):
-        large = torch.from_numpy(features).float().permute(2, 0, 1)[None]
-        large = F.interpolate(large, scale_factor=8, mode="bilinear", align_corners=False)[0, :, :20, :30].numpy()
+        large = features.astype(np.float32).repeat(8, axis=0).repeat(8, axis=1)[:20, :30]
         for k in range(maps[i].max() + 1):
-            expected = (large[:, maps[i] == k].mean(axis=1) - seen.mean) / seen.std
-            assert np.allclose(means[superpixels.offset[i] + k], expected, atol=1e-3)
+            expected = (large[maps[i] == k].mean(axis=0) - seen.mean) / seen.std
+            assert np.allclose(means[superpixels.offset[i] + k], expected, atol=1e-5)
 
 
-def test_a_spread_query_begins_with_the_middle_of_each_cloud():
+def test_a_spread_query_begins_with_the_middle_of_each_cloud(monkeypatch):
     rng = np.random.default_rng(2)
     centers = np.array([[0, 0], [50, 0], [0, 50], [50, 50]])
     means = np.concatenate([center + rng.normal(size=(20, 2)) for center in centers]).astype(np.float32)
-    means[::20] = centers + 0.1  # the nearest, as 20 points differ by 1
-    means[7] = centers[0]  # nearer, but it has a label
-    unlabeled = np.arange(80) != 7
-    scores = spread_out(means, unlabeled, 4, np.random.default_rng(0))
-    assert scores[7] == -np.inf and np.count_nonzero(scores == 0) == 4
-    assert {*(np.flatnonzero(scores == 0) // 20)} == {0, 1, 2, 3}
-    for cloud in range(4):
-        mine = scores[20 * cloud : 20 * cloud + 20]
-        assert sorted(mine[np.isfinite(mine)]) == sorted(-np.arange(np.isfinite(mine).sum()))
+    monkeypatch.setattr(module, "superpixel_means", lambda features, superpixels: means)
+    labels = Labels.none(80, 3).reveal(np.array([7]), np.eye(3, dtype=bool)[:1], 1)
+    query = spread(None, None, None, labels, 12, "mean", np.random.default_rng(0))
+    four = spread(None, None, None, labels, 4, "mean", np.random.default_rng(0))
+    assert sorted(four.ids // 20) == [0, 1, 2, 3] and 7 not in query.ids and len({*query.ids}) == 12
+    for k in four.ids:  # nearer to the middle of its cloud than the half of it
+        mine = np.arange(k // 20 * 20, k // 20 * 20 + 20)
+        away = np.linalg.norm(means[mine] - means[mine].mean(axis=0), axis=1)
+        assert away[k % 20] < np.median(away)

@@ -128,11 +128,11 @@ def test_equal_frozen_runs_have_equal_ids(frozen):
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        ({"model": "small_unet"}, "the model is small_unet with weights imagenet; take linear_<backbone>"),
-        ({"weights": "none"}, "weights: imagenet, or write encoder: trained"),
-        ({"resize": "crop"}, "which sees whole pictures once: write resize: square"),
+        ({"model": "small_unet"}, "model is small_unet, .* it takes linear_<backbone> or mlp_"),
+        ({"weights": "none"}, "weights none, .* weights: imagenet or a file, .* or write encoder: trained"),
+        ({"resize": "crop"}, "resize crop, .* resize: square"),
         ({"pseudo_flip": True}, "pseudo_flip: false"),
-        ({"encoder": "trained", "first": "features"}, "there are none at step 1; write first: random"),
+        ({"encoder": "trained", "first": "features"}, "only a frozen encoder has them; write encoder: frozen or first: random"),
     ],
 )
 def test_what_a_frozen_encoder_cannot_do_is_refused(frozen, change, sentence):
