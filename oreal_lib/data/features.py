@@ -145,6 +145,8 @@ class Features:
         with writing(self.folder), Lock(self.folder / ".lock").wait("features are being computed") as lock:
             if not (missing := self._missing()):
                 return
+            for left in self.folder.glob(".*.npy.*"):  # of an attempt that was killed
+                left.unlink()
             work = partial(_keep, self.encoder, self.folder)
             for i in missing[:2]:  # the second says how long one takes
                 began, size = time.monotonic(), work(self.images[i])

@@ -128,6 +128,5 @@ def build_model(
 
 def check_model(name: str, weights: str, classifier: str = "linear") -> None:
     """Raises what `build_model` would for a model or weights that cannot be had; ImageNet weights are fetched on the way."""
-    build_model(name, 2, "imagenet" if weights == "imagenet" else "none", classifier)
-    if weights not in ("none", "imagenet"):
-        read_state(weights)
+    of_backbone = weights in ("none", "imagenet") or not all(key.startswith("net.") for key in read_state(weights))
+    build_model(name, 2, weights if of_backbone else "none", classifier)  # a whole model knows its number of classes, we do not yet

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
 
-from oreal_lib.models import backbone, build_model
+from oreal_lib.models import backbone, build_model, check_model
 from oreal_lib.models.backbone import shipped_weights
 from oreal_lib.models.weights import resize_positions
 
@@ -307,6 +307,14 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     ]:
         with pytest.raises(ValueError, match=says):
             build_model(name, 3, str(tmp_path / path))
+
+
+def test_a_backbone_file_that_does_not_fit_is_refused_before_the_data_are_read(tmp_path):
+    torch.save(timm.create_model("resnet34").state_dict(), tmp_path / "resnet34.pth")
+    with pytest.raises(ValueError, match="resnet34.pth does not fit the backbone"):
+        check_model(MLP, str(tmp_path / "resnet34.pth"))
+    torch.save(build_model(SMALL, 7).state_dict(), tmp_path / "whole.pth")
+    check_model(SMALL, str(tmp_path / "whole.pth"))  # of any number of classes
 
 
 def test_without_network_the_error_names_the_file_to_bring(monkeypatch, tmp_path):
