@@ -311,7 +311,7 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
 
 def test_a_backbone_file_that_does_not_fit_is_refused_before_the_data_are_read(tmp_path):
     torch.save(timm.create_model("resnet34").state_dict(), tmp_path / "resnet34.pth")
-    with pytest.raises(ValueError, match="resnet34.pth does not fit the backbone"):
+    with pytest.raises(ValueError, match=r"resnet34\.pth does not fit the backbone"):
         check_model(MLP, str(tmp_path / "resnet34.pth"))
     torch.save(build_model(SMALL, 7).state_dict(), tmp_path / "whole.pth")
     check_model(SMALL, str(tmp_path / "whole.pth"))  # of any number of classes
