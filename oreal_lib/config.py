@@ -151,10 +151,10 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
         if self.encoder == "frozen":
             fits = self.model.startswith(("linear_", "mlp_")) and self.weights != "none" and self.resize == "square"
             if not fits or self.pseudo_scales != [1.0] or self.pseudo_flip:
+                given = (self.model, self.weights, self.resize, self.pseudo_scales, self.pseudo_flip)
                 raise ValueError(
-                    f"encoder is 'frozen', but model is {self.model}, weights {self.weights}, resize {self.resize}, pseudo_scales "
-                    f"{self.pseudo_scales}, pseudo_flip {self.pseudo_flip}; it takes linear_<backbone> or mlp_<backbone>, weights: "
-                    "imagenet or a file, resize: square, pseudo_scales: [1.0], pseudo_flip: false; or write encoder: trained"
+                    "encoder is 'frozen', but model, weights, resize, pseudo_scales, pseudo_flip are {}, {}, {}, {}, {}; write linear_ or "
+                    "mlp_<backbone>, imagenet or a file, square, [1.0], false; or write encoder: trained".format(*given)
                 )
         elif self.first == "features":
             raise ValueError("first is 'features', but only a frozen encoder has them; write encoder: frozen or first: random")

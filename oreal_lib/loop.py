@@ -122,7 +122,8 @@ def learn(
         torch.set_float32_matmul_precision("high")  # TF32; on a CPU it would change bits and gain nothing
         torch.cuda.reset_peak_memory_stats(device)
     if train is None:
-        train = setting.masks() if config.supervision == "full_masks" else setting.bought(labels)
+        masks = config.supervision == "full_masks"
+        train = setting.painted(some(setting.dataset.truth, setting.pool)) if masks else setting.bought(labels)
     fitted = fit(model, train, setting.pairs(setting.val), config, (config.seed, step), keep)
     return _tested(config, setting, model, labels, step, fitted)
 

@@ -84,10 +84,6 @@ class Setting:
         seen, ids = at_all_positions(self.features, self.pool, self.superpixels.maps, NO_SUPERPIXEL)
         return Pairs(seen, ids=ids, answers=np.resize(answers, (len(seen), *answers.shape[1:])))
 
-    def masks(self) -> Pairs:
-        """The pool's images with their true masks at working size, for full supervision."""
-        return self.painted(some(self.dataset.truth, self.pool))
-
     def painted(self, target: Pictures) -> Pairs:
         """The pool's images with targets (n_pool, H, W) uint8 to learn from; of features only the labeled positions."""
         if self.features is not None:
@@ -97,9 +93,7 @@ class Setting:
 
 def network(config: RunConfig, n_classes: int, weights: str = "none", features: Features | None = None) -> nn.Module:
     """The network of a config for C classes, with one output more where void is kept; its random weights follow from the seed.
-
-    features: of the images, where the encoder is frozen.
-    """
+    features: of a frozen encoder; then only what is trained."""
     n_outputs, last = n_classes + config.keeps_undefined, (config.classifier, config.temperature)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
@@ -127,12 +121,9 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
     else:
         oracle = Oracle.dominant(dataset.votes[ids], some(dataset.truth, pool), config.void)
     votes, vanished = dataset.votes[ids], int(dataset.vanished[place].sum())
-    features = None
-    if config.encoder == "frozen":
-        features = features_of(config, dataset.images, pool, np.concatenate([val, dataset.split["test"]]))
-    return Setting(
-        dataset, pool, val, superpixels, oracle, query_size, votes, vanished, config.evaluate_at, config.labeling, features
-    )
+    features = features_of(config, dataset.images, pool, np.concatenate([val, dataset.split["test"]]))
+    more = (config.evaluate_at, config.labeling, features)
+    return Setting(dataset, pool, val, superpixels, oracle, query_size, votes, vanished, *more)
 
 
 def _query_size(config: RunConfig, n: int) -> int:

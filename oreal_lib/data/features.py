@@ -167,11 +167,14 @@ class Features:
         return [i for i, image in enumerate(looked) if not _whole(_file(self.folder, image))]
 
 
-def features_of(config: RunConfig, images: Pictures, pool: np.ndarray, others: np.ndarray) -> Features:
+def features_of(config: RunConfig, images: Pictures, pool: np.ndarray, others: np.ndarray) -> Features | None:
     """The features of images (n, H, W, 3) by the frozen encoder of a config; those at the positions `pool` and `others` are computed.
+    None where the encoder is trained.
 
     ValueError where the images are of several sizes.
     """
+    if config.encoder == "trained":
+        return None
     if len({image.shape for image in images}) > 1:
         raise ValueError(
             "encoder is 'frozen', which needs images of one size, but these are of several; give a height and width and resize: square"

@@ -128,10 +128,13 @@ def test_equal_frozen_runs_have_equal_ids(frozen):
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        ({"model": "small_unet"}, "model is small_unet, .* it takes linear_<backbone> or mlp_"),
-        ({"weights": "none"}, "weights none, .* weights: imagenet or a file, .* or write encoder: trained"),
-        ({"resize": "crop"}, "resize crop, .* resize: square"),
-        ({"pseudo_flip": True}, "pseudo_flip: false"),
+        ({"model": "small_unet"}, "model, .* are small_unet, imagenet, .*; write linear_ or mlp_<backbone>"),
+        (
+            {"weights": "none"},
+            "are linear_tf_efficientnet_lite0, none, square, .* imagenet or a file, .* or write encoder: trained",
+        ),
+        ({"resize": "crop"}, ", crop, .* square"),
+        ({"pseudo_flip": True}, "pseudo_flip are .* True; .* false;"),
         ({"encoder": "trained", "first": "features"}, "only a frozen encoder has them; write encoder: frozen or first: random"),
     ],
 )
