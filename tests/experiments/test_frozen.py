@@ -11,7 +11,10 @@ from oreal_lib.config import RunConfig
 from oreal_lib.data import features, open_store
 from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
+from oreal_lib.explore.question import open_run, question
+from oreal_lib.explore.view import probabilities
 from oreal_lib.loop import view_of_pool
+from oreal_lib.reports.selections import compare, pseudo_labeled
 from oreal_lib.setting import open_setting
 from oreal_lib.storage.yaml_file import ConfigError
 from oreal_lib.types import IGNORE
@@ -118,6 +121,21 @@ def test_the_view_of_the_pool_has_the_size_of_the_pictures(tiny, frozen):
     setting = open_setting(frozen(), tiny)
     p = next(view_of_pool(setting, setting.network(frozen()), frozen()).predict())
     assert p.shape == (8, 32, 32) and torch.allclose(p.sum(dim=0), torch.ones(32, 32))
+
+
+def test_explorers_and_pictures_read_a_frozen_run(go, frozen, tmp_path, tiny, monkeypatch):
+    changes = {"keep_weights": "all", "strategy": "bvsb"}
+    configs = [frozen(**changes, aggregate=how) for how in ("mean", "max")]
+    for how in ("mean", "max"):
+        go(**changes, aggregate=how)
+    monkeypatch.setattr("oreal_lib.setting.dataset_of", lambda config: tiny)
+    opened = open_run(configs[0], tmp_path)
+    assert probabilities(opened, question(opened, 2), 0).shape == (8, 32, 32)
+    seen = compare(*configs, step=2, n_images=1, runs_dir=tmp_path)[0]
+    assert seen["image"].shape == (32, 32, 3) and seen["uncertainty"].shape == (32, 32)
+    weak = frozen(**changes, aggregate="max", labeling="weak", classifier="cosine", stage=2)
+    go(**changes, aggregate="max", labeling="weak", classifier="cosine", stage=2)
+    assert pseudo_labeled(weak, 2, 1, tmp_path)[0]["pseudo"].ndim == 2
 
 
 def test_equal_frozen_runs_have_equal_ids(frozen):
