@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as program
-from benchmarks import bench, published, training
+from benchmarks import bench, published, settings, training
 from benchmarks.acquisition import pool_of
 from oreal_lib.batches import Pairs
 from oreal_lib.storage.paths import home
@@ -69,3 +69,14 @@ def test_a_wrong_command_is_refused_before_it_measures(wrong, said, capsys):
 def test_the_page_of_speed_is_made_from_the_results():
     """After a new measurement: python -m benchmarks --page"""
     assert (home() / "docs" / "speed.md").read_text(encoding="utf-8") == bench.page(program.HEAD, program.SECTIONS)
+
+
+def test_the_settings_page_is_made_from_its_results():
+    found = json.loads((bench.RESULTS / "settings.json").read_text(encoding="utf-8"))
+    assert (bench.RESULTS / "settings.md").read_text(encoding="utf-8") == settings.page(found)
+    assert list(found["rows"]) == list(settings.CHANGES) and found["seeds"] == list(settings.SEEDS)
+
+
+def test_a_difference_of_settings_is_taken_seed_by_seed():
+    rows = {"a": [[(0.5, 1.0, 3)], [(0.3, 1.0, 3)]], "b": [[(0.6, 2.0, 3)], [(0.3, 4.0, 3)]]}
+    assert settings.table(rows).splitlines()[3] == "| b | 0.450 | +0.050 ± 0.050 | 3 |"
