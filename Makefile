@@ -81,7 +81,8 @@ book: setup ## every lesson and report, executed and as web pages that need no n
 	@$(OREAL) book $(call given,JOBS,--jobs="$$JOBS")
 
 lab: setup ## JupyterLab on notebooks/, reachable from this computer only
-	@.venv/bin/python -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $(LAB_ARGS)
+	@JUPYTER_PATH="$(CURDIR)/.venv/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \
+		.venv/bin/python -m jupyterlab --ip=127.0.0.1 --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $(LAB_ARGS)
 
 lock: setup ## write requirements.lock from pyproject.toml (LOCK_ARGS=--upgrade for newer versions); needs a network
 	@.venv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \

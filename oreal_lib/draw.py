@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import unicodedata
+from contextlib import suppress
+from functools import lru_cache
+
 import numpy as np
+from matplotlib import font_manager
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
+from .storage.progress import log
 from .strategies import STRATEGIES
 from .types import IGNORE
 
@@ -63,10 +71,40 @@ def color_mask(mask: np.ndarray, n_classes: int) -> np.ndarray:
     return palette[np.where(mask == IGNORE, 255, mask)]
 
 
+@lru_cache(maxsize=1024)
+def font_for(text: str) -> font_manager.FontEntry:
+    """The first font with all letters of a text: matplotlib's DejaVu Sans, else one that is installed. Where none has them, the log
+    says so once, and it is DejaVu Sans, which shows boxes."""
+    own, letters = font_manager.findfont("DejaVu Sans"), [c for c in text if c.isprintable() and not c.isspace()]
+    fonts = sorted(font_manager.fontManager.ttflist, key=lambda f: (f.fname != own, f.name, f.weight != 400, f.fname))
+    for font in fonts:
+        with suppress(OSError, RuntimeError):  # gone since matplotlib has listed it
+            has = font_manager.get_font(font.fname).get_char_index
+            if not font.name.startswith("Last Resort") and all(has(ord(c)) for c in letters):  # that one has boxes for everything
+                return font
+    has = font_manager.get_font(own).get_char_index
+    _say_boxes(next((unicodedata.name(c, "these") for c in letters if not has(ord(c))), "these").split()[0])
+    return fonts[0]
+
+
+@lru_cache
+def _say_boxes(script: str) -> None:  # once
+    log.warning(f"no installed font has {script} letters, so pictures show boxes in names; install one, such as a Noto font")
+
+
+def as_written(drawn: Artist) -> Artist:
+    """The same words, or axis, or figure, with names from outside shown as they are, in any script: `$` begins no formula."""
+    for text in (text for text in drawn.findobj(Text) if text.get_text()):
+        text.set_parse_math(False)
+        if (font := font_for(text.get_text()).name) != "DejaVu Sans":
+            text.set_fontfamily(list(dict.fromkeys([*text.get_fontfamily(), font])))
+    return drawn
+
+
 def draw_image(image: np.ndarray, ax: Axes, text: str = "") -> Axes:
     """An RGB picture (H, W, 3) uint8 without axes."""
     ax.imshow(image, interpolation="nearest")
-    ax.set_title(text, fontsize="small")
+    as_written(ax.set_title(text, fontsize="small"))
     ax.set_axis_off()
     return ax
 
@@ -76,14 +114,14 @@ def draw_truth(mask: np.ndarray, classes: tuple[str, ...], ax: Axes, text: str =
     draw_image(color_mask(mask, len(classes)), ax, text)
     present = [c for c in np.unique(mask) if c != IGNORE]
     handles = [ax.plot([], [], "s", color=CLASS_COLORS[c % len(CLASS_COLORS)], label=classes[c])[0] for c in present]
-    ax.legend(handles=handles, fontsize="xx-small", loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
+    as_written(ax.legend(handles=handles, fontsize="xx-small", loc="upper left", bbox_to_anchor=(1, 1), frameon=False))
     return ax
 
 
 def draw_uncertainty(score: np.ndarray, ax: Axes, text: str = "") -> Axes:
     """Pixel scores (H, W), dark = sure, light = unsure, scaled to this picture's range."""
     ax.imshow(score, cmap="magma", interpolation="nearest")
-    ax.set_title(text, fontsize="small")
+    as_written(ax.set_title(text, fontsize="small"))
     ax.set_axis_off()
     return ax
 

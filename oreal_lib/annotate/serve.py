@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import nbformat
 
+from ..storage.processes import kernel_of_this_python
 from .session import Session
 
 PATIENCE = 10.0  # seconds that the page's process has to end after Ctrl-C
@@ -30,7 +32,8 @@ def serve(session: Session, folder: Path, port: int | None = None, browser: bool
     options += [f"--Voila.port={port}", "--Voila.port_retries=0"] if port else []
     options += ["--MappingKernelManager.cull_idle_timeout=60", "--MappingKernelManager.cull_interval=10"]  # of pages that were left
     print("The address of the page, with its token, follows below. Ctrl-C ends it; every click is on disk.", flush=True)
-    child = subprocess.Popen([sys.executable, "-m", "voila", str(page), *options])
+    environment = os.environ | kernel_of_this_python(session.home / ".jupyter")
+    child = subprocess.Popen([sys.executable, "-m", "voila", str(page), *options], env=environment)
     stopped = []
 
     def end(*_: object) -> None:  # or the page's process would live on

@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from skimage.segmentation import find_boundaries
 
-from ..draw import class_palette, color_mask, draw_image
+from ..draw import as_written, class_palette, color_mask, draw_image
 from ..oracle import class_votes
 from ..storage.provenance import versions
 from ..superpixels import SuperpixelRecipe, superpixels
@@ -194,7 +194,7 @@ def draw_description(d: Description, figure: Figure) -> Figure:
         _draw_bars(d, figure.add_subplot(grid[3, :columns]), figure.add_subplot(grid[3, columns:]))
     for picture in (picture for ax in figure.axes for picture in ax.images):
         picture.set_interpolation("auto")  # large pictures are averaged down, so that thin borders stay
-    return figure
+    return as_written(figure)
 
 
 def _draw_truth(sample: Sample, n_classes: int, ax: Axes) -> None:
@@ -242,7 +242,7 @@ def _draw_bars(d: Description, left: Axes, right: Axes) -> None:
         bars, ["-" if np.isnan(share) else f"{100 * share:.1f}" for share in d.accuracy[order]], padding=2, fontsize="small"
     )
     right.set_xlim(0, 112)
-    left.set_yticks(range(len(order)), [d.source.classes[c] for c in order], fontsize="small")
+    left.set_yticks(range(len(order)), [f"{c} {d.source.classes[c]}" for c in order], fontsize="small")
     right.set_yticks([])
     left.set_title(f"share of the pixels, % (logarithmic; {d.drawn.labeled} masks)", fontsize="small")
     right.set_title(f"pixels whose superpixel has their class as dominant label, % ({len(d.votes)} images)", fontsize="small")

@@ -68,9 +68,9 @@ def listing(root: Path, sub: str, problems: list[str], *, deep: bool = False) ->
     Other files are passed over, except for those that look like pictures in a format we do not read.
     A missing or empty folder, an unreadable file, and two pictures of one name are added to the problems.
     """
-    top = root / sub
+    top, place = root / sub, f"{sub}/" if sub else root
     if not top.is_dir():
-        problems.append(f"{sub}/ is missing; copy the data set again, or give the folder that holds it")
+        problems.append(f"{place} is missing; copy the data set again, or give the folder that holds it")
         return {}
     found: dict[str, Path] = {}
     for path in (path for folder in (folders_below(top) if deep else [top]) for path in sorted(folder.iterdir())):
@@ -89,7 +89,7 @@ def listing(root: Path, sub: str, problems: list[str], *, deep: bool = False) ->
         else:
             found[name] = path
     if not found:
-        problems.append(f"{sub}/ holds no pictures; copy the data set again")
+        problems.append(f"{place} holds no pictures; copy the data set again, or name another folder")
     return dict(sorted(found.items()))
 
 

@@ -19,6 +19,7 @@ from ..storage import atomic
 from ..storage.devices import choose_device
 from ..storage.lock import holder
 from ..storage.paths import home
+from ..storage.processes import kernel_of_this_python
 from ..storage.yaml_file import ConfigError
 from ..strategies import check
 from .fingerprint import Inputs, check_inputs, read_inputs
@@ -49,7 +50,7 @@ def papermill(
     command += ["--no-progress-bar", "--log-output"]  # what the notebook prints is in the log as soon as it is said
     number = str(threads)
     environment = os.environ | {"OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    environment |= variables or {}
+    environment |= kernel_of_this_python(target.parent / ".jupyter") | (variables or {})
     with open(log, "wb") as file:
         return subprocess.Popen(
             command, stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=os.name == "posix"

@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from scipy import ndimage
 
 from ..balance import class_debt
-from ..draw import ASKED, CLASS_COLORS, color_mask, draw_image, draw_selection, draw_uncertainty
+from ..draw import ASKED, CLASS_COLORS, as_written, color_mask, draw_image, draw_selection, draw_uncertainty
 from ..reports.figures import by_column, draw_curves, without_box
 from ..reports.frames import active, full
 from ..strategies import choice
@@ -60,11 +60,11 @@ def draw_selection_browser(view: dict, axes: np.ndarray, base: str = "image", bo
 
 def _draw_words(view: dict, ax: Axes) -> None:
     ax.set_axis_off()
-    ax.text(0, 1, sentences(view), va="top", fontsize="small", transform=ax.transAxes)
+    as_written(ax.text(0, 1, sentences(view), va="top", fontsize="small", transform=ax.transAxes))
     present = [c for c in np.unique([view["truth"], view["prediction"]]) if c < len(view["classes"])]
     handles = [Patch(color=CLASS_COLORS[c % len(CLASS_COLORS)], label=view["classes"][c]) for c in present]
     look = {"fontsize": "x-small", "frameon": False, "ncols": 2 + len(present) // 15, "borderpad": 0, "handlelength": 1}
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 0), **look)
+    as_written(ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 0), **look))
 
 
 def sentences(view: dict) -> str:
@@ -189,6 +189,7 @@ def draw_class_debt(counts: Sequence[int], budget: int, names: Sequence[str], ax
         handles.append(Line2D([], [], color="#0b5d94", ls="--", lw=1, label=f"water level {level}"))
     short = [shorten(str(n), 24, placeholder="...") for n in names]
     ax.set_xticks(at, short, rotation=30 if tilted else 0, ha="right" if tilted else "center")
+    as_written(ax.xaxis)
     ax.set_ylim(0, 1.1 * highest)
     ax.set_ylabel("superpixels")
     ax.set_title(f"{budget} clicks for {np.count_nonzero(debt)} of {len(at)} classes", fontsize="medium", pad=26)
@@ -220,7 +221,7 @@ def draw_curve_explorer(
         curves = frame.assign(miou=np.array(iou, float))
     ax = draw_curves(curves, axes[0], x)
     if of_class is not None:
-        ax.set_ylabel(f"IoU of {names[of_class]} on the test images (%)")
+        as_written(ax.set_ylabel(f"IoU of {names[of_class]} on the test images (%)"))
     asking = active(frame)
     if len(now := asking.loc[asking["step"] == step, x]):
         ax.axvline(now.mean() * (1 if x == "clicks" else 100), color="#999999", lw=5, alpha=0.3, zorder=0)
@@ -253,6 +254,7 @@ def draw_class_iou(frame: pd.DataFrame, step: int, ax: Axes) -> Axes:
         best = pd.DataFrame(100 * np.array(reference.tolist(), float)).mean()
         ax.plot(best, at, "|", color="black", ms=16, mew=1.5, label="all dominant labels (B)")
     ax.set_yticks(at, names)
+    as_written(ax.yaxis)
     ax.invert_yaxis()
     ax.set_xlim(0, 102)
     ax.set_xlabel(f"IoU after step {step} (%)")

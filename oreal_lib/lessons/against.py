@@ -14,7 +14,7 @@ from ..annotate.out.output import png
 from ..annotate.session import Session
 from ..config import RunConfig
 from ..data.files import read_image
-from ..draw import class_palette, color_mask, draw_image, draw_selection
+from ..draw import as_written, class_palette, color_mask, draw_image, draw_selection
 from ..setting import Setting
 from ..storage import atomic
 from ..storage.checked import read_npy
@@ -114,7 +114,7 @@ def draw_pool(setting: Setting, session: Session, axes: np.ndarray) -> np.ndarra
         asked = np.isin(np.arange(session.pictures[i].count), [s for j, s in suggested if j == i])
         draw_selection(np.asarray(session.pictures[i].image()), session.board.ids(i), asked, above, session.pictures[i].name)
         draw_image(color_mask(setting.dataset.truth[setting.pool[i]], len(session.classes)), below)
-    for name, color in zip(session.classes, class_palette(len(session.classes)) / 255, strict=True):
-        axes[1, -1].plot([], [], "s", color=color, label=name)
-    axes[1, -1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 1), frameon=False)
+    named = zip(session.classes, class_palette(len(session.classes)) / 255, strict=True)
+    handles = [axes[1, -1].plot([], [], "s", color=color, label=name)[0] for name, color in named]
+    as_written(axes[1, -1].legend(handles=handles, fontsize="small", loc="center left", bbox_to_anchor=(1, 1), frameon=False))
     return axes

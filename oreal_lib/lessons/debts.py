@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from ..balance import class_debt, shortfall
-from ..draw import CLASS_COLORS
+from ..draw import CLASS_COLORS, as_written
 from ..select import top_per_class
 from .exercise import Exercise
 
@@ -154,7 +154,7 @@ def draw_came_as(table: np.ndarray, names: Sequence[str], ax: Axes, text: str = 
     ax.set_yticks(range(len(names)), names)
     ax.set(xlabel="what it is (the oracle's answer)", ylabel="asked for")
     ax.set_title(text, fontsize="medium")
-    return ax
+    return as_written(ax)
 
 
 def draw_counts(counts: Sequence[Sequence[int]], labels: Sequence[str], names: Sequence[str], axes: np.ndarray) -> np.ndarray:
@@ -170,6 +170,7 @@ def draw_counts(counts: Sequence[Sequence[int]], labels: Sequence[str], names: S
         ax.yaxis.set_major_formatter("{x:g}")  # without mathematical fonts
         ax.minorticks_off()
         ax.set_xticks(at, names, rotation=30, ha="right")
+        as_written(ax.xaxis)
         ax.set_title(label, fontsize="medium")
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("labeled superpixels (log)")

@@ -11,7 +11,7 @@ import torch
 from matplotlib.axes import Axes
 
 from ..config import RunConfig
-from ..draw import STRATEGY_COLORS, title
+from ..draw import STRATEGY_COLORS, as_written, title
 from ..loop import ask, learn
 from ..setting import Setting
 from ..storage.devices import choose_device
@@ -57,12 +57,13 @@ def race(setting: Setting, config: RunConfig, runners: Mapping[str, tuple[Choose
 
 def draw_race(frame: pd.DataFrame, ax: Axes) -> Axes:
     """Learning curves of `race`: the library's strategies in their colors, all others in black."""
+    handles = []
     for who, rows in frame.groupby("who", sort=False):
         mine = who not in STRATEGY_COLORS
         color, name = ("black", str(who)) if mine else (STRATEGY_COLORS[who], title(who))
-        ax.plot(rows["clicks"], rows["miou"], marker="o", color=color, lw=2.5 if mine else 1.5, label=name)
+        handles += ax.plot(rows["clicks"], rows["miou"], marker="o", color=color, lw=2.5 if mine else 1.5, label=name)
     ax.set(xlabel="clicks", ylabel="mIoU on the test pictures (%)", xticks=sorted(frame["clicks"].unique()))
     ax.set_ylim(bottom=0)
     ax.grid(alpha=0.3)
-    ax.legend(frameon=False)
+    as_written(ax.legend(handles=handles, frameon=False))
     return ax

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ..draw import ASKED, STRATEGY_COLORS, class_palette, color_mask, draw_image, title
+from ..draw import ASKED, STRATEGY_COLORS, as_written, class_palette, color_mask, draw_image, title
 from ..types import IGNORE
 from ..weak.pseudo import quality
 from .frames import active, full, in_order
@@ -133,6 +133,7 @@ def draw_label_cost(table: pd.DataFrame, ax: Axes) -> Axes:
         look = {"fmt": marker, "ms": size, "color": color, "lw": 1, "label": label, "clip_on": False}
         ax.errorbar(table[f"{name}_mean"], y + shift, xerr=error, **look)
     ax.set_yticks(y, [f"{name} ({share:.1f} % of pixels)" for name, share in table["share_mean"].items()])
+    as_written(ax.yaxis)
     ax.invert_yaxis()
     ax.set_xlim(-2, 102)
     ax.set_xlabel("IoU (%); bars: one standard deviation over seeds")
@@ -165,7 +166,7 @@ def draw_pseudo_labels(view: dict, axes: np.ndarray) -> np.ndarray:
     present = np.unique(np.minimum(np.concatenate([named, view["truth"].ravel()]), n_classes))
     handles = [axes[0].plot([], [], "s", color=palette[c] / 255, mec="gray", label=words[c])[0] for c in present]
     where = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "frameon": False, "ncols": 1 + len(present) // 13}
-    axes[-1].legend(handles=handles, fontsize="x-small", labelspacing=0.2, **where)  # no higher than the picture, or it shrinks
+    as_written(axes[-1].legend(handles=handles, fontsize="x-small", labelspacing=0.2, **where))  # no higher than the picture
     return axes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -16,6 +17,12 @@ def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]], left: Collecti
     rule = "".join("|---" if i in left else "|---:" for i in range(len(heads))) + "|"
     head, *body = ["| " + " | ".join(row) + " |" for row in (heads, *rows)]
     return "\n".join([head, rule, *body])
+
+
+def literal(name: str) -> str:
+    """A name from outside for a cell: as code where markdown or a formula would change it, such as "cash$$"."""
+    tick = "``" if "`" in name else "`"
+    return f"{tick}{name.replace('|', chr(92) + '|')}{tick}" if re.search(r"[$*`|\\<>\[\]~^&]|\b_|_\b", name) else name
 
 
 def paragraphs(*parts: str) -> str:

@@ -114,7 +114,7 @@ def overall(frame: pd.DataFrame) -> dict[str, float]:
 
 def by_class_markdown(classes: pd.DataFrame, frame: pd.DataFrame) -> str:
     """The table of `by_class` as readers see it, and the totals in one sentence."""
-    rows = [[name, *(table.spread(row, k) for k in OF_CLASS)] for name, row in classes.iterrows()]
+    rows = [[table.literal(name), *(table.spread(row, k) for k in OF_CLASS)] for name, row in classes.iterrows()]
     total = overall(frame)
     text = (
         f"Dominant labels are right for {table.spread(total, 'right')} % of the pool's pixels; "

@@ -148,10 +148,12 @@ def test_coco_regions_are_the_labels_pixel_by_pixel(session):
     coco = COCO(out / "coco.json")
     (image,) = (i for i in coco.dataset["images"] if i["file_name"] == "a.png")
     regions = coco.loadAnns(coco.getAnnIds(image["id"]))
-    assert [r["category_id"] for r in regions] == [ROAD, CAR] and all(r["id"] > 0 for r in regions)
+    categories = coco.loadCats([region["category_id"] for region in regions])
+    assert [category["name"] for category in categories] == ["road", "car"]
+    assert all(thing["id"] > 0 for thing in categories + regions)  # datumaro and CVAT take category 0 for "no class"
     labels = pixels(out / "labels/a.png")
-    for region in regions:
-        mask = labels == region["category_id"]
+    for region, category in zip(regions, categories, strict=True):
+        mask = labels == category["class_id"]
         assert (coco.annToMask(region).astype(bool) == mask).all() and region["area"] == mask.sum()
     assert regions[1]["bbox"] == [20, 0, 40, 40]  # squares 1 (above, middle) and 5 (below, right)
 

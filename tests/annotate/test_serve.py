@@ -1,6 +1,7 @@
 """The page without a notebook: for this computer only, and ended by Ctrl-C."""
 
 import ast
+import os
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,10 +14,12 @@ from oreal_lib.annotate.serve import serve
 
 @pytest.fixture
 def voila(monkeypatch):
-    """Plays Voila's process: `wait` ends at once, `command` is how it was started."""
-    child = SimpleNamespace(wait=lambda timeout: 0, command=None)
+    """Plays Voila's process: `wait` ends at once, `command` and `env` are how it was started."""
+    child = SimpleNamespace(wait=lambda timeout: 0, command=None, env=None)
     monkeypatch.setattr("oreal_lib.annotate.serve.signal.signal", lambda *_: None)
-    monkeypatch.setattr("oreal_lib.annotate.serve.subprocess.Popen", lambda command: setattr(child, "command", command) or child)
+    monkeypatch.setattr(
+        "oreal_lib.annotate.serve.subprocess.Popen", lambda command, env: vars(child).update(command=command, env=env) or child
+    )
     return child
 
 
@@ -37,6 +40,12 @@ def test_ctrl_c_ends_the_page_even_if_it_alone_has_not_heard_it(voila, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         serve(session(tmp_path / "work", done), tmp_path, browser=False)
     assert done == ["closed", "waited None", "waited 10.0", "terminated", "waited 10.0"]
+
+
+def test_the_page_runs_in_this_python_whatever_kernel_jupyter_knows(voila, tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_PATH", "/cluster")
+    serve(session(tmp_path / "work", []), tmp_path, browser=False)
+    assert voila.env["JUPYTER_PATH"].split(os.pathsep) == [str((tmp_path / ".jupyter").resolve()), "/cluster"]
 
 
 NAMES = [

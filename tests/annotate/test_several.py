@@ -233,6 +233,44 @@ def test_colors_and_names_in_another_order_are_understood_from_classes_yaml(sess
     assert len(done.problems) == 1 and "b.png holds the class 'sky' (400 pixels)" in done.problems[0]
 
 
+def test_the_masks_of_cvat_are_understood_from_its_labelmap(session, tmp_path):
+    cvat = tmp_path / "cvat"
+    cvat.mkdir()
+    lines = ["# label:color_rgb:parts:actions", "background:0,0,0::", "car:48,112,32::", "sky:9,9,9::", "road:1,2,3::"]
+    (cvat / "labelmap.txt").write_text("\n".join(lines) + "\n")
+    colors = np.array([[0, 0, 0], [48, 112, 32], [1, 2, 3]], np.uint8)
+    for folder in ("SegmentationClass", "SegmentationObject"):  # of the second, nothing is read
+        mask(cvat / folder, "a", colors[squares(0, 1, 2, 0, 0, 1)])
+    done = import_masks(session, cvat)
+    assert (done.labeled, done.problems) == (3, ())
+    assert session.board.labels(0).tolist() == [UNLABELED, 1, 0, UNLABELED, UNLABELED, 1]
+    assert import_masks(session, cvat / "SegmentationClass").problems == ()  # labelmap.txt lies in the folder above
+    session.act("undo")
+    for text, message in (("car\n", "the line 'car', but name:red,green,blue:: is"), ("# label\n", "names no class")):
+        (cvat / "labelmap.txt").write_text(text)
+        with pytest.raises(ValueError, match=message):
+            import_masks(session, cvat)
+
+
+def test_cvats_background_is_a_class_where_the_session_has_one(folder, tmp_path):
+    session = open_session(folder, ["background", "a:b"], side=60, **SIX)
+    (tmp_path / "labelmap.txt").write_text("background:0,0,0::\na:b:255,0,0::\n")
+    mask(tmp_path / "gt", "a", np.array([[0, 0, 0], [255, 0, 0]], np.uint8)[squares(0, 1, 0, 0, 0, 0)])
+    assert import_masks(session, tmp_path / "gt").problems == ()
+    assert session.board.labels(0).tolist() == [0, 1, 0, 0, 0, 0]
+
+
+def test_a_mask_in_a_folder_too_deep_says_which_folder_to_name(session, tmp_path):
+    mask(tmp_path / "out", "here", squares(0, 0, 0, 0, 0, 0))
+    mask(tmp_path / "out" / "gt", "a", squares(0, 0, 0, 0, 0, 0))
+    deep, here = import_masks(session, tmp_path / "out").problems
+    assert deep.endswith(f"none is named 'gt/a'; name the folder {tmp_path / 'out' / 'gt'}")
+    assert here.endswith("none is named 'here'; give it a picture's name")
+    (tmp_path / "nothing").mkdir()
+    (empty,) = import_masks(session, tmp_path / "nothing").problems
+    assert empty.startswith(f"{tmp_path / 'nothing'} holds no pictures")
+
+
 def test_an_export_comes_back_as_it_went_out(session, tmp_path):
     session.act("label", 0, [0, 4], to="car")
     session.act("label", 2, [1], to="road")

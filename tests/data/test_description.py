@@ -76,7 +76,7 @@ def test_the_page_shows_each_sample_three_times_and_all_classes():
     pictures, bars = page.axes[:9], page.axes[9]
     assert all(len(ax.images) == 1 for ax in pictures) and len(page.axes) == 11
     assert [ax.get_title() for ax in pictures].count("2 superpixels") == 3
-    assert [label.get_text() for label in bars.get_yticklabels()] == ["tool", "tissue", "thread"]
+    assert [label.get_text() for label in bars.get_yticklabels()] == ["1 tool", "0 tissue", "2 thread"]
     assert "never" in [t.get_text() for t in bars.texts]
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 import yaml
 
@@ -81,3 +82,14 @@ def test_papermill_gets_names_as_they_are(tmp_path, monkeypatch, name):
     assert json.loads(log.read_text()) == words
     assert yaml.safe_load(Path(given).read_text(encoding="utf-8")) == parameters
     assert not list(tmp_path.rglob("ran"))
+
+
+def test_a_notebook_runs_in_this_python_though_jupyter_knows_another_by_that_name(tmp_path, monkeypatch):
+    other = tmp_path / "cluster" / "kernels" / "python3" / "kernel.json"
+    other.parent.mkdir(parents=True)
+    other.write_text(json.dumps({"argv": ["/no/such/python", "{connection_file}"], "display_name": "other", "language": "python"}))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "cluster"))
+    cell = nbformat.v4.new_code_cell("import sys; print('this Python is', sys.executable)")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "in.ipynb")
+    assert papermill(tmp_path / "in.ipynb", tmp_path / "out" / "out.ipynb", {}, 1, tmp_path / "log").wait() == 0
+    assert f"this Python is {sys.executable}" in (tmp_path / "log").read_text()

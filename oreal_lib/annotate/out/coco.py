@@ -14,6 +14,7 @@ from ...types import IGNORE
 def regions(labels: np.ndarray) -> Iterator[dict]:
     """One annotation for each class in labels (h, w) uint8, without ids: category_id, area, bbox [x, y, w, h], segmentation, iscrowd.
 
+    category_id: the class in the mask plus 1, because for many readers of COCO (datumaro, CVAT) 0 means "no class".
     segmentation: uncompressed RLE {"size": [h, w], "counts": [...]}, first the pixels outside. Void is not a class.
     """
     height, width = labels.shape
@@ -28,7 +29,7 @@ def regions(labels: np.ndarray) -> Iterator[dict]:
         rows, columns = (np.flatnonzero((labels == c).any(axis=axis)) for axis in (1, 0))
         box = (columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
         yield {
-            "category_id": int(c),
+            "category_id": int(c) + 1,
             "iscrowd": 1,
             "area": int(counts[1::2].sum()),
             "bbox": [int(v) for v in box],
@@ -37,11 +38,13 @@ def regions(labels: np.ndarray) -> Iterator[dict]:
 
 
 class Coco:
-    """Collects pictures one by one. Categories have the ids of the classes in the masks; images and annotations count from 1."""
+    """Collects pictures one by one. Categories, images and annotations count from 1; class_id of a category is its class in the masks."""
 
     def __init__(self, classes: tuple[str, ...]) -> None:
         colors = class_palette(len(classes)).tolist()
-        self.categories = [{"id": c, "name": n, "supercategory": "", "color": colors[c]} for c, n in enumerate(classes)]
+        self.categories = [
+            {"id": c + 1, "class_id": c, "name": name, "supercategory": "", "color": colors[c]} for c, name in enumerate(classes)
+        ]
         self._images: list[str] = []  # as text: the numbers of many large pictures would fill the memory as Python objects
         self._annotations: list[str] = []
 

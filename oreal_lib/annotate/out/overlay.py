@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ...draw import class_palette, color_mask
+from ...draw import class_palette, color_mask, font_for
 from ...types import IGNORE
 from ..board import UNLABELED
 from ..events import VOID
@@ -35,17 +33,18 @@ def blend(image: np.ndarray, mask: np.ndarray, codes: np.ndarray, ids: np.ndarra
     return result
 
 
-@lru_cache(maxsize=4)
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+@lru_cache(maxsize=256)
+def _font(text: str, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(font_for(text).fname, size)
 
 
 def with_legend(picture: np.ndarray, classes: tuple[str, ...], present: list[int], note: str) -> Image.Image:
-    """The picture (h, w, 3) on white, with a strip below: a square and a name for each class in `present`, IGNORE = void; a note."""
+    """The picture (h, w, 3) on white, with a strip below: a square, the id and the name for each class in `present`, IGNORE = void;
+    a note."""
     size = min(24, max(13, max(picture.shape) // 60))
-    font, colors = _font(size), class_palette(len(classes))
-    entries = [(PAPER, VOID) if c == IGNORE else (tuple(int(v) for v in colors[c]), classes[c]) for c in present]
-    items = [(color, text, 2 * size + font.getlength(text)) for color, text in entries] + [(None, note, font.getlength(note))]
+    colors = class_palette(len(classes)).tolist()
+    entries = [(PAPER, VOID) if c == IGNORE else (tuple(colors[c]), f"{c} {classes[c]}") for c in present] + [(None, note)]
+    items = [(color, text, 2 * size * (color is not None) + _font(text, size).getlength(text)) for color, text in entries]
     width = int(max(picture.shape[1], *(length + 2 * size for *_, length in items)))
     lines: list[list] = [[]]
     room = width - 2 * size
@@ -62,6 +61,8 @@ def with_legend(picture: np.ndarray, classes: tuple[str, ...], present: list[int
         for color, text, length in line:
             if color is not None:
                 draw.rectangle([x, y, x + size, y + size], fill=color, outline=QUIET)
-            draw.text((x + (1.5 * size if color is not None else 0), y + size / 2), text, INK if color else QUIET, font, "lm")
+            draw.text(
+                (x + (1.5 * size if color is not None else 0), y + size / 2), text, INK if color else QUIET, _font(text, size), "lm"
+            )
             x += length + size
     return canvas

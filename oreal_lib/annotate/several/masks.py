@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ...data.files import read_mask
-from ...data.folders import listing
+from ...data.folders import listing, read_list
 from ...data.readers.folder import read_classes
 from ...data.resize import nearest
 from ...oracle import class_votes, dominant_label
@@ -36,9 +37,10 @@ class Imported:
 def import_masks(session: Session, masks: Path | str, share: float = SHARE, overwrite: bool = False) -> Imported:
     """Gives each superpixel the class that at least `share` of its pixels have in the mask; the others stay as they are.
 
-    masks: a folder with a mask for each picture, of its name and full size (in the folder or in masks/ below it). Gray or palette
-    PNGs hold class ids of the session, 255 where nothing is known, unless a classes.yaml in the folder, or in the one it lies in,
-    says otherwise: names in another order, or colors (see `data.readers.folder`).
+    masks: a folder with a mask for each picture, of its name and full size (in the folder, or in masks/ or SegmentationClass/ below
+    it). Gray or palette PNGs hold class ids of the session, 255 where nothing is known, unless a file in the folder, or in the one
+    it lies in, says otherwise: classes.yaml, names in another order, or colors (see `data.readers.folder`); or labelmap.txt, the
+    colors of CVAT's "Segmentation mask 1.1", whose background is unknown unless the session has a class of that name.
     overwrite: existing labels are replaced, too.  Labels are acts of the log like any other (how "import"), one for each picture
     and class, and can be undone. ValueError for a wrong share or folder; what is wrong with a mask is in `problems`.
     """
@@ -47,8 +49,7 @@ def import_masks(session: Session, masks: Path | str, share: float = SHARE, over
     problems: list[str] = []
     files, names, colors, void = _masks(masks, session.classes, problems)
     place = {picture.name: i for i, picture in enumerate(session.pictures)}
-    strange = [file for name, file in files.items() if name not in place]
-    problems += [f"the mask {file} belongs to no picture of the session; give it a picture's name" for file in strange]
+    problems += [_strange(name, file, place) for name, file in files.items() if name not in place]
     known = [(place[name], file) for name, file in files.items() if name in place]
     read = labeled = unclear = kept = 0
     for i, file in told(known, "{done} of {total} masks are read"):
@@ -76,10 +77,39 @@ def _masks(masks: Path | str, classes: tuple[str, ...], problems: list[str]):
     folder = Path(masks).expanduser()
     if not folder.is_dir():
         raise ValueError(f"the folder {folder} does not exist; name the folder with the masks")
-    sub = "masks" if (folder / "masks").is_dir() else ""
+    sub = next((sub for sub in ("masks", "SegmentationClass") if (folder / sub).is_dir()), "")
     files = listing(folder, sub, problems, deep=True)
-    home = next((f for f in (folder, folder.parent) if (f / "classes.yaml").is_file()), None)
-    return files, *((classes, None, IGNORE) if home is None else read_classes(home))
+    for home in (folder, folder.parent):
+        if (home / "classes.yaml").is_file():
+            return files, *read_classes(home)
+        if (home / "labelmap.txt").is_file():
+            return files, *_labelmap(home / "labelmap.txt", classes)
+    return files, classes, None, IGNORE
+
+
+def _labelmap(file: Path, classes: tuple[str, ...]) -> tuple[tuple[str, ...], dict, int]:
+    """What `read_classes` returns, of CVAT's list of colors: lines such as "tool:48,112,32::", comments begin with #."""
+    names, colors = [], {}
+    for line in read_list(file.parent, file.name, []):
+        if line.startswith("#"):
+            continue
+        name, color, *_ = [*line.rsplit(":", 3), ""]
+        if not re.fullmatch(r"\d+,\d+,\d+", color):
+            raise ValueError(f"{file} has the line {line!r}, but name:red,green,blue:: is the rule; export the masks again")
+        void = name == "background" and name not in classes
+        colors[tuple(map(int, color.split(",")))] = IGNORE if void else len(names)
+        names += [name] * (not void)
+    if not names:
+        raise ValueError(f"{file} names no class; export the masks again, with their labels")
+    return tuple(names), colors, IGNORE
+
+
+def _strange(name: str, file: Path, place: dict[str, int]) -> str:
+    """That a mask has no picture of its name, and which folder to name where only the folder is wrong."""
+    parts = name.split("/")
+    k = next((k for k in range(1, len(parts)) if "/".join(parts[k:]) in place), 0)
+    remedy = f"name the folder {file.parents[len(parts) - k - 1]}" if k else "give it a picture's name"
+    return f"the mask {file} belongs to no picture of the session, none is named {name!r}; {remedy}"
 
 
 def _translated(truth: np.ndarray, names: tuple[str, ...], classes: tuple[str, ...], file: Path) -> np.ndarray:

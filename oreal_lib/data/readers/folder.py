@@ -15,7 +15,7 @@ from ..folders import below, drawn, find_root, found_source, having, listing, on
 from ..source import Item, Source
 
 Color = tuple[int, int, int]
-LIKE_MASKS = ("mask", "masks", "label", "labels", "annotation", "annotations", "gt")  # in small letters
+LIKE_MASKS = ("mask", "masks", "label", "labels", "annotation", "annotations", "gt", "segmentationclass")  # in small letters
 
 
 def read(
