@@ -189,8 +189,7 @@ def draw_class_debt(counts: Sequence[int], budget: int, names: Sequence[str], ax
         handles.append(Line2D([], [], color="#0b5d94", ls="--", lw=1, label=f"water level {level}"))
     short = [shorten(str(n), 24, placeholder="...") for n in names]
     ax.set_xticks(at, short, rotation=30 if tilted else 0, ha="right" if tilted else "center")
-    ax.set_ylim(0, 1.1 * highest)
-    ax.set_ylabel("superpixels")
+    ax.set(ylim=(0, 1.1 * highest), ylabel="superpixels")
     ax.set_title(f"{budget} clicks for {np.count_nonzero(debt)} of {len(at)} classes", fontsize="medium", pad=26)
     ax.legend(handles=handles, fontsize="small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderpad=0)
     ax.spines[["top", "right"]].set_visible(False)
@@ -254,7 +253,5 @@ def draw_class_iou(frame: pd.DataFrame, step: int, ax: Axes) -> Axes:
         ax.plot(best, at, "|", color="black", ms=16, mew=1.5, label="all dominant labels (B)")
     ax.set_yticks(at, names)
     ax.invert_yaxis()
-    ax.set_xlim(0, 102)
-    ax.set_xlabel(f"IoU after step {step} (%)")
-    ax.set_axisbelow(True)
+    ax.set(xlim=(0, 102), xlabel=f"IoU after step {step} (%)", axisbelow=True)
     return without_box(ax, "x", color="0.9")
