@@ -117,8 +117,7 @@ def measures(frame: pd.DataFrame) -> pd.DataFrame:
 def gains(runs: pd.DataFrame) -> pd.DataFrame:
     """Max minus mean in points of mIoU, paired by seed, where the pixels are near borders, inside, and the first minus the
     second: n, mean, sd, low, high (95 % t-interval), favor. One row per (strategy, where). runs: of `measures`."""
-    known = {where: frames.paired(runs, where) for where in GAINS if runs[where].notna().any()}
-    known = {where: found for where, found in known.items() if len(found)}
+    known = {where: found for where in GAINS if runs[where].notna().any() and len(found := frames.paired(runs, where))}
     if not known:
         return pd.DataFrame(columns=INTERVAL)
     return pd.concat(known, names=["where", "strategy"]).swaplevel().sort_index(level=0, sort_remaining=False)
