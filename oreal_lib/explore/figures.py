@@ -54,17 +54,13 @@ def draw_selection_browser(view: dict, axes: np.ndarray, base: str = "image", bo
     nobody = np.zeros(ids.max() + 1, bool)
     for i, ax in enumerate(pictures if borders else ()):
         _draw_over(_outlines(ids, ~(view["sides"][i]["asked"] if i < 2 else nobody), THIN), ax)
-    _draw_words(view, words)
-    return axes
-
-
-def _draw_words(view: dict, ax: Axes) -> None:
-    ax.set_axis_off()
-    ax.text(0, 1, sentences(view), va="top", fontsize="small", transform=ax.transAxes)
-    present = [c for c in np.unique([view["truth"], view["prediction"]]) if c < len(view["classes"])]
+    words.set_axis_off()
+    words.text(0, 1, sentences(view), va="top", fontsize="small", transform=words.transAxes)
+    present = [c for c in np.unique([truth, prediction]) if c < n_classes]
     handles = [Patch(color=CLASS_COLORS[c % len(CLASS_COLORS)], label=view["classes"][c]) for c in present]
     look = {"fontsize": "x-small", "frameon": False, "ncols": 2 + len(present) // 15, "borderpad": 0, "handlelength": 1}
-    ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 0), **look)
+    words.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 0), **look)
+    return axes
 
 
 def sentences(view: dict) -> str:
