@@ -186,13 +186,11 @@ def of_image(answers: dict[tuple[str, str], np.ndarray], size: np.ndarray) -> pd
     """score, aggregate, with_size, with_max of one image. answers: (score, aggregation) -> acquisitions (n, K).  size: (n,)."""
     size_rank = pd.Series(size).rank()
     ranks = {question: pd.DataFrame(answer).rank() for question, answer in answers.items()}
-    rows = []
     with np.errstate(invalid="ignore", divide="ignore"):  # where all values are equal there is no correlation
-        for (score, how), rank in ranks.items():
-            same = {"score": score, "aggregate": how}
-            largest = ranks[score, "max"]
-            rows.append(same | {"with_size": rank.corrwith(size_rank).mean(), "with_max": rank.corrwith(largest).mean()})
-    return pd.DataFrame(rows)
+        with_size = [rank.corrwith(size_rank).mean() for rank in ranks.values()]
+        with_max = [rank.corrwith(ranks[score, "max"]).mean() for (score, _), rank in ranks.items()]
+    found = pd.DataFrame(list(answers), columns=["score", "aggregate"])
+    return found.assign(with_size=with_size, with_max=with_max)
 
 
 def correlation_summary(found: pd.DataFrame) -> pd.DataFrame:
