@@ -5,8 +5,6 @@ at them before anything is trained (`python -m oreal_lib data check NAME`); `pre
 `store.open_store` opens; `split.draw_split` draws what a run may use. To add a data set of your own see docs/extending.md.
 """
 
-from __future__ import annotations
-
 import inspect
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Every picture of a data set opened once: what is there, what cannot be read, which classes are rare or missing."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing

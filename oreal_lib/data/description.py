@@ -1,7 +1,5 @@
 """One page about a data set before any training: samples, superpixels, class frequencies, what dominant labels keep."""
 
-from __future__ import annotations
-
 import textwrap
 from collections import Counter
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """One image or one mask from disk: every surprise of real files is either handled or reported with the file's name."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path

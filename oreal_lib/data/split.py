@@ -1,7 +1,5 @@
 """Which training images a run may ask about, and which it keeps for validation (OREAL Sec. 4.3: new for each run)."""
 
-from __future__ import annotations
-
 from itertools import groupby
 
 import numpy as np

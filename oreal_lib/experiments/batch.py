@@ -1,7 +1,5 @@
 """One run, or one report, is one papermill execution of one notebook. The only module that knows papermill."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

@@ -1,7 +1,5 @@
 """What runs that other processes compute are doing, read from their folders and told in lines."""
 
-from __future__ import annotations
-
 import re
 import threading
 import time

@@ -1,7 +1,5 @@
 """Before a grid is started: which of its runs are there, how long the others take, how much disk they need."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from itertools import chain

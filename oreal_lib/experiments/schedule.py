@@ -1,7 +1,5 @@
 """A grid from its runs to its tables and figures, by Snakemake: on this machine or, with a profile, on a cluster."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os

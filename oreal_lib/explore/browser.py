@@ -4,8 +4,6 @@ Each has `controls`, by name, for mouse, keyboard and code; a picture; and the s
 says the library's own sentence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path

@@ -3,8 +3,6 @@
 `draw_*(..., ax) -> ax` for one picture, `draw_*(..., axes) -> axes` for several.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from textwrap import shorten
 

@@ -4,8 +4,6 @@ Whatever is compared is put to the same network and the same labels, those with 
 generator; so two questions differ only in what the strategies are. Runs are only read, finished or not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What the explorers show, as plain data: one image under two questions, and the learning curves of runs, finished or not."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path

@@ -5,8 +5,6 @@ python -m oreal_lib book html       # only the pages, from the notebooks execute
 python -m oreal_lib book tables     # only the tables in README.md, notebooks/README.md and the first lesson
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

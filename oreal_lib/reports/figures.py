@@ -1,7 +1,5 @@
 """Pictures of runs. `draw_*(..., ax) -> ax`: never opens a figure, never saves, never styles globally."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from textwrap import fill, shorten
 

@@ -1,7 +1,5 @@
 """From run folders to tables: every number carries its runs, its n and its spread."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict

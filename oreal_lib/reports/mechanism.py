@@ -3,8 +3,6 @@
 The first half reads step records only; `correlations` needs the stored networks of step 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pictures of the mechanism behind max and mean. `draw_*(..., ax) -> ax`, colors and lines as in `figures`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,8 +1,6 @@
 """HTML pages from notebooks, markdown and code, with everything they link to, checked: no dead link, no missing picture, nothing
 that a page would fetch from elsewhere."""
 
-from __future__ import annotations
-
 import posixpath
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Which strategy comes first, and how sure that is: mean ranks over seeds with bootstrap intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

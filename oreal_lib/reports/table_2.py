@@ -1,8 +1,6 @@
 """Table 2: what is lost when every superpixel gets one label. Full supervision A (true masks) against B (dominant labels),
 and the labels themselves against the truth. Everything comes from run records."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -1,8 +1,6 @@
 """Table 4: weak labels (every class in a superpixel named, a click each) in two stages; and dominant labels at as many clicks,
 which the paper does not show. Everything comes from run records."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Where and how a run is computed."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -1,7 +1,5 @@
 """Ctrl-C, a polite kill and a closed terminal are one thing: the work ends, says what is kept, and can go on later."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Work on many pictures at once, in processes."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

@@ -4,8 +4,6 @@ Everything this library says while it works goes to the logger "oreal_lib", whic
 `log.setLevel("WARNING")` silences it. Work of less than five seconds reports no progress.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
