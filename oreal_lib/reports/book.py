@@ -98,12 +98,8 @@ def measured(executed: Path, names: Sequence[str]) -> dict:
     for name in names:
         about = nbformat.read(executed / f"{name}.ipynb", as_version=4).metadata["papermill"]
         found[name] = {"seconds": round(about["duration"], 1), "parameters": about["parameters"]}
-    where = {
-        "device": provenance.device_name(choose_device("cpu")),
-        "commit": provenance.commit(),
-        "versions": provenance.versions(),
-    }
-    return where | {"notebooks": found}
+    device = provenance.device_name(choose_device("cpu"))
+    return {"device": device, "commit": provenance.commit(), "versions": provenance.versions(), "notebooks": found}
 
 
 def table_of_notebooks(times: Mapping) -> str:
