@@ -36,8 +36,10 @@ class Checkpoint:
         try:
             with zipfile.ZipFile(self.path) as records:  # torch writes checksums, but does not compare them
                 if (damaged := records.testzip()) is not None:
-                    raise zipfile.BadZipFile(damaged)
+                    raise ValueError(damaged)
             saved = torch.load(self.path, map_location="cpu", weights_only=True)
+            if not isinstance(saved, dict):
+                raise ValueError("it holds no training")
             return saved if saved["key"] == list(key) else None
         except Exception as error:  # a damaged pickle can raise anything
             log.info(f"{self.path.name} cannot be read ({type(error).__name__}); training this step from its beginning instead")
