@@ -5,8 +5,6 @@ at them before anything is trained (`python -m oreal_lib data check NAME`); `pre
 `store.open_store` opens; `split.draw_split` draws what a run may use. To add a data set of your own see docs/extending.md.
 """
 
-from __future__ import annotations
-
 import inspect
 from pathlib import Path
 
@@ -101,30 +99,15 @@ def load_dataset(
         recipe = recipe or TOY_RECIPE
     elif resize == "crop":
         height = width = None
-    store = prepare.prepare(
-        source,
-        recipe or SuperpixelRecipe(),
-        height=height,
-        width=width,
-        mixed=resize == "crop",
-        trim=trim,
-        store_root=store_root or prepared_root(),
-        workers=workers,
-    )
-    return open_store(store)
+    how = {"height": height, "width": width, "mixed": resize == "crop", "trim": trim, "workers": workers}
+    return open_store(prepare.prepare(source, recipe or SuperpixelRecipe(), store_root=store_root or prepared_root(), **how))
 
 
 def dataset_of(config: RunConfig) -> Dataset:
     """The data set that a run's config describes, see `load_dataset`; ValueError if its pictures need a size and have none."""
     same = {name: getattr(config, name) for name in ("height", "width", "resize", "workers")}
-    dataset = load_dataset(
-        config.dataset,
-        root=config.data_root,
-        recipe=SuperpixelRecipe(**config.superpixel_recipe),
-        options=config.data_options,
-        trim=config.label_trim,
-        **same,
-    )
+    same |= {"root": config.data_root, "options": config.data_options, "trim": config.label_trim}
+    dataset = load_dataset(config.dataset, recipe=SuperpixelRecipe(**config.superpixel_recipe), **same)
     if config.resize == "square" and isinstance(dataset.images, Ragged):
         raise ValueError(
             f"the images of {dataset.name} are of different sizes, but resize is 'square' and height and width are null; "

@@ -1,7 +1,5 @@
 """Every picture of a data set opened once: what is there, what cannot be read, which classes are rare or missing."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -114,16 +112,10 @@ def _opened(opening: Callable, n_classes: int, item: Item) -> Opened:
 def tally(opened: list[Opened], n_classes: int) -> Tally:
     """The Tally of some items as opened."""
     values = np.array([one.values for one in opened if one.values is not None], np.int64).reshape(-1, 256)
-    unreadable = sum(one.size is None for one in opened)
-    return Tally(
-        images=len(opened),
-        labeled=len(values),
-        unlabeled=len(opened) - len(values) - unreadable,
-        unreadable=unreadable,
-        pixels=values[:, :n_classes].sum(axis=0),
-        with_class=(values[:, :n_classes] > 0).sum(axis=0),
-        void=int(values[:, IGNORE].sum()),
-    )
+    labeled, unreadable, pixels = len(values), sum(one.size is None for one in opened), values[:, :n_classes]
+    counts = {"labeled": labeled, "unlabeled": len(opened) - labeled - unreadable, "unreadable": unreadable}
+    counts |= {"pixels": pixels.sum(axis=0), "with_class": (pixels > 0).sum(axis=0), "void": int(values[:, IGNORE].sum())}
+    return Tally(len(opened), **counts)
 
 
 def _remarks(source: Source, splits: dict[str, Tally], sizes: Counter) -> Iterator[str]:

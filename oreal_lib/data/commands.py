@@ -1,7 +1,5 @@
 """`python -m oreal_lib data check NAME --root DIR`: is a data set whole? `describe`: one page about it. `download voc`."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import replace
 from pathlib import Path

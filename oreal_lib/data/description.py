@@ -1,7 +1,5 @@
 """One page about a data set before any training: samples, superpixels, class frequencies, what dominant labels keep."""
 
-from __future__ import annotations
-
 import textwrap
 from collections import Counter
 from collections.abc import Callable
@@ -219,9 +217,8 @@ def _draw_superpixels(sample: Sample, panel: np.ndarray, ax: Axes) -> None:
         h, w = (max(1, round(s * side / LEAST_SIDE)) for s in ids.shape)
         y, x = (ids.shape[0] - h) // 2, (ids.shape[1] - w) // 2
         ids, image, text = ids[y : y + h, x : x + w], image[y : y + h, x : x + w], f"{text}, middle {w}x{h} shown"
-    size = [
-        max(1, round(s * min(panel / ids.shape))) for s in ids.shape[::-1]
-    ]  # as on the screen, where a border is two pixels wide
+    # as on the screen, where a border is two pixels wide
+    size = [max(1, round(s * min(panel / ids.shape))) for s in ids.shape[::-1]]
     picture = (0.85 * cv2.resize(image, size, interpolation=cv2.INTER_AREA)).astype(np.uint8)
     picture[find_boundaries(cv2.resize(ids, size, interpolation=cv2.INTER_NEAREST))] = (255, 224, 0)
     draw_image(picture, ax, text)
@@ -238,12 +235,10 @@ def _draw_bars(d: Description, left: Axes, right: Axes) -> None:
     left.set(xscale="log", xlim=(least, 250))
     left.xaxis.set_major_formatter("{x:g}")
     bars = right.barh(range(len(order)), accuracy, color=colors)
-    right.bar_label(
-        bars, ["-" if np.isnan(share) else f"{100 * share:.1f}" for share in d.accuracy[order]], padding=2, fontsize="small"
-    )
-    right.set_xlim(0, 112)
+    shares = ["-" if np.isnan(share) else f"{100 * share:.1f}" for share in d.accuracy[order]]
+    right.bar_label(bars, shares, padding=2, fontsize="small")
+    right.set(xlim=(0, 112), yticks=[])
     left.set_yticks(range(len(order)), [f"{c} {d.source.classes[c]}" for c in order], fontsize="small")
-    right.set_yticks([])
     left.set_title(f"share of the pixels, % (logarithmic; {d.drawn.labeled} masks)", fontsize="small")
     right.set_title(f"pixels whose superpixel has their class as dominant label, % ({len(d.votes)} images)", fontsize="small")
     for ax in (left, right):

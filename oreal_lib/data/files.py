@@ -1,7 +1,5 @@
 """One image or one mask from disk: every surprise of real files is either handled or reported with the file's name."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -100,15 +98,8 @@ def read_mask(
     return table[raw - low]
 
 
-def open_pair(
-    item: Item,
-    *,
-    n_classes: int,
-    void: int = IGNORE,
-    remap: dict[int, int] | None = None,
-    colors: dict[tuple[int, int, int], int] | None = None,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Image (h, w, 3) uint8 and mask (h, w) uint8 of an item, None for the mask it does not have; the rest as `read_mask`.
+def open_pair(item: Item, **masks: object) -> tuple[np.ndarray, np.ndarray | None]:
+    """Image (h, w, 3) uint8 and mask (h, w) uint8 of an item, None for the mask it does not have. masks: how `read_mask` reads it.
 
     `functools.partial(open_pair, n_classes=...)` is what readers of folders give as `Source.open`.
     ValueError if image and mask are not of one size.
@@ -116,7 +107,7 @@ def open_pair(
     image = read_image(item.image)
     if item.mask is None:
         return image, None
-    mask = read_mask(item.mask, n_classes, void, remap, colors)
+    mask = read_mask(item.mask, **masks)
     if image.shape[:2] != mask.shape:
         turned = " (does the image's EXIF turn it, and the mask was drawn unturned? Turn the mask)"
         raise ValueError(

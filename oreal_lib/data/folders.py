@@ -3,8 +3,6 @@
 Each fault of a listing becomes one line in a list of problems (file, rule, remedy), so that all can be reported at once.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import unicodedata

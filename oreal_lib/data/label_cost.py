@@ -1,7 +1,5 @@
 """What one label per superpixel gets wrong before any network learns from it (OREAL Sec. 5, Table 2)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..oracle import dominant_label

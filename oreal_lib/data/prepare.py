@@ -251,12 +251,8 @@ class Cutter:
         ids = superpixels(image, self.recipe)
         seconds = time.perf_counter() - mark
         with contextlib.suppress(OSError):  # a map that is not kept may have to be cut again; the arrays report a full disk
-            _keep(file, zlib.compress(np.float64(seconds).tobytes() + ids.astype("<u2").tobytes(), 1))
+            # beside, then renamed, but not flushed to the disk: that would take longer than cutting the few again
+            beside = file.with_name(f".{file.name}.{os.getpid()}")
+            beside.write_bytes(zlib.compress(np.float64(seconds).tobytes() + ids.astype("<u2").tobytes(), 1))
+            os.replace(beside, file)
         return ids, seconds
-
-
-def _keep(file: Path, data: bytes) -> None:
-    """Beside, then renamed, but not flushed to the disk: that would take longer than cutting the few again."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    beside.write_bytes(data)
-    os.replace(beside, file)

@@ -1,7 +1,5 @@
 """Pictures, masks and superpixels at another size."""
 
-from __future__ import annotations
-
 import numpy as np
 
 Size = tuple[int, int]  # height, width

@@ -1,7 +1,5 @@
 """Which training images a run may ask about, and which it keeps for validation (OREAL Sec. 4.3: new for each run)."""
 
-from __future__ import annotations
-
 from itertools import groupby
 
 import numpy as np
@@ -41,7 +39,9 @@ def draw_split(
             val = np.sort(rng.choice(train, n_val, replace=False))
         else:
             way = {"block": _by_block, "sequence": _by_sequence}[val_by]
-            val = np.sort(way(_groups(train, dataset), n_val, rng))
+            ordered = sorted(train.tolist(), key=lambda i: (dataset.groups[i], dataset.names[i]))
+            groups = [np.array([*members]) for _, members in groupby(ordered, key=dataset.groups.__getitem__)]
+            val = np.sort(way(groups, n_val, rng))
     pool = np.setdiff1d(train, val)
     if not len(pool):
         raise ValueError(
@@ -66,12 +66,6 @@ def _wanted(n_train: int, share: float, images: int | None) -> int:
             "must stay in the pool; change val_images or val_share"
         )
     return images
-
-
-def _groups(train: np.ndarray, dataset: Dataset) -> list[np.ndarray]:
-    """The positions of each group in name order; groups in the order of their names."""
-    ordered = sorted(train.tolist(), key=lambda i: (dataset.groups[i], dataset.names[i]))
-    return [np.array([*members]) for _, members in groupby(ordered, key=dataset.groups.__getitem__)]
 
 
 def _by_block(groups: list[np.ndarray], n_val: int, rng: np.random.Generator) -> np.ndarray:

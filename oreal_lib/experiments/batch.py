@@ -1,7 +1,5 @@
 """One run, or one report, is one papermill execution of one notebook. The only module that knows papermill."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -78,9 +76,8 @@ def stop(processes: Sequence[subprocess.Popen]) -> None:
         process.kill()
 
 
-def _execute(source: Path, target: Path, parameters: dict[str, Any], threads: int, log: Path) -> int:
-    """Papermill's exit code; stopped, it leaves no process behind."""
-    process = papermill(source, target, parameters, threads, log)
+def waited(process: subprocess.Popen) -> int:
+    """The exit code of a process; stopped while we wait, it leaves no process behind."""
     try:
         return process.wait()
     finally:
@@ -101,7 +98,7 @@ def run_one(config: RunConfig, runs_dir: Path) -> None:
         first = "10_active_learning_run" if config.supervision == "active" else "11_full_supervision"
         source = notebook("12_stage_two" if config.stage == 2 else first)
         parameters = config.values() | {"runs_dir": str(runs_dir)}
-        _execute(source, folder.path / "run.ipynb", parameters, config.threads, folder.path / "run.log")
+        waited(papermill(source, folder.path / "run.ipynb", parameters, config.threads, folder.path / "run.log"))
 
 
 def run_one_after_another(configs: Sequence[RunConfig], runs_dir: Path) -> None:
@@ -118,7 +115,7 @@ def run_reports(grid: str, path: str, names: Sequence[str], runs_dir: Path, chan
         target = executed(runs_dir, grid, name)
         log = target.with_suffix(".log")
         parameters = {"grid": path, "runs_dir": str(runs_dir), "changes": changes}
-        if _execute(notebook(name), target, parameters, 1, log) != 0:
+        if waited(papermill(notebook(name), target, parameters, 1, log)) != 0:
             failed += 1
             print(f"FAILED {name}: {last_words(log)} (all of it: {log})", flush=True)
         else:

@@ -1,7 +1,5 @@
 """`python -m oreal_lib list|plan|run|report|publish GRID`. What a command needs is imported when it is called, so that --help is quick."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import shutil

@@ -3,8 +3,6 @@
 The place of these files may change and is not part of a run's name; their content may not, or one table would mix two data sets.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 

@@ -1,7 +1,5 @@
 """Which of a machine's GPUs a run may use: a free one, agreed on between processes by file locks."""
 
-from __future__ import annotations
-
 import getpass
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """A grid file: which runs belong together, and which notebooks report on them."""
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """What runs that other processes compute are doing, read from their folders and told in lines."""
 
-from __future__ import annotations
-
 import re
 import threading
 import time
@@ -100,7 +98,9 @@ class Watch:
         for step in new:
             if not step.from_run:  # else it was told when that run computed it
                 text = f"step {step.step}: mIoU {100 * step.miou:.1f} % ({step.epochs} epochs)"
-                yield f"{name_of(config)} {text}; about {spoken(self._seconds_left())} left for all"
+                left = self._work_left()
+                seconds = (self.clock() - self.begun) * left / max(self.work - left, 1e-9)
+                yield f"{name_of(config)} {text}; about {spoken(seconds)} left for all"
         if done:
             del self.runs[run_id]
             self.started.discard(run_id)
@@ -111,10 +111,6 @@ class Watch:
     def _work_left(self) -> float:
         """Of all runs, in epochs at most."""
         return sum(c.epochs[1] * steps_left(c, self.steps[i]) for i, c in self.runs.items())
-
-    def _seconds_left(self) -> float:
-        left = self._work_left()
-        return (self.clock() - self.begun) * left / max(self.work - left, 1e-9)
 
 
 @contextmanager

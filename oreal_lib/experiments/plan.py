@@ -1,7 +1,5 @@
 """Before a grid is started: which of its runs are there, how long the others take, how much disk they need."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -98,15 +96,10 @@ def _measured(root: Path) -> Iterator[_Measured]:
         except (ValueError, KeyError):  # damaged, or no run: its own start says so
             continue
         weights = [file.stat().st_size for file in folder.path.glob("weights_step*.safetensors")]
-        yield _Measured(
-            likeness,
-            values["model"],
-            values.get("keep_weights", "last"),
-            [sum(s.seconds.values()) for s in steps if not s.from_run],
-            (done or {}).get("device", ""),
-            sum(f.stat().st_size for f in folder.path.iterdir() if f.is_file()) if done and weights else 0,
-            weights[0] if weights else 0,
-        )
+        whole = sum(f.stat().st_size for f in folder.path.iterdir() if f.is_file()) if done and weights else 0
+        seconds, device = [sum(s.seconds.values()) for s in steps if not s.from_run], (done or {}).get("device", "")
+        kept = values.get("keep_weights", "last")
+        yield _Measured(likeness, values["model"], kept, seconds, device, whole, weights[0] if weights else 0)
 
 
 def _state(config: RunConfig, roots: Sequence[Path]) -> tuple[str, int]:

@@ -1,7 +1,5 @@
 """The loop of `loop.py` on disk: it may be killed at any instant and loses no finished step."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Iterator, Sequence

@@ -157,8 +157,7 @@ class RunFolder:
 
 def step_to_json(step: StepResult) -> dict:
     """Plain JSON values of a step; an undefined IoU becomes null."""
-    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(step).items()}
-    return values | {k: None for k in MEANS if math.isnan(values[k])}
+    return asdict(step) | {k: None for k in MEANS if math.isnan(getattr(step, k))}
 
 
 def step_from_json(line: bytes) -> StepResult:

@@ -1,7 +1,5 @@
 """A grid from its runs to its tables and figures, by Snakemake: on this machine or, with a profile, on a cluster."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os
@@ -157,9 +155,8 @@ def summary(configs: Sequence[RunConfig], runs_dir: Path) -> tuple[int, str]:
             continue
         log = next((log for log in (folder / "run.log", folder / "batch.log") if log.is_file() and log.stat().st_size), None)
         stopped = "" if failed(folder) or log == folder / "batch.log" else "stopped after: "
-        lines.append(
-            f"FAILED {config.run_id}: " + (f"{stopped}{last_words(log)} (all of it: {log})" if log else "it was not started")
-        )
+        said = f"{stopped}{last_words(log)} (all of it: {log})" if log else "it was not started"
+        lines.append(f"FAILED {config.run_id}: {said}")
     if not missing:
         return 0, f"all {len(configs)} runs are finished"
     return len(missing), "\n".join([*lines, f"{len(missing)} runs are not finished; fix that and start the same command again"])

@@ -1,8 +1,6 @@
 """Stage two (MulActSeg): from the classes named in superpixels, the network of stage one makes labels of pixels, from which a new
 network learns."""
 
-from __future__ import annotations
-
 import itertools
 import time
 from collections.abc import Iterator, Mapping

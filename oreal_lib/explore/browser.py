@@ -4,8 +4,6 @@ Each has `controls`, by name, for mouse, keyboard and code; a picture; and the s
 says the library's own sentence.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -25,7 +23,7 @@ from ..storage.progress import lines_to
 from ..strategies import STRATEGIES
 from .figures import ABSCISSAS, BASES, class_names, draw_class_debt, draw_curve_explorer, draw_selection_browser, sentences
 from .question import LADDERS, Question, Run, ladder, open_run, question
-from .view import differing, probabilities, score_name, view
+from .view import differing, score_name, view
 from .widgets import Explorer, dropdown, png
 
 KINDS = {"top": "mean of the most unsure share", "power": "power mean", "quantile": "quantile"}
@@ -66,7 +64,7 @@ class SelectionBrowser(Explorer):
         super().__init__(controls, rows)
         self.run: Run | None = None
         self.view: dict | None = None
-        self._device, self._questions, self._seen = device, {}, (None, None)
+        self._device, self._questions = device, {}
         self._figure = Figure(figsize=(11, 6.3), dpi=80)
         controls["most"].on_click(lambda _: self.attempt(self._most_different))
         controls["again"].on_click(lambda _: self.attempt(self._read_again))
@@ -149,10 +147,8 @@ class SelectionBrowser(Explorer):
         if self.run is None or self.controls["step"].value is None:
             return
         c, asked = self.controls, self._question()
-        if self._seen[0] != (asked, c["image"].value):
-            self._seen = (asked, c["image"].value), probabilities(self.run, asked, c["image"].value)
         of = self._side("A"), self._side("B"), c["score"].value, c["of_class"].value
-        self.view = view(self.run, asked, c["image"].value, *of, self._seen[1])
+        self.view = view(self.run, asked, c["image"].value, *of)
         self._figure.clear()
         draw_selection_browser(self.view, self._figure.subplots(2, 3, gridspec_kw=ROOM), c["base"].value, c["borders"].value)
         count = "; ".join(f"{x} asks {s['asked'].sum()} here" for x, s in zip("AB", self.view["sides"], strict=True))
@@ -222,12 +218,11 @@ class CurveExplorer(Explorer):
         several = [k for k in ("dataset", "model", "labeling") if k in frame and frame[k].nunique() > 1]
         controls: dict[str, widgets.Widget] = {k: dropdown(k, {v: v for v in frame[k].unique()}) for k in several}
         names, hows = [s for s in STRATEGIES if s in set(asking["strategy"])], sorted(set(asking["aggregate"]) - {""})
+        named = [(title(s), s) for s in names]
         steps = sorted(asking["step"].unique().tolist()) or [1]
         many = {"rows": 6, "layout": {"width": "290px"}}
         controls |= {
-            "strategies": widgets.SelectMultiple(
-                description="strategies", options=[(title(s), s) for s in names], value=names, **many
-            ),
+            "strategies": widgets.SelectMultiple(description="strategies", options=named, value=names, **many),
             "aggregations": widgets.SelectMultiple(description="aggregations", options=hows, value=hows, **many),
             "x": dropdown("over", ABSCISSAS),
             "of_class": dropdown("IoU of"),

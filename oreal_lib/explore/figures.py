@@ -3,8 +3,6 @@
 `draw_*(..., ax) -> ax` for one picture, `draw_*(..., axes) -> axes` for several.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from textwrap import shorten
 
@@ -54,17 +52,13 @@ def draw_selection_browser(view: dict, axes: np.ndarray, base: str = "image", bo
     nobody = np.zeros(ids.max() + 1, bool)
     for i, ax in enumerate(pictures if borders else ()):
         _draw_over(_outlines(ids, ~(view["sides"][i]["asked"] if i < 2 else nobody), THIN), ax)
-    _draw_words(view, words)
-    return axes
-
-
-def _draw_words(view: dict, ax: Axes) -> None:
-    ax.set_axis_off()
-    as_written(ax.text(0, 1, sentences(view), va="top", fontsize="small", transform=ax.transAxes))
-    present = [c for c in np.unique([view["truth"], view["prediction"]]) if c < len(view["classes"])]
+    words.set_axis_off()
+    as_written(words.text(0, 1, sentences(view), va="top", fontsize="small", transform=words.transAxes))
+    present = [c for c in np.unique([truth, prediction]) if c < n_classes]
     handles = [Patch(color=CLASS_COLORS[c % len(CLASS_COLORS)], label=view["classes"][c]) for c in present]
     look = {"fontsize": "x-small", "frameon": False, "ncols": 2 + len(present) // 15, "borderpad": 0, "handlelength": 1}
-    as_written(ax.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 0), **look))
+    as_written(words.legend(handles=handles, loc="lower left", bbox_to_anchor=(0, 0), **look))
+    return axes
 
 
 def sentences(view: dict) -> str:
@@ -190,8 +184,7 @@ def draw_class_debt(counts: Sequence[int], budget: int, names: Sequence[str], ax
     short = [shorten(str(n), 24, placeholder="...") for n in names]
     ax.set_xticks(at, short, rotation=30 if tilted else 0, ha="right" if tilted else "center")
     as_written(ax.xaxis)
-    ax.set_ylim(0, 1.1 * highest)
-    ax.set_ylabel("superpixels")
+    ax.set(ylim=(0, 1.1 * highest), ylabel="superpixels")
     ax.set_title(f"{budget} clicks for {np.count_nonzero(debt)} of {len(at)} classes", fontsize="medium", pad=26)
     ax.legend(handles=handles, fontsize="small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderpad=0)
     ax.spines[["top", "right"]].set_visible(False)
@@ -256,7 +249,5 @@ def draw_class_iou(frame: pd.DataFrame, step: int, ax: Axes) -> Axes:
     ax.set_yticks(at, names)
     as_written(ax.yaxis)
     ax.invert_yaxis()
-    ax.set_xlim(0, 102)
-    ax.set_xlabel(f"IoU after step {step} (%)")
-    ax.set_axisbelow(True)
+    ax.set(xlim=(0, 102), xlabel=f"IoU after step {step} (%)", axisbelow=True)
     return without_box(ax, "x", color="0.9")

@@ -4,8 +4,6 @@ Whatever is compared is put to the same network and the same labels, those with 
 generator; so two questions differ only in what the strategies are. Runs are only read, finished or not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ from ..experiments.run_folder import RunFolder
 from ..fast.remembering import Remembering
 from ..loop import put, view_of_pool
 from ..metrics import border_superpixels
+from ..reports.between import from_mean_to_max
 from ..reports.mechanism import SCORES
 from ..scores import ovr_doubt, predicted_class, probability
 from ..setting import Setting, open_setting
@@ -85,15 +84,14 @@ class Question:
     """One step of a run, before anything was asked in it.
 
     labels: at its start.  model: the network that is asked.  asked: (Q,) ids that the run really asked, or None where it has not
-    (yet).  hows: the aggregations.  listed: (strategy, how) -> Listed.  scores: (name in SCORES, how) -> (N, K) float16, for colors
-    only: every order was made in float32.
+    (yet).  listed: (strategy, how) -> Listed.  scores: (name in SCORES, how) -> (N, K) float16, for colors only: every order was
+    made in float32.
     """
 
     step: int
     labels: Labels
     model: nn.Module
     asked: np.ndarray | None
-    hows: tuple[str, ...]
     listed: dict[tuple[str, str], Listed]
     scores: dict[tuple[str, str], np.ndarray]
 
@@ -131,10 +129,7 @@ def ladder(how: str, kind: str | None = None) -> tuple[str, ...]:
     own = parse_how(how)[0]
     kind = kind or (own if own in LADDERS else "top")
     steps = choice("kind", kind, LADDERS)
-    if own != kind or how in steps:
-        return steps
-    inner = sorted((*steps[1:-1], how), key=lambda h: parse_how(h)[1], reverse=kind == "top")
-    return ("mean", *inner, "max")
+    return tuple(from_mean_to_max([*steps, how])) if own == kind else steps
 
 
 def question(run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: str | None = None) -> Question:
@@ -174,8 +169,7 @@ def question(run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: 
     finally:
         torch.set_num_threads(threads)
     scores = {(name, how): regions(score, how).astype(np.float16) for name, score in SCORES.items() for how in hows}
-    asked = queries[step].ids if step in queries else None
-    return Question(step, labels, model, asked, tuple(hows), listed, scores)
+    return Question(step, labels, model, queries[step].ids if step in queries else None, listed, scores)
 
 
 def _list(run: Run, labels: Labels, regions: Remembering, name: str, how: str, step: int) -> Listed:

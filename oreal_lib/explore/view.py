@@ -1,8 +1,7 @@
 """What the explorers show, as plain data: one image under two questions, and the learning curves of runs, finished or not."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from .question import Question, Run
 WIDEST = 640  # pixels of a shown picture's longer side
 
 
+@lru_cache(maxsize=1)  # a slider asks many times for one picture
 def probabilities(run: Run, asked: Question, image: int) -> torch.Tensor:
     """(C, H, W) float32: what the step's network sees in the pool's image at position `image`."""
     seen = np.asarray(run.setting.inputs[run.setting.pool[image]])
@@ -35,18 +35,11 @@ def differing(asked: Question, a: tuple[str, str], b: tuple[str, str]) -> np.nda
 
 
 def view(
-    run: Run,
-    asked: Question,
-    image: int,
-    a: tuple[str, str],
-    b: tuple[str, str],
-    score: str = "bvsb",
-    of_class: int = 0,
-    p: torch.Tensor | None = None,
+    run: Run, asked: Question, image: int, a: tuple[str, str], b: tuple[str, str], score: str = "bvsb", of_class: int = 0
 ) -> dict:
     """What is shown of one image of the pool (by position): two (strategy, how) and what they looked at.
 
-    score: a name in SCORES, of_class the class where it is ovr_entropy.  p: of `probabilities`, if it is known.
+    score: a name in SCORES, of_class the class where it is ovr_entropy.
     Returns image (h, w, 3) uint8, truth and prediction (h, w) uint8, uncertainty (h, w) float32, ids (h, w), all thinned to at most
     WIDEST pixels a side; sides: of A and B {title, score (k,) float32, rank (k,) int 0 = not listed, 1 = first, asked (k,) bool, n
     (of the query), border_share, for_class (k,) int or None, -1 = not asked}; asked_in (k,) int step, that of the run's query in
@@ -62,7 +55,7 @@ def view(
     if not 0 <= of_class < len(classes):
         raise ValueError(f"of_class is {of_class}, but the classes are 0 to {len(classes) - 1}; choose one of these")
     channel = of_class if score == "ovr_entropy" else 0
-    p = probabilities(run, asked, image) if p is None else p
+    p = probabilities(run, asked, image)
     predicted = p.argmax(dim=0).numpy()
     ids = np.asarray(setting.superpixels.maps[image])
     thin = (slice(None, None, -(-max(ids.shape) // WIDEST)),) * 2

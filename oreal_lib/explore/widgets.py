@@ -3,8 +3,6 @@
 So they look alike in JupyterLab, VS Code and Voila, and on a page.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from io import BytesIO

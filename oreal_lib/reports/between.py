@@ -1,7 +1,5 @@
 """What lies between mean and max: one point per aggregation, from run records."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

@@ -5,8 +5,6 @@ python -m oreal_lib book html       # only the pages, from the notebooks execute
 python -m oreal_lib book tables     # only the tables in README.md, notebooks/README.md and the first lesson
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -21,7 +19,7 @@ from pathlib import Path
 import nbformat
 import yaml
 
-from ..experiments.batch import notebook, papermill, stop
+from ..experiments.batch import notebook, papermill, stop, waited
 from ..experiments.logs import last_words
 from ..storage import atomic, provenance
 from ..storage.devices import choose_device
@@ -62,11 +60,7 @@ def _run(grid: str, place: Path, jobs: int) -> int:
     """Compute the runs of a grid; the exit code."""
     command = [sys.executable, "-m", "oreal_lib", "run", grid, "--jobs", str(jobs)]
     environment = os.environ | {"OREAL_HOME": str(place), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, start_new_session=os.name == "posix")  # as `stop` needs it
-    try:
-        return process.wait()
-    finally:
-        stop([process])
+    return waited(subprocess.Popen(command, env=environment, start_new_session=os.name == "posix"))  # as `stop` needs it
 
 
 def _execute(items: Sequence[Mapping], place: Path, jobs: int, began: float) -> list[str]:
@@ -98,19 +92,14 @@ def _execute(items: Sequence[Mapping], place: Path, jobs: int, began: float) -> 
     return failed
 
 
-def measured(executed: Path) -> dict:
+def measured(executed: Path, names: Sequence[str]) -> dict:
     """Seconds of each notebook from papermill's metadata, with the parameters it was given, and the machine and versions."""
-    names = [item["notebook"] for item in plan() if "notebook" in item]
     found = {}
     for name in names:
         about = nbformat.read(executed / f"{name}.ipynb", as_version=4).metadata["papermill"]
         found[name] = {"seconds": round(about["duration"], 1), "parameters": about["parameters"]}
-    where = {
-        "device": provenance.device_name(choose_device("cpu")),
-        "commit": provenance.commit(),
-        "versions": provenance.versions(),
-    }
-    return where | {"notebooks": found}
+    device = provenance.device_name(choose_device("cpu"))
+    return {"device": device, "commit": provenance.commit(), "versions": provenance.versions(), "notebooks": found}
 
 
 def table_of_notebooks(times: Mapping) -> str:
@@ -118,13 +107,10 @@ def table_of_notebooks(times: Mapping) -> str:
     rows = []
     for path in sorted((home() / "notebooks").glob("*.ipynb")):
         question = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].removeprefix("# ")
-        took = times["notebooks"].get(path.stem)
-        rows.append([f"[`{path.stem}`]({path.name})", question, "-" if took is None else _time(took["seconds"])])
+        seconds = times["notebooks"].get(path.stem, {}).get("seconds")
+        took = "-" if seconds is None else f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+        rows.append([f"[`{path.stem}`]({path.name})", question, took])
     return markdown(["notebook", "question", f"measured on {times['device']}"], rows, left=(0, 1))
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
 def write_tables(times: Mapping) -> None:
@@ -173,30 +159,29 @@ def add_to(parser: argparse.ArgumentParser) -> None:
 
 
 def _book(options: argparse.Namespace) -> int:
+    """All of the book, or the part of it that was asked for; 1 with every fault there is."""
+    what, out = options.what, (options.out or home() / "book").resolve()
+    times, executed = home() / "docs" / "notebooks.json", out / ".home" / "executed"
     try:
-        _make(options.what, (options.out or home() / "book").resolve(), options.jobs or os.cpu_count() or 1)
+        names = [item["notebook"] for item in plan() if "notebook" in item]
+        if what == "all":
+            out.mkdir(parents=True, exist_ok=True)
+            if failed := build(out, options.jobs or os.cpu_count() or 1):
+                raise ValueError("\n  ".join(["these notebooks could not be executed:", *failed]))
+            atomic.write_json(times, measured(executed, names))
+        if what in ("all", "tables"):
+            if not times.is_file():
+                raise ValueError(f"{times} is not there, but the tables say what it measured; run python -m oreal_lib book first")
+            write_tables(json.loads(times.read_text(encoding="utf-8")))
+        if what in ("all", "html"):
+            if missing := [name for name in names if not (executed / f"{name}.ipynb").is_file()]:
+                raise ValueError(f"{missing[0]} was not executed to its end yet; run python -m oreal_lib book without html first")
+            if problems := write_pages({f"notebooks/{name}.ipynb": executed / f"{name}.ipynb" for name in names}, out):
+                raise ValueError("\n  ".join(["the pages have faults:", *problems]))
+            print(
+                f"{out / 'index.html'}: {len(list(out.rglob('*.html')))} pages; open it in a browser, or copy the folder anywhere"
+            )
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _make(what: str, out: Path, jobs: int) -> None:
-    """All of the book, or the part of it that was asked for; ValueError with every fault there is."""
-    times, executed = home() / "docs" / "notebooks.json", out / ".home" / "executed"
-    if what == "all":
-        out.mkdir(parents=True, exist_ok=True)
-        if failed := build(out, jobs):
-            raise ValueError("\n  ".join(["these notebooks could not be executed:", *failed]))
-        atomic.write_json(times, measured(executed))
-    if what in ("all", "tables"):
-        if not times.is_file():
-            raise ValueError(f"{times} is not there, but the tables say what it measured; run python -m oreal_lib book first")
-        write_tables(json.loads(times.read_text(encoding="utf-8")))
-    if what in ("all", "html"):
-        names = [item["notebook"] for item in plan() if "notebook" in item]
-        if missing := [name for name in names if not (executed / f"{name}.ipynb").is_file()]:
-            raise ValueError(f"{missing[0]} was not executed to its end yet; run python -m oreal_lib book without html first")
-        if problems := write_pages({f"notebooks/{name}.ipynb": executed / f"{name}.ipynb" for name in names}, out):
-            raise ValueError("\n  ".join(["the pages have faults:", *problems]))
-        print(f"{out / 'index.html'}: {len(list(out.rglob('*.html')))} pages; open it in a browser, or copy the folder anywhere")

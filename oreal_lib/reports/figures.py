@@ -1,7 +1,5 @@
 """Pictures of runs. `draw_*(..., ax) -> ax`: never opens a figure, never saves, never styles globally."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from textwrap import fill, shorten
 
@@ -17,17 +15,15 @@ from ..weak.pseudo import quality
 from .frames import active, full, in_order
 from .table_4 import QUALITY
 
-ORDER = ("max", "mean")  # of the curves of a strategy
 FULL = {  # full supervision -> line, name
     "full_dominant": (":", "all dominant labels (B)"),
     "full_masks": ((0, (3, 1, 1, 1)), "true masks (A)"),
 }
 
 LABELINGS = {  # of a frame -> look of its curve
-    "dominant": {"color": "#777777", "ls": "--", "label": "dominant labels"},
-    "dominant, stage 2": {"color": "#777777", "ls": "-", "label": "dominant labels, stage 2"},
-    "weak": {"color": "#0077bb", "ls": "--", "label": "weak labels"},
-    "weak, stage 2": {"color": "#0077bb", "ls": "-", "label": "weak labels, stage 2"},
+    f"{labeling}{stage}": {"color": color, "ls": ls, "label": f"{labeling} labels{stage}"}
+    for labeling, color in (("dominant", "#777777"), ("weak", "#0077bb"))
+    for stage, ls in (("", "--"), (", stage 2", "-"))
 }
 
 
@@ -42,7 +38,7 @@ def draw_curves(frame: pd.DataFrame, ax: Axes, x: str = "clicks", y: str = "miou
 
 def by_column(runs: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
     """The rows of each column in the order of the figures, and its color, line and label: max solid, mean dashed."""
-    for column in in_order(runs, ORDER):
+    for column in in_order(runs, ("max", "mean")):
         mine = runs[runs["column"] == column]
         yield mine, _look(*mine[["strategy", "aggregate"]].iloc[0])
 
@@ -104,9 +100,8 @@ def _draw_all(curves: Iterable[tuple], frame: pd.DataFrame, ax: Axes, x: str = "
         if not np.isnan(value):
             ax.axhline(100 * value, ls=style, color="black", lw=1, label=short)
     names = {"clicks": "clicks", "labeled_fraction": "labeled superpixels (%)", "labeled_pixels": "labeled pixels (%)"}
-    ax.set_xlabel(names[x])
-    ax.set_ylabel({"miou": "mIoU on the test images (%)", "boundary_miou": "mIoU near class borders (%)"}[y])
-    ax.set_ylim(bottom=max(0, ax.get_ylim()[0]))
+    names |= {"miou": "mIoU on the test images (%)", "boundary_miou": "mIoU near class borders (%)"}
+    ax.set(xlabel=names[x], ylabel=names[y], ylim=(max(0, ax.get_ylim()[0]), None))
     ax.grid(alpha=0.3)
     return ax
 
@@ -135,9 +130,7 @@ def draw_label_cost(table: pd.DataFrame, ax: Axes) -> Axes:
     ax.set_yticks(y, [f"{name} ({share:.1f} % of pixels)" for name, share in table["share_mean"].items()])
     as_written(ax.yaxis)
     ax.invert_yaxis()
-    ax.set_xlim(-2, 102)
-    ax.set_xlabel("IoU (%); bars: one standard deviation over seeds")
-    ax.set_axisbelow(True)
+    ax.set(xlim=(-2, 102), xlabel="IoU (%); bars: one standard deviation over seeds", axisbelow=True)
     return without_box(ax, "x", color="0.9")
 
 
@@ -207,12 +200,10 @@ def draw_pseudo_quality(quality: pd.DataFrame, ax: Axes, value: str) -> Axes:
     above = "where several classes were named:\nright, above what one label could be"
     ax.set_title(above if value == "several_gain" else QUALITY[value], fontsize="medium")
     units = {"expansion_share": "% of the pool's pixels", "several_gain": "points"}
-    ax.set_ylabel(units.get(value, "% of the pseudo labels there"))
     if value in units:
         ax.axhline(0, color="black", lw=1)
-    ax.set_xlabel("step")
-    ax.set_xticks(sorted(quality["step"].unique()))
     low, high = ax.get_ylim()
+    ax.set(xlabel="step", ylabel=units.get(value, "% of the pseudo labels there"), xticks=sorted(quality["step"].unique()))
     ax.set_ylim(low if value == "several_gain" else max(0, low), min(100, high))
     ax.grid(alpha=0.3)
     return ax

@@ -1,7 +1,5 @@
 """From run folders to tables: every number carries its runs, its n and its spread."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -154,9 +152,7 @@ def _rows_of_one(frame: pd.DataFrame) -> Iterator[dict[str, object]]:
             yield {key: last[key] for key in (*NETWORK, *KEY)} | {
                 "aualc": aualc(run["clicks"], run["miou"], best) if has_area else np.nan,
                 "aualc_per_pixel": aualc(common, at_common, best) if has_area and common[0] < common[-1] else np.nan,
-                "miou": 100 * last["miou"],
-                "boundary_miou": 100 * last["boundary_miou"],
-                "inside_miou": 100 * last["inside_miou"],
+                **{v: 100 * last[v] for v in ("miou", "boundary_miou", "inside_miou")},
                 "to_95": 100 * fraction_to_reach(run["labeled_fraction"], run["miou"], 0.95 * best) if best > 0 else np.nan,
                 "labeled_pixels": 100 * last["labeled_pixels"],
                 "border_share": 100 * run.loc[run["step"] > 1, "border_share"].astype(float).mean(),

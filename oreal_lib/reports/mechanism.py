@@ -3,8 +3,6 @@
 The first half reads step records only; `correlations` needs the stored networks of step 1.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -117,8 +115,7 @@ def measures(frame: pd.DataFrame) -> pd.DataFrame:
 def gains(runs: pd.DataFrame) -> pd.DataFrame:
     """Max minus mean in points of mIoU, paired by seed, where the pixels are near borders, inside, and the first minus the
     second: n, mean, sd, low, high (95 % t-interval), favor. One row per (strategy, where). runs: of `measures`."""
-    known = {where: frames.paired(runs, where) for where in GAINS if runs[where].notna().any()}
-    known = {where: found for where, found in known.items() if len(found)}
+    known = {where: found for where in GAINS if runs[where].notna().any() and len(found := frames.paired(runs, where))}
     if not known:
         return pd.DataFrame(columns=INTERVAL)
     return pd.concat(known, names=["where", "strategy"]).swaplevel().sort_index(level=0, sort_remaining=False)
@@ -187,13 +184,11 @@ def of_image(answers: dict[tuple[str, str], np.ndarray], size: np.ndarray) -> pd
     """score, aggregate, with_size, with_max of one image. answers: (score, aggregation) -> acquisitions (n, K).  size: (n,)."""
     size_rank = pd.Series(size).rank()
     ranks = {question: pd.DataFrame(answer).rank() for question, answer in answers.items()}
-    rows = []
     with np.errstate(invalid="ignore", divide="ignore"):  # where all values are equal there is no correlation
-        for (score, how), rank in ranks.items():
-            same = {"score": score, "aggregate": how}
-            largest = ranks[score, "max"]
-            rows.append(same | {"with_size": rank.corrwith(size_rank).mean(), "with_max": rank.corrwith(largest).mean()})
-    return pd.DataFrame(rows)
+        with_size = [rank.corrwith(size_rank).mean() for rank in ranks.values()]
+        with_max = [rank.corrwith(ranks[score, "max"]).mean() for (score, _), rank in ranks.items()]
+    found = pd.DataFrame(list(answers), columns=["score", "aggregate"])
+    return found.assign(with_size=with_size, with_max=with_max)
 
 
 def correlation_summary(found: pd.DataFrame) -> pd.DataFrame:

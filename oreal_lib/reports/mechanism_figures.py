@@ -1,7 +1,5 @@
 """Pictures of the mechanism behind max and mean. `draw_*(..., ax) -> ax`, colors and lines as in `figures`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -109,8 +107,7 @@ def draw_gains(gains: pd.DataFrame, ax: Axes) -> Axes:
         ax.plot([], [], "o", color="black", mfc=face or "black", label=label)
     ax.axvline(0, color="black", lw=0.8)
     ax.set_yticks(range(len(names)), [title(s) for s in names])
-    ax.set_ylim(len(names) - 0.5, -0.5)
-    ax.set_xlabel("max minus mean, points of mIoU (95 % interval, paired by seed)")
+    ax.set(ylim=(len(names) - 0.5, -0.5), xlabel="max minus mean, points of mIoU (95 % interval, paired by seed)")
     ax.legend(fontsize="small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return without_box(ax, "x")
 
@@ -157,8 +154,7 @@ def draw_spectrum(points: pd.DataFrame, ax: Axes, reference: pd.Series | None = 
     for kind, marker in KIND_MARKERS.items():
         face = "white" if kind == "mean" else "black"
         ax.plot([], [], ls="", color="black", marker=marker, mfc=face, label=KIND_NAMES.get(kind, kind))
-    ax.set_xlabel("asked superpixels on a true class border (%)")
-    ax.set_ylabel("AuALC (%)")
+    ax.set(xlabel="asked superpixels on a true class border (%)", ylabel="AuALC (%)")
     ax.legend(fontsize="x-small", frameon=False, loc="upper left")
     return without_box(ax)
 

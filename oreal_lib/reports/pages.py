@@ -1,8 +1,7 @@
-"""HTML pages from notebooks, markdown and code, with everything they link to, checked: no dead link, no missing picture, no script,
-nothing that a page would fetch from elsewhere."""
+"""HTML pages from notebooks, markdown and code, with everything they link to, checked: no dead link, no missing picture, nothing
+that a page would fetch from elsewhere."""
 
-from __future__ import annotations
-
+import posixpath
 import re
 import shutil
 from collections.abc import Mapping
@@ -23,9 +22,7 @@ from ..storage import atomic
 from ..storage.paths import home
 
 COPIED = {".png", ".svg", ".webp", ".jpg", ".gif", ".csv", ".tex", ".json", ".jsonl", ".pdf"}  # pictures and data: as they are
-LINKS = ("href", "src", "poster", "data", "background", "xlink:href")  # attributes that hold an address; srcset holds several
-ACTIVE = ("script", "iframe", "base")  # elements that have no place in a page
-LOADED = re.compile(r"""@import[^;]*|image-set\([^;]*|url\(\s*+['"]?+(?!data:|#)[^)]*""", re.IGNORECASE)  # in a style
+LINKS = ("href", "src", "poster", "data")  # attributes that hold an address
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -34,13 +31,11 @@ def write_pages(notebooks: Mapping[str, Path], out: Path, first: str = "README.m
 
     notebooks: path in the project, such as "notebooks/00_start_here.ipynb" -> the executed notebook.
     Returns what is wrong, a sentence each: links that lead nowhere, pictures that are not there, two files that would become one
-    page, formulas that would need a script, scripts, and anything a page would load from a server. `first` becomes index.html.
-    What is not text is copied as it is.
+    page, and anything a page would load from a server. `first` becomes index.html. What is not text is copied as it is.
     """
     css = (home() / "docs" / "book.css").read_text(encoding="utf-8")
     atomic.write_bytes(out / "book.css", css.encode())
     pages = _Pages(notebooks, out, first)
-    pages.problems += [f"docs/book.css: a style loads {what}" for what in LOADED.findall(css)]
     while pages.queue:
         pages.write(pages.queue.pop(0))
     known, wanted = pages.anchors, pages.wanted
@@ -61,7 +56,6 @@ class _Pages:
 
     def write(self, name: str) -> None:
         soup = BeautifulSoup(_body(name, self.notebooks.get(name, self.root / name)), "html.parser")
-        self.problems += [f"{name}: {fault}" for fault in _faults(soup)]
         self.anchors[name] = _name_headings(soup)
         for tag, key in [(t, k) for k in LINKS for t in soup.find_all(attrs={k: True})]:
             address = self.follow(name, tag.name, tag[key])
@@ -69,9 +63,6 @@ class _Pages:
                 tag.unwrap()
             else:
                 tag[key] = address
-        for tag in soup.find_all(srcset=True):  # "a.png 1x, b.png 2x"
-            several = re.findall(r"(\S*[^\s,])(\s+[\d.]+[wxh])?", tag["srcset"])
-            tag["srcset"] = ", ".join(f"{self.follow(name, tag.name, url)}{size}" for url, size in several)
         page = self.out / self.places[name]
         page.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_bytes(page, _whole(name, soup, list(self.notebooks), self.places).encode())
@@ -79,17 +70,14 @@ class _Pages:
     def follow(self, name: str, tag: str, url: str) -> str | None:
         """Note what an address on a page needs; the address in the book, or None for a folder, which is no page."""
         link = tag in ("a", "area")
-        try:
-            parts = urlsplit(url.strip())
-        except ValueError:
-            self.problems.append(f"{name}: {url} is not an address")
-            return url
+        parts = urlsplit(url.strip())
         if parts.scheme or parts.netloc:
-            if parts.scheme == "javascript" or not (link or parts.scheme == "data"):
+            if not link and parts.scheme != "data":
                 self.problems.append(f"{name}: {tag} loads {url[:80]} from elsewhere")
             return url
-        at = _resolve(name, unquote(parts.path)) if parts.path else name
-        if at is None or not (self.root / at).exists() or ((self.root / at).is_dir() and not link):
+        at = posixpath.join(posixpath.dirname(name), unquote(parts.path)).lstrip("/")  # a first / is the project
+        at = posixpath.normpath(at) if parts.path else name
+        if f"{at}/".startswith("../") or not (self.root / at).exists() or ((self.root / at).is_dir() and not link):
             self.problems.append(f"{name}: {url} leads nowhere")
             return url
         if (self.root / at).is_dir():
@@ -129,9 +117,8 @@ def _body(name: str, path: Path) -> str:
                 if "image/png" in output.get("data", {}):
                     output.metadata["image/png"] = {**output.metadata.get("image/png", {}), "alt": f"Figure. {about}"}
             cell.outputs = shown
-        return HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True).from_notebook_node(book)[
-            0
-        ]
+        exporter = HTMLExporter(template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True)
+        return exporter.from_notebook_node(book)[0]
     text = path.read_text(encoding="utf-8")
     if path.suffix.lower() == ".md":
         return markdown2html(text)
@@ -160,39 +147,6 @@ def _name_headings(soup: BeautifulSoup) -> set[str]:
         if slug and slug not in own:  # an id stands once on a page
             heading["id"] = slug
     return own | set(count) | {"top"}
-
-
-def _faults(soup: BeautifulSoup) -> list[str]:
-    """What is wrong with a page whatever it links to; what would run or frame something is taken out of it."""
-    faults = []
-    if _has_formula(soup):
-        faults.append("a formula between dollars would need a script to be read; write it as plain text")
-    for tag in soup.find_all(ACTIVE):
-        faults.append(f"<{tag.name}> {tag.get('src', '')[:80]} would run or load something; show text or a picture instead")
-        tag.extract()
-    for tag in soup.find_all(lambda tag: any(key.startswith("on") for key in tag.attrs)):
-        faults.append(f"<{tag.name}> runs a script when something happens to it; show text or a picture instead")
-    styles = [tag.get_text() for tag in soup.find_all("style")] + [tag["style"] for tag in soup.find_all(style=True)]
-    return faults + [f"a style loads {what[:80]}; write it without" for style in styles for what in LOADED.findall(style)]
-
-
-def _has_formula(soup: BeautifulSoup) -> bool:
-    text = "".join(s for s in soup.find_all(string=True) if not s.find_parent(["pre", "code", "style"]))
-    return re.search(r"\$[^$\n]*[\\_^{][^$\n]*\$", text) is not None
-
-
-def _resolve(page: str, target: str) -> str | None:
-    """The path in the project that a link on a page means; None if it is outside."""
-    start = PurePosixPath(target.lstrip("/")) if target.startswith("/") else PurePosixPath(page).parent / target  # / is the project
-    parts: list[str] = []
-    for part in start.parts:
-        if part != "..":
-            parts.append(part)
-        elif not parts:
-            return None
-        else:
-            parts.pop()
-    return "/".join(parts) or "."
 
 
 def _place(name: str, path: Path) -> str:

@@ -1,7 +1,5 @@
 """Which strategy comes first, and how sure that is: mean ranks over seeds with bootstrap intervals."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -89,8 +87,7 @@ def draw_ranking(ranking: Ranking, ax: Axes) -> Axes:
         ax.plot([c.low, c.high], [y, y], color=color, lw=2)
         ax.plot(c.rank, y, "o", color=color, mfc="white" if c.aggregate == "mean" else color, ms=7)
     ax.set_yticks(range(len(ranks)), [title(column) for column in ranks.index])
-    ax.set_ylim(max(len(ranks), 1) - 0.5, -0.5)
-    ax.set_xlim(0.5, max(len(ranks), 1) + 0.5)
-    ax.set_xlabel("mean rank, 1 is best")
+    n = max(len(ranks), 1)
+    ax.set(ylim=(n - 0.5, -0.5), xlim=(0.5, n + 0.5), xlabel="mean rank, 1 is best")
     ax.grid(axis="x", alpha=0.3)
     return ax

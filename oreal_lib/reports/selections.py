@@ -1,7 +1,5 @@
 """What runs asked, as data recomputed from their own weights and as pictures (OREAL Figures 1, 2 and 5)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 

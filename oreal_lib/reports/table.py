@@ -1,7 +1,5 @@
 """How a number is written, and a table of numbers in markdown: every report writes them in this one way."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 

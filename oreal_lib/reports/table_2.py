@@ -1,8 +1,6 @@
 """Table 2: what is lost when every superpixel gets one label. Full supervision A (true masks) against B (dominant labels),
 and the labels themselves against the truth. Everything comes from run records."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 
@@ -55,14 +53,8 @@ def table2_markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
     for (dataset, model), row in summary.iterrows():
         n = str(int(row["n"])) if row["n"] else f"{int(row['A_n'])} A, {int(row['B_n'])} B"
         ours = [*(table.spread(row, k) for k in "AB"), table.with_interval(row), n]
-        rows.append(
-            [
-                DATA_SETS.get(dataset, dataset),
-                model,
-                *ours,
-                *map(table.number, paper.get((dataset, backbone(model)), (np.nan, np.nan))),
-            ]
-        )
+        theirs = map(table.number, paper.get((dataset, backbone(model)), (np.nan, np.nan)))
+        rows.append([DATA_SETS.get(dataset, dataset), model, *ours, *theirs])
     if set(frame["dataset"]) == {"folder"}:
         paper = {}  # somebody's own data are no row of the paper's table
     known = {(d, backbone(m)) for d, m in summary.index}

@@ -1,10 +1,9 @@
 """Table 4: weak labels (every class in a superpixel named, a click each) in two stages; and dominant labels at as many clicks,
 which the paper does not show. Everything comes from run records."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from ..draw import STRATEGY_COLORS, title
@@ -96,7 +95,7 @@ def table4_markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
         counts |= set() if key == AVERAGE else set(n.values())
         if key[0] == "random":  # it asks without scores, so there is nothing to aggregate
             ours, n = [ours[0], "", ""], {"by_mean": n["by_mean"]}
-        printed = [_printed(paper.get(key, {}).get(name)) for name in PAPER]
+        printed = [" - ".join(f"{v:.1f}" for v in np.ravel(paper.get(key, {}).get(name) or [])) or "-" for name in PAPER]
         rows.append([title(key[0]), str(key[1]), *ours, ", ".join(map(str, dict.fromkeys(n.values()))), *printed])
     heads = ["strategy", "stage", "mean", "max", "max - mean (95 % interval)", "n"]
     heads += ["paper, VOC: mean - max", "paper, Cityscapes: mean - max"]
@@ -232,8 +231,3 @@ def to_draw(frame: pd.DataFrame, wanted: Sequence[str] = ("random", "bvsb max", 
     weak = in_order(frame[frame["labeling"] != "dominant"])
     whole = [c for c in weak if {"dominant", *STAGES.values()} <= labelings[c]]
     return [c for c in wanted if c in whole] or whole[:3] or weak[:3]
-
-
-def _printed(value: float | list[float] | None) -> str:
-    values = value if isinstance(value, list) else [value]
-    return "-" if value is None else " - ".join(f"{v:.1f}" for v in values)

@@ -1,7 +1,5 @@
 """Tables 1 and 3 with the paper's number beside ours in every cell. Everything comes from run records."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal

@@ -1,7 +1,5 @@
 """Files that are either whole or not there: a reader, or a restart after a kill, never meets half of one."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import json

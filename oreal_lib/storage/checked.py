@@ -3,8 +3,6 @@
 `write` and `read` are for records; `read` takes other kinds by their parser: `read(path, remedy, load_tensors)`.
 """
 
-from __future__ import annotations
-
 import json
 import zipfile
 import zlib

@@ -34,11 +34,16 @@ class Checkpoint:
         if not self.path.exists():
             return None
         try:
-            saved = _read(self.path)
+            with zipfile.ZipFile(self.path) as records:  # torch writes checksums, but does not compare them
+                if (damaged := records.testzip()) is not None:
+                    raise ValueError(damaged)
+            saved = torch.load(self.path, map_location="cpu", weights_only=True)
+            if not isinstance(saved, dict):
+                raise ValueError("it holds no training")
+            return saved if saved["key"] == list(key) else None
         except Exception as error:  # a damaged pickle can raise anything
             log.info(f"{self.path.name} cannot be read ({type(error).__name__}); training this step from its beginning instead")
             return None
-        return saved if saved["key"] == list(key) else None
 
     def after_epoch(self, state: dict) -> None:
         """Writes the state after an epoch, a dictionary of tensors and values with its "key", if it is time to; else copies it."""
@@ -74,13 +79,3 @@ def _on_cpu(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _on_cpu(v) for k, v in value.items()}
     return [_on_cpu(v) for v in value] if isinstance(value, list) else value
-
-
-def _read(path: Path) -> dict:
-    with zipfile.ZipFile(path) as records:  # torch writes checksums, but does not compare them
-        if (damaged := records.testzip()) is not None:
-            raise zipfile.BadZipFile(damaged)
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(saved, dict) or "key" not in saved:
-        raise ValueError("it holds no training")
-    return saved

@@ -1,7 +1,5 @@
 """Where and how a run is computed."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch
@@ -32,14 +30,10 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    count = {
-        "cpu": lambda: 1,
-        "cuda": lambda: torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        "mps": lambda: int(torch.backends.mps.is_available()),
-    }
     try:
         device = torch.device(name)
-        there = count[device.type]()
+        kind = {"cpu": torch.cpu, "cuda": torch.cuda, "mps": torch.mps}[device.type]
+        there = kind.device_count() if kind.is_available() else 0
     except (RuntimeError, KeyError):
         raise ValueError(f"device is {name!r}; write auto, cpu, cuda, cuda:<number> or mps") from None
     if (device.index or 0) >= there:

@@ -10,7 +10,7 @@ import errno
 import os
 import threading
 import time
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -29,7 +29,7 @@ class Held(Exception):
     """Another process holds a lock, or another `Lock` of this one does. The text names the holder: "process 12 on node7"."""
 
 
-class Lock:
+class Lock(AbstractContextManager):
     """The lock of a folder. A `with` releases it at its end; so does the end of the process, however it comes."""
 
     def __init__(self, path: Path) -> None:
@@ -91,9 +91,6 @@ class Lock:
     def release(self) -> None:
         """Others may have it from here on; nothing happens if it is not held."""
         self._lease.release()
-
-    def __enter__(self) -> Lock:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.release()

@@ -1,7 +1,5 @@
 """Work on many pictures at once, in processes; and notebooks in a kernel of this Python."""
 
-from __future__ import annotations
-
 import json
 import multiprocessing
 import os

@@ -4,8 +4,6 @@ Everything this library says while it works goes to the logger "oreal_lib", whic
 `log.setLevel("WARNING")` silences it. Work of less than five seconds reports no progress.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,25 +17,22 @@ SHARE = 0.1  # later, this share of the time taken so far,
 LONGEST = 30.0  # but at most so many seconds: 1,200 lines in ten hours
 
 
-class _Lines(logging.Handler):
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        super().__init__()
-        self.tell = tell
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.tell(self.format(record))
+def _lines(tell: Callable[[str], None]) -> logging.Handler:
+    handler = logging.Handler()
+    handler.emit = lambda record: tell(handler.format(record))
+    return handler
 
 
 log = logging.getLogger("oreal_lib")
 log.setLevel(logging.INFO)
 log.propagate = False  # or a program that configures the root logger would print every line twice
-log.handlers = [_Lines(lambda line: print(line, flush=True))]
+log.handlers = [_lines(lambda line: print(line, flush=True))]
 
 
 @contextmanager
 def lines_to(tell: Callable[[str], None]) -> Iterator[None]:
     """Inside the `with`, each line goes to `tell` and nowhere else: to a widget's message, a file, `lambda line: None`."""
-    before, log.handlers = log.handlers, [_Lines(tell)]
+    before, log.handlers = log.handlers, [_lines(tell)]
     try:
         yield
     finally:

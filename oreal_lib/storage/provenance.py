@@ -1,7 +1,5 @@
 """Where a number comes from: versions, device, commit. Written beside every result."""
 
-from __future__ import annotations
-
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version

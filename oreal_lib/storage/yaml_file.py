@@ -1,7 +1,5 @@
 """YAML as people write it: a mapping of plain values, or one sentence that says what is wrong with it."""
 
-from __future__ import annotations
-
 import difflib
 import os
 from collections.abc import Iterable, Mapping

@@ -243,7 +243,7 @@ def test_a_kill_at_any_moment_costs_no_second_cut_and_no_byte(tmp_path, monkeypa
     for where, call, to_cut in [
         ("oreal_lib.data.prepare.os.replace", 1, 3),  # the first map lies there under the name that does not count yet
         (APPEND, 11, 2),  # in the arrays of the second picture, which is of the test
-        ("oreal_lib.data.prepare._keep", 2, 1),  # the maps of pictures 0 and 2 are there, that of 4 is lost
+        ("oreal_lib.data.prepare.zlib.compress", 2, 1),  # the maps of pictures 0 and 2 are there, that of 4 is lost
         ("oreal_lib.data.prepare.flush_folder", 1, 0),  # the store is there, only the maps are not gone yet
     ]:
         end(killed, where, call)
@@ -323,7 +323,7 @@ def test_a_dead_worker_leaves_the_maps_and_an_error_of_the_data_or_the_disk_does
 
 def test_a_map_that_cannot_be_kept_does_not_stop_the_work(tmp_path, monkeypatch):
     make(tmp_path / "undisturbed")
-    monkeypatch.setattr(module, "_keep", Mock(side_effect=OSError(28, "No space left on device")))
+    monkeypatch.setattr(module.zlib, "compress", Mock(side_effect=OSError(28, "No space left on device")))
     make(tmp_path / "full")
     assert files(tmp_path / "full") == files(tmp_path / "undisturbed")
 

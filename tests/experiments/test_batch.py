@@ -28,7 +28,8 @@ def started(monkeypatch):
         if parameters["strategy"] != "cbal":
             RunFolder(target.parent).save_json("done.json", {"steps": 0})
 
-    monkeypatch.setattr(batch, "_execute", execute)
+    monkeypatch.setattr(batch, "papermill", execute)
+    monkeypatch.setattr(batch, "waited", lambda code: code)
     return started
 
 

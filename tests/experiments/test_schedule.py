@@ -107,7 +107,8 @@ def test_where_snakemake_cannot_run_there_is_one_run_after_another(place, monkey
             RunFolder(target.parent).save_json("done.json", {"steps": 0})
         return 0
 
-    monkeypatch.setattr(batch, "_execute", execute)
+    monkeypatch.setattr(batch, "papermill", execute)
+    monkeypatch.setattr(batch, "waited", lambda code: code)
     monkeypatch.setattr("oreal_lib.experiments.schedule.run_snakemake", lambda *_: pytest.fail("Snakemake was started"))
     assert run_grid(read_grid("two"), "two", ([], {}), place / "runs", snakemake=False) == 0
     assert executed == ["11_full_supervision", "10_active_learning_run", "20_table1_aualc"]

@@ -3,8 +3,6 @@
 Folders train/ trainannot/ val/ valannot/ test/ testannot/, one mask of indices per image, 11 = void.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ...types import IGNORE

@@ -4,8 +4,6 @@
 The official validation cities are the test split, as in the paper's protocol; the official test masks are not public.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from pathlib import Path

@@ -3,8 +3,6 @@
 Every folder that holds left_frames/ is a sequence; labels/ beside it holds masks of colors, which labels.json explains.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

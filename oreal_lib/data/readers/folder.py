@@ -4,8 +4,6 @@ classes.yaml is a list of names, or of `{name: ..., color: [r, g, b]}`, or a map
 `classes: <one of these>` beside `void: <index or color>`. An index mask holds the positions in that list, 255 is void.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ...storage.yaml_file import ConfigError, parse_yaml, shown

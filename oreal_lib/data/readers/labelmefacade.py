@@ -3,8 +3,6 @@
 Folders images/ and labels/ as published, or masks/ in place of labels/; one PNG with 16-bit colors per image.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ...types import IGNORE

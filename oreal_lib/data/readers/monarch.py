@@ -6,8 +6,6 @@ classes.yaml                              see `folder`
 test.txt                                  the official test frames; without it whole patients are drawn
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..source import Source

@@ -4,8 +4,6 @@
 dominant label of a superpixel is often wrong at borders, and gains that depend on borders disappear.
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import numpy as np

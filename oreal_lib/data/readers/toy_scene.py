@@ -4,8 +4,6 @@ Coordinates are pixels of the canvas, (h, w) = twice the final size. `k` is one 
 `k` times the zoom of the scene and scales whatever lies on the tissue. Colors are float32 RGB, 0..1 before clipping.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -4,8 +4,6 @@
 The official validation list is the test split, as in the paper's protocol; validation is drawn from train for each run.
 """
 
-from __future__ import annotations
-
 import tarfile
 from pathlib import Path, PureWindowsPath
 
