@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -139,6 +139,22 @@ def open_pair(
             "so save one of them again"
         )
     return image, mask
+
+
+def only_void(classes: Sequence[str], pixels: np.ndarray) -> str | None:
+    """What to say where masks hold one class and void, and never the others: most often they are binary, 0 and 255. Else None.
+
+    pixels: (C + 1,) int of each class and of void, in all masks of a data set together.
+    """
+    never = [c for c, n in enumerate(pixels[:-1]) if not n]
+    if not pixels[-1] or not never or len(never) != len(classes) - 1:
+        return None
+    (one,), first = {*classes} - {classes[c] for c in never}, classes[never[0]]
+    more = f" and {len(never) - 1} other classes" * (len(never) > 1)
+    return (
+        f"the masks hold only {one} and void, {first}{more} never: 255 is read as void; if it means {first}, save it as {never[0]} "
+        "or give classes colors in classes.yaml"
+    )
 
 
 def _listed(found: list[tuple[object, int]], total: int) -> str:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from trees import saved
 
-from oreal_lib.data.files import open_pair, read_image, read_mask
+from oreal_lib.data.files import only_void, open_pair, read_image, read_mask
 from oreal_lib.data.resize import bounded, nearest, resized
 from oreal_lib.data.source import Item
 
@@ -227,6 +227,16 @@ def test_lossless_masks_are_read_and_a_smaller_copy_in_a_tiff_is_no_page(tmp_pat
     overview.encoderinfo = {"tiffinfo": {254: 1}}
     path = saved(tmp_path, colors, "a.tif", save_all=True, append_images=[overview])
     assert read_mask(path, 2, colors=COLORS).tolist() == [[0, 1]]
+
+
+def test_masks_of_one_class_and_void_are_told_from_all_others():
+    said = "the masks hold only ground and void, tool never: 255 is read as void; if it means tool, save it as 1 or give classes colors"
+    assert only_void(("ground", "tool"), np.array([9, 0, 3])).startswith(said)
+    assert "only tool and void, ground and 1 other classes never" in only_void(("ground", "tool", "clip"), np.array([0, 9, 0, 3]))
+    for pixels in ([9, 1, 3], [9, 0, 0], [0, 0, 3], [9, 1, 0]):
+        assert only_void(("ground", "tool"), np.array(pixels)) is None
+    assert only_void(("ground",), np.array([9, 3])) is None
+    assert only_void(("ground", "tool", "clip"), np.array([9, 1, 0, 3])) is None
 
 
 def test_colors_that_are_not_classes_are_listed_the_most_frequent_first(tmp_path):
