@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from skimage.measure import label
 
-from ..data.files import opened, read_bytes, read_image
+from ..data.files import exact, read_bytes, read_image
 from ..data.folders import listing
 from ..data.resize import Size, bounded, nearest, resized
 from ..storage import atomic, checked
@@ -226,13 +226,8 @@ def read_partition(file: Path, size: Size) -> np.ndarray:
 
 def _read_colors(file: Path) -> np.ndarray:
     """(h, w) integer ids of a label map that is an image file: its gray values or palette indices, or a number for each color."""
-    try:
-        with opened(file, "label map") as (picture, _):
-            if picture.mode == "F":
-                raise ValueError("it holds floating-point numbers")
-            ids = np.asarray(picture if picture.mode in ("L", "P") or picture.mode.startswith("I") else picture.convert("RGB"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"the label map {file} cannot be used ({error}); save it again as PNG of 8 or 16 bits") from error
+    picture, _ = exact(file, "label map")
+    ids = np.asarray(picture if picture.mode in ("L", "P") or picture.mode.startswith("I") else picture.convert("RGB"))
     return ids.astype(np.int64) @ np.array([65_536, 256, 1]) if ids.ndim == 3 else ids
 
 

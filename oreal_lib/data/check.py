@@ -12,6 +12,7 @@ import numpy as np
 from ..storage.processes import parallel
 from ..storage.progress import told
 from ..types import IGNORE
+from .files import only_void
 from .prepare import processes
 from .source import SPLITS, Item, Source, open_item
 
@@ -83,8 +84,15 @@ def check(source: Source, workers: int | None = None) -> Findings:
     problems = [*source.problems, *(one.problem for one in opened if one.problem)]
     if "train" not in splits:
         problems.append(f"{source.name} has no training images, but superpixels are bought there; check its train folder or list")
-    remarks = tuple(_remarks(source, splits, sizes))
-    return Findings(source.name, source.classes, splits, sizes, tuple(problems), remarks)
+    remarks = [*_remarks(source, splits, sizes)]
+    pixels = np.sum([[0] * (len(source.classes) + 1), *([*held.pixels, held.void] for held in splits.values())], axis=0)
+    # Ids 19 to 33 are the classes from 6 on. Of train ids, 7 would be read as road: traffic signs, which are rare.
+    if source.identity.get("labels") == "labelIds" and pixels.any() and not pixels[6:-1].any() and pixels[0] <= pixels[-1]:
+        text = f"no labelIds file holds a value from 19 to 33, and road {'is rarer than void' if pixels[0] else 'never occurs'}"
+        remarks.append(f"{text}: these look like train ids; if they are, name the files ..._gtFine_labelTrainIds.png")
+    elif binary := only_void(source.classes, pixels):
+        problems.append(binary)
+    return Findings(source.name, source.classes, splits, sizes, tuple(problems), tuple(remarks))
 
 
 def open_all(source: Source, items: Sequence[Item], workers: int | None) -> list[Opened]:

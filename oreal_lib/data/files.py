@@ -1,17 +1,19 @@
 """One image or one mask from disk: every surprise of real files is either handled or reported with the file's name."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, ImageSequence
 
 from ..types import IGNORE
 from .source import Item
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-_SCALED_GRAYS = {"L;2": 85, "L;4": 17}  # Pillow stretches 2- and 4-bit gray PNGs to 0..255 by these factors
+_SCALED_GRAYS = {"L;2": 85, "L;4": 17}  # Pillow stretches 2- and 4-bit grays to 0..255 by these factors
+_EXACT = {"1": "L", "L": "L", "LA": "L", "P": "P", "PA": "P", "RGB": "RGB", "RGBA": "RGB"}  # modes -> the same without alpha
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -29,13 +31,7 @@ def read_image(path: str | Path) -> np.ndarray:
     ValueError with the file's name where it is not a whole image.
     """
     with opened(path, "image") as (picture, _):
-        try:
-            picture = ImageOps.exif_transpose(picture)
-        except Exception as error:  # for a damaged EXIF Pillow raises whatever it meets: syntax, keys, types, struct
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            raise ValueError(
-                f"which way up the image {path} is cannot be told, its EXIF is damaged ({said}); save it again, turned, without EXIF"
-            ) from error
+        picture = _upright(picture, path, "image")
         if picture.mode.startswith("I"):
             gray = np.asarray(picture)  # Pillow may hand over 16 bits as 32-bit integers
             if gray.min() < 0 or gray.max() > 65_535:
@@ -55,44 +51,62 @@ def read_image(path: str | Path) -> np.ndarray:
 def read_mask(
     path: str | Path,
     n_classes: int,
-    void: int = IGNORE,
+    void: int | None = IGNORE,
     remap: dict[int, int] | None = None,
     colors: dict[tuple[int, int, int], int] | None = None,
 ) -> np.ndarray:
-    """Class ids (h, w) uint8: 0..n_classes-1, or 255 where the file says `void`.
+    """Class ids (h, w) uint8: 0..n_classes-1, or 255 where the file says `void`; the way up the file's own EXIF says.
 
-    The file holds one index per pixel (8 or 16 bits), gray or palette; the colors of a palette are ignored.
+    The file holds one index per pixel (1 to 16 bits), gray or palette; the colors of a palette are ignored.
     remap: index in the file -> class id or 255; other indices stay. colors: (r, g, b) -> class id or 255; with it a file
-    with colors (RGB, a palette, RGBA equally opaque all over; of 16 bits the upper 8 count) is translated by them, a gray
-    one holds indices.
-    ValueError with the file's name: colors without a table, lossy JPEG, or indices or colors that are not classes (the
-    first ten are listed with their number of pixels).
+    with colors (RGB, a palette; of 16 bits the upper 8 count) is translated by them. So is a gray one if each of its values v
+    (in 16 bits v or 257 v) shows a color (v, v, v) of the table; else it holds indices, unless void is None: no index counts.
+    ValueError with the file's name for what `exact` refuses, for colors without a table, for transparency that is not the same
+    all over, for a gray value with two meanings, and for indices or colors that are not classes (the first ten are listed
+    with their number of pixels).
     """
-    with opened(path, "mask") as (picture, raw_mode):
-        if picture.format == "JPEG":
-            raise ValueError(f"the mask {path} is a JPEG, which blurs class indices; save masks as PNG")
-        if colors is not None and picture.mode in ("P", "PA", "RGB", "RGBA"):
-            return _from_colors(picture, colors, path)
-        if picture.mode not in ("1", "L", "P") and not picture.mode.startswith("I"):
+    picture, step = exact(path, "mask")
+    if picture.mode in ("LA", "PA", "RGBA"):
+        alpha = np.asarray(picture.getchannel("A"))
+        # One alpha everywhere does not tell classes apart, so the colors still do; an alpha of 0 may have wiped them out.
+        if alpha.min() < alpha.max() or alpha.max() == 0:
             raise ValueError(
-                f"the mask {path} holds colors (mode {picture.mode}), but one class index per pixel is needed; "
-                "give each class its color in classes.yaml if the data are your own, or translate each color to its class id "
-                "and save a gray or palette PNG"
+                f"the mask {path} is transparent at {np.count_nonzero(alpha < 255)} pixels, so their class is unclear; "
+                "save it without transparency"
             )
-        raw = np.asarray(picture).astype(np.int64) // _SCALED_GRAYS.get(raw_mode, 1)
+        picture = picture.convert(_EXACT[picture.mode])
+    if colors is not None and picture.mode in ("P", "RGB"):
+        return _from_colors(picture, colors, path)
+    if picture.mode == "RGB":
+        raise ValueError(
+            f"the mask {path} holds colors (mode RGB), but one class index per pixel is needed; "
+            "give each class its color in classes.yaml if the data are your own, or translate each color to its class id "
+            "and save a gray or palette PNG"
+        )
+    raw = np.asarray(picture).astype(np.int64) // step
     low, high = int(raw.min()), int(raw.max())
     values = np.unique(raw) if high - low > 2**17 else low + np.flatnonzero(np.bincount((raw - low).ravel()))
-    target = {void: IGNORE} | (remap or {})
+    target = ({} if void is None else {void: IGNORE}) | (remap or {})
     classes = np.array([target.get(value, value) for value in values.tolist()])
-    wrong = (classes < 0) | (classes >= n_classes) & (classes != IGNORE)
-    wrong |= (values == IGNORE) & (IGNORE not in target)  # with another void, 255 in the file is an index like any other
-    if wrong.any():
-        found = [(value, np.count_nonzero(raw == value)) for value in values[wrong][:10]]
-        others = ", ".join(str(value) for value in sorted(target) if not 0 <= value < n_classes)
-        raise ValueError(
-            f"the mask {path} holds values that are not classes: {_listed(found, wrong.sum())}; "
-            f"allowed are 0..{n_classes - 1}, {others}; correct the mask, or, for data of your own, name all classes in classes.yaml"
-        )
+    grays = (gray if gray <= IGNORE else gray / 257 for gray in (values * step).tolist())
+    shown = [(colors or {}).get((gray,) * 3) for gray in grays]
+    if None not in shown:
+        classes = np.array(shown)
+    else:
+        wrong = (classes < 0) | (classes >= n_classes) & (classes != IGNORE)
+        wrong |= (values == IGNORE) & (IGNORE not in target)  # with another void, 255 in the file is an index like any other
+        clash = np.array([color not in (None, index) for color, index in zip(shown, classes, strict=True)])
+        wrong = np.array([color is None for color in shown]) if void is None else wrong if wrong.any() else clash
+        if wrong.any():
+            found = [(value, np.count_nonzero(raw == value)) for value in values[wrong][:10]]
+            others = [str(value) for value in sorted(target) if not 0 <= value < n_classes]
+            what = "that are other classes as grays than as indices" if wrong is clash else "that are not classes"
+            allowed = ", ".join([f"0..{n_classes - 1}", *others]) + ", or grays of classes.yaml alone" * bool(colors)
+            raise ValueError(
+                f"the mask {path} holds values {what}: {_listed(found, wrong.sum())}; "
+                f"allowed are {'grays with a class' if void is None else allowed}; correct the mask, "
+                "or, for data of your own, name all classes in classes.yaml"
+            )
     table = np.zeros(high - low + 1, np.uint8)
     table[values - low] = classes
     return table[raw - low]
@@ -109,13 +123,29 @@ def open_pair(item: Item, **masks: object) -> tuple[np.ndarray, np.ndarray | Non
         return image, None
     mask = read_mask(item.mask, **masks)
     if image.shape[:2] != mask.shape:
-        turned = " (does the image's EXIF turn it, and the mask was drawn unturned? Turn the mask)"
+        turned = " (does the EXIF turn only one of them? Each obeys its own: turn the mask's pixels, without EXIF)"
         raise ValueError(
             f"{item.image} is {image.shape[1]}x{image.shape[0]} pixels, but its mask {item.mask} is "
             f"{mask.shape[1]}x{mask.shape[0]}; both need one size{turned if image.shape[1::-1] == mask.shape else ''}, "
             "so save one of them again"
         )
     return image, mask
+
+
+def only_void(classes: Sequence[str], pixels: np.ndarray) -> str | None:
+    """What to say where masks hold one class and void, and never the others: most often they are binary, 0 and 255. Else None.
+
+    pixels: (C + 1,) int of each class and of void, in all masks of a data set together.
+    """
+    never = [c for c, n in enumerate(pixels[:-1]) if not n]
+    if not pixels[-1] or not never or len(never) != len(classes) - 1:
+        return None
+    (one,), first = {*classes} - {classes[c] for c in never}, classes[never[0]]
+    more = f" and {len(never) - 1} other classes" * (len(never) > 1)
+    return (
+        f"the masks hold only {one} and void, {first}{more} never: 255 is read as void; if it means {first}, save it as {never[0]} "
+        "or give classes colors in classes.yaml"
+    )
 
 
 def _listed(found: list[tuple[object, int]], total: int) -> str:
@@ -126,14 +156,6 @@ def _listed(found: list[tuple[object, int]], total: int) -> str:
 
 def _from_colors(picture: Image.Image, colors: dict[tuple[int, int, int], int], path: str | Path) -> np.ndarray:
     """Class ids (h, w) uint8 of a picture whose colors mean classes."""
-    if picture.mode in ("RGBA", "PA"):
-        alpha = np.asarray(picture.convert("RGBA"))[..., 3]
-        # One alpha everywhere does not tell classes apart, so the colors still do; an alpha of 0 may have wiped them out.
-        if alpha.min() < alpha.max() or alpha.max() == 0:
-            raise ValueError(
-                f"the mask {path} is transparent at {np.count_nonzero(alpha < 255)} pixels, so their class is unclear; "
-                "save it without transparency"
-            )
     code = np.asarray(picture.convert("RGB")).astype(np.int32) @ np.array([65_536, 256, 1], np.int32)
     known = sorted((65_536 * r + 256 * g + b, target) for (r, g, b), target in colors.items())
     codes, targets = np.array([k for k, _ in known]), np.array([t for _, t in known], np.uint8)
@@ -150,21 +172,63 @@ def _from_colors(picture: Image.Image, colors: dict[tuple[int, int, int], int], 
     return targets[place]
 
 
+def exact(path: str | Path, what: str) -> tuple[Image.Image, int]:
+    """A file whose values count one by one, the way up its EXIF says: mode L, LA, P, PA, RGB, RGBA or I..., and the step
+    by which its grays were stretched (255 for 1 bit).
+
+    what: "mask" or "label map". ValueError with the file's name for lossy compression, several pages and other modes.
+    """
+    with opened(path, what) as (picture, raw_mode):
+        packed = picture.info.get("compression") if picture.format == "TIFF" else None
+        lossy = picture.format in ("JPEG", "MPO", "JPEG2000", "AVIF") or packed in ("jpeg", "tiff_jpeg")
+        if picture.format == "WEBP" or packed == "webp":
+            lossy = re.findall(rb"VP8[L ]", read_bytes(path))[:1] != [b"VP8L"]  # L for lossless
+        if lossy:
+            kind = f"{picture.format} with lossy compression" if picture.format in ("WEBP", "TIFF") else picture.format
+            raise ValueError(f"the {what} {path} is a {kind}, which blurs class indices; save {what}s as PNG")
+        if picture.mode not in _EXACT and not picture.mode.startswith("I"):
+            held = "floating-point numbers" if picture.mode == "F" else f"colors that are not RGB (mode {picture.mode})"
+            raise ValueError(f"the {what} {path} holds {held}, which are not exact; save it as PNG with whole numbers or RGB")
+        picture = _upright(picture, path, what)
+        return (picture.convert("L"), 255) if picture.mode == "1" else (picture, _SCALED_GRAYS.get(raw_mode[:3], 1))
+
+
+def _upright(picture: Image.Image, path: str | Path, what: str) -> Image.Image:
+    """The picture turned as its EXIF says; ValueError where that is damaged."""
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception as error:  # for a damaged EXIF Pillow raises whatever it meets: syntax, keys, types, struct
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ValueError(
+            f"which way up the {what} {path} is cannot be told, its EXIF is damaged ({said}); save it again, turned, without EXIF"
+        ) from error
+
+
 @contextmanager
 def opened(path: str | Path, what: str) -> Iterator[tuple[Image.Image, str]]:
     """The decoded file and Pillow's raw mode of it; whatever Pillow raises for a broken one becomes one sentence.
 
-    what: "image" or "mask", for that sentence. FileNotFoundError where there is no file, ValueError where it is not whole.
+    what: "image" or "mask", for that sentence. FileNotFoundError where there is no file, ValueError where it is not whole, or has
+    several pages and is no image.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"the {what} {path} does not exist; check the path or copy the data set again")
     with ExitStack() as stack:
         try:
-            picture = stack.enter_context(Image.open(path))
-            raw_mode = str(picture.tile[0][3]) if picture.tile else ""  # load() forgets it
+            # By its name, Pillow maps a raw file into memory, and then scrambles a TIFF that is turned by 90 degrees.
+            picture = stack.enter_context(Image.open(stack.enter_context(Path(path).open("rb"))))
+            pages = 1
+            if what != "image" and getattr(picture, "n_frames", 1) > 1:
+                # In a TIFF, smaller copies (bit 1 of the tag NewSubfileType) and transparency (bit 4) are no pages of their own.
+                pages = sum(not getattr(page, "tag_v2", {}).get(254, 0) & 5 for page in ImageSequence.Iterator(picture))
+                picture.seek(0)
+            raw_mode = picture.tile[0][3] if picture.tile else ""  # load() forgets it
+            raw_mode = str(raw_mode[0] if isinstance(raw_mode, tuple) and raw_mode else raw_mode)
             picture.load()
         except Image.DecompressionBombError as error:
             raise ValueError(f"the {what} {path} has too many pixels to open safely; save it smaller") from error
-        except (OSError, SyntaxError, ValueError, EOFError) as error:  # Pillow uses all four
+        except Exception as error:  # Pillow raises whatever it meets in a broken file: syntax, types, struct
             raise ValueError(f"the {what} {path} is not an image or is cut off ({error}); copy or download it again") from error
+        if pages > 1:
+            raise ValueError(f"the {what} {path} holds {pages} pages, but one must say it all; save the right one as PNG")
         yield picture, raw_mode

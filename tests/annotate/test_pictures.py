@@ -235,8 +235,8 @@ def test_of_masks_that_overlap_the_smallest_lies_on_top_and_what_is_free_falls_i
         ("a.npy", HALVES.astype(int) - 1, "a.npy: the label map holds the negative id -1"),
         ("a.npy", np.array([[None] * 6] * 4), "a.npy is not an array of numbers"),
         ("a.npy", b"nonsense", "a.npy is not an array of numbers"),
-        ("a.png", b"nonsense", "a.png cannot be used"),
-        ("a.tif", HALVES.astype(np.float32), "a.tif cannot be used .it holds floating-point numbers"),
+        ("a.png", b"nonsense", "label map .*a.png is not an image or is cut off"),
+        ("a.tif", HALVES.astype(np.float32), "label map .*a.tif holds floating-point numbers.*; save it as PNG"),
         ("a.png", np.zeros((4, 7), np.uint8), r"a.png is \(4, 7\), but its picture is \(4, 6\)"),
     ],
 )
@@ -255,6 +255,19 @@ def test_a_label_map_that_does_not_fit_is_named_and_the_others_go_on(tmp_path, n
         read_partition(file, (4, 6))
     found, (problem,) = opened(tmp_path / "photos", partition=tmp_path / "maps")
     assert list(found) == ["b"] and name in problem
+
+
+def test_a_label_map_stands_as_its_own_exif_says_and_is_never_blurred_or_one_page_of_several(tmp_path):
+    exif, ids = Image.Exif(), np.arange(24, dtype=np.uint8).reshape(4, 6)
+    exif[0x0112] = 3  # turn by 180 degrees
+    for suffix, how in (("png", {}), ("tif", {}), ("webp", {"lossless": True})):
+        array = ids if suffix != "webp" else np.repeat(ids[..., None], 3, axis=2)
+        file = saved(tmp_path / f"a.{suffix}", array, exif=exif, **how)
+        assert np.array_equal(read_partition(file, (4, 6)), ids[::-1, ::-1])
+    with pytest.raises(ValueError, match=r"label map .*a.png is a JPEG, which blurs"):
+        read_partition(saved(tmp_path / "a.png", ids, format="JPEG"), (4, 6))
+    with pytest.raises(ValueError, match=r"label map .*a.tif holds 2 pages.*save the right one as PNG"):
+        read_partition(saved(tmp_path / "a.tif", ids, save_all=True, append_images=[Image.fromarray(ids)]), (4, 6))
 
 
 def test_a_missing_label_map_is_named_with_the_remedy(tmp_path):

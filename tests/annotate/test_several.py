@@ -271,6 +271,28 @@ def test_a_mask_in_a_folder_too_deep_says_which_folder_to_name(session, tmp_path
     assert empty.startswith(f"{tmp_path / 'nothing'} holds no pictures")
 
 
+def test_masks_of_0_and_255_are_named_and_with_colors_understood(session, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir()
+    mask(data / "masks", "a", squares(0, 255, 255, 0, 0, 0))
+    mask(data / "masks", "b", squares(0, 0, 0, 0, 0, 0))
+    (problem,) = import_masks(session, data).problems
+    assert "a.png: the masks hold only road and void, car never: 255 is read as void; if it means car, save it as 1" in problem
+    assert session.board.labels(0).tolist() == [0, UNLABELED, UNLABELED, 0, 0, 0]
+    (data / "classes.yaml").write_text("car: [255, 255, 255]\nroad: [0, 0, 0]\n")
+    assert import_masks(session, data, overwrite=True).problems == ()
+    assert session.board.labels(0).tolist() == [0, 1, 1, 0, 0, 0]
+
+
+def test_a_mask_stands_as_its_own_exif_says(session, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 3  # turn by 180 degrees
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(squares(1, 1, 0, 0, 0, 0)).save(tmp_path / "masks" / "a.png", exif=exif)
+    assert import_masks(session, tmp_path / "masks").problems == ()
+    assert session.board.labels(0).tolist() == [0, 0, 0, 0, 1, 1]
+
+
 def test_an_export_comes_back_as_it_went_out(session, tmp_path):
     session.act("label", 0, [0, 4], to="car")
     session.act("label", 2, [1], to="road")

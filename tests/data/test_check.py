@@ -2,10 +2,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from trees import camvid_tree
+from trees import camvid_tree, cityscapes_tree, saved
 
 from oreal_lib.__main__ import main
 from oreal_lib.data.check import check, size_text, summary
+from oreal_lib.data.readers import cityscapes
 from oreal_lib.data.source import Item, Source
 
 MASKS = {"a": [[0, 0], [1, 255]], "b": [[0, 0], [0, 0]], "test": [[2, 2], [2, 255]]}
@@ -48,6 +49,44 @@ def test_what_never_occurs_and_what_nobody_labeled_is_remarked_not_blamed():
         "never in test: tissue, tool",
         "1 of 2 train images have no mask: simulated runs do not ask about them",
     )
+
+
+@pytest.mark.parametrize(
+    "values, colors, problem",
+    [
+        ([0, 255], "", True),
+        ([255, 1], "", True),
+        ([0, 255], "colors", False),  # classes.yaml explains black and white
+        ([0, 1], "", False),
+        ([0, 1, 255], "", False),
+    ],
+)
+def test_binary_masks_whose_255_would_be_void_are_a_problem_with_the_remedy(tmp_path, capsys, values, colors, problem):
+    for i in range(3):
+        saved(tmp_path / "images", np.zeros((2, 4, 3), np.uint8), f"{i}.png")
+        saved(tmp_path / "masks", np.resize(np.array(values, np.uint8), (2, 4)), f"{i}.png")
+    (tmp_path / "classes.yaml").write_text("{ground: [0, 0, 0], tool: [255, 255, 255]}" if colors else "[ground, tool]")
+    code, said = run(capsys, "check", "folder", "--root", tmp_path, "--workers", 1)
+    lacks = {0: "tool, save it as 1", 255: "ground, save it as 0"}[values[0]]
+    assert code == problem
+    assert (f"255 is read as void; if it means {lacks} or give classes colors in classes.yaml\n1 problem" in said.out) == problem
+
+
+@pytest.mark.parametrize(
+    "ids, remarked",
+    [
+        ([0, 13, 255], "road never occurs"),
+        ([0, 0, 0, 7, 13, 255], "road is rarer than void"),  # 7 is a traffic sign as a train id
+        ([7, 7, 11, 0], ""),
+        ([0, 0, 7, 26], ""),
+    ],
+)
+def test_train_ids_in_files_of_label_ids_are_remarked(tmp_path, ids, remarked):
+    for item in cityscapes.read(cityscapes_tree(tmp_path)).items:
+        saved(item.mask.parent, np.resize(np.array(ids, np.uint8), (32, 64)), item.mask.name)
+    found = check(cityscapes.read(tmp_path), 1)
+    said = [remark for remark in found.remarks if "train ids; if they are, name the files ..._gtFine_labelTrainIds.png" in remark]
+    assert len(said) == bool(remarked) and all(remarked in remark for remark in said) and found.problems == ()
 
 
 def test_without_training_images_there_is_nothing_to_buy():

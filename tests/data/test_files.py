@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 from trees import saved
 
-from oreal_lib.data.files import read_image, read_mask
+from oreal_lib.data.files import only_void, open_pair, read_image, read_mask
 from oreal_lib.data.resize import bounded, nearest, resized
+from oreal_lib.data.source import Item
 
 COLORS = {(0, 0, 0): 0, (255, 0, 0): 1, (9, 9, 9): 255}
 
@@ -101,6 +102,141 @@ def test_colors_are_translated_whatever_the_file_is(tmp_path):
     rgba[0, 0, 3] = 7
     with pytest.raises(ValueError, match=r"b.png is transparent at 1 pixels"):
         read_mask(saved(tmp_path, rgba, "b.png"), 2, colors=COLORS)
+
+
+BLACK_AND_WHITE = {(255, 255, 255): 0, (0, 0, 0): 1}  # the other way round than as indices
+# [[255, 0]] and [[1, 0]] of one bit, as gray of 16 bits, with alpha, as a palette ...
+SHOWN = {
+    "1": Image.fromarray(np.array([[True, False]])),
+    "L": Image.fromarray(np.array([[255, 0]], np.uint8)),
+    "LA": Image.fromarray(np.array([[255, 0]], np.uint8)).convert("LA"),
+    "I;16": Image.fromarray(np.array([[65_535, 0]], np.uint16)),
+    "I;16 of 8 bits": Image.fromarray(np.array([[255, 0]], np.uint16)),
+    "I": Image.fromarray(np.array([[65_535, 0]], np.int32)),
+    "RGB": Image.fromarray(np.array([[[255] * 3, [0] * 3]], np.uint8)),
+    "RGBA": Image.fromarray(np.array([[[255] * 4, [0, 0, 0, 255]]], np.uint8)),
+    "P": Image.fromarray(np.array([[255, 0]], np.uint8)).convert("P"),
+}
+
+
+@pytest.mark.parametrize("void", [255, None])
+@pytest.mark.parametrize("mode", SHOWN)
+def test_a_gray_or_1_bit_file_shows_colors_like_any_other(tmp_path, mode, void):
+    SHOWN[mode].save(tmp_path / "a.tif" if mode == "I" else tmp_path / "a.png")
+    (path,) = tmp_path.iterdir()
+    assert read_mask(path, 2, void, colors=BLACK_AND_WHITE).tolist() == [[0, 1]]
+
+
+def test_without_colors_a_mask_of_any_gray_kind_holds_indices(tmp_path):
+    picture = Image.fromarray(np.array([[1, 0]], np.uint8))
+    transparent = Image.merge("LA", [picture, Image.fromarray(np.array([[255, 9]], np.uint8))])
+    for suffix, mode, kind in (("png", "1", SHOWN["1"]), ("png", "LA", picture.convert("LA")), ("tif", "1", SHOWN["1"])):
+        kind.save(tmp_path / f"{mode}.{suffix}")
+        assert read_mask(tmp_path / f"{mode}.{suffix}", 2).tolist() == [[1, 0]]
+    transparent.save(tmp_path / "t.png")
+    with pytest.raises(ValueError, match=r"t.png is transparent at 1 pixels"):
+        read_mask(tmp_path / "t.png", 2)
+    for mode in ("F", "CMYK", "LAB"):
+        Image.new(mode, (2, 1)).save(tmp_path / "a.tif")
+        with pytest.raises(
+            ValueError, match=r"a.tif holds (floating-point|colors that are not RGB .mode).*save it as PNG with whole"
+        ):
+            read_mask(tmp_path / "a.tif", 2, colors=COLORS)
+
+
+def test_grays_that_are_not_all_colors_are_indices_unless_a_value_means_two_things_or_only_colors_count(tmp_path):
+    gray = saved(tmp_path, np.array([[0, 1, 1, 255]], np.uint8))
+    assert read_mask(gray, 2, colors={(0, 0, 0): 0, (9, 9, 9): 1}).tolist() == [[0, 1, 1, 255]]
+    said = (
+        r"other classes as grays than as indices: 0 \(1 pixel\), 255 \(1 pixel\); allowed are 0..1, 255, or grays of classes.yaml"
+    )
+    with pytest.raises(ValueError, match=said):
+        read_mask(gray, 2, colors=BLACK_AND_WHITE)
+    with pytest.raises(ValueError, match=r"not classes: 1 \(2 pixels\); allowed are grays with a class; correct"):
+        read_mask(gray, 2, None, colors=BLACK_AND_WHITE)
+    with pytest.raises(ValueError, match=r"not classes: 17 \(1 pixel\); allowed are 0..1, 255, or grays"):  # smooth edges
+        read_mask(saved(tmp_path, np.array([[0, 17, 255]], np.uint8)), 2, colors=BLACK_AND_WHITE)
+
+
+TURNED = [
+    [[0, 1, 2], [3, 4, 5]],
+    [[2, 1, 0], [5, 4, 3]],
+    [[5, 4, 3], [2, 1, 0]],
+    [[3, 4, 5], [0, 1, 2]],
+    [[0, 3], [1, 4], [2, 5]],
+    [[3, 0], [4, 1], [5, 2]],
+    [[5, 2], [4, 1], [3, 0]],
+    [[2, 5], [1, 4], [0, 3]],
+]
+
+
+@pytest.mark.parametrize(
+    "suffix, how", [("png", {}), ("tif", {}), ("tif", {"compression": "tiff_lzw"}), ("webp", {"lossless": True})]
+)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_mask_and_an_image_stand_as_their_own_exif_says(tmp_path, suffix, how, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    mask = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    colors = np.repeat(mask[..., None], 3, axis=2)
+    for values in (mask, mask.astype(np.uint16), colors) if suffix != "webp" else (colors,):
+        path = saved(tmp_path, values, f"a.{suffix}", exif=exif, **how)
+        assert read_mask(path, 6, colors={(v, v, v): v for v in range(6)}).tolist() == TURNED[orientation - 1]
+        if values.dtype == np.uint8:
+            assert read_image(path)[..., 0].tolist() == TURNED[orientation - 1]
+
+
+def test_a_mask_without_a_tag_beside_an_image_that_is_turned_is_as_it_was_saved(tmp_path):
+    exif, mask = Image.Exif(), np.array([[0, 1, 2]], np.uint8)
+    exif[0x0112] = 6
+    image = saved(tmp_path, np.zeros((3, 1, 3), np.uint8), "i.jpg", exif=exif)
+    (tmp_path / "masks").mkdir()
+    item = Item("i", "i", "train", image, saved(tmp_path / "masks", mask.T, "i.png"))  # no tag: stands as it was saved
+    with pytest.raises(
+        ValueError, match=r"i.jpg is 3x1 pixels, but its mask .*i.png is 1x3.*turn only one of them.*turn the mask's"
+    ):
+        open_pair(item, n_classes=3)
+    item = Item("i", "i", "train", image, saved(tmp_path / "masks", mask, "i.png"))
+    assert open_pair(item, n_classes=3)[1].tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize(
+    "name, how, said",
+    [
+        ("a.jpg", {}, "is a JPEG, which blurs"),
+        ("a.png", {"format": "JPEG"}, "is a JPEG, which blurs"),
+        ("a.png", {"format": "JPEG2000"}, "is a JPEG2000, which blurs"),
+        ("a.tif", {"compression": "jpeg"}, "is a TIFF with lossy compression, which blurs"),
+        ("a.webp", {"quality": 100}, "is a WEBP with lossy compression, which blurs"),
+        ("a.webp", {"quality": 100, "exif": Image.Exif()}, "is a WEBP with lossy compression, which blurs"),
+        ("a.jpg", {"format": "MPO", "save_all": True, "append_images": [Image.new("RGB", (16, 16))]}, "holds 2 pages"),
+        ("a.tif", {"save_all": True, "append_images": [Image.new("RGB", (16, 16))]}, "holds 2 pages, but one must say it all"),
+        ("a.png", {"save_all": True, "append_images": [Image.new("RGB", (16, 16), "red")]}, "holds 2 pages"),
+    ],
+)
+def test_lossy_masks_and_masks_of_several_pages_are_refused(tmp_path, name, how, said):
+    with pytest.raises(ValueError, match=rf"the mask .*{name} {said}.* as PNG"):
+        read_mask(saved(tmp_path, np.zeros((16, 16, 3), np.uint8), name, **how), 2, colors=COLORS)
+
+
+def test_lossless_masks_are_read_and_a_smaller_copy_in_a_tiff_is_no_page(tmp_path):
+    colors = np.array([[[0, 0, 0], [255, 0, 0]]], np.uint8)
+    for name, how in (("a.webp", {"lossless": True}), ("a.tif", {"compression": "tiff_lzw"}), ("a.bmp", {})):
+        assert read_mask(saved(tmp_path, colors, name, **how), 2, colors=COLORS).tolist() == [[0, 1]]
+    overview = Image.fromarray(colors[:, :1])
+    overview.encoderinfo = {"tiffinfo": {254: 1}}
+    path = saved(tmp_path, colors, "a.tif", save_all=True, append_images=[overview])
+    assert read_mask(path, 2, colors=COLORS).tolist() == [[0, 1]]
+
+
+def test_masks_of_one_class_and_void_are_told_from_all_others():
+    said = "the masks hold only ground and void, tool never: 255 is read as void; if it means tool, save it as 1 or give classes colors"
+    assert only_void(("ground", "tool"), np.array([9, 0, 3])).startswith(said)
+    assert "only tool and void, ground and 1 other classes never" in only_void(("ground", "tool", "clip"), np.array([0, 9, 0, 3]))
+    for pixels in ([9, 1, 3], [9, 0, 0], [0, 0, 3], [9, 1, 0]):
+        assert only_void(("ground", "tool"), np.array(pixels)) is None
+    assert only_void(("ground",), np.array([9, 3])) is None
+    assert only_void(("ground", "tool", "clip"), np.array([9, 1, 0, 3])) is None
 
 
 def test_colors_that_are_not_classes_are_listed_the_most_frequent_first(tmp_path):

@@ -14,6 +14,7 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+from PIL import Image
 from trees import (
     ODD_NAMES,
     camvid_tree,
@@ -473,6 +474,19 @@ def test_cityscapes_archives_may_lie_in_folders_of_their_own_with_masks_of_unkno
     assert splits(apart) == splits(together) and len(apart.items) == 6 and not apart.problems
     shutil.copy(apart.items[0].mask, apart.items[0].mask.with_name("aachen_000000_000019_gtFine_labelIds_19classes.png"))
     assert cityscapes.read(tmp_path / "b").identity == apart.identity
+
+
+@pytest.mark.parametrize("kind", ["1", "L"])
+def test_gray_files_are_colors_where_the_data_set_has_only_colors(tmp_path, kind):
+    source = endovis.read(endovis_tree(tmp_path))
+    mask, white = source.items[0].mask, np.full((32, 40), 255, np.uint8)
+    Image.fromarray(0 * white).convert(kind).save(mask)
+    assert (source.open(source.items[0])[1] == 0).all()
+    Image.fromarray(white).convert(kind).save(mask)
+    with pytest.raises(
+        ValueError, match=rf"{mask.name} holds values .* not classes: {white[0, 0] if kind == 'L' else 1} \(1280 pixels"
+    ):
+        source.open(source.items[0])
 
 
 def test_one_missing_mask_does_not_turn_the_kind_of_all_others(tmp_path):

@@ -179,6 +179,18 @@ def test_images_without_labels_to_validate_or_test_on_are_refused(go, tiny, tiny
             go(dataset=broken)
 
 
+def test_a_run_on_binary_masks_whose_255_is_void_stops_instead_of_reaching_100_percent(go, tiny, tiny_config):
+    truth, votes = np.array(tiny.truth), np.zeros_like(tiny.votes)
+    truth[truth > 0] = IGNORE
+    votes[:, 0], votes[:, -1] = tiny.votes[:, 0], tiny.votes[:, 1:].sum(axis=1)
+    with pytest.raises(
+        ValueError, match=r"nothing to learn: the masks hold only tissue and void, organ and 6 other.*save it as 1 or"
+    ):
+        go(dataset=replace(tiny, truth=truth, votes=votes))
+    truth[tiny.split["test"][0], 0, 0] = 1  # a class that occurs elsewhere: the masks are what they say
+    open_setting(tiny_config(), replace(tiny, truth=truth, votes=votes))
+
+
 def test_the_whole_pool_can_be_asked(go):
     steps, folder = go(query_size=32)
     assert steps[-1].labeled_fraction == 1 and sorted(np.concatenate(asked(folder))) == list(range(96))

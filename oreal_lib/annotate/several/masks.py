@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...data.files import read_mask
+from ...data.files import only_void, read_mask
 from ...data.folders import listing, read_list
 from ...data.readers.folder import read_classes
 from ...data.resize import nearest
@@ -25,7 +25,7 @@ SHARE = 0.9  # our choice: a person would accept one wrong pixel in ten, too
 class Imported:
     """What the masks gave. pictures: for which a mask was read.  labeled: superpixels that got a label.
     unclear: unlabeled ones in which too few pixels agree.  kept: those that had another label and kept it.
-    problems: masks that could not be used, a sentence each."""
+    problems: masks that could not be used, a sentence each; and void that may be a class, see `only_void`."""
 
     pictures: int
     labeled: int
@@ -52,14 +52,18 @@ def import_masks(session: Session, masks: Path | str, share: float = SHARE, over
     problems += [_strange(name, file, place) for name, file in files.items() if name not in place]
     known = [(place[name], file) for name, file in files.items() if name in place]
     read = labeled = unclear = kept = 0
+    pixels, with_void = np.zeros(len(names) + 1, np.int64), []
     for i, file in told(known, "{done} of {total} masks are read"):
         try:
-            truth = _translated(read_mask(file, len(names), void, None, colors), names, session.classes, file)
-            answer, agreed = _answers(truth, session, i, file, share)
+            truth = read_mask(file, len(names), void, None, colors)
+            found = np.bincount(truth.ravel(), minlength=IGNORE + 1)[[*range(len(names)), IGNORE]]
+            answer, agreed = _answers(_translated(truth, names, session.classes, file), session, i, file, share)
         except (ValueError, OSError) as error:
             problems.append(str(error))
             continue
         read += 1
+        pixels += found
+        with_void += [file] * bool(found[-1])
         labels = session.board.labels(i).copy()
         free = (labels == UNLABELED) | overwrite
         unclear += int((~agreed & (labels == UNLABELED)).sum())
@@ -69,6 +73,9 @@ def import_masks(session: Session, masks: Path | str, share: float = SHARE, over
             if len(ids):
                 session.act("label", i, ids.tolist(), to=name, how="import")
                 labeled += len(ids)
+    if binary := only_void(names, pixels):
+        more = f" and {len(with_void) - 1} more" * (len(with_void) > 1)
+        problems.append(f"the void of the mask {with_void[0]}{more}: {binary}")
     return Imported(read, labeled, unclear, kept, tuple(problems))
 
 
@@ -130,7 +137,11 @@ def _answers(truth: np.ndarray, session: Session, i: int, file: Path, share: flo
     """(k,) the dominant class of each superpixel, and (k,) bool whether enough of its pixels agree."""
     picture = session.pictures[i]
     if truth.shape != picture.native:
-        turned = " (the EXIF turns the picture; turn the mask as well)" if truth.shape == picture.native[::-1] else ""
+        turned = (
+            " (the EXIF turns only one of them; turn the mask's pixels, without EXIF)"
+            if truth.shape == picture.native[::-1]
+            else ""
+        )
         (h, w), (height, width) = truth.shape, picture.native
         raise ValueError(f"the mask {file} is {w}x{h} pixels, but its picture is {width}x{height}{turned}; both need one size")
     votes = class_votes(nearest(truth, picture.size), session.board.ids(i), len(session.board.labels(i)), len(session.classes))

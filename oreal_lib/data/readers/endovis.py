@@ -69,7 +69,7 @@ def read(root: str | Path | None = None, *, test_sequences: list[str] | None = N
         "repairs": sorted(_inside(name, frame) for name, frames in repairs.items() for frame in frames),
         "left_out": left_out,
     }
-    return found_source("endovis", classes, root, items, problems, identity, colors=colors)
+    return found_source("endovis", classes, root, items, problems, identity, void=None, colors=colors)
 
 
 def _sequences(root: Path) -> Iterator[Path]:

@@ -37,4 +37,4 @@ def read(root: str | Path | None = None, *, split: str = "collections") -> Sourc
         remedy = "but there is no such image; copy the data set again"
         problems += [f"test.txt names {name}, {remedy}" for name in sorted(test - {*images})]
     items = [Item(name, groups[name], "test" if name in test else "train", path, masks.get(name)) for name, path in images.items()]
-    return found_source("labelmefacade", CLASSES, root, items, problems, {"split": split}, colors=COLORS)
+    return found_source("labelmefacade", CLASSES, root, items, problems, {"split": split}, void=None, colors=COLORS)
