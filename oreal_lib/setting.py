@@ -14,6 +14,7 @@ from .config import RunConfig
 from .data import dataset_of
 from .data.features import Features, at_all_positions, features_of, packed
 from .data.files import only_void
+from .data.source import check_classes
 from .data.split import draw_split
 from .metrics import border_superpixels
 from .models import build_model
@@ -105,9 +106,12 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
     """The data of a config, or the `dataset` given, split for its seed; ValueError where a size, a budget or a strategy's option does
     not fit them."""
     dataset = dataset or dataset_of(config)
+    check_classes(dataset.classes)
     check(config.strategy, config.aggregate, config.strategy_options, len(dataset.classes))
     shares = {name: getattr(config, name) for name in ("val_share", "val_images", "val_by", "train_images")}
     pool, val = draw_split(dataset, config.seed, **shares)
+    if not len(dataset.split["test"]):
+        raise ValueError("there is no test split, so there is no mIoU; keep images for it (in a folder: test.txt or test_share)")
     for name, images, why in (("validation", val, "no epoch can be the best"), ("test", dataset.split["test"], "there is no mIoU")):
         if not any((np.asarray(dataset.truth[i]) != IGNORE).any() for i in images):
             raise ValueError(f"none of the {len(images)} {name} images has a labeled pixel, so {why}; give some with true masks")

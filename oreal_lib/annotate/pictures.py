@@ -18,8 +18,9 @@ import numpy as np
 from skimage.measure import label
 
 from ..data.files import exact, read_bytes, read_image
-from ..data.folders import listing
+from ..data.folders import listing, remark
 from ..data.resize import Size, bounded, nearest, resized
+from ..data.source import cutting
 from ..storage import atomic, checked
 from ..storage.checked import read_npy
 from ..storage.processes import parallel
@@ -118,6 +119,8 @@ def open_pictures(
         for (name, _), (entry, problem) in told(zip(new, cuts, strict=True), "{done} of {total} pictures are cut", len(new)):
             known[name] = entry
             problems += [problem] * bool(problem)
+    cut_now = {file: entry["brightest"] for name, file in new if (entry := known[name])}
+    remark(cut_now, cut_now.values(), log.info)
     pictures = []
     for name, file in found.items():
         if (entry := known[name]) is None:
@@ -172,7 +175,8 @@ def _cut(
         native = image.shape[:2]
         size = bounded(native, side)
         image = resized(image, size)
-        ids = superpixels(image, recipe) if not maps else dense(nearest(read_partition(maps[name], native), size))
+        with cutting(name):
+            ids = superpixels(image, recipe) if not maps else dense(nearest(read_partition(maps[name], native), size))
     except (ValueError, OSError) as error:
         return None, str(error)
     entry = {
@@ -184,6 +188,7 @@ def _cut(
         "image": zlib.crc32(np.ascontiguousarray(image)),
         "stat": [stat.st_size, stat.st_mtime_ns],
         "content": hashlib.sha256(data).hexdigest(),
+        "brightest": int(image.max()),
         "superpixels": asdict(recipe) if not maps else maps[name].name,
     }
     for part, array in (("image", image), ("ids", ids)):

@@ -17,6 +17,7 @@ import numpy as np
 from ..aggregate import parse_how
 from ..balance import class_debt
 from ..config import RunConfig
+from ..data.source import check_classes
 from ..storage import checked, provenance
 from ..storage.lock import Lock
 from ..storage.progress import log
@@ -244,7 +245,7 @@ class Session:
         if parse_how(aggregate)[0] == "vote":
             raise ValueError("aggregate is 'vote', which counts classes; choose mean, max, top_*, quantile_* or power_*")
         options = self.config.strategy_options if strategy == self.config.strategy else {}
-        check_strategy(strategy, aggregate, options, len(self.classes))
+        check_strategy(strategy, aggregate, options, max(2, len(self.classes)))  # what one class lacks, `train` says
         self.config = self.config.model_copy(update={"strategy": strategy, "aggregate": aggregate, "strategy_options": options})
 
     def ask_first(self, first: str) -> None:
@@ -262,13 +263,9 @@ class Session:
         """
         if (present := self.training()).state == "running":
             return present
-        counts = self.board.counts()[:-1]
-        if not counts.any():
+        check_classes(self.classes)
+        if not self.board.counts()[:-1].any():
             raise ValueError("no superpixel has a class yet; label a few of each class, then train")
-        if len(counts) < 2:
-            raise ValueError(
-                f"{self.classes[0]!r} is the only class, so there is nothing to tell apart; add one, such as 'background'"
-            )
         number, events = self.round + 1, self.log.events
         request = {"config": self.config.values(), "classes": list(self.classes), "log": len(events), "round": number}
         known = rounds.read_request(self.home, number).get("log", 0)

@@ -11,10 +11,12 @@ import numpy as np
 
 from ..storage.processes import parallel
 from ..storage.progress import told
+from ..superpixels import SuperpixelRecipe, check_size
 from ..types import IGNORE
 from .files import only_void
+from .folders import remark
 from .prepare import processes
-from .source import SPLITS, Item, Source, open_item
+from .source import SPLITS, Item, Source, check_classes, open_item
 
 OFFICIAL = {  # images per split as published; val only where the reader can make it a split of its own
     "voc": {"train": 1464, "test": 1449},
@@ -62,17 +64,18 @@ class Findings:
 
 
 class Opened(NamedTuple):
-    """One item as opened: (width, height), pixels of each value (None without a mask), or what went wrong."""
+    """One item as opened: (width, height), pixels of each value (None without a mask), the image's highest, or what went wrong."""
 
     size: tuple[int, int] | None
     values: np.ndarray | None  # (256,) int
     problem: str | None
+    brightest: int = 255
 
 
-def check(source: Source, workers: int | None = None) -> Findings:
+def check(source: Source, workers: int | None = None, recipe: SuperpixelRecipe | None = None) -> Findings:
     """What is in a source, after opening every item once; broken ones become problems, never exceptions.
 
-    workers: processes, as many as there are cores unless given; 1 works in this process.
+    workers: processes, as many as there are cores unless given; 1 works in this process.  recipe: of the runs to come.
     """
     opened = open_all(source, source.items, workers)
     splits = {}
@@ -92,7 +95,21 @@ def check(source: Source, workers: int | None = None) -> Findings:
         remarks.append(f"{text}: these look like train ids; if they are, name the files ..._gtFine_labelTrainIds.png")
     elif binary := only_void(source.classes, pixels):
         problems.append(binary)
+    remark((item.image for item in source.items), (one.brightest for one in opened), remarks.append)
+    if recipe and recipe.at == "native":
+        train = [(i.name, one.size) for i, one in zip(source.items, opened, strict=True) if i.split == "train" and one.size]
+        uncut = [f"{name} cannot be cut: {why}" for name, size in train if (why := _refusal(check_size, *size, recipe))]
+        remarks += [f"{len(uncut)} training images would stop a run with its usual values: {text}" for text in uncut[:1]]
     return Findings(source.name, source.classes, splits, sizes, tuple(problems), tuple(remarks))
+
+
+def _refusal(rule: Callable, *given: object) -> str:
+    """The sentence with which a rule refuses what it is given, "" if it does not."""
+    try:
+        rule(*given)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def open_all(source: Source, items: Sequence[Item], workers: int | None) -> list[Opened]:
@@ -114,7 +131,7 @@ def _opened(opening: Callable, n_classes: int, item: Item) -> Opened:
         text = text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
         return Opened(None, None, text if name in text else f"{name}: {text}")
     values = None if mask is None else np.bincount(mask.ravel(), minlength=256)
-    return Opened((image.shape[1], image.shape[0]), values, None)
+    return Opened((image.shape[1], image.shape[0]), values, None, int(image.max()))
 
 
 def tally(opened: list[Opened], n_classes: int) -> Tally:
@@ -134,6 +151,8 @@ def _remarks(source: Source, splits: dict[str, Tally], sizes: Counter) -> Iterat
         found = splits[split].images if split in splits else 0
         if found != official and (found or split != "val"):
             yield f"{split} has {found} images, officially {official}"
+    if why := _refusal(check_classes, source.classes):
+        yield why
     if "test" not in splits:
         yield "there is no test split, so nothing can be measured on it"
     for split in ("train", "test"):

@@ -4,6 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from ..config import RunConfig
 from ..storage.yaml_file import parse_changes
 from ..superpixels import SuperpixelRecipe
 from . import READERS, open_source
@@ -44,13 +45,15 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     sub.add_argument("--root", required=True, metavar="DIR", help="the folder to put it in")
 
 
-def _open(options: argparse.Namespace) -> Source:
-    """The source with its problems; nothing is refused because of them."""
-    return open_source(options.name, options.root, options=parse_changes(options.set), strict=False)
+def _usual(options: argparse.Namespace) -> tuple[Source, RunConfig]:
+    """The source with its problems, of which none is refused, and what its runs use unless told otherwise."""
+    source = open_source(options.name, options.root, options=parse_changes(options.set), strict=False)
+    return source, RunConfig.from_yaml(options.name)
 
 
 def _check(options: argparse.Namespace) -> int:
-    findings = check(_open(options), options.workers)
+    source, config = _usual(options)
+    findings = check(source, options.workers, SuperpixelRecipe(**config.superpixel_recipe))
     print(summary(findings, options.problems))
     return 1 if findings.problems else 0
 
@@ -59,11 +62,9 @@ def _describe(options: argparse.Namespace) -> int:
     import numpy as np
     from matplotlib.figure import Figure
 
-    from ..config import RunConfig
     from .description import describe, description_text, draw_description
 
-    source = _open(options)
-    config = RunConfig.from_yaml(options.name)  # the superpixels and the rule for void of its runs
+    source, config = _usual(options)
     recipe = SuperpixelRecipe(**config.superpixel_recipe)
     recipe = replace(recipe, count=options.superpixels) if options.superpixels is not None else recipe
     description = describe(source, recipe, options.images, np.random.default_rng(options.seed), options.workers, config.void)

@@ -21,7 +21,7 @@ from ..superpixels import SuperpixelRecipe, superpixels
 from ..types import IGNORE
 from .check import Tally, on_each, open_all, percent, size_text, table, tally
 from .label_cost import painted_confusion
-from .source import SPLITS, Item, Source
+from .source import SPLITS, Item, Source, cutting
 
 MOST_FREQUENCY, MOST_ACCURACY = 200, 20  # images opened for the class frequencies, and of them cut into superpixels
 LEAST_SIDE = 14  # of a superpixel on the screen in pixels; where they would be smaller, a part of the picture is shown
@@ -121,10 +121,8 @@ def _spread(items: list[Item]) -> list[Item]:
 
 def _sample(opening: Callable, recipe: SuperpixelRecipe, item: Item) -> Sample:
     image, mask = opening(item)
-    try:
+    with cutting(item.name):
         return Sample(item.name, image, mask, superpixels(image, recipe))
-    except ValueError as error:
-        raise ValueError(f"{item.name} cannot be cut: {error}") from error
 
 
 def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps, ImageSequence
 from ..types import IGNORE
 from .source import Item
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".jfi", ".pjp", ".pjpeg", ".bmp", ".tif", ".tiff", ".webp")
 _SCALED_GRAYS = {"L;2": 85, "L;4": 17}  # Pillow stretches 2- and 4-bit grays to 0..255 by these factors
 _EXACT = {"1": "L", "L": "L", "LA": "L", "P": "P", "PA": "P", "RGB": "RGB", "RGBA": "RGB"}  # modes -> the same without alpha
 
@@ -27,10 +27,11 @@ def read_bytes(path: str | Path) -> bytes:
 def read_image(path: str | Path) -> np.ndarray:
     """The picture (h, w, 3) uint8 RGB, the way up its EXIF orientation says.
 
-    Gray becomes RGB, 16 bits are scaled to 8 (65535 -> 255), palettes are looked up, transparency lies on black.
+    Gray becomes RGB, 16 bits are scaled to 8 (65535 -> 255), palettes are looked up, transparency lies on black. Integers of
+    another kind (32 bits, or with a sign) are read as 8 bits where none is above 255, else as 16 (our choice).
     ValueError with the file's name where it is not a whole image.
     """
-    with opened(path, "image") as (picture, _):
+    with opened(path, "image") as (picture, raw_mode):
         picture = _upright(picture, path, "image")
         if picture.mode.startswith("I"):
             gray = np.asarray(picture)  # Pillow may hand over 16 bits as 32-bit integers
@@ -39,7 +40,9 @@ def read_image(path: str | Path) -> np.ndarray:
                     f"the image {path} has values from {gray.min()} to {gray.max()}, but only 8 and 16 bits are understood; "
                     "save it with 8 or 16 bits"
                 )
-            return np.repeat(((gray.astype(np.uint32) + 128) // 257).astype(np.uint8)[..., None], 3, axis=2)
+            if gray.max() > 255 or picture.mode != "I" or raw_mode == "I;16B":
+                gray = (gray.astype(np.uint32) + 128) // 257
+            return np.repeat(gray.astype(np.uint8)[..., None], 3, axis=2)
         if picture.mode == "F":
             raise ValueError(f"the image {path} holds floating-point values without a known range; save it with 8 or 16 bits")
         if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:

@@ -11,10 +11,16 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
+from PIL import Image
+
 from .files import IMAGE_SUFFIXES, open_pair, read_bytes
 from .source import Item, Source
 
-UNREAD_SUFFIXES = (".gif", ".ppm", ".pgm", ".tga", ".jp2", ".heic", ".avif", ".dcm", ".npy", ".npz", ".mat")  # meant as pictures
+# meant as pictures; of files with another suffix the content tells
+UNREAD_SUFFIXES = (
+    ".gif .ppm .pgm .tga .jp2 .heic .heif .avif .jxl .exr .dcm .npy .npz .mat .nii .gz .mp4 .avi .mov .cr2 .nef".split()
+)
+BLACK = 16  # of 255: where 12 bits in a file of 16 end
 CONTENT_LIMIT = 256 * 2**20  # bytes
 
 
@@ -63,7 +69,7 @@ def folders_below(root: Path) -> Iterator[Path]:
 def listing(root: Path, sub: str, problems: list[str], *, deep: bool = False) -> dict[str, Path]:
     """The pictures in `root/sub`, and below it if deep, by name: the path from there without its suffix, sorted.
 
-    Other files are passed over, except for those that look like pictures in a format we do not read.
+    Other files are passed over, except for those that look like pictures in a format we do not read, by their suffix or content.
     A missing or empty folder, an unreadable file, and two pictures of one name are added to the problems.
     """
     top, place = root / sub, f"{sub}/" if sub else root
@@ -73,13 +79,14 @@ def listing(root: Path, sub: str, problems: list[str], *, deep: bool = False) ->
     found: dict[str, Path] = {}
     for path in (path for folder in (folders_below(top) if deep else [top]) for path in sorted(folder.iterdir())):
         suffix, shown = path.suffix.lower(), below(root, path)
-        if path.name.startswith(".") or suffix not in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES):
+        if path.name.startswith(".") or not _like_picture(path):
             continue
         name = tidy(path.relative_to(top).with_suffix("").as_posix())
         if shown.encode("utf-8", "ignore").decode() != shown:
             problems.append(f"{shown!r} is not a name in UTF-8; give that file another one")
-        elif suffix in UNREAD_SUFFIXES:
-            problems.append(f"{shown} has a format that is not read; save it as PNG, or move it elsewhere")
+        elif suffix not in IMAGE_SUFFIXES:
+            what = "format" if suffix in UNREAD_SUFFIXES else "suffix"
+            problems.append(f"{shown} has a {what} that is not read; save it as PNG, or move it elsewhere")
         elif not path.is_file():
             problems.append(f"{shown} cannot be read, it is a folder or a broken link; copy it again")
         elif name in found:
@@ -89,6 +96,28 @@ def listing(root: Path, sub: str, problems: list[str], *, deep: bool = False) ->
     if not found:
         problems.append(f"{place} holds no pictures; copy the data set again, or name another folder")
     return dict(sorted(found.items()))
+
+
+def _like_picture(path: Path) -> bool:
+    """Whether a file, by its suffix or else by its content, is a picture, of a format that we read or not."""
+    if path.suffix.lower() in (*IMAGE_SUFFIXES, *UNREAD_SUFFIXES):
+        return True
+    try:
+        with Image.open(path if path.is_file() else ""):
+            return True
+    except Exception:  # of what is no picture Pillow raises whatever it meets
+        return False
+
+
+def remark(files: Iterable[Path | None], brightest: Iterable[int], tell: Callable[[str], object]) -> None:
+    """Tell if some pictures look black, their highest values being `brightest`, 0..255, and if files beside them are passed over."""
+    if dark := [value for value in brightest if value <= BLACK]:
+        highest = f"{max(dark)} of 255 (about {257 * max(dark)} of 65535)"
+        tell(f"the brightest value of {len(dark)} images is {highest}: they look black; scale them")
+    beside = [path for folder in sorted({file.parent for file in files if file}) for path in sorted(folder.iterdir())]
+    if other := [path.name for path in beside if path.is_file() and path.name[0] != "." and not _like_picture(path)]:
+        names = ", ".join(other[:3]) + ", ..." * (len(other) > 3)
+        tell(f"beside the images lie {len(other)} files that are no pictures and are passed over: {names}")
 
 
 def below(root: Path, path: Path) -> str:

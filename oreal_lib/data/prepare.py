@@ -30,8 +30,9 @@ from ..storage.provenance import versions
 from ..superpixels import SuperpixelRecipe, dense, superpixels
 from ..types import IGNORE
 from ..weak.labels import TRIM, classes_present
+from .folders import remark
 from .resize import Size, nearest, resized
-from .source import Item, Source, open_item
+from .source import Item, Source, check_classes, cutting, open_item
 from .store import ARRAYS, COLUMNS, HEADER, Hashing, NpyFile, content, content_key, writing
 
 MAP_ROOM = 1  # bytes of a kept map for each pixel, at most: compressed, 0.2 with 2048 superpixels at 1024x2048, 0.5 with 60,000
@@ -63,6 +64,7 @@ def prepare(
     workers = processes(workers, len(source.items))
     if not any(item.split == "train" for item in source.items):
         raise ValueError(f"{source.name} has no training images, but superpixels are bought there; check its train folder")
+    check_classes(source.classes)
     about = content(source, recipe, height, width, trim)
     root, name = Path(store_root), f"{source.name}-{content_key(about)[:12]}"
     store, unfinished, maps = root / name, root / f".{name}.unfinished", root / f".{name}.cut"
@@ -149,9 +151,10 @@ def _write(
         quick = train[there - 1] + 1 if there else 1  # the processes start, or need not cut
         # before 1: the first was measured, and reported above
         progress = Progress("  {done} of {total} images", n, before=1, quick=quick)
-        pictures = []
+        pictures, brightest = [], []
         for done, arrays in enumerate(stack.enter_context(contextlib.closing(parallel(work, source.items, workers))), start=1):
             pictures.append(arrays["pictures"])
+            brightest.append(int(arrays["images"].max()))
             may_write()
             with writing(folder, needed):
                 for name, output in outputs.items():
@@ -171,6 +174,7 @@ def _write(
     checked.write(folder / "manifest.json", manifest)
     cut, vanished = int(picture["cut"].sum()), int(picture["vanished"].sum())
     lost = f"; {vanished:,} of {cut:,} superpixels have no pixel at working size and are never asked" if vanished else ""
+    remark((item.image for item in source.items), brightest, log.info)
     log.info(f"prepared {source.name}: {n} images in {time.monotonic() - progress.begun:.0f} s{lost}")
 
 
@@ -207,7 +211,8 @@ def _prepared(
     ids, votes, present, cut, seconds = None, None, None, 0, 0.0
     if item.split == "train":
         at_native = cutter.recipe.at == "native"
-        ids, seconds = cutter(image if at_native else small)
+        with cutting(item.name):
+            ids, seconds = cutter(image if at_native else small)
         cut, truth = int(ids.max()) + 1, mask if at_native else small_mask
         votes = class_votes(truth, ids, cut, n_classes).astype(np.uint32)
         present = classes_present(truth, ids, cut, n_classes, trim)

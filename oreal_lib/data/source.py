@@ -1,6 +1,7 @@
 """What a reader returns: the list of pictures and how to open one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,3 +73,18 @@ def open_item(opening: Callable, n_classes: int, item: Item) -> tuple[np.ndarray
         pixels = np.count_nonzero(mask == wrong[0])
         raise ValueError(f"the mask of {item.name} holds {wrong[0]} ({pixels} pixels), but classes are 0..{n_classes - 1}")
     return image, mask
+
+
+@contextmanager
+def cutting(name: str) -> Iterator[None]:
+    """Inside, the ValueError of what cuts a picture into superpixels begins with the picture's name."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{name} cannot be cut: {error}") from error
+
+
+def check_classes(classes: Sequence[str]) -> None:
+    """ValueError if there is only one class: nothing can be asked or measured then."""
+    if len(classes) < 2:
+        raise ValueError(f"{classes[0]!r} is the only class, so there is nothing to tell apart; add one, such as 'background'")

@@ -39,5 +39,6 @@ def check_inputs(folder: RunFolder, now: Inputs) -> None:
             continue
         raise ValueError(
             f"run {folder.path.name} was made from other {name} than those given now; give the ones it was made from, "
-            f"or move its folder {folder.path} away to compute it again"
+            f"or move its folder {folder.path} away to compute it again; to keep both, give these a folder of runs of their own: "
+            "-p runs_dir DIR in papermill, --runs-dir DIR on the command line"
         )

@@ -93,12 +93,25 @@ def explain(error: Mapping[str, Any], known: Iterable[str]) -> str:
         return str(error["ctx"]["error"])
     if kind == "string_pattern_mismatch":
         return f"{key} is {said}, but a name has only letters, digits, '_', '-' and '.'; choose one that exists"
-    if kind == "list_type":
-        return f"{key} is {said}, but must be a list; write [{said}] (in the runs or grid of a grid file, [[{said}]])"
     remedy = "change it"
-    if isinstance(value, str) and kind in ("float_type", "int_type"):
+    if kind.endswith("_type") and len(error["loc"]) == 1 and (given := _to_papermill(key, value)):
+        remedy = f"remove the quotes; with papermill write {given}"
+    elif kind == "list_type":
+        return f"{key} is {said}, but must be a list; write [{said}] (in the runs or grid of a grid file, [[{said}]])"
+    elif isinstance(value, str) and kind in ("float_type", "int_type"):
         remedy = _number_without_quotes(value, kind == "float_type")
     return f"{key} is {said} ({type(value).__name__}), but: {error['msg'][0].lower()}{error['msg'][1:]}; {remedy}"
+
+
+def _to_papermill(key: str, text: object) -> str:
+    """How papermill takes a text that is none in YAML, else "": its -p knows numbers only, and None, True, False as Python writes them."""
+    try:
+        value = parse_yaml(text, key) if isinstance(text, str) else ""
+    except ConfigError:
+        return ""
+    if isinstance(value, list | dict):
+        return f"-y '{key}: {text}'"
+    return f"-p {key} {value}" if isinstance(value, bool | None) else ""
 
 
 def explain_all(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> str:

@@ -14,9 +14,9 @@ from pydantic.dataclasses import dataclass
 from skimage.segmentation import slic
 
 from .pieces import MOST_SUPERPIXELS, dense, keep_largest_pieces
-from .seeds import cut_by_seeds
+from .seeds import cut_by_seeds, predicted_count
 
-__all__ = ["MOST_SUPERPIXELS", "SuperpixelRecipe", "dense", "superpixels"]
+__all__ = ["MOST_SUPERPIXELS", "SuperpixelRecipe", "check_size", "dense", "superpixels"]
 
 Levels = Annotated[int, Field(ge=2, le=12)] | Literal["auto"]
 
@@ -65,10 +65,7 @@ def superpixels(image: np.ndarray, recipe: SuperpixelRecipe | np.ndarray) -> np.
         if recipe.shape != (height, width):
             raise ValueError(f"the given partition is {recipe.shape}, but the image is {(height, width)}; they must agree")
         return dense(recipe)
-    if recipe.count > height * width:
-        raise ValueError(
-            f"{recipe.count} superpixels were asked of an image of {width}x{height} pixels; ask fewer, or use a larger size"
-        )
+    check_size(width, height, recipe)
     if recipe.method == "seeds":
         ids = cut_by_seeds(image, recipe)
     elif recipe.method == "slic":
@@ -76,6 +73,16 @@ def superpixels(image: np.ndarray, recipe: SuperpixelRecipe | np.ndarray) -> np.
     else:
         ids = _grid(height, width, recipe.count)
     return dense(keep_largest_pieces(ids) if recipe.connectivity == "largest" else ids)
+
+
+def check_size(width: int, height: int, recipe: SuperpixelRecipe) -> None:
+    """ValueError where an image of this size in pixels is too small, or for SEEDS too elongated, to be cut so."""
+    if recipe.count > height * width:
+        raise ValueError(
+            f"{recipe.count} superpixels were asked of an image of {width}x{height} pixels; ask fewer, or use a larger size"
+        )
+    if recipe.method == "seeds":
+        predicted_count(width, height, recipe.count, recipe.levels)  # refuses what would crash OpenCV
 
 
 def _grid(height: int, width: int, count: int) -> np.ndarray:

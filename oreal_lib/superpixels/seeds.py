@@ -68,7 +68,6 @@ def cut_by_seeds(image: np.ndarray, recipe: SuperpixelRecipe) -> np.ndarray:
             "or choose the superpixel method slic or grid"
         )
     height, width = image.shape[:2]
-    predicted_count(width, height, recipe.count, recipe.levels)  # refuses what would crash OpenCV
     levels = nearest_levels(width, height, recipe.count) if recipe.levels == "auto" else recipe.levels
     settings = (recipe.count, levels, recipe.prior, recipe.bins, recipe.double_step)
     try:

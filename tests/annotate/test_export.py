@@ -26,6 +26,7 @@ from oreal_lib.data.resize import nearest, resized
 from oreal_lib.predict import to_input
 from oreal_lib.setting import network
 from oreal_lib.storage import atomic, checked
+from oreal_lib.storage.progress import lines_to
 
 ROAD, CAR = 0, 1
 SIX = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1}
@@ -246,6 +247,18 @@ def test_the_model_of_an_export_predicts_what_the_session_would_show(session, fo
     top = p.sort(dim=0).values.numpy()
     assert unsure.shape == (60, 40) and np.abs(unsure - 255 * top[0] / top[1]).max() <= 0.51
     assert read_mask(tmp_path / "new/masks/süd west/Käfer 1.png", 2).shape == (40, 60)
+
+
+def test_what_is_black_or_passed_over_is_told_when_new_pictures_are_predicted(session, tmp_path):
+    trained(session, CAR)
+    model, said = export(session).out / "model", []
+    (tmp_path / "taken").mkdir()
+    for name, value in (("a.jfif", 90), ("b.PJPEG", 9)):
+        Image.fromarray(np.full((40, 60, 3), value, np.uint8)).save(tmp_path / "taken" / name, "JPEG")
+    (tmp_path / "taken" / "notes.txt").write_text("no picture")
+    with lines_to(said.append):
+        assert predict_folder(model, tmp_path / "taken", tmp_path / "new", "cpu").pictures == 2
+    assert "the brightest value of 1 images is 9 of 255" in said[0] and "are passed over: notes.txt" in said[1]
 
 
 def test_a_new_picture_that_cannot_be_read_is_named_and_the_others_go_on(session, folder, tmp_path):

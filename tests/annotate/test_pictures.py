@@ -81,6 +81,36 @@ def test_a_damaged_picture_is_named_and_the_others_go_on(tmp_path):
     )
 
 
+def test_a_picture_that_cannot_be_cut_is_named(tmp_path):
+    folder = tmp_path / "photos"
+    for name, side in (("icon", 8), ("photo", 64)):
+        saved(folder / f"{name}.png", np.full((side, side, 3), 90, np.uint8))
+    found, problems = opened(folder, SuperpixelRecipe(count=40))
+    assert list(found) == ["photo"] and problems[0].startswith("icon cannot be cut: SEEDS cannot cut 8x8 pixels")
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for name, side in (("icon", 8), ("photo", 32)):
+        np.save(maps / f"{name}.npy", np.zeros((side, side), int))
+    with lines_to(lambda line: None):
+        found, problems = open_pictures(folder, tmp_path / "other", GRID, 64, maps)
+    assert [p.name for p in found] == ["icon"] and problems[0].startswith("photo cannot be cut: the label map ")
+
+
+def test_black_pictures_and_files_that_are_no_pictures_are_told_once(tmp_path):
+    folder, said, again = tmp_path / "photos", [], []
+    saved(folder / "a.png")
+    saved(folder / "deep.png", np.full((4, 6), 4080, np.uint16))  # 12 bits of 16
+    saved(folder / "photo.jfif", format="JPEG")
+    (folder / "notes.txt").write_text("no picture")
+    assert list(opened(folder, said=said)[0]) == ["a", "deep", "photo"]
+    assert said[1:] == [
+        "the brightest value of 1 images is 16 of 255 (about 4112 of 65535): they look black; scale them",
+        "beside the images lie 1 files that are no pictures and are passed over: notes.txt",
+    ]
+    opened(folder, said=again)
+    assert again == []
+
+
 @pytest.mark.parametrize("content", [{}, {"a.heic": b"x"}, {"a.png": b"x"}])
 def test_a_folder_without_a_usable_picture_is_refused_with_the_remedy(tmp_path, content):
     folder = tmp_path / "photos"

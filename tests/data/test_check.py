@@ -1,23 +1,27 @@
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from trees import camvid_tree, cityscapes_tree, saved
+from PIL import Image
+from trees import camvid_tree, cityscapes_tree, folder_tree, saved
 
 from oreal_lib.__main__ import main
 from oreal_lib.data.check import check, size_text, summary
 from oreal_lib.data.readers import cityscapes
 from oreal_lib.data.source import Item, Source
+from oreal_lib.superpixels import SuperpixelRecipe
 
 MASKS = {"a": [[0, 0], [1, 255]], "b": [[0, 0], [0, 0]], "test": [[2, 2], [2, 255]]}
 
 
 def open_by_hand(item):
-    """2x2 pictures: a, b and test have masks, "nobody" has none, "torn" cannot be read, "odd" holds a class there is not."""
+    """2x2 pictures: a, b and test have masks, "nobody" has none, "torn" cannot be read, "odd" holds a class there is not, and
+    "dark" is as bright as 12 bits in a file of 16."""
     if item.name == "torn":
         raise ValueError("the image torn.png is cut off;\ncopy it again")
     mask = [[0, 7], [0, 0]] if item.name == "odd" else MASKS.get(item.name)
-    return np.zeros((2, 2, 3), np.uint8), None if mask is None else np.array(mask, np.uint8)
+    return np.full((2, 2, 3), 16 if item.name == "dark" else 90, np.uint8), None if mask is None else np.array(mask, np.uint8)
 
 
 def by_hand(*train, test=("test",), problems=(), name="hand", identity=None):
@@ -89,6 +93,26 @@ def test_train_ids_in_files_of_label_ids_are_remarked(tmp_path, ids, remarked):
     assert len(said) == bool(remarked) and all(remarked in remark for remark in said) and found.problems == ()
 
 
+def test_pictures_that_look_black_are_counted_with_their_brightest_value():
+    assert check(by_hand("a", "dark"), 1).remarks[-1] == (
+        "the brightest value of 1 images is 16 of 255 (about 4112 of 65535): they look black; scale them"
+    )
+
+
+def test_one_class_is_remarked_since_no_run_can_tell_it_apart():
+    one = replace(by_hand("b", test=()), classes=("tissue",))
+    assert check(one, 1).remarks[0] == (
+        "'tissue' is the only class, so there is nothing to tell apart; add one, such as 'background'"
+    )
+
+
+def test_a_training_picture_too_small_for_the_superpixels_of_a_run_is_named():
+    seeds = [check(by_hand("a", "b"), 1, SuperpixelRecipe(count=count, levels=2)).remarks[-1] for count in (4, 40)]
+    assert seeds[0].startswith("2 training images would stop a run with its usual values: a cannot be cut: SEEDS cannot cut 2x2")
+    assert "a cannot be cut: 40 superpixels were asked of an image of 2x2 pixels" in seeds[1]
+    assert not any("cut" in remark for remark in check(by_hand("a"), 1, SuperpixelRecipe("grid", 4)).remarks)
+
+
 def test_without_training_images_there_is_nothing_to_buy():
     assert "hand has no training images" in check(by_hand(), 1).problems[0]
     assert "no training images" in check(by_hand(test=(), problems=["images/ is missing"]), 1).problems[1]
@@ -132,6 +156,18 @@ def test_the_exit_code_tells_problems_from_no_data(tmp_path, capsys):
     assert code == 1 and said.out.count("problem: ") == 1 and "and 1 more" in said.out
     code, said = run(capsys, "check", "camvid", "--root", tmp_path / "nowhere")
     assert code == 2 and said.err.startswith("error: the CamVid folder") and said.err.count("\n") == 1
+
+
+def test_the_command_knows_the_superpixels_that_a_run_takes_and_names_what_is_passed_over(tmp_path, capsys):
+    root = folder_tree(tmp_path)
+    for place in ("images", "masks"):
+        file = root / place / "p1" / "frame_000.png"
+        with Image.open(file) as picture:
+            picture.crop((0, 0, 6, 6)).save(file)
+    (root / "images" / "p1" / "notes.txt").write_text("seen on Monday")
+    code, said = run(capsys, "check", "folder", "--root", root, "--workers", 1)
+    assert code == 0 and "p1/frame_000 cannot be cut: 200 superpixels were asked of an image of 6x6 pixels" in said.out
+    assert "beside the images lie 1 files that are no pictures and are passed over: notes.txt" in said.out
 
 
 def test_options_of_the_reader_are_read_as_yaml_and_unknown_ones_named(capsys):

@@ -40,11 +40,15 @@ def test_an_image_whose_exif_is_damaged_is_named(tmp_path):
         (np.array([[0, 9]], np.uint8), None, [[0] * 3, [9] * 3]),
         (np.array([[0, 257, 32_896, 65_535]], np.uint16), None, [[0] * 3, [1] * 3, [128] * 3, [255] * 3]),  # scaled, not clipped
         (np.array([[0, 1]], np.uint8), [(10, 20, 30), (40, 50, 60)], [[10, 20, 30], [40, 50, 60]]),
+        (np.array([[0, 9, 255]], np.int32), None, [[0] * 3, [9] * 3, [255] * 3]),  # 8 bits in 32, as numpy's default writes them
+        (np.array([[0, 257, 32_896]], np.int32), None, [[0] * 3, [1] * 3, [128] * 3]),  # 16 bits in 32
+        (np.array([[0, 255]], np.uint16), None, [[0] * 3, [1] * 3]),  # 16 bits stay 16 bits, however dark
         (np.array([[[200, 100, 50, 255], [200, 100, 50, 0]]], np.uint8), None, [[200, 100, 50], [0, 0, 0]]),  # transparent: black
     ],
 )
 def test_every_image_becomes_rgb_of_8_bits(tmp_path, values, palette, rgb):
-    image = read_image(saved(tmp_path, values, palette=palette))
+    name = "a.tif" if values.dtype == np.int32 else "a.png"
+    image = read_image(saved(tmp_path, values, name, palette=palette))
     assert image[0].tolist() == rgb and image.dtype == np.uint8
 
 

@@ -110,6 +110,18 @@ def test_a_store_opens_as_the_data_set_it_was_made_from(tmp_path):
     assert made(tmp_path)[1] == []  # it is not made again
 
 
+def test_a_picture_that_cannot_be_cut_is_named_and_black_ones_are_counted(tmp_path):
+    with pytest.raises(ValueError, match=r"^0 cannot be cut: SEEDS cannot cut 32x24 pixels into 700 superpixels"):
+        make(tmp_path, recipe=SuperpixelRecipe(count=700))
+    assert "the brightest value of 5 images is 4 of 255 (about 1028 of 65535): they look black; scale them" in made(tmp_path)[1]
+
+
+def test_one_class_is_refused_before_anything_is_prepared(tmp_path):
+    with pytest.raises(ValueError, match="'left' is the only class, so there is nothing to tell apart; add one"):
+        make(tmp_path, replace(small(), classes=("left",)))
+    assert not left(tmp_path)
+
+
 def test_superpixels_are_cut_at_native_size_and_follow_by_the_nearest_pixel(tmp_path):
     recipe = SuperpixelRecipe(method="grid", count=48)
     dataset = open_store(make(tmp_path, NOISE, recipe, **HALF))
@@ -369,7 +381,7 @@ def test_the_whole_time_is_told_before_the_work_and_what_is_left_meanwhile(tmp_p
     clocks(monkeypatch, 60, 3)
     _, lines = made(tmp_path)  # three are cut, a minute each; all five are read and written, a minute each
     assert lines[1] == "  about 2 minutes per image, 3 images with 1 process: about 8 minutes"
-    done = [line.strip() for line in lines if "of 5 images" in line]
+    done = [line.strip() for line in lines if "of 5 images, " in line]
     assert done == ["2 of 5 images, about 9 s left", "4 of 5 images, about 3 s left"]
     monkeypatch.undo()
     assert not any("per image" in line for line in made(tmp_path / "quick")[1])  # under ten seconds nothing is told

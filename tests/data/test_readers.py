@@ -639,6 +639,40 @@ def test_lists_decide_the_splits_and_keep_pictures_without_masks_in_the_pool(tmp
     assert len(splits(source)["test"]) == 1
 
 
+@pytest.mark.parametrize(
+    "lists, by, sentence",
+    [
+        ({"train": "p1/frame_000 p1/frame_001 p1/frame_002 p2/frame_000", "val": "p2/frame_001 p2/frame_002"}, "image",
+         r"^there is no test split: all images with a mask stand in train.txt and val.txt; name some in test.txt \(or rename val.txt\)$"),
+        ({"train": "p1/frame_000 p2/frame_000"}, "group", "all groups with a mask stand in train.txt; name some in test.txt$"),
+    ],
+)  # fmt: skip
+def test_lists_that_leave_nothing_to_test_on_are_a_problem_that_no_run_outlives(tmp_path, lists, by, sentence):
+    tree = edited(folder_tree(tmp_path), *(f"write {split}.txt {names}" for split, names in lists.items()))
+    told(folder.read(tree, test_by=by), sentence)
+    with pytest.raises(ValueError, match="folder cannot be used: 1 problem: there is no test split"):
+        load_dataset("folder", root=tree, options={"test_by": by})
+    assert not folder.read(tree, test_by=by, test_share=0).problems  # nothing shall be tested
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".JPE", ".jif", ".jfi", ".pjpeg", ".pjp"])
+def test_a_photo_is_read_by_every_suffix_of_jpeg(tmp_path, suffix):
+    tree = folder_tree(tmp_path)
+    saved(tree / "images" / "p1", np.full((20, 30, 3), 90, np.uint8), f"frame_009{suffix}", format="JPEG")
+    saved(tree / "masks" / "p1", np.zeros((20, 30), np.uint8), "frame_009.png")
+    source = folder.read(tree)
+    assert not source.problems and {i.name: i for i in source.items}["p1/frame_009"].image.suffix == suffix
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_a_picture_is_told_by_its_content_where_its_suffix_says_nothing(name, tmp_path):
+    first = open_source(name, TREES[name][0](tmp_path)).items[0]
+    for stray in ("photo", "photo.jpg_large", "photo.crdownload"):
+        (first.image.parent / stray).write_bytes(first.image.read_bytes())
+    problems = open_source(name, tmp_path, strict=False).problems
+    assert [re.search(r"photo\S* has a suffix that is not read", line) is not None for line in problems] == [True] * 3
+
+
 def test_without_any_masks_all_is_train(tmp_path):
     source = folder.read(folder_tree(tmp_path, masks="none", classes=None), classes=["tissue", "tool"])
     assert {i.split for i in source.items} == {"train"} and source.classes == ("tissue", "tool") and not source.problems

@@ -173,7 +173,7 @@ def test_images_without_labels_to_validate_or_test_on_are_refused(go, tiny, tiny
     for broken, sentence in [
         (replace(tiny, truth=val), "none of the 3 validation images has a labeled pixel"),
         (replace(tiny, truth=test), "none of the 4 test images has a labeled pixel"),
-        (replace(tiny, split=tiny.split | {"test": np.array([], int)}), "none of the 0 test images"),
+        (replace(tiny, split=tiny.split | {"test": np.array([], int)}), "there is no test split, so there is no mIoU"),
     ]:
         with pytest.raises(ValueError, match=sentence):
             go(dataset=broken)
@@ -189,6 +189,13 @@ def test_a_run_on_binary_masks_whose_255_is_void_stops_instead_of_reaching_100_p
         go(dataset=replace(tiny, truth=truth, votes=votes))
     truth[tiny.split["test"][0], 0, 0] = 1  # a class that occurs elsewhere: the masks are what they say
     open_setting(tiny_config(), replace(tiny, truth=truth, votes=votes))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_one_class_is_refused_by_every_strategy_in_one_sentence(go, tiny, monkeypatch, strategy):
+    monkeypatch.setattr(loop, "fit", lambda *a, **k: pytest.fail("trained"))
+    with pytest.raises(ValueError, match=r"^'tool' is the only class, so there is nothing to tell apart; add one, such as"):
+        go(dataset=replace(tiny, classes=("tool",)), strategy=strategy)
 
 
 def test_the_whole_pool_can_be_asked(go):
@@ -322,7 +329,9 @@ def on_disk(tiny_config, tmp_path, monkeypatch):
 def test_a_run_is_not_taken_for_one_on_other_data(on_disk, tmp_path):
     steps, folder = on_disk("a")
     assert on_disk("a")[0] == steps and folder.config["inputs"]["data"].startswith("content:")
-    with pytest.raises(ValueError, match=r"was made from other data than those given now.*move its folder .* away"):
+    with pytest.raises(
+        ValueError, match=r"was made from other data than those given now.*move its folder .* away.*-p runs_dir DIR.*--runs-dir DIR"
+    ):
         on_disk("b")
     (folder.path / "done.json").unlink()  # an unfinished one is not continued, either
     with pytest.raises(ValueError, match="was made from other data"):

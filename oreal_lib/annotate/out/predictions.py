@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ...config import RunConfig
 from ...data.files import read_image
+from ...data.folders import remark
 from ...data.resize import bounded, nearest, resized
 from ...storage import checked
-from ...storage.progress import told
+from ...storage.progress import log, told
 from ..pictures import find_pictures
 from ..saved import check_usable
 from ..training import classes_and_doubt, load_network, look
@@ -41,7 +42,7 @@ def predict_folder(model: Path | str, pictures: Path | str, out: Path | str, dev
     files = class_files(classes)
     names = {name: (f"masks/{name}.png", f"uncertainty/{name}.png") for name in found}
     images = folder / "images" if (folder / "images").is_dir() else folder
-    done = 0
+    brightest = {}
     everything = [*files, *(name for two in names.values() for name in two)]
     with filled(out, everything, images, f"prediction for {folder.resolve().name}") as write:
         for name, file in told(found.items(), "{done} of {total} pictures are predicted"):
@@ -55,10 +56,11 @@ def predict_folder(model: Path | str, pictures: Path | str, out: Path | str, dev
             seen, unsure = classes_and_doubt(look(net, resized(image, size), config.height, size))
             for path, data in zip(names[name], (png(nearest(seen, native), len(classes)), png(unsure)), strict=True):
                 write(path, data)
-            done += 1
+            brightest[file] = int(image.max())
         for name, data in files.items():
             write(name, data)
-    return Predicted(out, done, tuple(problems))
+    remark(brightest, brightest.values(), log.info)
+    return Predicted(out, len(brightest), tuple(problems))
 
 
 def _about(model: Path) -> tuple[dict, RunConfig]:

@@ -75,6 +75,9 @@ def read_as(name: str, title: str, root: str | Path | None, classes: list | dict
             remedy = f"add it, or write the line {key} into train.txt to keep it unlabeled"
             problems.append(f"images/{key} has no mask masks/{key}.png; {remedy}")
         items.append(Item(key, groups[key], split, path, masks.get(key)))
+    if lists and masks and test_share and not (test or "test" in lists):
+        stand = f"all {test_by}s with a mask stand in {' and '.join(f'{split}.txt' for split in lists)}"
+        problems.append(f"there is no test split: {stand}; name some in test.txt{' (or rename val.txt)' * ('val' in lists)}")
     identity = {"void": void, "colors": [[*color, target] for color, target in (colors or {}).items()]}
     return found_source(name, names, root, items, problems, identity, void=void, colors=colors)
 
