@@ -20,6 +20,7 @@ def run(column, seed=0, miou=(0.2, 0.3), **values):
         "aggregate": how,
         "labeling": "dominant",
         "setting": "by hand",
+        "warm_start": True,
         "data_options": "{}",
         "device": "abacus",
         "commit": "c0ffee",

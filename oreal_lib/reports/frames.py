@@ -58,6 +58,7 @@ def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd
         same = named(config) | {
             "setting": setting_line(config),
             "data_options": json.dumps(config.data_options, sort_keys=True),
+            "warm_start": config.warm_start,
             "device": folder.done["device"] + ", bfloat16" * (folder.done["precision"] == "bfloat16"),
         }
         same |= {key: folder.done[key] for key in ("commit", "classes", "labels")}
@@ -71,6 +72,7 @@ def load(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> pd
 def setting_line(config: RunConfig) -> str:
     """What a reader must know of a run before comparing its numbers with others."""
     start = {"none": "from scratch", "imagenet": "ImageNet weights"}.get(config.weights, "weights of a file")
+    start = f"on a frozen encoder with {start}" if config.encoder == "frozen" else start
     size = f"{config.width} x {config.height}, " if config.width else ""
     native = ", tested at native size" if config.evaluate_at == "native" else ""
     model = f"{config.model} with cosine classifier" if config.classifier == "cosine" else config.model
@@ -255,9 +257,10 @@ def cautions(n: Iterable[int], frame: pd.DataFrame, so: str = "AuALC is too high
     so: what follows where full supervision B trained fewer epochs than a run.
     """
     lines = [table.SEEDS_DIFFER] if len(set(n)) > 1 else []
-    reference, longest = full(frame)["epochs"].min(), frame.groupby("run_id")["epochs"].sum().max()
+    reference, runs = full(frame)["epochs"].min(), frame.groupby("run_id")["epochs"]
+    longest, of = (runs.sum().max(), "run") if frame["warm_start"].all() else (runs.max().max(), "step from scratch")
     if reference < longest:
-        lines.append(f"Full supervision B trained {reference} epochs, the longest run {longest}: {so}; raise full_min_epochs.")
+        lines.append(f"Full supervision B trained {reference} epochs, the longest {of} {longest}: {so}; raise full_min_epochs.")
     return lines
 
 
