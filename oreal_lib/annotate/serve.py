@@ -32,7 +32,7 @@ def serve(session: Session, folder: Path, port: int | None = None, browser: bool
     options += [f"--Voila.port={port}", "--Voila.port_retries=0"] if port else []
     options += ["--MappingKernelManager.cull_idle_timeout=60", "--MappingKernelManager.cull_interval=10"]  # of pages that were left
     print("The address of the page, with its token, follows below. Ctrl-C ends it; every click is on disk.", flush=True)
-    environment = os.environ | kernel_of_this_python(session.home / ".jupyter")
+    environment = os.environ | kernel_of_this_python()
     child = subprocess.Popen([sys.executable, "-m", "voila", str(page), *options], env=environment)
     stopped = []
 

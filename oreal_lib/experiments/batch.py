@@ -48,7 +48,7 @@ def papermill(
     command += ["--no-progress-bar", "--log-output"]  # what the notebook prints is in the log as soon as it is said
     number = str(threads)
     environment = os.environ | {"OMP_NUM_THREADS": number, "MKL_NUM_THREADS": number, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
-    environment |= kernel_of_this_python(target.parent / ".jupyter") | (variables or {})
+    environment |= kernel_of_this_python() | (variables or {})
     with open(log, "wb") as file:
         return subprocess.Popen(
             command, stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=os.name == "posix"

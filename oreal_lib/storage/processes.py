@@ -1,6 +1,5 @@
 """Work on many pictures at once, in processes; and notebooks in a kernel of this Python."""
 
-import json
 import multiprocessing
 import os
 import signal
@@ -10,18 +9,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from pathlib import Path
-
-from . import atomic
 
 
-def kernel_of_this_python(folder: Path) -> dict[str, str]:
+def kernel_of_this_python() -> dict[str, str]:
     """The environment variable with which Jupyter's kernel "python3" is this Python, whatever JUPYTER_PATH or the user's folder has
-    under that name, such as the Python of a cluster. Its description is written below `folder`."""
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec = {"argv": argv, "display_name": "Python 3", "language": "python"}
-    atomic.write_bytes(folder / "kernels" / "python3" / "kernel.json", json.dumps(spec).encode())
-    return {"JUPYTER_PATH": os.pathsep.join(filter(None, [str(folder.resolve()), os.environ.get("JUPYTER_PATH")]))}
+    under that name, such as the Python of a cluster: the one that was installed with it comes first."""
+    own = os.path.join(sys.prefix, "share", "jupyter")
+    return {"JUPYTER_PATH": os.pathsep.join(filter(None, [own, os.environ.get("JUPYTER_PATH")]))}
 
 
 def refuse_unguarded() -> None:

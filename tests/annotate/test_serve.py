@@ -3,6 +3,7 @@
 import ast
 import os
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -45,7 +46,7 @@ def test_ctrl_c_ends_the_page_even_if_it_alone_has_not_heard_it(voila, tmp_path)
 def test_the_page_runs_in_this_python_whatever_kernel_jupyter_knows(voila, tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_PATH", "/cluster")
     serve(session(tmp_path / "work", []), tmp_path, browser=False)
-    assert voila.env["JUPYTER_PATH"].split(os.pathsep) == [str((tmp_path / ".jupyter").resolve()), "/cluster"]
+    assert voila.env["JUPYTER_PATH"].split(os.pathsep) == [os.path.join(sys.prefix, "share", "jupyter"), "/cluster"]
 
 
 NAMES = [

@@ -93,7 +93,9 @@ def test_the_table_has_mean_sd_and_n_and_tells_what_was_not_run(frame):
     assert "| OREAL max | 80.0 ± 7.1 | 72.5 ± 17.7 | 50.0 ± 0.0 | 25.0 ± 0.0 | 80.0 ± 0.0 | 7.5 ± 2.1 | 2 |" in text
     assert "The rows have different numbers of seeds" in text
     assert "Full supervision B trained 10 epochs, the longest run 30: AuALC is too high" in text
-    assert not [line for line in frames.cautions([1], frame.assign(warm_start=False)) if "epochs" in line]  # no step has more than 10
+    assert not [
+        line for line in frames.cautions([1], frame.assign(warm_start=False)) if "epochs" in line
+    ]  # no step has more than 10
     alone = frames.active(frame)
     assert "| random | - | - | 40.0 |" in frames.markdown(frames.over_seeds(frames.per_run(alone), ["random"]), alone)
     assert "| random | 60.0 | 65.0 | 40.0 | 20.0 |" in text and "| CBAL max | not run |" in text
