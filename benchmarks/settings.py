@@ -1,6 +1,6 @@
 """How the settings of params/camvid.yaml were found: python -m benchmarks.settings --root CAMVID
 
-Each row changes one value and tells the mIoU on validation pictures alone, of labels bought at random: the test pictures were not looked
+Each row changes one thing and tells the mIoU on validation pictures alone, of labels bought at random: the test pictures were not looked
 at. Writes benchmarks/results/settings.json and .md.
 """
 
@@ -32,7 +32,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "AdamW, weight decay 0.1": {"optimizer": "adamw", "weight_decay": 0.1},
     "cosine classifier": {"classifier": "cosine"},
     "mirror images, too": {"augment_hflip": 0.5},
-    "features in bfloat16": {"precision": "bfloat16"},
+    "bfloat16: features, training": {"precision": "bfloat16"},
     "pictures enlarged to 720 x 540": {"height": 540, "width": 720},
 }
 
@@ -61,7 +61,7 @@ def measure(root: str, changes: dict[str, Any]) -> list[list[tuple[float, float,
 def page(found: dict[str, Any]) -> str:
     """What was found as Markdown."""
     return (
-        "*CamVid, mIoU on validation pictures with labels bought at random. Each row changes one value of params/camvid.yaml; mean of "
+        "*CamVid, mIoU on validation pictures with labels bought at random. Each row changes params/camvid.yaml in one respect; mean of "
         f"{len(found['seeds'])} seeds; the last difference with its standard error over seeds; {found['device']}, torch "
         f"{found['versions']['torch']}, commit {found['commit'][:7]}*\n\n{table(found['rows'])}"
     )

@@ -150,11 +150,13 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
             raise ValueError(f"head_factor is {self.head_factor}, but small_unet has no backbone to learn slower; write 1.0")
         if self.encoder == "frozen":
             fits = self.model.startswith(("linear_", "mlp_")) and self.weights != "none" and self.resize == "square"
-            if not fits or self.pseudo_scales != [1.0] or self.pseudo_flip:
-                given = (self.model, self.weights, self.resize, self.pseudo_scales, self.pseudo_flip)
+            if not fits or self.epoch_batches is None or self.pseudo_scales != [1.0] or self.pseudo_flip:
+                given = (self.model, self.weights, self.resize, self.epoch_batches, self.pseudo_scales, self.pseudo_flip)
                 raise ValueError(
-                    "encoder is 'frozen', but model, weights, resize, pseudo_scales, pseudo_flip are {}, {}, {}, {}, {}; write linear_ or "
-                    "mlp_<backbone>, imagenet or a file, square, [1.0], false; or write encoder: trained".format(*given)
+                    "encoder is 'frozen', but model, weights, resize, epoch_batches, pseudo_scales, pseudo_flip are {}, {}, {}, {}, {}, {}; "
+                    "write linear_ or mlp_<backbone>, imagenet or a file, square, 25, [1.0], false; or write encoder: trained".format(
+                        *given
+                    )
                 )
         elif self.first == "features":
             raise ValueError("first is 'features', but only a frozen encoder has them; write encoder: frozen or first: random")

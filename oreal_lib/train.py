@@ -144,7 +144,9 @@ def fit(
     """
     trainable = train.trainable()
     if not len(trainable):
-        log.info("nothing to train on: every answer so far is void; the weights stay as they are")
+        log.info(
+            "nothing to train on: every answer so far is void, or lies between the positions of features; the weights stay as they are"
+        )
         return Fitted(_copy(model.state_dict()), 0, _val_miou(model, val, config), 0.0)
     now = Training(model, config, key)
     if keep is not None and (saved := keep.load(key)) is not None:

@@ -1,7 +1,7 @@
 """What a frozen encoder sees of each picture: computed once, kept as one file for each, named after the picture's pixels.
 
 A picture that is added later, a mirror image and a run of another seed thus find what is there, and a kill loses at most the
-pictures in work. The files lie beside the prepared data and can be deleted at any time: they are computed again.
+pictures in work. The files lie beside the prepared data and can be deleted while no run uses them: they are computed again.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from scipy import sparse
 from sklearn.cluster import MiniBatchKMeans
+from torch.backends.cpu import get_cpu_capability
 
 from ..aggregate import Regions
 from ..config import RunConfig
 from ..models import HIDDEN, build_model
+from ..models.weights import load_weights, weights_file
 from ..select import top
 from ..storage.checked import read_npy
 from ..storage.devices import choose_device
@@ -52,11 +54,14 @@ class Encoder:
     weights: str
     device: str = "cpu"
     half: bool = False
+    changed: int = 0  # when a file of weights was, in nanoseconds: another file may come in its place
 
     @property
     def folder(self) -> str:
         """The name of its folder: it tells encoders, their weights and versions of the software apart."""
-        digest = hashlib.sha256(f"1 {self.device} {self.half} {versions()['torch']} {versions()['timm']}".encode())
+        digest = hashlib.sha256(
+            f"1 {self.device} {get_cpu_capability()} {self.half} {versions()['torch']} {versions()['timm']}".encode()
+        )
         for name, tensor in _network(self).state_dict().items():
             if name.startswith("net.backbone."):
                 digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
@@ -65,22 +70,27 @@ class Encoder:
     @torch.inference_mode()
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(h, w, D) float16 features at stride 8 of an image (H, W, 3) uint8, padded to multiples of 32; always by one thread on a CPU,
-        so that the bits do not depend on how many work."""
+        so that the bits do not depend on how many work. ValueError for NaN or infinity."""
         network, threads = _network(self), torch.get_num_threads()
         torch.set_num_threads(1)
         try:
             x = torch.from_numpy(np.array(image)).to(self.device)[None].permute(0, 3, 1, 2).float() / 255
             with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
                 features = network.net.features(network.padded(x))[0]
+            if not features.isfinite().all():
+                raise ValueError(f"the encoder of {self.model} gives NaN or infinity: its weights are damaged; give others")
             return features.permute(1, 2, 0).clamp(-65_504, 65_504).half().cpu().numpy()  # the largest number of half precision
         finally:
             torch.set_num_threads(threads)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _network(encoder: Encoder) -> torch.nn.Module:
     """The network of an encoder, built once in each process."""
-    network = build_model(encoder.model, 2, encoder.weights).eval()
+    of_package = encoder.weights == "imagenet"
+    network = build_model(encoder.model, 2, "imagenet" if of_package else "none").eval()
+    if not of_package:
+        load_weights(network, encoder.weights, backbone_only=True)
     return network.to(encoder.device, memory_format=torch.channels_last)
 
 
@@ -179,7 +189,8 @@ def features_of(config: RunConfig, images: Pictures, pool: np.ndarray, others: n
         raise ValueError(
             "encoder is 'frozen', which needs images of one size, but these are of several; give a height and width and resize: square"
         )
-    encoder = Encoder(config.model, config.weights, choose_device(config.device).type, config.precision == "bfloat16")
+    changed = 0 if config.weights == "imagenet" else weights_file(config.weights).stat().st_mtime_ns
+    encoder = Encoder(config.model, config.weights, choose_device(config.device).type, config.precision == "bfloat16", changed)
     n, needed = len(images), np.concatenate([pool, others])
     if config.augment_hflip:
         images, needed = Ragged((*images, *(image[:, ::-1] for image in images))), np.concatenate([needed, pool + n])
@@ -202,7 +213,7 @@ def _keep(encoder: Encoder, folder: Path, image: np.ndarray) -> int:
     np.save(data := io.BytesIO(), encoder(image))
     file = _file(folder, image)
     beside = file.with_name(f".{file.name}.{os.getpid()}")
-    beside.write_bytes(data.getvalue() + zlib.crc32(data.getvalue()).to_bytes(4))
+    beside.write_bytes(data.getvalue() + _check(file, data.getvalue()))
     os.replace(beside, file)
     return len(data.getvalue())
 
@@ -213,7 +224,12 @@ def _whole(file: Path) -> bool:
         data = file.read_bytes()
     except FileNotFoundError:
         return False
-    return zlib.crc32(memoryview(data)[:-4]).to_bytes(4) == data[-4:]
+    return _check(file, memoryview(data)[:-4]) == data[-4:]
+
+
+def _check(file: Path, data: bytes | memoryview) -> bytes:
+    """The checksum of a file's data and name: exchanged files are noticed."""
+    return zlib.crc32(data, zlib.crc32(file.name.encode())).to_bytes(4)
 
 
 def at_positions(maps: np.ndarray, like: np.ndarray, fill: int) -> np.ndarray:
@@ -229,7 +245,8 @@ def at_positions(maps: np.ndarray, like: np.ndarray, fill: int) -> np.ndarray:
 def at_all_positions(features: Features, which: np.ndarray, maps: Pictures, fill: int) -> tuple[Features, np.ndarray]:
     """The features at positions `which` (k,), float16, and their maps (k, H, W) `at_positions`; mirror images follow, if there are any."""
     seen, maps = features.with_mirrors(which, maps)
-    return seen, np.stack([at_positions(np.asarray(m, np.int32), seen[0], fill) for m in maps])
+    like = seen[0]
+    return seen, np.stack([at_positions(np.asarray(m, np.int32), like, fill) for m in maps])
 
 
 def packed(features: Features, target: Pictures) -> tuple[np.ndarray, np.ndarray]:
@@ -239,7 +256,8 @@ def packed(features: Features, target: Pictures) -> tuple[np.ndarray, np.ndarray
     m pictures holds positions of all. Of more than MOST_PACKED some are left out, evenly.
     target: (n, H, W) uint8, IGNORE where there is no label.
     """
-    (h, w, d), small = features[0].shape, [at_positions(np.asarray(t), features[0], IGNORE) for t in target]
+    like = features[0]
+    (h, w, d), small = like.shape, [at_positions(np.asarray(t), like, IGNORE) for t in target]
     k, keep = 0, MOST_PACKED / max(1, sum(np.count_nonzero(t != IGNORE) for t in small))
     found, classes = [np.zeros((0, d), np.float16)], [np.zeros(0, np.uint8)]
     for i, t in enumerate(small):
@@ -278,8 +296,9 @@ def spread(
     means, ids = superpixel_means(features, superpixels), np.flatnonzero(labels.unlabeled)
     sample = means[rng.choice(ids, min(len(ids), 50 * MOST_CENTERS), replace=False)]
     k_means = MiniBatchKMeans(min(budget, MOST_CENTERS, len(sample)), n_init=1, random_state=int(rng.integers(2**31))).fit(sample)
-    away = [k_means.transform(part) for part in np.array_split(means[ids], -(-len(ids) // 10_000))]
-    own, distance = (np.concatenate([f(part, axis=1) for part in away]) for f in (np.argmin, np.min))
+    parts = np.array_split(ids, -(-len(ids) // 10_000))
+    nearest = [(away.argmin(axis=1), away.min(axis=1)) for away in (k_means.transform(means[part]) for part in parts)]
+    own, distance = (np.concatenate(part) for part in zip(*nearest, strict=True))
     order = np.lexsort((distance, own))
     rank = np.arange(len(ids)) - np.searchsorted(own[order], own[order])  # in its cluster
     scores = np.full(len(means), -np.inf)

@@ -93,14 +93,15 @@ def pyramid(name: str, imagenet: bool) -> nn.Module:
     """
     try:
         backbone = timm_backbone(name, imagenet, "tf_efficientnet_lite0", features_only=True, out_indices=(-4, -3, -2, -1))
-        strides = tuple(backbone.feature_info.reduction())
+        with torch.inference_mode():  # some give other shapes than they say, or take one size of picture only
+            found = [tuple(level.shape[1:]) for level in backbone.eval()(torch.zeros(1, 3, 64, 64))]
     except (AttributeError, RuntimeError, AssertionError, NotImplementedError, IndexError):
-        strides = ()  # timm has no such levels
-    if strides != STRIDES:
+        found = []  # timm has no such levels
+    if not found or found != [(c, 64 // s, 64 // s) for c, s in zip(backbone.feature_info.channels(), STRIDES, strict=False)]:
         raise ValueError(
-            f"{name} has levels at strides {strides}, but {STRIDES} are needed; take tf_efficientnet_lite0 or resnet50, say"
+            f"{name} has no levels at strides {STRIDES} of pictures of any size; take tf_efficientnet_lite0 or resnet50, say"
         )
-    return backbone
+    return backbone.train()
 
 
 class FrozenHead(nn.Module):

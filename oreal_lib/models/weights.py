@@ -35,7 +35,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     try:
         # weights_only: a pickle from elsewhere must not run code
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, RuntimeError, EOFError) as error:
+    except (SafetensorError, UnpicklingError, RuntimeError, EOFError, KeyError) as error:
         raise ValueError(
             f"cannot read {path} ({type(error).__name__}); it must be a .safetensors file or come from "
             "torch.save(model.state_dict(), ...); fetch or save it again"
@@ -45,14 +45,16 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     return state
 
 
-def load_weights(model: nn.Module, path: str | Path) -> None:
+def load_weights(model: nn.Module, path: str | Path, backbone_only: bool = False) -> None:
     """Fill the whole model (names start with "net.", as in its state_dict()) or only model.net.backbone.
 
     A backbone file may be the ImageNet classifier: layers after the last feature (fc, head, classifier, ...) are left
-    out when the backbone has nothing of that name. The position embedding of a ViT may belong to another square grid.
+    out when the backbone has nothing of that name. backbone_only: of a file of a whole model only the backbone is taken. The position embedding of a ViT may belong to another square grid.
     Raises as `read_state`, and ValueError when a tensor is missing, has another shape or has no place.
     """
     state = read_state(path)
+    if backbone_only and all(key.startswith("net.") for key in state):
+        state = {key.removeprefix("net.backbone."): value for key, value in state.items() if key.startswith("net.backbone.")}
     if all(key.startswith("net.") for key in state):
         target, what = model, "model"
     else:

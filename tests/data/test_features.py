@@ -197,3 +197,17 @@ def test_a_spread_query_begins_with_the_middle_of_each_cloud(monkeypatch):
         mine = np.arange(k // 20 * 20, k // 20 * 20 + 20)
         away = np.linalg.norm(means[mine] - means[mine].mean(axis=0), axis=1)
         assert away[k % 20] < np.median(away)
+
+
+def test_exchanged_files_and_files_of_other_weights_are_noticed(kept, tmp_path):
+    a, b = sorted(kept.folder.glob("*.npy"))[:2]
+    a_bytes, b_bytes = a.read_bytes(), b.read_bytes()
+    a.write_bytes(b_bytes)
+    b.write_bytes(a_bytes)
+    assert len(kept._missing()) == 2
+    whole = build_model(LINEAR, 7, "imagenet")  # a whole model of another number of classes: only its backbone counts
+    torch.save(whole.state_dict(), tmp_path / "x.pth")
+    same = Encoder(LINEAR, str(tmp_path / "x.pth"), changed=1)(kept.images[0])
+    assert np.array_equal(same, kept.encoder(kept.images[0]))
+    torch.save(build_model(LINEAR, 7).state_dict(), tmp_path / "x.pth")
+    assert not np.array_equal(Encoder(LINEAR, str(tmp_path / "x.pth"), changed=2)(kept.images[0]), same)

@@ -146,6 +146,7 @@ def test_equal_frozen_runs_have_equal_ids(frozen):
 @pytest.mark.parametrize(
     "change, sentence",
     [
+        ({"epoch_batches": None}, "square, None, .* square, 25, "),
         ({"model": "small_unet"}, "model, .* are small_unet, imagenet, .*; write linear_ or mlp_<backbone>"),
         (
             {"weights": "none"},

@@ -337,7 +337,9 @@ def test_wrong_names_are_answered_with_right_ones():
         (SMALL, "imagnet", "'imagnet' is not a file; pass none, imagenet"),
         ("deeplabv3plus_resnet55", "none", "such as resnet5"),
         ("deeplabv3plus_vit_tiny_patch16_224", "none", "cannot dilate"),
-        ("linear_vit_tiny_patch16_224", "none", "levels at strides .* take tf_efficientnet_lite0 or resnet50"),
+        ("linear_mambaout_femto", "none", "no levels at strides"),  # (H, W, C), as it does not say
+        ("fpn_swin_tiny_patch4_window7_224", "none", "no levels at strides .* of pictures of any size"),
+        ("linear_vit_tiny_patch16_224", "none", "no levels at strides .* take tf_efficientnet_lite0 or resnet50"),
         ("segmenter", "none", "such as vit_small_patch16_384.* .in short: small"),
         ("segmenter_resnet18", "none", "not a plain vision transformer"),
         ("segmenter_vit_little_patch16_reg4_gap_256", "none", "not a plain vision transformer"),  # registers, no class token
