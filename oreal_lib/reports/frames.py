@@ -257,7 +257,7 @@ def cautions(n: Iterable[int], frame: pd.DataFrame, so: str = "AuALC is too high
     so: what follows where full supervision B trained fewer epochs than a run.
     """
     lines = [table.SEEDS_DIFFER] if len(set(n)) > 1 else []
-    reference, runs = full(frame)["epochs"].min(), frame.groupby("run_id")["epochs"]
+    reference, runs = full(frame)["epochs"].min(), active(frame).groupby("run_id")["epochs"]
     longest, of = (runs.sum().max(), "run") if frame["warm_start"].all() else (runs.max().max(), "step from scratch")
     if reference < longest:
         lines.append(f"Full supervision B trained {reference} epochs, the longest {of} {longest}: {so}; raise full_min_epochs.")
