@@ -77,9 +77,9 @@ class Encoder:
             x = torch.from_numpy(np.array(image)).to(self.device)[None].permute(0, 3, 1, 2).float() / 255
             with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
                 features = network.net.features(network.padded(x))[0]
-            if not features.isfinite().all():
+            if not features.sum().isfinite():
                 raise ValueError(f"the encoder of {self.model} gives NaN or infinity: its weights are damaged; give others")
-            return features.permute(1, 2, 0).clamp(-65_504, 65_504).half().cpu().numpy()  # the largest number of half precision
+            return features.permute(1, 2, 0).half().clamp_(-65_504, 65_504).cpu().numpy()  # the largest number of half precision
         finally:
             torch.set_num_threads(threads)
 
@@ -213,9 +213,10 @@ def _keep(encoder: Encoder, folder: Path, image: np.ndarray) -> int:
     np.save(data := io.BytesIO(), encoder(image))
     file = _file(folder, image)
     beside = file.with_name(f".{file.name}.{os.getpid()}")
-    beside.write_bytes(data.getvalue() + _check(file, data.getvalue()))
+    with open(beside, "wb") as out:
+        size = out.write(data.getbuffer()) + out.write(_check(file, data.getbuffer()))
     os.replace(beside, file)
-    return len(data.getvalue())
+    return size
 
 
 def _whole(file: Path) -> bool:
