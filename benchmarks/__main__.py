@@ -37,8 +37,8 @@ confusion matrix per batch. Both see the same pictures.""",
     "features": """A frozen encoder
 
 32 photographs of 480 x 360 pixels with 400 superpixels, as in CamVid. Computing features is timm's forward pass, the levels brought to one
-size, and a file for each picture. A look at the features is what prediction costs. With features in bfloat16 a query is another one, so
-float32 is the default.""",
+size, and a file for each picture; ours pads the 360 rows to 384, timm's alone does not. A look at the features is what prediction costs.
+With features in bfloat16 some superpixels of a query are others, so float32 is the default.""",
     "run": """A whole run
 
 A run, step by step, against its network alone: as many forward and backward passes of the same size as the run made. What the run adds is
