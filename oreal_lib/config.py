@@ -149,15 +149,16 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
         if self.head_factor != 1 and self.model == "small_unet":
             raise ValueError(f"head_factor is {self.head_factor}, but small_unet has no backbone to learn slower; write 1.0")
         if self.encoder == "frozen":
-            fits = self.model.startswith(("linear_", "mlp_")) and self.weights != "none" and self.resize == "square"
-            if not fits or self.epoch_batches is None or self.pseudo_scales != [1.0] or self.pseudo_flip:
-                given = (self.model, self.weights, self.resize, self.epoch_batches, self.pseudo_scales, self.pseudo_flip)
-                raise ValueError(
-                    "encoder is 'frozen', but model, weights, resize, epoch_batches, pseudo_scales, pseudo_flip are {}, {}, {}, {}, {}, {}; "
-                    "write linear_ or mlp_<backbone>, imagenet or a file, square, 25, [1.0], false; or write encoder: trained".format(
-                        *given
-                    )
-                )
+            whole = self.pseudo_scales == [1.0] and not self.pseudo_flip
+            fits = {
+                "model": (self.model.startswith(("linear_", "mlp_")), "linear_<backbone> or mlp_<backbone>"),
+                "weights": (self.weights != "none", "imagenet or a file"),
+                "resize": (self.resize == "square", "square"),
+                "epoch_batches": (self.epoch_batches is not None, "a number, such as 25"),
+                "pseudo_scales": (whole, "[1.0], with pseudo_flip: false"),
+            }
+            if wrong := [f"{name} is {getattr(self, name)}, but must be {rule}" for name, (ok, rule) in fits.items() if not ok]:
+                raise ValueError(f"encoder is 'frozen': {'; '.join(wrong)}; change that, or write encoder: trained")
         elif self.first == "features":
             raise ValueError("first is 'features', but only a frozen encoder has them; write encoder: frozen or first: random")
         for low, high in (("augment_scale_min", "augment_scale_max"), ("full_min_epochs", "full_max_epochs")):

@@ -146,14 +146,16 @@ def test_equal_frozen_runs_have_equal_ids(frozen):
 @pytest.mark.parametrize(
     "change, sentence",
     [
-        ({"epoch_batches": None}, "square, None, .* square, 25, "),
-        ({"model": "small_unet"}, "model, .* are small_unet, imagenet, .*; write linear_ or mlp_<backbone>"),
         (
-            {"weights": "none"},
-            "are linear_tf_efficientnet_lite0, none, square, .* imagenet or a file, .* or write encoder: trained",
+            {"model": "small_unet"},
+            "'frozen': model is small_unet, but must be linear_<backbone> or mlp_<backbone>; change that, or",
         ),
-        ({"resize": "crop"}, ", crop, .* square"),
-        ({"pseudo_flip": True}, "pseudo_flip are .* True; .* false;"),
+        ({"weights": "none"}, "weights is none, but must be imagenet or a file; change that, or write encoder: trained"),
+        (
+            {"resize": "crop", "epoch_batches": None},
+            "resize is crop, but must be square; epoch_batches is None, but must be a number",
+        ),
+        ({"pseudo_flip": True}, "pseudo_flip: false"),
         ({"encoder": "trained", "first": "features"}, "only a frozen encoder has them; write encoder: frozen or first: random"),
     ],
 )
