@@ -186,7 +186,8 @@ def unfinished(configs: Iterable[RunConfig], runs_dir: Path) -> list[RunConfig]:
 
 
 def publish(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> list[Path]:
-    """Copy the record of each finished run to `figures/runs/`, from where tables can be made without the runs."""
+    """Copy the record of each finished run to `figures/runs/`, from where tables can be made without the runs; where the data lay on
+    the machine that computed it stays behind."""
     written = []
     for config in configs:
         source = RunFolder(Path(runs_dir or runs_root()) / config.run_id)
@@ -194,7 +195,8 @@ def publish(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) ->
             continue
         target = figures_root() / "runs" / config.run_id
         target.mkdir(parents=True, exist_ok=True)
-        for name in RECORD:
+        RunFolder(target).save_json("config.json", source.config | {"data_root": None})
+        for name in RECORD[1:]:
             atomic.write_bytes(target / name, (source.path / name).read_bytes())
         written.append(target)
     return written

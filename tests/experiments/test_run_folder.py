@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from oreal_lib.experiments.run_folder import RunFolder, step_from_json, step_to_json
+from oreal_lib.experiments.run import run
+from oreal_lib.experiments.run_folder import RECORD, RunFolder, publish, step_from_json, step_to_json
 from oreal_lib.storage import checked
 from oreal_lib.types import StepResult
 
@@ -41,3 +42,15 @@ def test_the_network_before_step_2_may_lie_beside_and_the_others_not(tmp_path, t
     folder.save_weights(1, kept)
     folder.save_weights(2, kept)
     assert folder.network_before(2) == folder.network_before(3) == folder
+
+
+def test_a_published_record_does_not_say_where_the_data_lay(tiny_config, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("OREAL_HOME", str(tmp_path / "home"))
+    config = tiny_config(supervision="full_masks", data_root=str(tmp_path / "somewhere"))
+    list(run(config, tmp_path / "runs", tiny))
+    (target,) = publish([config], tmp_path / "runs")
+    assert {p.name for p in target.iterdir()} == set(RECORD)
+    ours, theirs = RunFolder(tmp_path / "runs" / config.run_id), RunFolder(target)
+    assert ours.config["data_root"] and theirs.config == ours.config | {"data_root": None}
+    assert theirs.steps() == ours.steps() and theirs.done == ours.done
+    assert str(tmp_path).encode() not in b"".join(p.read_bytes() for p in target.iterdir())
