@@ -22,7 +22,8 @@ NO_SUPERPIXEL = -1  # the superpixel id of padding
 class Pairs:
     """Images and their labels: a target for each pixel, or answers for superpixels (weak labels).
 
-    images: (n, H, W, 3) uint8, or features (n, h, w, D) float16 of a frozen encoder.  target: (n, H, W) uint8, IGNORE where there is no label; may be of native size.
+    images: (n, H, W, 3) uint8, or features (n, h, w, D) float16 of a frozen encoder.
+    target: (n, H, W) uint8, IGNORE where there is no label; may be of native size.
     ids: (n, H, W) integers 0..S-1.  answers: (n, S, C') bool, the classes named in each superpixel (`losses.weak_loss`).
     """
 
@@ -131,9 +132,9 @@ def augment(
             x, maps = x.flip(axis), [(m.flip(axis), fill) for m, fill in maps]
     if draw.scale is not None:
         x, maps = _rescale(x, maps, draw.scale, draw.place, size or tuple(x.shape[1:]))
-    x = (
-        x.float() if x.dtype == torch.float16 else x.float().div_(255)
-    )  # in place, as below: getting new memory takes longer than the arithmetic
+    x, is_picture = x.float(), x.dtype == torch.uint8
+    if is_picture:
+        x.div_(255)  # in place, as below: getting new memory takes longer than the arithmetic
     if draw.jitter is not None:
         from torchvision.transforms.v2 import functional as tv
 

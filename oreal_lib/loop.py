@@ -14,7 +14,7 @@ from torch import nn
 from .aggregate import Regions
 from .batches import Pairs
 from .config import RunConfig
-from .data.features import spread
+from .data.spread import spread
 from .fast.remembering import Remembering
 from .metrics import class_iou, miou
 from .predict import device_of, evaluate, predict

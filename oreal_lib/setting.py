@@ -13,7 +13,7 @@ from .batches import NO_SUPERPIXEL, Pairs
 from .config import RunConfig
 from .data import dataset_of
 from .data.features import Features, at_all_positions, features_of, packed
-from .data.files import only_void
+from .data.files import class_pixels, only_void
 from .data.source import check_classes
 from .data.split import draw_split
 from .metrics import border_superpixels
@@ -129,13 +129,12 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
     pixels = votes.sum(axis=0, dtype=np.int64)
     if np.count_nonzero(pixels[:-1]) < 2:
         for i in (*val, *dataset.split["test"]):
-            found = np.bincount(np.ravel(dataset.truth[i]), minlength=IGNORE + 1)
-            pixels += found[[*range(len(dataset.classes)), IGNORE]]
+            pixels += class_pixels(dataset.truth[i], len(dataset.classes))
         if binary := only_void(dataset.classes, pixels):
             raise ValueError(f"{dataset.name} has nothing to learn: {binary}")
     features = features_of(config, dataset.images, pool, np.concatenate([val, dataset.split["test"]]))
-    more = (config.evaluate_at, config.labeling, features)
-    return Setting(dataset, pool, val, superpixels, oracle, query_size, votes, vanished, *more)
+    how = {"evaluate_at": config.evaluate_at, "labeling": config.labeling, "features": features}
+    return Setting(dataset, pool, val, superpixels, oracle, query_size, votes, vanished, **how)
 
 
 def _query_size(config: RunConfig, n: int) -> int:

@@ -135,8 +135,8 @@ def fit(
 ) -> Fitted:
     """Train `model` in place on the labels in `train`; it ends with the averaged weights of its best validation epoch.
 
-    An epoch is one pass over as many images as `train` has, whatever part is labeled (OREAL Sec. 4.2), or `config.epoch_batches`. Ends after the most of
-    `config.epochs`, or when `config.patience` epochs in a row bring nothing better and the fewest are done.
+    An epoch is one pass over as many images as `train` has, whatever part is labeled (OREAL Sec. 4.2), or `config.epoch_batches`.
+    Ends after the most of `config.epochs`, or when `config.patience` epochs in a row bring nothing better and the fewest are done.
     key: numbers that fix the randomness; every epoch draws from (key, epoch), so a restart repeats nothing and skips nothing.
     keep: the checkpoint that an earlier attempt is continued from and that is given each epoch; what it raises ends the training.
     A long training reports its progress, also within epochs; since it may stop early, the time left is an upper bound.

@@ -11,6 +11,7 @@ import numpy as np
 from skimage.measure import label as connected
 from skimage.segmentation import slic
 
+from ..data.files import class_pixels
 from ..storage.ragged import Ragged
 from ..superpixels import MOST_SUPERPIXELS, dense
 from ..types import IGNORE, Labels, Superpixels
@@ -201,7 +202,7 @@ class Board:
 
     def counts(self) -> np.ndarray:
         """(C + 1,) int64: labeled superpixels of each class, void last."""
-        return np.bincount(np.concatenate(self._labels), minlength=256)[[*range(len(self.classes)), IGNORE]]
+        return class_pixels(np.concatenate(self._labels), len(self.classes))
 
     def superpixels(self) -> Superpixels:
         """All superpixels of the session: the pool that a strategy asks about."""

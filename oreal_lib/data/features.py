@@ -19,15 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import sparse
-from sklearn.cluster import MiniBatchKMeans
 from torch.backends.cpu import get_cpu_capability
 
-from ..aggregate import Regions
 from ..config import RunConfig
-from ..models import HIDDEN, build_model
+from ..models import STRIDE, build_model
 from ..models.weights import load_weights, weights_file
-from ..select import top
 from ..storage.checked import read_npy
 from ..storage.devices import choose_device
 from ..storage.lock import Lock
@@ -36,12 +32,11 @@ from ..storage.processes import parallel
 from ..storage.progress import log, spoken, told
 from ..storage.provenance import versions
 from ..storage.ragged import Pictures, Ragged, some
-from ..types import IGNORE, Labels, Query, Superpixels
+from ..types import IGNORE
 from .prepare import processes
 from .store import writing
 
 FOR_STATISTICS = 200  # pictures that say how features are distributed (our choice)
-MOST_CENTERS = 1000  # clusters of `spread` (our choice)
 MOST_PACKED = 2**19  # positions that are trained on, about half a GB of the smallest encoder's features (our choice)
 
 
@@ -141,8 +136,8 @@ class Features:
         """What is trained of the encoder's network, which sees these features standardized; random weights from torch's generator."""
         from ..models.linear import FrozenHead, Head
 
-        hidden = HIDDEN if self.encoder.model.startswith("mlp_") else 0
-        head = Head(len(self.mean), n_classes, hidden, classifier, temperature)
+        net = _network(self.encoder).net
+        head = Head(net.channels, n_classes, net.hidden, classifier, temperature)
         return FrozenHead(head, self.images[0].shape[:2], self.mean, self.std)
 
     def compute(self, workers: int | None = None) -> None:
@@ -235,8 +230,6 @@ def _check(file: Path, data: bytes | memoryview) -> bytes:
 
 def at_positions(maps: np.ndarray, like: np.ndarray, fill: int) -> np.ndarray:
     """(h, w) of the dtype of a map (H, W): what it holds at the middle of each position of features `like` (h, w, D); `fill` beyond."""
-    from ..models.linear import STRIDE
-
     small = np.full(like.shape[:2], fill, maps.dtype)
     inside = maps[STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
     small[: inside.shape[0], : inside.shape[1]] = inside
@@ -273,35 +266,3 @@ def packed(features: Features, target: Pictures) -> tuple[np.ndarray, np.ndarray
     x = np.concatenate([x, np.zeros((m * h * w - len(y), d), np.float16)])
     y = np.concatenate([y, np.full(m * h * w - len(y), IGNORE, np.uint8)])
     return x.reshape(h * w, m, d).swapaxes(0, 1).reshape(m, h, w, d), y.reshape(h * w, m).T.reshape(m, h, w)
-
-
-def superpixel_means(features: Features, superpixels: Superpixels) -> np.ndarray:
-    """(N, D) float32: the mean of the standardized features over each superpixel; a pixel has those of the position it lies in."""
-    from ..models.linear import STRIDE
-
-    means = np.empty((len(superpixels), len(features.mean)), np.float32)
-    for i, seen in enumerate(told(features, "features of superpixels: {done} of {total} images", len(features))):
-        ids, mine, (h, w, d) = np.asarray(superpixels.maps[i]), slice(*superpixels.offset[i : i + 2]), seen.shape
-        row, column = (np.arange(side) // STRIDE for side in ids.shape)
-        place = (ids.ravel(), (row[:, None] * w + column).ravel())
-        pixels = sparse.coo_array((np.ones(ids.size, np.float32), place), (mine.stop - mine.start, h * w)).tocsr()
-        means[mine] = pixels @ seen.reshape(-1, d).astype(np.float32) / np.maximum(superpixels.size[mine], 1)[:, None]
-    return (means - features.mean) / np.maximum(features.std, 1e-6)
-
-
-def spread(
-    features: Features, superpixels: Superpixels, _: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator
-) -> Query:
-    """A first query, which knows no class: the superpixel nearest to the center of each k-means cluster of `superpixel_means`, then
-    the second nearest of each, and so on. As many clusters as the budget, MOST_CENTERS at most."""
-    means, ids = superpixel_means(features, superpixels), np.flatnonzero(labels.unlabeled)
-    sample = means[rng.choice(ids, min(len(ids), 50 * MOST_CENTERS), replace=False)]
-    k_means = MiniBatchKMeans(min(budget, MOST_CENTERS, len(sample)), n_init=1, random_state=int(rng.integers(2**31))).fit(sample)
-    parts = np.array_split(ids, -(-len(ids) // 10_000))
-    nearest = [(away.argmin(axis=1), away.min(axis=1)) for away in (k_means.transform(means[part]) for part in parts)]
-    own, distance = (np.concatenate(part) for part in zip(*nearest, strict=True))
-    order = np.lexsort((distance, own))
-    rank = np.arange(len(ids)) - np.searchsorted(own[order], own[order])  # in its cluster
-    scores = np.full(len(means), -np.inf)
-    scores[ids[order]] = -rank
-    return top(scores, budget, labels.unlabeled, rng)

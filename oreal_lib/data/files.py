@@ -135,6 +135,11 @@ def open_pair(item: Item, **masks: object) -> tuple[np.ndarray, np.ndarray | Non
     return image, mask
 
 
+def class_pixels(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """(C + 1,) int64: how many of the labels, class ids or IGNORE of any shape (...), are of each class, and last how many void."""
+    return np.bincount(np.ravel(labels), minlength=IGNORE + 1)[[*range(n_classes), IGNORE]]
+
+
 def only_void(classes: Sequence[str], pixels: np.ndarray) -> str | None:
     """What to say where masks hold one class and void, and never the others: most often they are binary, 0 and 255. Else None.
 

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 
 from ..data.features import Encoder, at_positions
 from ..draw import draw_image, draw_selection, draw_uncertainty
-from ..models.linear import STRIDE
+from ..models import STRIDE
 from ..types import IGNORE
 
 Rectangles = Mapping[str, tuple[tuple[int, int, int, int], ...]]  # class -> (top, bottom, left, right) in pixels, each

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import torch
@@ -15,6 +15,13 @@ from .small import SmallUNet
 from .weights import load_weights, read_state
 
 HIDDEN = 128  # channels of the hidden layer of mlp_* (our choice)
+STRIDE = 8  # of the positions that linear_* and mlp_* classify (our choice)
+
+
+def enlarged(logits: Tensor, covered: Sequence[int], size: Sequence[int]) -> Tensor:
+    """(B, C, H, W) float32 logits of an image of `size` (H, W), of those (B, C, h, w) that cover it padded at the bottom and right."""
+    logits = logits.float()  # under autocast too: half precision makes ties of close scores
+    return F.interpolate(logits, size=tuple(covered), mode="bilinear", align_corners=False)[..., : size[0], : size[1]]
 
 
 class NormalizeAndPad(nn.Module):
@@ -39,14 +46,14 @@ class NormalizeAndPad(nn.Module):
                 "move the color axis to the second place and divide uint8 by 255"
             )
         x = self.padded(images)
-        return self._as_large(self.net(x), x, images)
+        return enlarged(self.net(x), x.shape[-2:], images.shape[-2:])
 
     def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """What the last layer compares with the classes, (B, D, h, w) float32 of length 1 over D; the logits of `forward`; and
         (height, width) of the picture that the features cover, which is the image padded at the bottom and right."""
         x = self.padded(images)
         features, logits = self.net.features_and_logits(x)
-        return F.normalize(features.float(), dim=1), self._as_large(logits, x, images), tuple(x.shape[-2:])
+        return F.normalize(features.float(), dim=1), enlarged(logits, x.shape[-2:], images.shape[-2:]), tuple(x.shape[-2:])
 
     def padded(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) float32 normalized, with sides that the inner net can divide: padded at the bottom and right."""
@@ -54,11 +61,6 @@ class NormalizeAndPad(nn.Module):
         x = (images - self.mean) / self.std
         # After normalization 0 is the mean color: the padding looks like nothing in particular.
         return F.pad(x, (0, -width % self.net.multiple, 0, -height % self.net.multiple))
-
-    def _as_large(self, logits: Tensor, x: Tensor, images: Tensor) -> Tensor:
-        height, width = images.shape[-2:]
-        logits = logits.float()  # under autocast too: half precision makes ties of close scores
-        return F.interpolate(logits, size=x.shape[-2:], mode="bilinear", align_corners=False)[..., :height, :width]
 
 
 def _small_unet(backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:

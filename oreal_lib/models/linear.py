@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from . import STRIDE, enlarged
 from .backbone import color_statistics, timm_backbone
 from .cosine import CLASSIFIERS
 
-STRIDE = 8  # of the positions that are classified (our choice)
 STRIDES = (4, 8, 16, 32)  # of the levels
 
 
@@ -61,7 +61,7 @@ class Linear(nn.Module):
         super().__init__()
         self.backbone = pyramid(backbone, imagenet)
         self.mean, self.std = color_statistics(backbone)
-        self.channels = sum(self.backbone.feature_info.channels())
+        self.channels, self.hidden = sum(self.backbone.feature_info.channels()), hidden
         self.head = Head(self.channels, n_classes, hidden, classifier, temperature)
 
     def features(self, x: Tensor) -> Tensor:
@@ -118,15 +118,13 @@ class FrozenHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) float32 logits of features (B, D, h, w); in training (B, C, h, w), one for each position (our choice)."""
         logits = self.head(features)
-        return logits.float() if self.training else self._as_large(logits)
+        return logits.float() if self.training else enlarged(logits, self._covered(features), self.size)
 
     def features_and_logits(self, features: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """As `NormalizeAndPad.features_and_logits`, of features (B, D, h, w): float32 (our choice)."""
         seen, logits = self.head.features_and_logits(features)
-        covered = tuple(side * STRIDE for side in features.shape[-2:])
-        return F.normalize(seen.float(), dim=1), self._as_large(logits), covered
+        covered = self._covered(features)
+        return F.normalize(seen.float(), dim=1), enlarged(logits, covered, self.size), covered
 
-    def _as_large(self, logits: Tensor) -> Tensor:
-        covered = [side * STRIDE for side in logits.shape[-2:]]
-        large = F.interpolate(logits.float(), covered, mode="bilinear", align_corners=False)
-        return large[..., : self.size[0], : self.size[1]]
+    def _covered(self, features: Tensor) -> tuple[int, int]:
+        return features.shape[-2] * STRIDE, features.shape[-1] * STRIDE

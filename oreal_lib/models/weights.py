@@ -49,7 +49,8 @@ def load_weights(model: nn.Module, path: str | Path, backbone_only: bool = False
     """Fill the whole model (names start with "net.", as in its state_dict()) or only model.net.backbone.
 
     A backbone file may be the ImageNet classifier: layers after the last feature (fc, head, classifier, ...) are left
-    out when the backbone has nothing of that name. backbone_only: of a file of a whole model only the backbone is taken. The position embedding of a ViT may belong to another square grid.
+    out when the backbone has nothing of that name. The position embedding of a ViT may belong to another square grid.
+    backbone_only: of a file of a whole model only the backbone is taken.
     Raises as `read_state`, and ValueError when a tensor is missing, has another shape or has no place.
     """
     state = read_state(path)

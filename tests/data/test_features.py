@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from oreal_lib.data import features as module
-from oreal_lib.data.features import Encoder, Features, at_positions, packed, spread, superpixel_means
+from oreal_lib.data import spread as spreading
+from oreal_lib.data.features import Encoder, Features, at_positions, packed
+from oreal_lib.data.spread import spread, superpixel_means
 from oreal_lib.models import build_model
 from oreal_lib.storage.ragged import Ragged
 from oreal_lib.types import IGNORE, Labels, Superpixels
@@ -188,7 +190,7 @@ def test_a_spread_query_begins_with_the_middle_of_each_cloud(monkeypatch):
     rng = np.random.default_rng(2)
     centers = np.array([[0, 0], [50, 0], [0, 50], [50, 50]])
     means = np.concatenate([center + rng.normal(size=(20, 2)) for center in centers]).astype(np.float32)
-    monkeypatch.setattr(module, "superpixel_means", lambda features, superpixels: means)
+    monkeypatch.setattr(spreading, "superpixel_means", lambda features, superpixels: means)
     labels = Labels.none(80, 3).reveal(np.array([7]), np.eye(3, dtype=bool)[:1], 1)
     query = spread(None, None, None, labels, 12, "mean", np.random.default_rng(0))
     four = spread(None, None, None, labels, 4, "mean", np.random.default_rng(0))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...data.files import only_void, read_mask
+from ...data.files import class_pixels, only_void, read_mask
 from ...data.folders import listing, read_list
 from ...data.readers.folder import read_classes
 from ...data.resize import nearest
@@ -56,7 +56,7 @@ def import_masks(session: Session, masks: Path | str, share: float = SHARE, over
     for i, file in told(known, "{done} of {total} masks are read"):
         try:
             truth = read_mask(file, len(names), void, None, colors)
-            found = np.bincount(truth.ravel(), minlength=IGNORE + 1)[[*range(len(names)), IGNORE]]
+            found = class_pixels(truth, len(names))
             answer, agreed = _answers(_translated(truth, names, session.classes, file), session, i, file, share)
         except (ValueError, OSError) as error:
             problems.append(str(error))
