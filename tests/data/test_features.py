@@ -127,8 +127,8 @@ def test_mirror_images_follow_with_mirrored_maps(images):
         for a, b in zip(seen.images, [images[2], images[0], images[2, :, ::-1], images[0, :, ::-1]], strict=True)
     ]
     assert np.array_equal(np.asarray(mirrored), np.concatenate([maps, maps[:, :, ::-1]]))
-    alone = Features(images, 3, both.encoder, None)
-    assert alone.with_mirrors(np.array([1]), maps[:1])[1] is not None and len(alone.with_mirrors(np.array([1]), maps[:1])[0]) == 1
+    alone, same = Features(images, 3, both.encoder, None).with_mirrors(np.array([1]), maps[:1])
+    assert len(alone) == 1 and np.array_equal(alone.images[0], images[1]) and np.array_equal(same, maps[:1])
 
 
 class Table(list):
