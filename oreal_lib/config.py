@@ -62,7 +62,7 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
     superpixel_connectivity: Literal["official", "largest"] = "official"
     superpixel_compactness: Positive = 10.0
     superpixel_at: Literal["working", "native"] = "working"
-    labeling: Literal["dominant", "weak"]
+    labeling: Literal["dominant", "weak", "exact"]
     void: Literal["vote", "exclude"]
     # the question
     supervision: Literal["active", "full_masks", "full_dominant"] = "active"
@@ -140,8 +140,8 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
             raise ValueError(f"height is {self.height}, width is {self.width}; give both, or null for both (the native size)")
         if self.resize == "crop" and self.height is None:
             raise ValueError("resize is 'crop', but there is no size to crop to; give height and width, such as 513")
-        if self.supervision != "active" and self.labeling == "weak":
-            raise ValueError(f"supervision is {self.supervision!r}, which buys no weak labels; write labeling: dominant")
+        if self.supervision != "active" and self.labeling != "dominant":
+            raise ValueError(f"supervision is {self.supervision!r}, which buys no {self.labeling} labels; write labeling: dominant")
         if self.supervision != "active" and self.stage == 2:
             raise ValueError(f"stage is 2, but supervision is {self.supervision!r}, which asks nothing; write stage: 1")
         if self.classifier == "cosine" and self.model.startswith("segmenter"):
@@ -222,7 +222,7 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
         unused = set(MachineFields.model_fields)
         if self.stage == 1:
             unused |= set(StageTwoFields.model_fields)
-        if self.labeling == "dominant":
+        if self.labeling != "weak":
             unused |= set(WeakFields.model_fields)
         if self.strategy != "oreal":
             unused.add("click_cut")

@@ -17,6 +17,7 @@ from .config import RunConfig
 from .data.spread import spread
 from .fast.remembering import Remembering
 from .metrics import class_iou, miou
+from .oracle import impurity
 from .predict import device_of, evaluate, predict
 from .scores import predicted_class
 from .setting import Setting, border_share
@@ -92,7 +93,7 @@ def put(config: RunConfig, setting: Setting, labels: Labels, regions: Regions, s
     def once(labels: Labels, k: int) -> Query:
         return choose(regions, labels, k, config.aggregate, rng, **config.strategy_options)
 
-    if config.labeling == "dominant":
+    if config.labeling != "weak":
         return once(labels, setting.query_size)
     if not isinstance(regions, Remembering):  # a query is bought in rounds, in which the network stays the same
         regions = Remembering(regions)
@@ -154,6 +155,7 @@ def _tested(config: RunConfig, setting: Setting, model: nn.Module, labels: Label
         class_counts=tuple(int(c) for c in labels.class_counts()),
         border_share=border_share(setting, query, config.border_gap) if config.supervision == "active" else None,
         epochs=fitted.epochs,
+        impurity=round(impurity(setting.votes[query]), 6) if config.supervision == "active" else np.nan,
         seconds={"query": 0.0, "train": fitted.seconds, "test": time.monotonic() - began},
         speed=speed,
     )

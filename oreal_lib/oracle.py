@@ -44,6 +44,12 @@ def dominant_label(votes: np.ndarray, void: str = "vote") -> np.ndarray:
     return winner[:, None] == np.arange(n_classes)
 
 
+def impurity(votes: np.ndarray) -> float:
+    """Share, 0..1, of the pixels with a class that one label per superpixel gets wrong; NaN where there are none. votes: (n, C + 1)."""
+    count = votes[:, :-1]
+    return 1 - float(count.max(axis=1).sum() / count.sum()) if count.any() else np.nan
+
+
 @dataclass(frozen=True)
 class Oracle:
     """What the annotator would answer: the only way from ground truth to bought labels.
@@ -51,16 +57,24 @@ class Oracle:
     answers: (N, C) bool, or (N, C + 1) where void is an answer, too (weak labels).
     void: (n_images, H, W) bool pixels that stay void even inside a bought superpixel (rule "exclude"), or None where a
     superpixel is painted whole (rule "vote").  cost: (N,) int64 clicks of each answer, or None where each costs one.
+    truth: (n_images, H, W) uint8 if a bought superpixel is painted as its mask is, pixel by pixel ("exact": no person answers
+    like that with one click; it measures what wrong labels cost), else None.
     """
 
     answers: np.ndarray
     void: Pictures | None = None
     cost: np.ndarray | None = None
+    truth: Pictures | None = None
 
     @classmethod
-    def dominant(cls, votes: np.ndarray, truth: Pictures, void: str = "vote") -> Oracle:
-        """The dominant-label oracle (OREAL Sec. 3.1) of the pool's votes (N, C + 1) and truth (n_images, H, W)."""
+    def dominant(cls, votes: np.ndarray, truth: Pictures, void: str = "vote", exact: bool = False) -> Oracle:
+        """The dominant-label oracle (OREAL Sec. 3.1) of the pool's votes (N, C + 1) and truth (n_images, H, W).
+
+        exact: superpixels count for their dominant class, but are painted as their mask is.
+        """
         answers = dominant_label(np.asarray(votes), void)
+        if exact:
+            return cls(answers, truth=truth)
         if void == "vote":
             return cls(answers)
         hidden = blank(truth, bool)
@@ -74,7 +88,7 @@ class Oracle:
         return labels.reveal(ids, self.answers[ids], step, clicks)
 
     def paint(self, labels: Labels, superpixels: Superpixels) -> Pictures:
-        """(n_images, H, W) uint8 training targets: each bought superpixel in its one class, IGNORE elsewhere.
+        """(n_images, H, W) uint8 training targets: each bought superpixel in its one class, or as its mask is; IGNORE elsewhere.
 
         ValueError if a superpixel has several classes (weak labels).
         """
@@ -84,6 +98,9 @@ class Oracle:
         color = np.where(named == 1, labels.present.argmax(axis=1), IGNORE).astype(np.uint8)
         target = blank(superpixels.maps, np.uint8)
         for i, ids in enumerate(told(superpixels.maps, "painting the labels: {done} of {total} images")):
+            if self.truth is not None:
+                target[i][...] = np.where(labels.unlabeled[superpixels.offset[i] :][ids], IGNORE, self.truth[i])
+                continue
             target[i][...] = color[superpixels.offset[i] :][ids]
             if self.void is not None:
                 target[i][self.void[i]] = IGNORE

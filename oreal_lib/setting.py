@@ -78,7 +78,7 @@ class Setting:
 
     def bought(self, labels: Labels) -> Pairs:
         """The pool's images with the labels that were bought: painted superpixels, or the sets of classes in them."""
-        if self.labeling == "dominant":
+        if self.labeling != "weak":
             return self.painted(self.oracle.paint(labels, self.superpixels))
         answers = answers_by_image(labels, self.superpixels)
         if self.features is None:
@@ -124,7 +124,7 @@ def open_setting(config: RunConfig, dataset: Dataset | None = None) -> Setting:
     if config.labeling == "weak":
         oracle = weak_oracle(dataset.present[ids], config.undefined, query_size * config.steps)
     else:
-        oracle = Oracle.dominant(dataset.votes[ids], some(dataset.truth, pool), config.void)
+        oracle = Oracle.dominant(dataset.votes[ids], some(dataset.truth, pool), config.void, config.labeling == "exact")
     votes, vanished = dataset.votes[ids], int(dataset.vanished[place].sum())
     pixels = votes.sum(axis=0, dtype=np.int64)
     if np.count_nonzero(pixels[:-1]) < 2:
@@ -142,7 +142,7 @@ def _query_size(config: RunConfig, n: int) -> int:
     size = config.query_size or round(config.query_share * n)
     if size < 1:
         raise ValueError(f"query_share {config.query_share} of the pool's {n} superpixels is less than one; raise it")
-    if config.supervision == "active" and config.labeling == "dominant" and size * config.steps > n:
+    if config.supervision == "active" and config.labeling != "weak" and size * config.steps > n:
         raise ValueError(
             f"{config.steps} steps of {size} superpixels ask for {config.steps * size}, but the pool has {n}; "
             "lower steps or query_size (query_share), or use more images"

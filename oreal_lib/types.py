@@ -168,4 +168,5 @@ class StepResult:
     speed: dict[str, float] = field(default_factory=dict)  # training: images_per_s, waiting (share), peak_memory_mib
     pseudo: dict[str, float | None] = field(default_factory=dict)  # of stage two: see `stage_two.quality_of`
     inside_miou: float = math.nan  # of the pixels that boundary_miou leaves out; NaN in records older than the field
+    impurity: float = math.nan  # of this step's query, see `oracle.impurity`; NaN without one, and in records older than the field
     from_run: str = ""  # the run that computed this step, if another did: step 1 is the same for all strategies

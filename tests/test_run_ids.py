@@ -20,5 +20,5 @@ def grids():
 
 def test_the_run_ids_of_all_grids_are_those_of_the_published_records():
     ids = sorted({config.run_id for grid in grids() for config in read_grid(grid).all_runs})
-    assert len(ids) == 1828
-    assert hashlib.sha256("\n".join(ids).encode()).hexdigest() == "c4cbefc90555a9ec0faf4c04c9b1da3c7693836d023ae39caa1b3e7c5f6b4d43"
+    assert len(ids) == 3054
+    assert hashlib.sha256("\n".join(ids).encode()).hexdigest() == "adfb4880286982f56c0cec6100be09a296daa536f713ed192617ebc373502b8a"

@@ -98,6 +98,8 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
                 more = options.get(strategy) if isinstance(strategy, str) else None
                 if more and "strategy_options" not in grid.get("set", {}) | changes | axes | run:
                     values |= {"strategy_options": more}
+                if values.get("supervision", "active") != "active":  # asks nothing: one run for all budgets
+                    values |= {key: base[key] for key in ("query_size", "query_share") if key in base}
                 config = RunConfig.make(values)
                 configs[config.run_id] = config
     if not configs:

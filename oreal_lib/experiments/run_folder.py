@@ -20,7 +20,13 @@ from ..types import Query, StepResult
 from .grid import in_order
 
 RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part that a table needs; the last says that it is whole
-MEANS = ("miou", "boundary_miou", "inside_miou", "val_miou")  # NaN where no class is defined, as in a test set without borders
+MEANS = (
+    "miou",
+    "boundary_miou",
+    "inside_miou",
+    "val_miou",
+    "impurity",
+)  # NaN where nothing is defined, as in a test set without borders
 
 
 @dataclass(frozen=True)

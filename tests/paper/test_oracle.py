@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from oreal_lib.oracle import Oracle, class_votes, dominant_label
+from oreal_lib.oracle import Oracle, class_votes, dominant_label, impurity
 from oreal_lib.types import IGNORE, Labels, Superpixels
 
 V = IGNORE
@@ -66,3 +66,19 @@ def test_a_class_or_a_superpixel_that_is_not_there_is_not_counted_for_the_next_o
         class_votes(mask, ids, 2, 2)
     with pytest.raises(ValueError, match="a pixel is of superpixel 1, but there are 0 to 0"):
         class_votes(mask % 2, ids, 1, 2)
+
+
+def test_the_exact_oracle_paints_what_was_bought_as_the_mask_is_and_counts_it_as_the_dominant_class(two_images):
+    truth, superpixels, votes = two_images
+    dominant, exact = Oracle.dominant(votes, truth), Oracle.dominant(votes, truth, exact=True)
+    truth[0, 0, 1] = 1  # a pixel of another class in superpixel 0, and void in it
+    labels = exact.answer(Labels.none(4, 3), np.array([0, 3]), 1)
+    assert exact.paint(labels, superpixels).tolist() == [[[0, 1, V, V, V, V]], [[V] * 6]]
+    same = dominant.answer(Labels.none(4, 3), np.array([0, 3]), 1)
+    assert labels.clicks == same.clicks == 2 and labels.present.tolist() == same.present.tolist()
+
+
+def test_impurity_is_the_share_of_class_pixels_that_one_label_gets_wrong():
+    votes = np.array([[3, 1, 0, 9], [0, 4, 0, 0], [0, 0, 0, 5]])  # void, last, is no class
+    assert impurity(votes) == pytest.approx(1 / 8)
+    assert impurity(votes[1:]) == 0 and np.isnan(impurity(votes[2:]))
