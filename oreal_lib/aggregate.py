@@ -20,14 +20,14 @@ LIMITS = {"top": (0, 1), "quantile": (0, 1), "power": (1, 256)}
 
 
 def parse_how(how: str) -> tuple[str, float | None]:
-    """("mean", None), ("max", None), ("vote", None), ("top", share), ("quantile", q) or ("power", p) of an aggregation's name.
+    """("mean", None), ("max", None), ("sum", None), ("vote", None), ("top", share), ("quantile", q) or ("power", p) of an aggregation's name.
 
     "top_0.25": mean of the most unsure quarter of the pixels, at least one (top_1 is the mean).
     "quantile_0.9": the 90 % quantile, lower of the two neighbors (quantile_1 is the maximum, quantile_0 the minimum).
     "power_8": (mean of s^8)^(1/8) of scores >= 0 (power_1 is the mean, growing powers approach the maximum).
-    What lies between mean and max is our choice, not in the paper. ValueError for another name or a number out of range.
+    "sum": over the pixels, which prefers large superpixels. What lies between mean and max, and sum, are not in the paper. ValueError for another name or a number out of range.
     """
-    if how in ("mean", "max", "vote"):
+    if how in ("mean", "max", "sum", "vote"):
         return how, None
     if found := re.fullmatch(r"(top|quantile|power)_([0-9]+(?:\.[0-9]+)?)", str(how)):
         kind, value = found[1], float(found[2])
@@ -35,7 +35,7 @@ def parse_how(how: str) -> tuple[str, float | None]:
         if low <= value <= high and not (kind == "top" and value == 0):
             return kind, value
     raise ValueError(
-        f"aggregate is {how!r}; choose mean, max, top_<share in (0, 1]>, quantile_<q in [0, 1]> or power_<p in 1..256>"
+        f"aggregate is {how!r}; choose mean, max, sum, top_<share in (0, 1]>, quantile_<q in [0, 1]> or power_<p in 1..256>"
     )
 
 
@@ -63,7 +63,7 @@ def by_superpixel(score: torch.Tensor, ids: torch.Tensor, n: int, how: str) -> t
     elif kind in ("top", "quantile"):
         out = torch.stack([_ranked(row, ids, size, kind, value) for row in flat])
     else:
-        out = _power_mean(flat, ids, size, value or 1.0).float()
+        out = _power_mean(flat, ids, size, value or 1.0).mul_(size if kind == "sum" else 1).float()
     return torch.where(size > 0, out, -torch.inf).T.contiguous()
 
 

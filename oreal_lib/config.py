@@ -130,7 +130,7 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
     @model_validator(mode="after")
     def _consistent(self) -> RunConfig:
         if parse_how(self.aggregate)[0] == "vote":
-            raise ValueError("aggregate is 'vote', which counts classes; choose mean, max, top_*, quantile_* or power_*")
+            raise ValueError("aggregate is 'vote', which counts classes; choose mean, max, sum, top_*, quantile_* or power_*")
         if (self.query_size is None) == (self.query_share is None):
             raise ValueError(
                 f"query_size is {self.query_size} and query_share {self.query_share}, but exactly one decides how much is asked per "

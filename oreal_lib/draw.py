@@ -27,6 +27,11 @@ NAMES = {  # what strategies are called where people read
     "oreal": "OREAL",
     "stratified_random": "random by predicted class*",  # *: not in the paper
     "power_bvsb": "BvSB with noise*",
+    "clasp_pe": "ClaSP PE*",
+    "expected_wrong": "expected wrong pixels*",
+    "apart": "BvSB, apart*",
+    "pure_bvsb": "BvSB, pure*",
+    "pure_oreal": "OREAL, pure*",
     "full_masks": "full supervision A (true masks)",
     "full_dominant": "full supervision B (dominant labels)",
 }
@@ -48,6 +53,11 @@ OWN_COLORS = {
     "oreal": "#cc3311",
     "stratified_random": "#222222",
     "power_bvsb": "#33bbee",
+    "clasp_pe": "#117733",
+    "expected_wrong": "#882255",
+    "apart": "#999933",
+    "pure_bvsb": "#6699cc",
+    "pure_oreal": "#ee6677",
 }
 SPARE_COLORS = "#117733 #882255 #999933 #332288".split()  # in turn, for strategies that have no color of their own
 STRATEGY_COLORS = {s: OWN_COLORS.get(s) or SPARE_COLORS[i % len(SPARE_COLORS)] for i, s in enumerate(STRATEGIES)}

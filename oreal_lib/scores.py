@@ -16,6 +16,16 @@ def entropy(p: torch.Tensor) -> torch.Tensor:
     return -torch.xlogy(p, p).sum(dim=1, keepdim=True)
 
 
+def class_entropy(p: torch.Tensor) -> torch.Tensor:
+    """Each class's part of the entropy, -p ln p, (B, C, H, W) in [0, 1/e] (of ClaSP PE, not in the paper)."""
+    return -torch.xlogy(p, p)
+
+
+def doubt(p: torch.Tensor) -> torch.Tensor:
+    """The probability that the predicted class is wrong, 1 - p1, (B, 1, H, W) in [0, 1 - 1/C] (our choice)."""
+    return 1 - p.max(dim=1, keepdim=True).values
+
+
 def bvsb(p: torch.Tensor) -> torch.Tensor:
     """Best versus second best as a ratio, p2 / p1, (B, 1, H, W) in (0, 1]; as coded by Cai et al. 2021 and Hwang et al. 2023."""
     best, second = best_two(p)

@@ -1,4 +1,4 @@
-"""The six strategies of the paper, and two baselines: score x aggregation x balance x selection, one sentence each.
+"""The six strategies of the paper: score x aggregation x balance x selection, one sentence each.
 
 A strategy is `strategy(regions, labels, budget, how, rng) -> Query`: it sees the model's predictions and the labels
 that were bought, nothing else. `how` is the aggregation ("mean", "max", or what lies between: see `aggregate.parse_how`).
@@ -16,6 +16,7 @@ import torch
 
 from .aggregate import Regions, parse_how
 from .balance import class_debt, shortfall
+from .beyond import BEYOND
 from .scores import bvsb, bvsb_margin, entropy, ovr_doubt, ovr_entropy, ovr_entropy_of, predicted_class, probability, weighted_bvsb
 from .select import check_budget, top, top_per_class
 from .types import Labels, Query, Superpixels
@@ -100,43 +101,14 @@ def oreal(
     return query._replace(score=ovr_entropy_of(torch.from_numpy(query.score)).numpy())
 
 
-def stratified_random(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
-    """At random, but equally many of each predicted class, as far as there are (not in the paper).
-
-    A stronger random baseline, as later work asks for (nnActive, TMLR 2025): random alone hardly ever meets a rare class. The
-    score is minus the number of superpixels of the same predicted class that are asked before.
-    """
-    voted = regions(predicted_class, "vote")[:, 0]
-    lot = rng.permutation(np.flatnonzero(labels.unlabeled))
-    score = np.full(len(voted), -np.inf)
-    for c in np.unique(voted[lot]):
-        mine = lot[voted[lot] == c]
-        score[mine] = -np.arange(len(mine))
-    return top(score, budget, labels.unlabeled, rng)
-
-
-def power_bvsb(
-    regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator, temperature: float = 1.0
-) -> Query:
-    """BvSB times noise, so that a query is not all of one kind: the top of ln BvSB + Gumbel noise (not in the paper).
-
-    Power acquisition (Kirsch et al., TMLR 2023). The noise falls as temperature / steps bought so far, our choice; with weak
-    labels a step that asks in rounds counts once it has bought. temperature 0 is BvSB; the score is that noisy logarithm.
-    """
-    ratio = np.maximum(regions(bvsb, how)[:, 0].astype(np.float64), np.finfo(np.float32).tiny)
-    noise = rng.gumbel(size=len(ratio)) * temperature / max(1, labels.asked_in.max())
-    return top(np.log(ratio) + noise, budget, labels.unlabeled, rng)
-
-
 STRATEGIES: dict[str, Strategy] = {
-    "random": random,  # the order is that of tables and figures
+    "random": random,  # the order is that of tables and figures; those that are not in the paper stand last
     "bvsb": bvsb_top,
     "revisiting_sp": revisiting_sp,
     "pixelbal": pixelbal,
     "cbal": cbal,
     "oreal": oreal,
-    "stratified_random": stratified_random,
-    "power_bvsb": power_bvsb,
+    **BEYOND,
 }
 
 
@@ -149,7 +121,9 @@ def check(name: str, how: str, options: dict, n_classes: int = 256) -> None:
     for option, value in options.items():
         if option not in known:
             raise ValueError(f"strategy {name} has no option {option!r}; it knows: {', '.join(known) or 'none'}")
-        if option in ("nu", "lam", "temperature") and (type(value) not in (int, float) or not 0 <= value <= 1_000_000):
+        if option in ("nu", "lam", "temperature", "gamma", "queries") and (
+            type(value) not in (int, float) or not 0 <= value <= 1_000_000
+        ):
             raise ValueError(f"strategy {name}: {option} is {value!r}, but must be a number from 0 to 1,000,000; change it")
     pool = Superpixels.from_maps(np.array([[[0, 1]]], np.uint16))
     regions = Regions(lambda: iter([torch.full((n_classes, 1, 2), 1 / n_classes)]), pool, n_classes)

@@ -243,7 +243,7 @@ class Session:
         """What orders the suggestions of the next round; ValueError with the names there are."""
         choice("strategy", strategy, STRATEGIES)
         if parse_how(aggregate)[0] == "vote":
-            raise ValueError("aggregate is 'vote', which counts classes; choose mean, max, top_*, quantile_* or power_*")
+            raise ValueError("aggregate is 'vote', which counts classes; choose mean, max, sum, top_*, quantile_* or power_*")
         options = self.config.strategy_options if strategy == self.config.strategy else {}
         check_strategy(strategy, aggregate, options, max(2, len(self.classes)))  # what one class lacks, `train` says
         self.config = self.config.model_copy(update={"strategy": strategy, "aggregate": aggregate, "strategy_options": options})

@@ -47,6 +47,8 @@ PIXELWISE: dict[Callable[..., torch.Tensor], Callable[..., torch.Tensor]] = {  #
     scores.ovr_entropy: _ovr_entropy,
     scores.ovr_doubt: scores.ovr_doubt,
     scores.predicted_class: scores.predicted_class,
+    scores.class_entropy: scores.class_entropy,
+    scores.doubt: scores.doubt,
 }
 
 

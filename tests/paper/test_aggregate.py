@@ -57,7 +57,7 @@ def test_class_ids_are_voted_on_and_scores_are_not(score, how):
 
 @pytest.mark.parametrize("how", ["median", "top", "top_0", "top_1.5", "quantile_2", "power_0.5", "max_1", 3])
 def test_an_unknown_aggregation_lists_the_choices(how):
-    with pytest.raises(ValueError, match="choose mean, max, top_"):
+    with pytest.raises(ValueError, match="choose mean, max, sum, top_"):
         parse_how(how)
 
 

@@ -28,7 +28,7 @@ def test_every_value_stands_in_the_file(name):
         ({"seed": "zero"}, "seed is 'zero' (str), but: input should be a valid integer; write a number"),
         ({"ema_warmup": 1}, "ema_warmup is 1 (int)"),
         ({"strategy": "orael"}, "strategy is 'orael'"),
-        ({"aggregate": "median"}, "choose mean, max, top_"),
+        ({"aggregate": "median"}, "choose mean, max, sum, top_"),
         ({"aggregate": "vote"}, "which counts classes"),
         ({"query_size": 5000}, "query_size is 5000 and query_share 0.02, but exactly one decides how much is asked per step"),
         ({"val_share": 1.0}, "less than 1"),

@@ -5,16 +5,18 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 
 from oreal_lib.aggregate import Regions
+from oreal_lib.balance import class_debt
 from oreal_lib.config import RunConfig
 from oreal_lib.lessons.contract import CLAUSES, IMAGES, C, K, bought, judge, pool
-from oreal_lib.scores import bvsb, ovr_entropy, probability
-from oreal_lib.select import check_budget, top
+from oreal_lib.scores import bvsb, ovr_doubt, ovr_entropy, probability
+from oreal_lib.select import check_budget, top, top_per_class
 from oreal_lib.strategies import STRATEGIES, check
-from oreal_lib.types import Labels, Query
+from oreal_lib.types import Labels, Query, Superpixels
 
-DRAWN_BY_LOT = ("random", "stratified_random", "power_bvsb")
+DRAWN_BY_LOT = ("random", "stratified_random", "power_bvsb", "clasp_pe")
 BY_IMAGE, BY_CLASS = "the order of the images changes nothing", "the numbering of the classes changes nothing"
 
 
@@ -93,8 +95,10 @@ def test_oreal_is_algorithm_1_step_by_step(how, seed):
 
 
 def meant_for(name, clause):
-    """What is drawn by lot may depend on the order of images and classes, as ties do."""
-    return not (clause == BY_IMAGE and name in DRAWN_BY_LOT) and not (clause == BY_CLASS and name == "stratified_random")
+    """What is drawn by lot may depend on the order of images and classes, as ties do, and OREAL by number on that of classes."""
+    return not (clause == BY_IMAGE and name in DRAWN_BY_LOT) and not (
+        clause == BY_CLASS and name in ("stratified_random", "clasp_pe", "pure_oreal")
+    )
 
 
 @pytest.mark.parametrize("how", ["mean", "max", "top_0.3", "quantile_0.9", "power_4"])
@@ -190,6 +194,71 @@ def test_noise_is_gumbel_added_to_the_logarithm_and_falls_with_the_steps():
         assert query.ids.tolist() == np.argsort(-noisy)[:5].tolist() and query.score == pytest.approx(noisy[query.ids], abs=1e-5)
     still = STRATEGIES["power_bvsb"](regions, labels, 5, "max", np.random.default_rng(7), temperature=0)
     assert score[still.ids] == pytest.approx(np.sort(score[np.arange(IMAGES * K) != 3])[::-1][:5], abs=1e-5)
+
+
+@pytest.mark.parametrize("last, noise", [(1, 1), (3, 0.1), (5, 0.01), (9, 0.01)])
+def test_clasp_pe_divides_two_thirds_of_the_budget_equally_and_its_noise_falls_a_hundredfold(last, noise):
+    p, maps, regions = pool(0)
+    labels = Labels(np.zeros((IMAGES * K, C), bool), np.where(np.arange(IMAGES * K) == 3, last, 0).astype(np.int16))
+    parts = [-(q * np.log(q)) for q in each_superpixel(p, maps)]
+    score = np.log([[*q.mean(axis=1), q.sum(axis=0).mean()] for q in parts])
+    rng = np.random.default_rng(7)
+    part = [2, 2, 2, 2, 5]  # int(0.66 * 14) = 9: two for each class, one more by lot; the rest by the whole entropy
+    part[rng.permutation(C)[0]] += 1
+    noisy, expected = score + rng.gumbel(size=score.shape) * noise, [3]
+    for c, k in enumerate(part):
+        for _ in range(k):
+            expected.append(max((i for i in range(IMAGES * K) if i not in expected), key=lambda i: noisy[i, c]))
+    query = STRATEGIES["clasp_pe"](regions, labels, 14, "mean", np.random.default_rng(7))
+    assert query.ids.tolist() == expected[1:] and query.for_class is None
+
+
+def test_expected_wrong_sums_pixels_and_weights_rare_predictions():
+    p, maps, regions = pool(0)
+    labels = bought(0)
+    parts = list(each_superpixel(p, maps))
+    voted = np.array([np.bincount(q.argmax(axis=0), minlength=C).argmax() for q in parts])
+    n = np.array([sum(q.shape[1] for i, q in enumerate(parts) if voted[i] == c and not labels.asked_in[i]) for c in range(C)])
+    skew = sum(x * np.log(x * C) for x in n / n.sum())
+    slow = np.array([(n.min() / n[voted[i]]) ** skew**3 * (1 - q.max(axis=0)).sum() for i, q in enumerate(parts)])
+    query = STRATEGIES["expected_wrong"](regions, labels, 9, "sum", np.random.default_rng(0))
+    left = np.flatnonzero(labels.unlabeled)
+    assert query.ids.tolist() == left[np.argsort(-slow[left])[:9]].tolist() and query.score == pytest.approx(
+        slow[query.ids], rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("gamma", [0, 0.5, 1])
+def test_apart_lowers_what_touches_a_taken_one_again_and_again(gamma):
+    rng = np.random.default_rng(0)
+    maps = np.arange(30).reshape(1, 5, 6).repeat(2, axis=0).astype(np.uint16)  # each pixel is a superpixel, of two pictures
+    p = torch.from_numpy(rng.dirichlet(np.ones(C), (2, 5, 6))).float().permute(0, 3, 1, 2)
+    regions = Regions(lambda: iter(p), Superpixels.from_maps(maps), C)
+    now, expected = regions(bvsb, "max")[:, 0].astype(float), []
+    for _ in range(12):
+        best = max((i for i in range(60) if i not in expected), key=lambda i: now[i])
+        expected.append(best)
+        picture, row, column = best // 30, best % 30 // 6, best % 6
+        for i in range(60):
+            if i // 30 == picture and abs(i % 30 // 6 - row) + abs(i % 6 - column) == 1:
+                now[i] *= gamma
+    query = STRATEGIES["apart"](regions, Labels.none(60, C), 12, "max", np.random.default_rng(1), gamma=gamma)
+    assert query.ids.tolist() == expected
+    if gamma == 1:
+        assert query.ids.tolist() == STRATEGIES["bvsb"](regions, Labels.none(60, C), 12, "max", rng).ids.tolist()
+
+
+@pytest.mark.parametrize("how", ["mean", "max"])
+def test_pure_strategies_discount_by_the_share_of_the_most_predicted_class(how):
+    p, maps, regions = pool(1)
+    labels = bought(1)
+    purity = np.array([np.bincount(q.argmax(axis=0)).max() / q.shape[1] for q in each_superpixel(p, maps)])
+    slow, left = slow_scores("bvsb", p, maps, labels, 9, how) * purity, np.flatnonzero(labels.unlabeled)
+    query = STRATEGIES["pure_bvsb"](regions, labels, 9, how, np.random.default_rng(0))
+    assert query.ids.tolist() == left[np.argsort(-slow[left])[:9]].tolist()
+    score = regions(ovr_doubt if how == "max" else ovr_entropy, how) * purity[:, None].astype(np.float32)
+    expected = top_per_class(score, class_debt(labels.class_counts(), 9), labels.unlabeled, np.random.default_rng(0))
+    assert STRATEGIES["pure_oreal"](regions, labels, 9, how, np.random.default_rng(0)).ids.tolist() == expected.ids.tolist()
 
 
 def test_a_config_takes_a_strategy_of_ones_own_once_it_is_among_them(monkeypatch):
