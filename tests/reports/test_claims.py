@@ -75,7 +75,7 @@ def test_a_column_that_is_missing_is_named_and_stops_nothing():
     judged = verdicts.judge(whole(0.05, [c for c in COLUMNS if c != "cbal max"]), RNG)
     assert judged.loc["max beats mean per click", ["verdict", "missing", "n"]].tolist() == ["not run", "CBAL max", 0]
     assert judged.loc["max beats mean per click: BvSB", "verdict"] == "supports"
-    assert (judged["verdict"] == "not run").sum() == 5 + 5 + 2 + 1 + 1 + 1  # averages, CBAL, of all eleven, three against CBAL max
+    assert (judged["verdict"] == "not run").sum() == 5 + 5 + 2 + 1 + 1 + 2  # averages, CBAL, of all eleven, four against CBAL max
     text = verdicts.markdown(judged, whole(0.05))
     assert "| max beats mean per click | not run: CBAL max | - | - |" in text and "Not run: max beats mean per click: CBAL;" in text
 
