@@ -159,7 +159,7 @@ class StepResult:
     labeled_pixels: float  # pixels asked / pixels in the pool: max buys more pixels per click than mean
     miou: float
     class_iou: tuple[float | None, ...]
-    boundary_miou: float
+    boundary_miou: float  # mIoU in a band around true class borders; not boundary IoU (Cheng et al. 2021)
     val_miou: float
     class_counts: tuple[int, ...]  # bought superpixels per class, void left out
     border_share: float | None  # share of this step's query at a true class border; None without a query

@@ -24,6 +24,7 @@ from . import table
 NETWORK = ("dataset", "model")  # columns of a frame: runs that share both share their full supervision
 KEY = ("column", "strategy", "aggregate", "seed", "run_id")  # columns of `per_run` that are not values
 INTERVAL = ("n", "mean", "sd", "low", "high", "favor")  # of `interval`
+BAND = "Boundary mIoU is the mIoU of the pixels in a band around true class borders, not boundary IoU (Cheng et al., CVPR 2021)."
 
 
 def named(config: RunConfig) -> dict[str, str]:
@@ -248,15 +249,15 @@ def markdown(summary: pd.DataFrame, frame: pd.DataFrame) -> str:
             ends = [table.with_sd(100 * mine[v].mean(), 100 * mine[v].std(ddof=1)) for v in ("miou", "boundary_miou")]
             rows.append([title(which), area, "-", *ends, "-", "100", str(n)])
     text = table.markdown(["strategy", *shown.values(), "n"], rows)
-    return table.paragraphs(f"*{source_line(frame)}*", text, *cautions(summary["n"], frame))
+    return table.paragraphs(f"*{source_line(frame)}*", text, BAND, *cautions(summary["n"], frame))
 
 
 def cautions(n: Iterable[int], frame: pd.DataFrame, so: str = "AuALC is too high") -> list[str]:
-    """What a reader of one network's table must be warned of, in sentences. n: seeds of each row.
+    """What a reader of one network's table must be warned of, in sentences. n: seeds of each row, 0 where it was not run.
 
     so: what follows where full supervision B trained fewer epochs than a run.
     """
-    lines = [table.SEEDS_DIFFER] if len(set(n)) > 1 else []
+    lines = [table.SEEDS_DIFFER] if len({*n} - {0}) > 1 else []
     reference, runs = full(frame)["epochs"].min(), active(frame).groupby("run_id")["epochs"]
     longest, of = (runs.sum().max(), "run") if frame["warm_start"].all() else (runs.max().max(), "step from scratch")
     if reference < longest:

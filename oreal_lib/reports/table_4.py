@@ -15,12 +15,13 @@ STAGES = {1: "weak", 2: "weak, stage 2"}  # stage -> labeling
 STRATEGIES = ("random", "bvsb", "revisiting_sp", "pixelbal", "oreal")  # the paper's rows, in its order
 PAPER = ("voc", "cityscapes")  # data sets of the paper's table
 AVERAGE = ("average", "1, 2")  # the paper's last row
-DIFFERENCES = {
-    "weak - dominant": ("weak", "dominant"),
-    "stage 2 - stage 1": ("weak, stage 2", "weak"),
-    "stage 2 - dominant": ("weak, stage 2", "dominant"),
-    "stage 2 of dominant - dominant": ("dominant, stage 2", "dominant"),
-    "stage 2 - stage 2 of dominant": ("weak, stage 2", "dominant, stage 2"),
+DIFFERENCES = {  # the labelings of each side, added up
+    "weak - dominant": (["weak"], ["dominant"]),
+    "stage 2 - stage 1": (["weak, stage 2"], ["weak"]),
+    "stage 2 - dominant": (["weak, stage 2"], ["dominant"]),
+    "stage 2 of dominant - dominant": (["dominant, stage 2"], ["dominant"]),
+    "stage 2 - stage 2 of dominant": (["weak, stage 2"], ["dominant, stage 2"]),
+    "gain by stage 2, weak - dominant": (["weak, stage 2", "dominant"], ["weak", "dominant, stage 2"]),
 }
 GAINS = {"aualc": "AuALC", "miou": "last mIoU"}  # of frames.per_run
 QUALITY = {  # of stage_two.quality_of
@@ -123,7 +124,7 @@ def gains(frame: pd.DataFrame) -> pd.DataFrame:
     for value in GAINS:
         for column in in_order(runs):
             for name, sides in DIFFERENCES.items():
-                one, other = (_by_seed(runs, side, column, value) for side in sides)
+                one, other = (sum(_by_seed(runs, labeling, column, value) for labeling in side) for side in sides)
                 d = (one - other).dropna()
                 if len(d):
                     rows[value, column, name] = interval(d) | {"values": {int(seed): float(v) for seed, v in d.items()}}

@@ -172,7 +172,7 @@ def warnings(table: pd.DataFrame, frame: pd.DataFrame, which: Which = "table1") 
         lines.append("This is another data set or network than the paper's: only signs and orders compare, not numbers.")
     if len(frame) and full(frame).empty:
         lines.append(text.NO_REFERENCE)
-    n = table.loc[(table["n"] > 0) & (table["strategy"] != AVERAGE) & (table["aggregation"] != GAIN), "n"]
+    n = table.loc[(table["strategy"] != AVERAGE) & (table["aggregation"] != GAIN), "n"]
     so = {"table1": "AuALC is too high", "table3": "95 % of it is reached too early"}
     return lines + cautions(n, frame, so[which])
 

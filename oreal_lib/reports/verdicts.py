@@ -11,8 +11,10 @@ from scipy import stats
 
 from ..draw import title
 from . import table
-from .claims import CLAIMS, Claim, evidence
+from .claims import CLAIMS, UNITS, Claim, evidence
 from .frames import interval, source_line
+
+OURS = " (ours)"  # behind the name of a claim that is not the paper's
 
 
 def sign_flip_p(differences: Sequence[float], rng: np.random.Generator) -> float:
@@ -67,10 +69,11 @@ def judge(frame: pd.DataFrame, rng: np.random.Generator, claims: Sequence[Claim]
     for claim in claims:
         missing = [c for c in claim.columns if c not in there]
         d = pd.Series(dtype=float) if missing else claim.differences(seen).dropna()
-        row = {k: getattr(claim, k) for k in ("name", "central", "unit", "measured", "sentence", "place", "paper")} | interval(d)
+        row = {"name": claim.name, "central": claim.central, "ours": claim.ours, "unit": UNITS[claim.value]}
+        row |= {"measured": claim.measured(seen if len(d) else None), "sentence": claim.sentence, "paper": claim.paper} | interval(
+            d
+        )
         row |= {"half": (row["high"] - row["low"]) / 2, "t_p": t_p(d), "flip_p": sign_flip_p(d, rng)}
-        if claim.found and len(d):
-            row["measured"] += f"; here {claim.found(seen)}"
         said = table.NOT_RUN if missing else verdict(row["low"], row["high"])
         rows.append(row | {"verdict": said, "missing": ", ".join(map(title, missing))})
     judged = pd.DataFrame(rows)
@@ -83,7 +86,7 @@ def markdown(judged: pd.DataFrame, frame: pd.DataFrame) -> str:
     """The verdicts as readers see them: central claims with the paper's words, what n cannot show, then the parts."""
     central, parts = judged[judged["central"]], judged[~judged["central"]]
     said = [
-        f"- **{name}**: {c['sentence']} ({c['place']}). Measured: {c['measured']}. The paper: {c['paper']}."
+        f"- **{name}**{OURS * c['ours']}: {c['sentence']}. Measured: {c['measured']}. The paper: {c['paper']}."
         for name, c in central.iterrows()
     ]
     absent = parts.index[parts["verdict"] == table.NOT_RUN]
@@ -100,18 +103,20 @@ def markdown(judged: pd.DataFrame, frame: pd.DataFrame) -> str:
 
 
 def tally(judged: pd.DataFrame) -> str:
-    """How many claims have which verdict, each for itself and after Holm's correction for all that were tested, in one sentence."""
-    yes, no, open_ = _counts(judged["verdict"])
-    said = f"Of {len(judged)} central claims our runs support {yes}, contradict {no} and cannot decide {open_}"
-    if missing := int((judged["verdict"] == table.NOT_RUN).sum()):
-        said += f" ({missing} {'was' if missing == 1 else 'were'} not run)"
+    """How many claims have which verdict, the paper's and ours apart, each for itself and after Holm's correction for all that were
+    tested; and which the correction leaves open."""
+    paper = judged[~judged["ours"]]
+    said = [f"Of {len(paper)} central claims of the paper our runs {_count(paper['verdict'])}."]
+    if len(ours := judged[judged["ours"]]):
+        said.append(f"Of {len(ours)} of our own they {_count(ours['verdict'])}.")
     if tested := int(judged["t_p"].notna().sum()):
-        count = "{}, {} and {}".format(*_counts(_corrected(judged, "t")))
-        said += f"; after Holm's correction for {tested} test{'s' * (tested > 1)} (t-test) {count}"
-        n = int(judged["n"].max())
-        count = "{}, {} and {}".format(*_counts(_corrected(judged, "flip")))
-        said += f", by sign flips {count}" if 2 ** (1 - n) <= 0.05 else f" (sign flips can decide nothing with n = {n})"
-    return said + "."
+        corrected, n = _corrected(judged, "t"), int(judged["n"].max())
+        left = judged.index[corrected != judged["verdict"]]
+        said.append(f"After Holm's correction for {tested} test{'s' * (tested > 1)} (t-test) they {_count(corrected[paper.index])}")
+        said[-1] += f" of the paper's; it leaves open: {'; '.join(left)}." if len(left) else " of the paper's."
+        flips = f"Sign flips, so corrected, {_count(_corrected(judged, 'flip')[paper.index])}."
+        said.append(flips if 2 ** (1 - n) <= 0.05 else f"Sign flips can decide nothing with n = {n}.")
+    return " ".join(said)
 
 
 def _corrected(judged: pd.DataFrame, p: str) -> pd.Series:
@@ -119,8 +124,10 @@ def _corrected(judged: pd.DataFrame, p: str) -> pd.Series:
     return judged["verdict"].mask((judged["verdict"] != table.NOT_RUN) & ~(judged[f"{p}_holm"] < 0.05), "cannot decide")
 
 
-def _counts(said: pd.Series) -> list[int]:
-    return [int((said == v).sum()) for v in ("supports", "contradicts", "cannot decide")]
+def _count(said: pd.Series) -> str:
+    yes, no, open_, missing = (int((said == v).sum()) for v in ("supports", "contradicts", "cannot decide", table.NOT_RUN))
+    text = f"support {yes}, contradict {no} and cannot decide {open_}"
+    return text + f" ({missing} {'was' if missing == 1 else 'were'} not run)" * (missing > 0)
 
 
 def limits(judged: pd.DataFrame) -> str:
@@ -151,7 +158,7 @@ def _table(judged: pd.DataFrame) -> str:
             said = f"not run: {c['missing'] if len(missing) < 3 else f'{len(missing)} columns, such as {missing[0]}'}"
         cells = [f"{c['mean']:+.1f}" if n else "-", f"{c['low']:+.1f} to {c['high']:+.1f}" if several else "-", c["unit"], str(n)]
         cells += [f"{int(c['favor'])}" if n else "-", *(_p(c[f"{p}_p"], c[f"{p}_holm"]) for p in ("t", "flip"))]
-        rows.append([name, said, *cells, f"± {c['half']:.1f}" if several else "-"])
+        rows.append([name + OURS * c["ours"], said, *cells, f"± {c['half']:.1f}" if several else "-"])
     return table.markdown(heads, rows, left=(0, 1, 4))
 
 

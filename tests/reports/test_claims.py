@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from oreal_lib.reports import verdicts
-from oreal_lib.reports.claims import CLAIMS, COLUMNS, evidence, hardest, nearer_border, rarest_share, sooner
+from oreal_lib.reports.claims import CLAIMS, COLUMNS, UNITS, Claim, evidence, rarest_share
 
 RNG = np.random.default_rng(0)
 NOISE = (0.00, 0.01, -0.01, 0.02)  # of four seeds, the same for all columns of a seed
@@ -47,9 +47,14 @@ def test_a_verdict_follows_the_sign_of_the_gain(gain, expected):
     assert set(verdicts.judge(whole(gain), RNG).loc[[f"max {name}" for name in of_max_and_mean], "verdict"]) == {expected}
 
 
+class Turned(Claim):
+    def differences(self, seen):
+        return -super().differences(seen)
+
+
 def test_every_claim_with_a_verdict_turns_when_its_differences_do():
     frame = whole((0.05, 0.06, 0.04, 0.05))
-    turned = [replace(c, differences=lambda seen, c=c: -c.differences(seen)) for c in CLAIMS]
+    turned = [Turned(**vars(c)) for c in CLAIMS]
     judged, opposite = (verdicts.judge(frame, RNG, these) for these in (CLAIMS, turned))
     other = {"supports": "contradicts", "contradicts": "supports", "cannot decide": "cannot decide"}
     assert judged["verdict"].map(other).equals(opposite["verdict"])
@@ -70,7 +75,7 @@ def test_a_column_that_is_missing_is_named_and_stops_nothing():
     judged = verdicts.judge(whole(0.05, [c for c in COLUMNS if c != "cbal max"]), RNG)
     assert judged.loc["max beats mean per click", ["verdict", "missing", "n"]].tolist() == ["not run", "CBAL max", 0]
     assert judged.loc["max beats mean per click: BvSB", "verdict"] == "supports"
-    assert (judged["verdict"] == "not run").sum() == 5 + 5 + 2 + 1 + 1 + 1  # averages, CBAL, of all eleven, three against CBAL max
+    assert (judged["verdict"] == "not run").sum() == 5 + 5 + 2 + 1 + 1 + 2  # averages, CBAL, of all eleven, four against CBAL max
     text = verdicts.markdown(judged, whole(0.05))
     assert "| max beats mean per click | not run: CBAL max | - | - |" in text and "Not run: max beats mean per click: CBAL;" in text
 
@@ -94,16 +99,25 @@ def test_a_gap_of_one_point_is_small_and_one_of_six_is_not(of_a, expected):
     assert judged["verdict"] == expected and judged["mean"] == pytest.approx(2.5 - 100 * (of_a - 0.5))
 
 
+NAMED = {c.name: c for c in CLAIMS}
+
+
 def test_a_run_that_reached_95_percent_beats_one_that_did_not_and_two_that_did_not_say_nothing():
-    reached = pd.DataFrame({("to_95", "x mean"): [8, np.nan, 9, np.nan, 8], ("to_95", "x max"): [6, 10, np.nan, np.nan, np.nan]})
-    spent = pd.DataFrame({("budget", f"x {how}"): [12, 12, 12, 12, missing] for how, missing in (("mean", 12), ("max", np.nan))})
-    assert sooner(reached.join(spent), "x").fillna(-99).tolist() == [2, 2, -3, -99, -99]  # the last: max was not run
+    """B is 0.5, so the line is 0.475: of 6 % of the pool a curve that ends at 0.6 is there after 5 %."""
+    there, not_there = [0.1, 0.35, 0.6], [0.1, 0.2, 0.3]
+    curves = [(not_there, there), (there, not_there), (not_there, not_there), (there, there), (there, None)]  # by mean, by max
+    parts = [run(f"bvsb {how}", s, c) for s, both in enumerate(curves) for how, c in zip(("mean", "max"), both, strict=True) if c]
+    parts += [run("full_dominant", s, [0.5]) for s in range(5)]
+    claim, seen = NAMED["max reaches 95 % of B sooner: BvSB"], evidence(by_hand.runs(*parts))
+    assert claim.differences(seen).fillna(-99).tolist() == pytest.approx([1, -1, -99, 0, -99])
+    average = replace(NAMED["max reaches 95 % of B sooner"], pairs=(*claim.pairs, ("bvsb mean", "bvsb max")))
+    assert average.measured(seen).endswith("; here 6 pairs of 2 strategies")
 
 
 def test_a_gain_near_borders_counts_only_above_the_gain_inside():
-    seen = pd.DataFrame({("boundary_miou", "x max"): [45.0], ("boundary_miou", "x mean"): [40.0]})
-    seen[[("inside_miou", "x max"), ("inside_miou", "x mean")]] = [73.0, 70.0]
-    assert nearer_border(seen, "x").tolist() == [2.0]
+    """By hand near borders is half of the mIoU, inside all of it: 0.4 more is 0.2 more near and 0.4 more inside."""
+    seen = evidence(by_hand.runs(run("bvsb max", 0, [0.2, 0.8]), run("bvsb mean", 0, [0.2, 0.4])))
+    assert NAMED["max gains more near borders than inside: BvSB"].differences(seen).tolist() == pytest.approx([-20])
 
 
 def rivals(**apart):
@@ -126,28 +140,34 @@ CLEAR, OPEN, LOST = (9.0, 10.0, 11.0), (-3.0, 1.0, 5.0), (-3.0, -2.0, -4.0)  # 9
 )
 def test_the_best_of_all_must_beat_every_rival_and_is_refuted_by_one(apart, expected, rival, monkeypatch):
     monkeypatch.setattr(verdicts, "evidence", lambda seen: seen)
-    best = [replace(c, columns=()) for c in CLAIMS if c.name == "OREAL max is the best of all eleven"]
-    row = verdicts.judge(rivals(**apart), RNG, best).iloc[0]
+    seen = rivals(**apart)
+    seen["aualc", "full_dominant"] = 100.0
+    row = verdicts.judge(seen, RNG, [NAMED["OREAL max is the best of all eleven"]]).iloc[0]
     assert row["verdict"] == expected and row["measured"].endswith(f"; here OREAL max - {rival}")
 
 
 def test_a_wide_interval_above_0_is_harder_than_a_narrow_one_that_ends_lower():
     """6 ± 5.0 and 1 ± 0.5: the second reaches lower, but the first has the larger p-value, which Holm's correction needs."""
     seen = rivals(cbal_max=(4.0, 6.0, 8.0), bvsb_mean=(0.8, 1.0, 1.2))
-    assert hardest(seen, [("oreal max", rival) for rival in ("bvsb mean", "cbal max")]) == ("oreal max", "cbal max")
+    assert NAMED["OREAL max is the best of all eleven"].measured(seen).endswith("; here OREAL max - CBAL max")
 
 
-def test_the_share_of_the_rarest_class_grows_where_debts_are_paid():
-    paid = run("oreal max", 0, [0.1, 0.2, 0.3], counts=[(90, 10), (140, 60), (150, 150)])
-    assert rarest_share(paid).tolist() == pytest.approx([20, 60, 100])
-    seen = evidence(paid)
-    assert seen.loc[0, ("growth", "oreal max")] == pytest.approx(80)
-    assert seen.loc[0, ("later_growth", "oreal max")] == pytest.approx(40)
-    debts = {c.name: c for c in CLAIMS if c.columns == ("oreal max",)}
-    assert debts["later steps make up for what the class debts missed"].differences(seen).tolist() == pytest.approx([40])
-    assert debts["the rarest class gains from the first step to the last"].differences(seen).tolist() == pytest.approx([80])
-    # step 2 owes (10, 90) and gets (50, 50): 40 of 100 astray; step 3 owes (10, 90) and gets (10, 90)
-    assert seen.loc[0, ("deviation", "oreal max")] == pytest.approx(20)
+def test_the_share_of_the_class_that_lacks_most_is_of_what_could_be_bought():
+    """Of the second class the pool has 80: an equal share after 100 and 200 labels is 50 and 100, so 50 and 80 could be bought."""
+    counts = {"oreal max": [(90, 10), (140, 60), (224, 76)], "random": [(90, 10), (180, 20), (260, 40)]}
+    frame = pd.concat(
+        [*(run(c, 0, [0.1, 0.2, 0.3], counts=n) for c, n in counts.items()), run("full_dominant", 0, [0.5], [(900, 80)])]
+    )
+    paid = frame[frame["column"] == "oreal max"]
+    assert rarest_share(frame)[: len(paid)].tolist() == pytest.approx([20, 75, 95])
+    assert rarest_share(paid).isna().all()  # without B nobody knows what the pool has
+    seen = evidence(frame.reset_index(drop=True))
+    assert NAMED["later steps make up for what the class debts missed"].differences(seen).tolist() == pytest.approx([20 - 25])
+    gains = NAMED["the class that lacks most gains from the first step to the last"]
+    assert gains.differences(seen).tolist() == pytest.approx([75])
+    assert "full_dominant" in gains.columns and "nothing" not in gains.columns
+    # step 2 owes (10, 90) and gets (50, 50): 40 of 100 astray; step 3 owes (10, 90) and gets (84, 16): 74 of 100
+    assert seen.loc[0, ("deviation", "oreal max")] == pytest.approx(57)
 
 
 def test_runs_that_a_claim_cannot_tell_apart_are_refused():
@@ -189,18 +209,23 @@ def test_what_few_seeds_cannot_show_is_said(n, p, seeds):
     assert f"with n = {n} its smallest two-sided p is {p}, so it can decide nothing at 5 % (that takes {seeds} seeds" in said
 
 
-def test_the_tally_counts_before_and_after_the_correction():
+def test_the_tally_counts_before_and_after_the_correction_and_the_papers_claims_apart():
     said = ["supports", "supports", "contradicts", "cannot decide", "not run"]
-    judged = pd.DataFrame({"verdict": said, "n": [5, 5, 5, 5, 0], "t_p": [0.001, 0.03, 0.04, 0.5, np.nan]})
-    judged = judged.assign(t_holm=verdicts.holm(judged["t_p"]), flip_holm=[0.25, 0.25, 0.25, 0.5, np.nan])
+    judged = pd.DataFrame({"verdict": said, "n": [5, 5, 5, 5, 0], "t_p": [0.001, 0.03, 0.04, 0.5, np.nan]}, list("abcde"))
+    judged = judged.assign(t_holm=verdicts.holm(judged["t_p"]), flip_holm=[0.25, 0.25, 0.25, 0.5, np.nan], ours=False)
     assert verdicts.tally(judged) == (
-        "Of 5 central claims our runs support 2, contradict 1 and cannot decide 1 (1 was not run); after Holm's correction for "
-        "4 tests (t-test) 1, 0 and 3 (sign flips can decide nothing with n = 5)."
+        "Of 5 central claims of the paper our runs support 2, contradict 1 and cannot decide 1 (1 was not run). After Holm's "
+        "correction for 4 tests (t-test) they support 1, contradict 0 and cannot decide 3 (1 was not run) of the paper's; it leaves "
+        "open: b; c. Sign flips can decide nothing with n = 5."
     )
-    judged = judged.assign(n=10, flip_holm=[0.01, 0.04, 0.06, 0.5, np.nan])
-    assert verdicts.tally(judged).endswith("(t-test) 1, 0 and 3, by sign flips 2, 0 and 2.")
+    judged = judged.assign(n=10, flip_holm=[0.01, 0.04, 0.06, 0.5, np.nan], ours=[True, False, False, False, False])
+    said = verdicts.tally(judged)
+    assert said.startswith("Of 4 central claims of the paper our runs support 1, ") and "Of 1 of our own they support 1, " in said
+    assert said.endswith("Sign flips, so corrected, support 1, contradict 0 and cannot decide 2 (1 was not run).")
 
 
-def test_claims_have_names_of_their_own_and_central_ones_say_what_the_paper_has():
+def test_claims_say_what_the_paper_has_and_two_are_ours():
     assert len({c.name for c in CLAIMS}) == len(CLAIMS)
-    assert all(c.paper for c in CLAIMS if c.central) and all(c.sentence and c.place and c.unit for c in CLAIMS)
+    assert all(c.paper and c.sentence and c.value in UNITS for c in CLAIMS)
+    assert {c.name for c in CLAIMS if c.central and c.ours} == {"max beats mean per labeled pixel", "every strategy beats random"}
+    assert [c.sentence.startswith('"') for c in CLAIMS] == [not c.ours for c in CLAIMS]

@@ -96,6 +96,7 @@ def test_the_table_has_mean_sd_and_n_and_tells_what_was_not_run(frame):
     assert not [
         line for line in frames.cautions([1], frame.assign(warm_start=False)) if "epochs" in line
     ]  # no step has more than 10
+    assert frames.cautions([2, 0, 2], frame) == frames.cautions([2], frame)  # a row that was not run has no seeds to differ
     alone = frames.active(frame)
     assert "| random | - | - | 40.0 |" in frames.markdown(frames.over_seeds(frames.per_run(alone), ["random"]), alone)
     assert "| random | 60.0 | 65.0 | 40.0 | 20.0 |" in text and "| CBAL max | not run |" in text

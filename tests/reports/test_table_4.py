@@ -70,6 +70,13 @@ def test_weak_labels_gain_where_the_same_seed_has_both(frame):
     assert ("aualc", "random", "stage 2 - stage 1") not in gains.index and "oreal mean" not in gains.index.get_level_values(1)
 
 
+def test_stage_two_gains_more_with_weak_labels_than_with_dominant_ones():
+    levels = {WEAK: 0.2, TWO: 0.4, "dominant": 0.3, "dominant, stage 2": 0.35}  # 40 points of AuALC, and 10
+    made = [run("full_dominant", "dominant", 0, [0.5]), *(run("random", labeling, 0, [m, m]) for labeling, m in levels.items())]
+    gained = table_4.gains(runs(*made)).loc[("aualc", "random", "gain by stage 2, weak - dominant")]
+    assert gained["values"] == {0: pytest.approx(30)}
+
+
 def test_two_clicks_for_a_superpixel_buy_half_as_many(frame):
     bought = table_4.bought(frame)
     assert bought.loc[("random", "dominant"), ["per_superpixel_mean", "asked_mean"]].tolist() == pytest.approx([1, 20])
