@@ -236,7 +236,14 @@ def opened(path: str | Path, what: str) -> Iterator[tuple[Image.Image, str]]:
         except Image.DecompressionBombError as error:
             raise ValueError(f"the {what} {path} has too many pixels to open safely; save it smaller") from error
         except Exception as error:  # Pillow raises whatever it meets in a broken file: syntax, types, struct
-            raise ValueError(f"the {what} {path} is not an image or is cut off ({error}); copy or download it again") from error
+            said = str(error).partition(" <")[0]  # without the address of an object
+            remedy = "copy or download it again, or, if it is a HEIC by another name or a TIFF of many bands, save it as PNG"
+            raise ValueError(f"the {what} {path} is not an image or is cut off ({said}); {remedy}") from error
+        if picture.format == "BMP" and picture.mode in ("1", "L"):
+            head = read_bytes(path)
+            bits = head[24 if head[14] == 12 else 28]  # the header is a short or a long one
+            if bits != (1 if picture.mode == "1" else 8):
+                raise ValueError(f"the {what} {path} is a BMP of {bits} bits with a gray palette, which is misread; save it as PNG")
         if pages > 1:
             raise ValueError(f"the {what} {path} holds {pages} pages, but one must say it all; save the right one as PNG")
         yield picture, raw_mode
