@@ -1,7 +1,7 @@
 """One image or one mask from disk: every surprise of real files is either handled or reported with the file's name."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -154,6 +154,26 @@ def only_void(classes: Sequence[str], pixels: np.ndarray) -> str | None:
         f"the masks hold only {one} and void, {first}{more} never: 255 is read as void; if it means {first}, save it as {never[0]} "
         "or give classes colors in classes.yaml"
     )
+
+
+def palette(path: Path) -> list[int]:
+    """The colors of a palette file, three numbers for each index; [] for another file."""
+    with Image.open(path) as picture:
+        return picture.getpalette() if picture.mode == "P" else []
+
+
+def contradiction(masks: Iterable[tuple[Path, Sequence[int], np.ndarray]]) -> str | None:
+    """What to say where palettes give one index two colors: each mask may have numbered its colors anew. Else None.
+
+    masks: file, its `palette`, and (C,) int pixels of each class in it.
+    """
+    first: dict[int, tuple[list[int], Path]] = {}
+    for file, colors, pixels in masks:
+        for c in np.flatnonzero(pixels).tolist():
+            if (color := colors[3 * c : 3 * c + 3]) and (seen := first.setdefault(c, (color, file)))[0] != color:
+                why = f"index {c} has the color {seen[0]} in {seen[1]}, but {color} in {file}, and indices decide"
+                return f"{why}; if the colors are the classes, give them in classes.yaml"
+    return None
 
 
 def _listed(found: list[tuple[object, int]], total: int) -> str:
