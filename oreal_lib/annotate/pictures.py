@@ -18,7 +18,7 @@ import numpy as np
 from skimage.measure import label
 
 from ..data.files import exact, read_bytes, read_image
-from ..data.folders import listing, remark
+from ..data.folders import folders_below, listing, remark, tidy
 from ..data.resize import Size, bounded, nearest, resized
 from ..data.source import cutting
 from ..storage import atomic, checked
@@ -200,7 +200,9 @@ def _cut(
 
 
 def _partitions(folder: Path, new: list[tuple[str, Path]]) -> dict[str, Path]:
-    maps = {name: next((p for s in PARTITIONS if (p := folder / f"{name}{s}").is_file()), None) for name, _ in new}
+    paths = (path for below in folders_below(folder) for path in below.iterdir())
+    found = {tidy(path.relative_to(folder).with_suffix(path.suffix.lower()).as_posix()): path for path in paths}
+    maps = {name: next((found[file] for s in PARTITIONS if (file := f"{name}{s}") in found), None) for name, _ in new}
     if missing := [name for name, path in maps.items() if path is None]:
         raise ValueError(
             f"the partition folder {folder} has no label map for {len(missing)} of {len(maps)} pictures, the first is {missing[0]}; "
@@ -215,7 +217,7 @@ def read_partition(file: Path, size: Size) -> np.ndarray:
     An image file: gray values of 8 or 16 bits or a palette, an id each; or colors, one superpixel for each color. A .npy file: (h, w)
     integers, or (k, h, w) bool masks, which may overlap (`from_masks`).  ValueError if it is of another size or kind.
     """
-    if file.suffix == ".npy":
+    if file.suffix.lower() == ".npy":
         ids = np.array(read_npy(file))
         ids = from_masks(ids) if ids.ndim == 3 and ids.dtype == bool else ids
     else:

@@ -1,5 +1,6 @@
 """Every picture of a data set opened once: what is there, what cannot be read, which classes are rare or missing."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -13,7 +14,7 @@ from ..storage.processes import parallel
 from ..storage.progress import told
 from ..superpixels import SuperpixelRecipe, check_size
 from ..types import IGNORE
-from .files import only_void
+from .files import contradiction, only_void, palette
 from .folders import remark
 from .prepare import processes
 from .source import SPLITS, Item, Source, check_classes, open_item
@@ -64,12 +65,15 @@ class Findings:
 
 
 class Opened(NamedTuple):
-    """One item as opened: (width, height), pixels of each value (None without a mask), the image's highest, or what went wrong."""
+    """One item as opened: (width, height), pixels of each value (None without a mask), or what went wrong; and
+    the image's highest value, a hash of its pixels, and the colors of the mask's palette."""
 
     size: tuple[int, int] | None
     values: np.ndarray | None  # (256,) int
     problem: str | None
     brightest: int = 255
+    content: bytes = b""
+    palette: Sequence[int] = ()
 
 
 def check(source: Source, workers: int | None = None, recipe: SuperpixelRecipe | None = None) -> Findings:
@@ -95,6 +99,13 @@ def check(source: Source, workers: int | None = None, recipe: SuperpixelRecipe |
         remarks.append(f"{text}: these look like train ids; if they are, name the files ..._gtFine_labelTrainIds.png")
     elif binary := only_void(source.classes, pixels):
         problems.append(binary)
+    if source.identity.get("colors") == []:  # an own folder whose masks hold indices
+        pairs = [(item.mask, one) for item, one in zip(source.items, opened, strict=True) if one.values is not None]
+        remarks += filter(None, [contradiction((mask, one.palette, one.values[:IGNORE]) for mask, one in pairs)])
+    trained = {one.content for item, one in zip(source.items, opened, strict=True) if item.split == "train" and one.size}
+    known = [item.name for item, one in zip(source.items, opened, strict=True) if item.split != "train" and one.content in trained]
+    if known:
+        remarks.append(f"{len(known)} val or test images are in train, too, in every pixel (first {known[0]}); keep one of each")
     remark((item.image for item in source.items), (one.brightest for one in opened), remarks.append)
     if recipe and recipe.at == "native":
         train = [(i.name, one.size) for i, one in zip(source.items, opened, strict=True) if i.split == "train" and one.size]
@@ -131,7 +142,8 @@ def _opened(opening: Callable, n_classes: int, item: Item) -> Opened:
         text = text if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {text}"
         return Opened(None, None, text if name in text else f"{name}: {text}")
     values = None if mask is None else np.bincount(mask.ravel(), minlength=256)
-    return Opened((image.shape[1], image.shape[0]), values, None, int(image.max()))
+    content, colors = hashlib.sha256(image.tobytes()).digest(), palette(item.mask) if item.mask else ()
+    return Opened((image.shape[1], image.shape[0]), values, None, int(image.max()), content, colors)
 
 
 def tally(opened: list[Opened], n_classes: int) -> Tally:

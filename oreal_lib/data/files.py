@@ -1,7 +1,7 @@
 """One image or one mask from disk: every surprise of real files is either handled or reported with the file's name."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -156,6 +156,26 @@ def only_void(classes: Sequence[str], pixels: np.ndarray) -> str | None:
     )
 
 
+def palette(path: Path) -> list[int]:
+    """The colors of a palette file, three numbers for each index; [] for another file."""
+    with Image.open(path) as picture:
+        return picture.getpalette() if picture.mode == "P" else []
+
+
+def contradiction(masks: Iterable[tuple[Path, Sequence[int], np.ndarray]]) -> str | None:
+    """What to say where palettes give one index two colors: each mask may have numbered its colors anew. Else None.
+
+    masks: file, its `palette`, and (C,) int pixels of each class in it.
+    """
+    first: dict[int, tuple[list[int], Path]] = {}
+    for file, colors, pixels in masks:
+        for c in np.flatnonzero(pixels).tolist():
+            if (color := colors[3 * c : 3 * c + 3]) and (seen := first.setdefault(c, (color, file)))[0] != color:
+                why = f"index {c} has the color {seen[0]} in {seen[1]}, but {color} in {file}, and indices decide"
+                return f"{why}; if the colors are the classes, give them in classes.yaml"
+    return None
+
+
 def _listed(found: list[tuple[object, int]], total: int) -> str:
     """ "3 (2 pixels), 77 (1 pixel)", and how many more there are."""
     text = ", ".join(f"{value} ({pixels} pixel{'' if pixels == 1 else 's'})" for value, pixels in found)
@@ -236,7 +256,14 @@ def opened(path: str | Path, what: str) -> Iterator[tuple[Image.Image, str]]:
         except Image.DecompressionBombError as error:
             raise ValueError(f"the {what} {path} has too many pixels to open safely; save it smaller") from error
         except Exception as error:  # Pillow raises whatever it meets in a broken file: syntax, types, struct
-            raise ValueError(f"the {what} {path} is not an image or is cut off ({error}); copy or download it again") from error
+            said = str(error).partition(" <")[0]  # without the address of an object
+            remedy = "copy or download it again, or, if it is a HEIC by another name or a TIFF of many bands, save it as PNG"
+            raise ValueError(f"the {what} {path} is not an image or is cut off ({said}); {remedy}") from error
+        if picture.format == "BMP" and picture.mode in ("1", "L"):
+            head = read_bytes(path)
+            bits = head[24 if head[14] == 12 else 28]  # the header is a short or a long one
+            if bits != (1 if picture.mode == "1" else 8):
+                raise ValueError(f"the {what} {path} is a BMP of {bits} bits with a gray palette, which is misread; save it as PNG")
         if pages > 1:
             raise ValueError(f"the {what} {path} holds {pages} pages, but one must say it all; save the right one as PNG")
         yield picture, raw_mode

@@ -53,14 +53,17 @@ def having(*subs: str) -> Callable[[Path], bool]:
     return lambda folder: any((folder / sub).is_dir() for sub in subs)
 
 
-def folders_below(root: Path) -> Iterator[Path]:
-    """`root` and all folders below it in name order, links followed but never in a circle, hidden ones passed over."""
-    for folder, names, _ in os.walk(root, followlinks=True):
+def folders_below(root: Path, unread: Callable[[OSError], object] | None = None) -> Iterator[Path]:
+    """`root` and all folders below it in name order, links followed but never in a circle, without hidden ones, thumbnails and bins.
+
+    unread: takes the OSError of each that cannot be read.
+    """
+    for folder, names, _ in os.walk(root, onerror=unread, followlinks=True):
         here = os.path.realpath(folder)
         names[:] = sorted(
             name
             for name in names
-            if not name.startswith((".", "__MACOSX"))
+            if not name.startswith((".", "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN"))
             and not (here + os.sep).startswith(os.path.realpath(os.path.join(folder, name)) + os.sep)
         )
         yield Path(folder)
@@ -70,14 +73,15 @@ def listing(root: Path, sub: str, problems: list[str], *, deep: bool = False) ->
     """The pictures in `root/sub`, and below it if deep, by name: the path from there without its suffix, sorted.
 
     Other files are passed over, except for those that look like pictures in a format we do not read, by their suffix or content.
-    A missing or empty folder, an unreadable file, and two pictures of one name are added to the problems.
+    A missing, empty or unreadable folder, an unreadable file, and two pictures of one name are added to the problems.
     """
     top, place = root / sub, f"{sub}/" if sub else root
     if not top.is_dir():
         problems.append(f"{place} is missing; copy the data set again, or give the folder that holds it")
         return {}
     found: dict[str, Path] = {}
-    for path in (path for folder in (folders_below(top) if deep else [top]) for path in sorted(folder.iterdir())):
+    folders = folders_below(top, lambda e: problems.append(f"{e.filename} cannot be read ({e.strerror}); fix its rights"))
+    for path in (path for folder in (folders if deep else [top]) for path in sorted(folder.iterdir())):
         suffix, shown = path.suffix.lower(), below(root, path)
         if path.name.startswith(".") or not _like_picture(path):
             continue

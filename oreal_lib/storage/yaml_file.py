@@ -98,6 +98,8 @@ def explain(error: Mapping[str, Any], known: Iterable[str]) -> str:
         remedy = f"remove the quotes; with papermill write {given}"
     elif kind == "list_type":
         return f"{key} is {said}, but must be a list; write [{said}] (in the runs or grid of a grid file, [[{said}]])"
+    elif kind == "string_type" and isinstance(value, int | float):
+        remedy = f"put the text in quotes; with papermill write -r {key} and the text"
     elif isinstance(value, str) and kind in ("float_type", "int_type"):
         remedy = _number_without_quotes(value, kind == "float_type")
     return f"{key} is {said} ({type(value).__name__}), but: {error['msg'][0].lower()}{error['msg'][1:]}; {remedy}"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import unicodedata
 
 import numpy as np
 import pytest
@@ -306,6 +307,25 @@ def test_a_missing_label_map_is_named_with_the_remedy(tmp_path):
     saved(tmp_path / "maps" / "a.png", HALVES)
     with pytest.raises(ValueError, match=r"no label map for 1 of 2 pictures, the first is sub/b; put sub/b\.png"):
         opened(tmp_path / "photos", partition=tmp_path / "maps")
+
+
+def test_a_label_map_is_found_whatever_way_its_name_is_written(tmp_path):
+    saved(tmp_path / "photos" / "sub" / unicodedata.normalize("NFC", "Übung.jpg"))
+    saved(tmp_path / "photos" / "b.jpg")
+    saved(tmp_path / "maps" / "sub" / unicodedata.normalize("NFD", "Übung.PNG"), HALVES)  # as a Mac writes it
+    with (tmp_path / "maps" / "b.NPY").open("wb") as file:
+        np.save(file, HALVES)
+    saved(tmp_path / "maps" / "b.png", HALVES * 0)  # of two, the .npy counts
+    found, problems = opened(tmp_path / "photos", partition=tmp_path / "maps")
+    assert [picture.count for picture in found.values()] == [2, 2] and not problems
+
+
+def test_thumbnails_of_a_system_are_no_pictures(tmp_path):
+    saved(tmp_path / "photos" / "a.jpg")
+    for system in ("@eaDir/a.jpg", "#recycle", "$RECYCLE.BIN", ".@__thumb", "__MACOSX"):
+        saved(tmp_path / "photos" / system / "b.jpg")
+    found, problems = opened(tmp_path / "photos")
+    assert list(found) == ["a"] and not problems
 
 
 def test_a_label_map_comes_to_working_size_without_ids_that_vanish(tmp_path):

@@ -284,6 +284,20 @@ def test_masks_of_0_and_255_are_named_and_with_colors_understood(session, tmp_pa
     assert session.board.labels(0).tolist() == [0, 1, 1, 0, 0, 0]
 
 
+def test_palettes_that_number_the_colors_of_each_mask_anew_are_told(session, tmp_path):
+    data = tmp_path / "data"
+    (data / "masks").mkdir(parents=True)
+    for name, color in (("a", [255, 0, 0]), ("b", [0, 255, 0])):
+        picture = Image.fromarray(squares(0, 1, 1, 0, 0, 0))
+        picture.putpalette([0, 0, 0, *color])
+        picture.save(data / "masks" / f"{name}.png")
+    (problem,) = import_masks(session, data).problems
+    assert problem.startswith("labels may be wrong: index 1 has the color [255, 0, 0] in ")
+    (data / "classes.yaml").write_text("{road: [0, 0, 0], car: [255, 0, 0], sky: [0, 255, 0]}")
+    (problem,) = import_masks(session, data, overwrite=True).problems
+    assert "b.png holds the class 'sky'" in problem
+
+
 def test_a_mask_stands_as_its_own_exif_says(session, tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3  # turn by 180 degrees

@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ from trees import camvid_tree, cityscapes_tree, folder_tree, saved
 
 from oreal_lib.__main__ import main
 from oreal_lib.data.check import check, size_text, summary
-from oreal_lib.data.readers import cityscapes
+from oreal_lib.data.readers import cityscapes, folder
 from oreal_lib.data.source import Item, Source
 from oreal_lib.superpixels import SuperpixelRecipe
 
@@ -16,12 +17,13 @@ MASKS = {"a": [[0, 0], [1, 255]], "b": [[0, 0], [0, 0]], "test": [[2, 2], [2, 25
 
 
 def open_by_hand(item):
-    """2x2 pictures: a, b and test have masks, "nobody" has none, "torn" cannot be read, "odd" holds a class there is not, and
-    "dark" is as bright as 12 bits in a file of 16."""
+    """2x2 pictures: a, b and test have masks, "nobody" has none, "torn" cannot be read, "odd" holds a class there is not,
+    "dark" is as bright as 12 bits in a file of 16, and "twin" shows what all show for training."""
     if item.name == "torn":
         raise ValueError("the image torn.png is cut off;\ncopy it again")
     mask = [[0, 7], [0, 0]] if item.name == "odd" else MASKS.get(item.name)
-    return np.full((2, 2, 3), 16 if item.name == "dark" else 90, np.uint8), None if mask is None else np.array(mask, np.uint8)
+    gray = 16 if item.name == "dark" else 90 if item.split == "train" or item.name == "twin" else 91
+    return np.full((2, 2, 3), gray, np.uint8), None if mask is None else np.array(mask, np.uint8)
 
 
 def by_hand(*train, test=("test",), problems=(), name="hand", identity=None):
@@ -91,6 +93,33 @@ def test_train_ids_in_files_of_label_ids_are_remarked(tmp_path, ids, remarked):
     found = check(cityscapes.read(tmp_path), 1)
     said = [remark for remark in found.remarks if "train ids; if they are, name the files ..._gtFine_labelTrainIds.png" in remark]
     assert len(said) == bool(remarked) and all(remarked in remark for remark in said) and found.problems == ()
+
+
+def test_a_picture_for_training_and_for_testing_is_remarked():
+    found = check(by_hand("a", "b", "torn", test=("test", "twin")), 1)
+    assert found.remarks[-1] == "1 val or test images are in train, too, in every pixel (first twin); keep one of each"
+    assert not any("in every pixel" in remark for remark in check(by_hand("a", "b", "torn"), 1).remarks)
+
+
+@pytest.mark.parametrize(
+    "palettes, classes, remarked",
+    [
+        ({"a": "kr", "b": "kg", "c": ""}, "[ground, tool, thread]", True),
+        ({"a": "kr", "b": "", "c": "krg"}, "[ground, tool, thread]", False),  # a gray mask has no colors, green is not used
+        ({"a": "kr", "b": "kg", "c": ""}, "{ground: [0, 0, 0], tool: [255, 0, 0], thread: [0, 255, 0], clip: [1, 1, 1]}", False),
+    ],
+)
+def test_palettes_that_number_the_colors_of_each_mask_anew_are_remarked(tmp_path, palettes, classes, remarked):
+    colors = {"k": (0, 0, 0), "r": (255, 0, 0), "g": (0, 255, 0)}
+    for name, palette in palettes.items():
+        saved(tmp_path / "images", np.full((2, 2, 3), ord(name), np.uint8), f"{name}.png")
+        palette = [colors[letter] for letter in palette] or None
+        saved(tmp_path / "masks", np.array([[0, 1], [0, 0]], np.uint8), f"{name}.png", palette=palette)
+    (tmp_path / "classes.yaml").write_text(classes)
+    found = check(folder.read(tmp_path), 1)
+    said = r"^index 1 has the color \[255, 0, 0\] in .*a.png, but \[0, 255, 0\] in .*b.png, .*give them in classes.yaml$"
+    assert [remark for remark in found.remarks if re.match(said, remark)] == [r for r in found.remarks if "index" in r]
+    assert any("index" in remark for remark in found.remarks) == remarked and not found.problems
 
 
 def test_pictures_that_look_black_are_counted_with_their_brightest_value():

@@ -2,6 +2,7 @@
 
 import base64
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -56,6 +57,13 @@ def test_a_broken_file_is_named_with_the_remedy(tmp_path):
     whole = saved(tmp_path, np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:900])
     (tmp_path / "text.jpg").write_text("<html>not found</html>")
+    (tmp_path / "phone.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99))
+    cv2.imwrite(str(tmp_path / "bands.tif"), np.zeros((4, 4, 3), np.float32))
+    for name in ("phone.jpg", "bands.tif"):
+        with pytest.raises(
+            ValueError, match=rf"{name} is .*file\); copy .*HEIC by another name or a TIFF of many bands, save it as"
+        ):
+            read_image(tmp_path / name)
     for name in ("cut.png", "text.jpg"):
         with pytest.raises(ValueError, match=rf"{name} is not an image or is cut off.*download it again"):
             read_image(tmp_path / name)
@@ -69,6 +77,21 @@ def test_a_mask_is_read_by_index_never_by_color(tmp_path):
     assert read_mask(saved(tmp_path, mask.astype(np.uint16)), 3).tolist() == mask.tolist()
     (tmp_path / "gray.png").write_bytes(base64.b64decode(FOUR_BITS))
     assert read_mask(tmp_path / "gray.png", 12).tolist() == [[0, 2], [1, 11]]
+
+
+def test_a_bmp_whose_gray_palette_is_misread_is_refused(tmp_path):
+    ids = np.array([[0, 1, 1, 0]] * 2, np.uint8)
+    black_white = saved(tmp_path, ids, "a.bmp", palette=[(0, 0, 0), (255, 255, 255)])  # 8 bits, taken for 1 bit
+    for read in (read_image, lambda path: read_mask(path, 2)):
+        with pytest.raises(ValueError, match=r"a.bmp is a BMP of 8 bits with a gray palette, which is misread; save it as PNG"):
+            read(black_white)
+    for array, palette in ((ids, None), (ids.astype(bool), None), (ids, [(0, 0, 0), (255, 0, 0)]), (ids, [(255,) * 3, (0,) * 3])):
+        assert np.array_equal(read_mask(saved(tmp_path, array, "a.bmp", palette=palette), 2), ids)
+
+
+def test_gray_colors_make_index_0_void(tmp_path):
+    colors = {(0, 0, 0): 255, (1, 1, 1): 0, (2, 2, 2): 1}
+    assert read_mask(saved(tmp_path, np.array([[0, 1, 2]], np.uint8)), 2, colors=colors).tolist() == [[255, 0, 1]]
 
 
 def test_void_and_remapped_values_become_255(tmp_path):

@@ -137,6 +137,9 @@ def test_harmless_files_are_passed_over_and_a_folder_of_nothing_is_a_problem(nam
     for stray in ("Thumbs.db", "._frame.png", ".DS_Store", "notes.txt"):
         (first.image.parent / stray).touch()
         (first.mask.parent / stray).touch()
+    thumbnails = first.image.parent / "@eaDir" / first.image.name  # of a Synology, a folder named like the picture
+    thumbnails.mkdir(parents=True)
+    (thumbnails / "SYNOPHOTO_THUMB_M.png").write_bytes(first.image.read_bytes())
     assert not open_source(name, tmp_path).problems
     top = {"cityscapes": first.image.parent.parent, "folder": tmp_path / "images", "monarch": tmp_path / "images"}
     for path in [p for p in top.get(name, first.image.parent).rglob("*") if p.is_file()]:
@@ -214,6 +217,13 @@ LABEL_IDS, LEFT = f"gtFine/{CITY}_gtFine_labelIds.png", f"leftImg8bit/{CITY}_lef
         ("folder", ["rm masks", "mkdir masks"], ["masks/ holds no pictures", *["has no mask"] * 6]),
         ("folder", ["mv masks Labels"], ["^Labels/ looks like the masks, .*; rename it to masks/, or move it elsewhere$"]),
         ("folder", ["mkdir images/empty"], []),
+        ("folder", ["mv masks/p1/frame_000.png masks/p1/frame_000_mask.png"],
+         ["frame_000_mask.png has no image of that name in images/; .* rename", "images/p1/frame_000 has no mask"]),
+        ("folder", ["mv images/p1 images/Train", "mv masks/p1 masks/Train"],
+         ["^images/Train looks like a split, but splits are read from train.txt, val.txt and test.txt beside images/ only; list"]),
+        ("folder", ["write valid.txt p1/frame_000"], ["^valid.txt looks like a split"]),
+        ("folder", ["write Test.csv p1/frame_000", "write train.txt p1/frame_001"], ["^Test.csv looks like a split"]),
+        ("folder", ["mv images/p1 images/train", "mv masks/p1 masks/train", "write test.txt p2/frame_000"], []),  # a group
     ],
 )  # fmt: skip
 def test_defects_are_listed_before_any_work(name, commands, problems, tmp_path):
@@ -236,6 +246,18 @@ def test_above_the_limit_size_and_time_stand_for_the_content(tmp_path):
     assert fingerprint(tmp_path, items, limit=100) != big and fingerprint(tmp_path, items) == content
     saved(tmp_path / "trainannot", np.full((16, 24), 3, np.uint8), "0016E5_00007.png")
     assert fingerprint(tmp_path, items) != content
+
+
+def test_a_folder_that_cannot_be_read_is_a_problem_not_fewer_pictures(tmp_path, monkeypatch):
+    tree, scan = folder_tree(tmp_path), os.scandir
+
+    def denied(path):
+        if Path(path).name == "p1":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    told(folder.read(tree), *[rf"{sub}/p1 cannot be read \(Permission denied\); fix its rights" for sub in ("images", "masks")])
 
 
 def test_a_link_in_a_circle_ends(tmp_path):
@@ -714,6 +736,10 @@ def test_classes_are_names_with_colors_or_without(tmp_path, text, names, colors,
         ("{classes: [a, b], void: 1}", r"1 void, but it must be above the classes' 0..1"),
         ("{classes: [a, b], void: [1, 2, 3]}", "index, or a color where all classes have other ones"),
         ("{a: [1, 2, 3], void: other}", "'other' for a color"),
+        ("{classes: [a, b], void: 0}", r"0 void, .*or give colors, such as \[0, 0, 0\] to void and \[1, 1, 1\] to the first class"),
+        ("{names: [a, b], nc: 2}", r"\['a', 'b'\] for a color.*or a list of names without colors"),
+        ("{0: a, 1: b}", "'name': 0.*; its place in the list is its id"),
+        ("['a ', a]", "names 'a' twice"),
     ],
 )
 def test_classes_that_contradict_themselves_are_refused(tmp_path, text, message):

@@ -61,6 +61,10 @@ def test_every_value_stands_in_the_file(name):
         ({"warm_start": "true"}, "with papermill write -p warm_start True"),
         ({"pseudo_scales": "[1.0, 0.5]"}, "with papermill write -y 'pseudo_scales: [1.0, 0.5]'"),
         ({"data_options": "{test_share: 0.3}"}, "with papermill write -y 'data_options: {test_share: 0.3}'"),
+        (
+            {"data_root": 7},
+            "data_root is 7 (int), but: input should be a valid string; put the text in quotes; with papermill write -r",
+        ),
         ({"pseudo_scales": "[1.0, 0.5"}, "pseudo_scales is '[1.0, 0.5', but must be a list; write ['[1.0, 0.5'] (in the runs"),
         ({"steps": 32_768}, "steps is 32768 (int), but: input should be less than or equal to 32767"),
     ],
@@ -75,14 +79,14 @@ def test_papermill_takes_the_values_as_the_sentences_write_them(tmp_path):
     cell = nbformat.v4.new_code_cell("val_images = 3", metadata={"tags": ["parameters"]})
     nbformat.write(nbformat.v4.new_notebook(cells=[cell], metadata={"language_info": {"name": "python"}}), tmp_path / "a.ipynb")
     values = ["-p", "val_images", "None", "-p", "warm_start", "True", "-y", "pseudo_scales: [1.0, 0.5]"]
-    values += ["-y", "data_options: {test_share: 0.3}"]
+    values += ["-y", "data_options: {test_share: 0.3}", "-r", "data_root", "007"]
     arguments = [str(tmp_path / "a.ipynb"), str(tmp_path / "b.ipynb"), "--prepare-only", "-k", "python3", *values]
     said = CliRunner().invoke(papermill, arguments)
     assert said.exit_code == 0, said.output
     exec(nbformat.read(tmp_path / "b.ipynb", 4).cells[1].source, given := {"base": "toy"})
     config = RunConfig.from_notebook({name: value for name, value in given.items() if name != "__builtins__"})
     assert (config.val_images, config.warm_start, config.pseudo_scales) == (None, True, [1.0, 0.5])
-    assert config.data_options == {"test_share": 0.3}
+    assert (config.data_options, config.data_root) == ({"test_share": 0.3}, "007")
 
 
 def test_all_mistakes_are_told_at_once():

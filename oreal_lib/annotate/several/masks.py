@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...data.files import class_pixels, only_void, read_mask
+from ...data.files import class_pixels, contradiction, only_void, palette, read_mask
 from ...data.folders import listing, read_list
 from ...data.readers.folder import read_classes
 from ...data.resize import nearest
@@ -25,7 +25,7 @@ SHARE = 0.9  # our choice: a person would accept one wrong pixel in ten, too
 class Imported:
     """What the masks gave. pictures: for which a mask was read.  labeled: superpixels that got a label.
     unclear: unlabeled ones in which too few pixels agree.  kept: those that had another label and kept it.
-    problems: masks that could not be used, a sentence each; and void that may be a class, see `only_void`."""
+    problems: masks that could not be used, a sentence each; and what may be wrong in those that were, see `only_void`, `contradiction`."""
 
     pictures: int
     labeled: int
@@ -52,7 +52,7 @@ def import_masks(session: Session, masks: Path | str, share: float = SHARE, over
     problems += [_strange(name, file, place) for name, file in files.items() if name not in place]
     known = [(place[name], file) for name, file in files.items() if name in place]
     read = labeled = unclear = kept = 0
-    pixels, with_void = np.zeros(len(names) + 1, np.int64), []
+    pixels, with_void, shown = np.zeros(len(names) + 1, np.int64), [], []
     for i, file in told(known, "{done} of {total} masks are read"):
         try:
             truth = read_mask(file, len(names), void, None, colors)
@@ -64,6 +64,7 @@ def import_masks(session: Session, masks: Path | str, share: float = SHARE, over
         read += 1
         pixels += found
         with_void += [file] * bool(found[-1])
+        shown.append((file, [] if colors else palette(file), found[:-1]))
         labels = session.board.labels(i).copy()
         free = (labels == UNLABELED) | overwrite
         unclear += int((~agreed & (labels == UNLABELED)).sum())
@@ -76,6 +77,8 @@ def import_masks(session: Session, masks: Path | str, share: float = SHARE, over
     if binary := only_void(names, pixels):
         more = f" and {len(with_void) - 1} more" * (len(with_void) > 1)
         problems.append(f"the void of the mask {with_void[0]}{more}: {binary}")
+    if doubt := contradiction(shown):
+        problems.append(f"labels may be wrong: {doubt}")
     return Imported(read, labeled, unclear, kept, tuple(problems))
 
 

@@ -14,6 +14,7 @@ from ..source import Item, Source
 
 Color = tuple[int, int, int]
 LIKE_MASKS = ("mask", "masks", "label", "labels", "annotation", "annotations", "gt", "segmentationclass")  # in small letters
+LIKE_SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing")  # likewise
 
 
 def read(
@@ -54,10 +55,15 @@ def read_as(name: str, title: str, root: str | Path | None, classes: list | dict
         rule = "masks are read from masks/ only; rename it to masks/, or move it elsewhere"
         problems.append(f"{like[0]}/ looks like the masks, but {rule}")
     for alone in [path for key, path in masks.items() if key not in images] if images else []:
-        problems.append(f"{below(root, alone)} has no image of that name in images/; add it or remove the mask")
+        problems.append(f"{below(root, alone)} has no image of that name in images/; add it, or rename or remove the mask")
     groups = {key: key.split("/")[0] if "/" in key else key for key in images}
     lists = [split for split in ("train", "val", "test") if (root / f"{split}.txt").is_file()]
     listed = _listed(root, lists, images, problems)
+    beside = {Path(path.name) for path in root.iterdir() if path.suffix.lower() in (".txt", ".csv")}
+    inside = {Path("images", group) for key, group in groups.items() if group != key and not lists}
+    if like := sorted(path for path in inside | beside if path.stem.lower() in {*LIKE_SPLITS} - {*lists}):
+        rule = "splits are read from train.txt, val.txt and test.txt beside images/ only; list its images there, or rename it"
+        problems.append(f"{like[0].as_posix()} looks like a split, but {rule}")
     test = set() if "test" in lists else _drawn(masks, groups, listed, float(test_share), test_by)
     unlisted = [key for key in images if key not in listed] if {"train", "test"} <= {*lists} else []
     if unlisted:
@@ -112,9 +118,9 @@ def read_classes(root: Path, given: list | dict | None = None) -> tuple[tuple[st
     rows = [row if isinstance(row, dict) else {"name": row} for row in rows]
     for row in rows:
         if not {"name"} <= set(row) <= {"name", "color"} or not isinstance(row["name"], str) or not row["name"].strip():
-            rule = "a class is a name (text, so quote numbers, yes and no) with a color or not"
+            rule = "a class is a name (text, so quote numbers, yes and no) with a color or not; its place in the list is its id"
             raise ValueError(f"{where} has {shown(row)}, but {rule}")
-    names = tuple(row["name"] for row in rows)
+    names = tuple(row["name"].strip() for row in rows)
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"{where} names {twice[0]!r} twice, but names must differ; rename one")
     if 0 < sum("color" in row for row in rows) < len(rows):
@@ -125,7 +131,8 @@ def read_classes(root: Path, given: list | dict | None = None) -> tuple[tuple[st
             raise ValueError(f"{where} gives the color {list(color)} to {names[colors[color]]} and {names[i]}; change one")
     if type(void) is int:
         if void < len(names) or void > 65_535:
-            raise ValueError(f"{where} makes {shown(void)} void, but it must be above the classes' 0..{len(names) - 1}; change it")
+            remedy = "change it, or give colors, such as [0, 0, 0] to void and [1, 1, 1] to the first class"
+            raise ValueError(f"{where} makes {shown(void)} void, but it must be above the classes' 0..{len(names) - 1}; {remedy}")
         return names, colors or None, void
     if not colors or (color := _color(void, where)) in colors:
         rule = "that must be an index, or a color where all classes have other ones"
@@ -135,7 +142,8 @@ def read_classes(root: Path, given: list | dict | None = None) -> tuple[tuple[st
 
 def _color(value: object, where: str) -> Color:
     if not isinstance(value, list | tuple) or len(value) != 3 or not all(type(v) is int and 0 <= v <= 255 for v in value):
-        raise ValueError(f"{where} has {shown(value)} for a color, but a color is a list of three numbers 0..255; write [r, g, b]")
+        rule = "a color is a list of three numbers 0..255; write [r, g, b], or a list of names without colors"
+        raise ValueError(f"{where} has {shown(value)} for a color, but {rule}")
     return tuple(value)
 
 
