@@ -141,7 +141,8 @@ class _Round:
             "versions": provenance.versions(),
         }
         checked.write(self.folder / "done.json", done)
-        (self.folder / "checkpoint.pt").unlink(missing_ok=True)
+        for file in [self.folder / "checkpoint.pt", *self.folder.rglob(".*.tmp")]:  # the latter of attempts that were killed
+            file.unlink(missing_ok=True)
         self.say("done", 1.0, "done")
 
     def network(self, board: Board) -> nn.Module:

@@ -204,7 +204,11 @@ def test_a_round_killed_at_any_time_ends_as_an_undisturbed_one(session, asked_fo
             patched.setattr(training, name, killed)
             carry_out(session, home, said=said)
         assert rounds.finished(home) == 1 and not session.refresh()
+    torn = [rounds.folder_of(home, 2) / name for name in (".checkpoint.pt.7.tmp", "views/.a.npz.7.tmp")]  # by a kill while it wrote
+    for file in torn:
+        file.write_bytes(b"half")
     assert answers(carry_out(session, home)) == undisturbed and said[0] == "continuing after epoch 3"
+    assert not any(file.exists() for file in torn)
 
 
 def test_a_stopped_training_goes_on_with_the_same_clicks_and_begins_anew_with_others(session, asked_for, interrupted):
