@@ -15,6 +15,7 @@ KEYS = {  # of a grid file: their types, and an example
     "data": ((str, dict), "data_sets, or data: {toy: {grid: {seed: [0, 1]}}}"),
     "base": ((str,), "toy"),
     "grid": ((dict, list), "{seed: [0, 1]}"),
+    "grids": ((list,), "[table1@toy, table1@camvid]"),
     "only": ((dict,), "{seed: 0}"),
     "options": ((dict,), "{pixelbal: {nu: 6}}"),
     "reports": ((list,), "[20_table1_aualc]"),
@@ -62,11 +63,15 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
 
     "table1@voc" is the grid table1 on the data set voc: the file's `data`, a mapping or the name of a file with one, says what
     `base` (by default the data set's own) and the other keys are for it; its `set` and `only` add to the file's.
+    A file with `grids`, a list of such names, stands for the runs of all of them.
     changes: further values for every run (such as data_root). ConfigError if any run is wrong, before anything starts.
     """
     path, chosen = re.fullmatch(r"(.*?)(?:@([\w-]+))?", str(path), re.DOTALL).groups("")
     grid = _entries(path, read_yaml(path))
     name = Path(path).stem
+    if "grids" in grid:
+        configs = {c.run_id: c for one in grid["grids"] for c in read_grid(one, **changes).configs}
+        return Grid(name, tuple(configs.values()), tuple(map(str, grid.get("reports", []))))
     if "data" in grid:
         among = grid.pop("data")
         among = read_yaml(among) if isinstance(among, str) else among

@@ -1,0 +1,291 @@
+"""When does max help? Max minus mean in every study: one data set, network, budget, size of superpixels and kind of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from scipy import optimize, stats
+
+from ..config import RunConfig
+from ..draw import STRATEGY_COLORS, title
+from ..experiments.run_folder import find
+from . import table
+from .claims import ASKING
+from .frames import interval, load, per_run
+
+AVERAGE = "average"  # of the paper's five strategies, in place of a strategy
+VALUES = ("aualc", "aualc_per_pixel", "border_share", "impurity")  # of each run; percent
+AGAINST = {  # what max - mean is drawn against -> axis
+    "impurity_max": "pixels that one label gets wrong in what max asks (%)",
+    "impurity_gain": "how much more of them than in what mean asks (points)",
+    "border_share_gain": "how much more max asks on true borders (points)",
+    "budget": "asked per step (% of the superpixels)",
+}
+
+
+@dataclass(frozen=True, order=True)
+class Study:
+    """What the runs of one comparison share. count: superpixels per picture, as asked for.  budget: percent of the pool per step."""
+
+    data: str
+    model: str
+    count: int
+    budget: float
+    labeling: str
+
+    def __str__(self) -> str:
+        return f"{self.data}, {self.budget:.2g} % a step" + f", {self.labeling} answers" * (self.labeling != "dominant")
+
+
+def of_runs(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(runs, frame): one row per finished active run, and the rows of `frames.load` it was made from.
+
+    Columns: those of `frames.per_run`, study, and impurity, percent of the pixels asked after the random step 1. A study without full supervision B is left out. FileNotFoundError if none is left.
+    """
+    rows, frames = [], []
+    references = [c for c in configs if c.supervision == "full_dominant"]
+    for study, mine in _by_study(configs, runs_dir).items():
+        same = [c for c in references if (_data(c), c.model, c.superpixel_count) == (study.data, study.model, study.count)]
+        if not any(find(c, runs_dir) for c in same):
+            continue
+        frame = load([*same, *mine], runs_dir)
+        later = frame[frame["step"] > 1].groupby("run_id")["impurity"].mean()
+        runs = per_run(frame).assign(study=study)
+        rows.append(runs.assign(impurity=100 * runs["run_id"].map(later)))
+        frames.append(frame)
+    if not rows:
+        raise FileNotFoundError("no study has both finished runs and full supervision B; start them by `python -m oreal_lib run`")
+    return pd.concat(rows, ignore_index=True), pd.concat(frames, ignore_index=True)
+
+
+def _by_study(configs: Sequence[RunConfig], runs_dir: Path | str | None) -> dict[Study, list[RunConfig]]:
+    """The finished active runs of stage one, study by study, in order."""
+    found: dict[Study, list[RunConfig]] = {}
+    for c in configs:
+        if c.supervision == "active" and c.stage == 1 and (folder := find(c, runs_dir)):
+            pool = folder.done["pool"]
+            budget = round(100 * pool["query_size"] / pool["superpixels"], 2)
+            found.setdefault(Study(_data(c), c.model, c.superpixel_count, budget, c.labeling), []).append(c)
+    return dict(sorted(found.items()))
+
+
+def _data(config: RunConfig) -> str:
+    """The data set as the page calls it; of drawn scenes with their kind."""
+    scene = config.data_options.get("scene")
+    return f"{config.dataset} ({scene})" if scene else config.dataset
+
+
+def gains(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row per study and strategy, and AVERAGE where all five of the paper were run: max - mean of AuALC, paired by seed.
+
+    runs: of `of_runs`.  Columns: those of `frames.interval` (points of AuALC); pixel_mean, pixel_low, pixel_high per labeled pixel;
+    impurity_max, impurity_gain, border_share_gain (percent, max - mean), budget.
+    """
+    rows = {}
+    for study, mine in runs[runs["aggregate"].isin(["mean", "max"])].groupby("study"):
+        wide = mine.pivot(index=["strategy", "seed"], columns="aggregate", values=list(VALUES)).dropna(
+            subset=[("aualc", "max"), ("aualc", "mean")]
+        )
+        gain = pd.DataFrame({v: wide[v, "max"] - wide[v, "mean"] for v in VALUES})
+        gain["impurity_max"] = wide["impurity", "max"]
+        by_strategy = {s: part.droplevel("strategy") for s, part in gain.groupby("strategy") if s in ASKING}
+        if set(by_strategy) == set(ASKING):
+            whole = gain.loc[list(ASKING)].groupby("seed").agg(["mean", "count"])
+            complete = whole["aualc", "count"] == len(ASKING)
+            by_strategy = {AVERAGE: whole.xs("mean", axis=1, level=1)[complete]} | by_strategy
+        for strategy in (AVERAGE, *ASKING):
+            if len(part := by_strategy.get(strategy, [])):
+                pixel = {
+                    f"pixel_{k}": v for k, v in interval(part["aualc_per_pixel"].dropna()).items() if k in ("mean", "low", "high")
+                }
+                covered = {"impurity_max": part["impurity_max"].mean(), "budget": study.budget}
+                covered |= {f"{v}_gain": part[v].mean() for v in ("impurity", "border_share")}
+                rows[study, strategy] = interval(part["aualc"]) | pixel | covered
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["study", "strategy"])
+
+
+def pooled(mean: Sequence[float], sd: Sequence[float], n: Sequence[int]) -> dict[str, float]:
+    """A random-effects summary of k studies: k, mean, low, high (95 %), tau (between studies, same unit), predicted_low and _high.
+
+    mean, sd, n: of each study, sd > 0, n > 1.  Between-study variance by Paule and Mandel (1982), interval by Hartung and Knapp
+    (2001); predicted_*: where a new study would lie (Higgins et al., 2009). NaN where k < 2 (predicted: k < 3).
+    """
+    y, v, k = np.asarray(mean, float), np.asarray(sd, float) ** 2 / np.asarray(n), len(mean)
+    if k < 2:
+        return {"k": k, "mean": float(y.mean()) if k else np.nan} | dict.fromkeys(
+            ("low", "high", "tau", "predicted_low", "predicted_high"), np.nan
+        )
+
+    def weighted(tau2: float) -> tuple[np.ndarray, float, float]:
+        w = 1 / (v + tau2)
+        center = float((w * y).sum() / w.sum())
+        return w, center, float((w * (y - center) ** 2).sum())
+
+    excess = lambda tau2: weighted(tau2)[2] - (k - 1)  # noqa: E731
+    tau2 = optimize.brentq(excess, 0, 10 * (np.var(y, ddof=1) + v.max())) if excess(0) > 0 else 0.0
+    w, center, q = weighted(tau2)
+    error = np.sqrt(q / (k - 1) / w.sum())
+    half = stats.t.ppf(0.975, k - 1) * error
+    ahead = stats.t.ppf(0.975, k - 2) * np.sqrt(tau2 + error**2) if k > 2 else np.nan
+    return {"k": k, "mean": center, "low": center - half, "high": center + half, "tau": float(np.sqrt(tau2))} | {
+        "predicted_low": center - ahead,
+        "predicted_high": center + ahead,
+    }
+
+
+def summary(found: pd.DataFrame, photographs: bool = True) -> pd.DataFrame:
+    """`pooled` over the studies with dominant answers, one row per strategy and AVERAGE. found: of `gains`. photographs: leave out
+    drawn scenes."""
+    rows = {}
+    for strategy, mine in found.groupby(level="strategy", sort=False):
+        studies = mine.index.get_level_values("study")
+        kept = [s.labeling == "dominant" and not (photographs and s.data.startswith("toy")) for s in studies]
+        several = mine[kept][mine[kept]["n"] > 1]
+        rows[strategy] = pooled(several["mean"], several["sd"], several["n"])
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy")
+
+
+def answers(runs: pd.DataFrame) -> pd.DataFrame:
+    """What exact answers change: one row per study with dominant answers that has a twin with exact ones, and strategy, AVERAGE of the
+    strategies there: dominant, exact (max - mean of AuALC) and their difference, each as of `frames.interval`, paired by seed."""
+    rows = {}
+    wide = runs.pivot_table(index=["study", "strategy", "seed"], columns="aggregate", values="aualc")
+    gain = (wide["max"] - wide["mean"]).dropna()
+    for study in gain.index.unique("study"):
+        twin = Study(study.data, study.model, study.count, study.budget, "exact")
+        if study.labeling != "dominant" or twin not in gain.index.unique("study"):
+            continue
+        both = pd.DataFrame({"dominant": gain[study], "exact": gain[twin]}).dropna()
+        both["difference"] = both["exact"] - both["dominant"]
+        parts = {AVERAGE: both.groupby("seed").mean()} | {s: part.droplevel("strategy") for s, part in both.groupby("strategy")}
+        rows |= {(study, s): {c: interval(part[c]) for c in both} for s, part in parts.items()}
+    index = pd.MultiIndex.from_tuples(list(rows), names=["study", "strategy"])
+    return pd.DataFrame(list(rows.values()), index, columns=["dominant", "exact", "difference"])
+
+
+def name(strategy: str) -> str:
+    """A strategy, or the average, as readers know it."""
+    return "average of the five" if strategy == AVERAGE else title(strategy)
+
+
+def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
+    """The tables of `gains`, `summary` and `answers` as readers see them."""
+    rows = []
+    for (study, s), d in found.iterrows():
+        per_pixel = {"n": d["n"], **{k: d[f"pixel_{k}"] for k in ("mean", "low", "high")}}
+        row = [
+            str(study),
+            name(s),
+            table.with_interval(d),
+            table.with_interval(per_pixel),
+            table.number(d["border_share_gain"], "+"),
+        ]
+        rows.append([*row, table.number(d["impurity_max"]), table.number(d["impurity_gain"], "+"), str(int(d["n"]))])
+    heads = [
+        "study",
+        "strategy",
+        "max - mean, AuALC (95 %)",
+        "per labeled pixel",
+        "more on borders",
+        "impurity of max's",
+        "more than mean's",
+        "n",
+    ]
+    parts = [table.markdown(heads, rows, left=(0, 1))]
+    for photographs, over in ((True, "photographs"), (False, "all studies")):
+        lines = []
+        for s, d in summary(found, photographs).iterrows():
+            ahead = f"{d['predicted_low']:+.1f} to {d['predicted_high']:+.1f}" if d["k"] > 2 else "-"
+            lines.append([name(s), str(int(d["k"])), table.with_interval({"n": d["k"], **d}), table.number(d["tau"]), ahead])
+        parts += [
+            f"**Over {over}**, random effects:",
+            table.markdown(["strategy", "studies", "max - mean (95 %)", "tau", "a new study (95 %)"], lines),
+        ]
+    if len(answered):
+        lines = [
+            [str(st), "average" if s == AVERAGE else title(s), *map(table.with_interval, d), str(d["difference"]["n"])]
+            for (st, s), d in answered.iterrows()
+        ]
+        heads = ["study", "strategy", "max - mean: dominant answers", "exact answers", "exact - dominant", "n"]
+        parts += [
+            "**Answered by the mask itself** (no person does that with one click):",
+            table.markdown(heads, lines, left=(0, 1)),
+        ]
+    return table.paragraphs(*parts)
+
+
+def draw_forest(found: pd.DataFrame, ax: Axes) -> Axes:
+    """Max - mean of every study with dominant answers: the average in black, the strategies in their colors beneath it; at the foot the
+    random-effects summary over photographs."""
+    studies = [s for s in found.index.unique("study") if s.labeling == "dominant"]
+    for y, study in enumerate(studies):
+        for strategy, d in found.loc[study].iterrows():
+            whole = strategy == AVERAGE
+            color, where = ("black", y) if whole else (STRATEGY_COLORS[strategy], y + 0.14 * (1 + list(ASKING).index(strategy)))
+            ax.plot([d["low"], d["high"]], [where] * 2, color=color, lw=2 if whole else 1)
+            label = name(strategy) if study == studies[0] else None
+            ax.plot(d["mean"], where, "D" if whole else "o", color=color, ms=6 if whole else 4, label=label)
+    over = summary(found)
+    if AVERAGE in over.index and over.loc[AVERAGE, "k"] > 1:
+        d, y = over.loc[AVERAGE], len(studies)
+        ax.fill([d["low"], d["mean"], d["high"], d["mean"]], [y, y - 0.2, y, y + 0.2], color="black")
+        ax.plot([d["predicted_low"], d["predicted_high"]], [y, y], color="black", lw=0.8, ls=":")
+        studies = [*studies, "photographs together"]
+    ax.axvline(0, color="gray", lw=0.8)
+    ax.set(
+        yticks=np.arange(len(studies)) + 0.3,
+        yticklabels=list(map(str, studies)),
+        xlabel="max - mean, points of AuALC (95 % interval)",
+    )
+    ax.set_ylim(len(studies) + 0.2, -0.4)
+    ax.tick_params(axis="y", length=0)
+    return ax
+
+
+MARKS = dict(zip(ASKING, "osD^v", strict=True))
+
+
+def draw_against(found: pd.DataFrame, what: str, ax: Axes) -> Axes:
+    """Max - mean of each study and strategy against one of AGAINST: a color per data set, one of MARKS per strategy, filled with dominant
+    answers, open with exact ones."""
+    colors = _colors(found)
+    for (study, strategy), d in found.iterrows():
+        if strategy != AVERAGE and np.isfinite(d[what]):
+            face = colors[study.data] if study.labeling == "dominant" else "none"
+            ax.plot(d[what], d["mean"], MARKS[strategy], mec=colors[study.data], mfc=face, ms=5)
+    ax.axhline(0, color="gray", lw=0.8)
+    ax.set(xlabel=AGAINST[what], ylabel="max - mean, AuALC")
+    if what == "budget":
+        ax.set_xscale("log")
+        ax.set_xticks(budgets := sorted(set(found["budget"])), [f"{b:g}" for b in budgets])
+        ax.minorticks_off()
+    return ax
+
+
+def _colors(found: pd.DataFrame) -> dict[str, str]:
+    return {data: f"C{i}" for i, data in enumerate(sorted({s.data for s in found.index.unique("study")}))}
+
+
+def legend_of_data(found: pd.DataFrame, fig: Figure) -> None:
+    """The colors and fillings of `draw_against`, beneath the panels."""
+    marks = [Line2D([], [], color=c, marker="o", ls="", label=data) for data, c in _colors(found).items()]
+    marks += [
+        Line2D([], [], mec="gray", mfc=face, marker="o", ls="", label=text)
+        for face, text in (("gray", "dominant answers"), ("none", "exact answers"))
+    ]
+    marks += [Line2D([], [], color="gray", marker=mark, ls="", label=title(s)) for s, mark in MARKS.items()]
+    fig.legend(handles=marks, loc="outside lower center", ncols=5, fontsize="small", frameon=False)
+
+
+def to_csv(found: pd.DataFrame) -> str:
+    """The table of `gains` with the parts of each study as columns."""
+    flat = found.reset_index()
+    parts = pd.DataFrame([vars(s) for s in flat.pop("study")])
+    return pd.concat([parts.drop(columns="budget"), flat], axis=1).round(4).to_csv(index=False)
