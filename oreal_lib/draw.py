@@ -137,18 +137,22 @@ def draw_uncertainty(score: np.ndarray, ax: Axes, text: str = "") -> Axes:
 
 
 def draw_selection(
-    image: np.ndarray, ids: np.ndarray, asked: np.ndarray, ax: Axes, text: str = "", scale: int = 4, gray: bool = False
+    image: np.ndarray, ids: np.ndarray, asked: np.ndarray, ax: Axes, text: str = "", scale: int | None = None, gray: bool = False
 ) -> Axes:
     """The image (H, W, 3), slightly dimmed, with yellow borders around the superpixels `asked` (k,) bool of the id map (H, W).
 
+    scale: how much it is enlarged; None: 4, photographs not.
     gray: everything else in 16 shades of gray, which keeps an SVG of many such pictures small.
     """
     if gray:
         image = np.where(asked[ids][..., None], image, image.mean(axis=-1, keepdims=True) // 16 * 16 + 8).astype(np.uint8)
+    width, given = ids.shape[1], scale
+    scale = given or (4 if width < 256 else 1)
     chosen = np.kron(np.where(asked[ids], ids.astype(np.int64) + 1, 0), np.ones((scale, scale), np.int64))
     # enlarged, so that a border is a fine line inside the superpixel and does not cover its pixels
     picture = np.kron(image, np.ones((scale, scale, 1), np.uint8)) * np.where(chosen[..., None] > 0, 1.0, 0.65)
     border = find_boundaries(chosen, mode="inner", background=0)
-    border = ndimage.binary_dilation(border) & (chosen > 0)  # two of `scale` fine pixels, still inside the superpixel
+    thick = 1 if given or width < 256 else width // 160  # a photograph is drawn smaller than it is
+    border = ndimage.binary_dilation(border, iterations=thick) & (chosen > 0)  # still inside the superpixel
     picture[border] = [int(ASKED[i : i + 2], 16) for i in (1, 3, 5)]
     return draw_image(picture.astype(np.uint8), ax, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -150,7 +151,8 @@ def _pairs(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def _read() -> tuple[Claim, ...]:
+@lru_cache
+def claims() -> tuple[Claim, ...]:
     """The claims of claims.yaml, the central ones first. A part that is a central claim itself stands there only."""
     central, parts = {}, {}
     for name, row in read_yaml(Path(__file__).with_name("claims.yaml")).items():
@@ -163,6 +165,3 @@ def _read() -> tuple[Claim, ...]:
                 part = form.format(a=title(a), b=title(b), s=title(a.partition(" ")[0]))
                 parts[part] = replace(claim, name=part, pairs=((a, b),), central=False, hardest=False)
     return (*central.values(), *(part for name, part in parts.items() if name not in central))
-
-
-CLAIMS = _read()

@@ -11,7 +11,8 @@ from scipy import stats
 
 from ..draw import title
 from . import table
-from .claims import CLAIMS, UNITS, Claim, evidence
+from .claims import UNITS, Claim, evidence
+from .claims import claims as of_paper
 from .frames import interval, source_line
 
 OURS = " (ours)"  # behind the name of a claim that is not the paper's
@@ -56,8 +57,8 @@ def verdict(low: float, high: float) -> str:
     return "supports" if low > 0 else "contradicts" if high < 0 else "cannot decide"
 
 
-def judge(frame: pd.DataFrame, rng: np.random.Generator, claims: Sequence[Claim] = CLAIMS) -> pd.DataFrame:
-    """One row per claim, in their order: verdict, n, favor, mean, low, high, half, t_p, t_holm, flip_p, flip_holm, missing, ...
+def judge(frame: pd.DataFrame, rng: np.random.Generator, claims: Sequence[Claim] | None = None) -> pd.DataFrame:
+    """One row per claim (None: those of claims.yaml), in their order: verdict, n, favor, mean, low, high, half, t_p, t_holm, flip_p, flip_holm, missing, ...
 
     frame: of `frames.load`, of one data set and network.  rng: used with more than 16 seeds only.
     verdict: "supports", "contradicts", "cannot decide", by the 95 % t-interval low..high of the differences paired by seed, or
@@ -66,7 +67,7 @@ def judge(frame: pd.DataFrame, rng: np.random.Generator, claims: Sequence[Claim]
     """
     seen, rows = evidence(frame), []
     there = set(seen.columns.get_level_values("column"))
-    for claim in claims:
+    for claim in of_paper() if claims is None else claims:
         missing = [c for c in claim.columns if c not in there]
         d = pd.Series(dtype=float) if missing else claim.differences(seen).dropna()
         row = {"name": claim.name, "central": claim.central, "ours": claim.ours, "unit": UNITS[claim.value]}

@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from oreal_lib.reports import verdicts
-from oreal_lib.reports.claims import CLAIMS, COLUMNS, UNITS, Claim, evidence, rarest_share
+from oreal_lib.reports.claims import COLUMNS, UNITS, Claim, claims, evidence, rarest_share
 
+CLAIMS = claims()
 RNG = np.random.default_rng(0)
 NOISE = (0.00, 0.01, -0.01, 0.02)  # of four seeds, the same for all columns of a seed
 EVEN = [(50, 50), (100, 100), (150, 150)]

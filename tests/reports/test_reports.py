@@ -23,6 +23,7 @@ MADE = {
     "28_between_mean_and_max": [f"_spectrum.{kind}" for kind in ("csv", "md", "png", "svg")],
     "29_figure1_context": [],  # tiny pictures hold no object that max asked around
     "30_explore_a_run": [],
+    "31_when_does_max_help": ["_gains.csv", "_gains.md", "_gains.png", "_gains.svg", "_against.png", "_against.svg"],
 }
 
 
