@@ -17,11 +17,17 @@ from ..config import RunConfig
 from ..draw import STRATEGY_COLORS, title
 from ..experiments.run_folder import find
 from . import table
-from .claims import ASKING
-from .frames import interval, load, per_run
+from .claims import ASKING, claims
+from .frames import INTERVAL, interval, load, per_run
+from .verdicts import holm, judge, verdict
 
 AVERAGE = "average"  # of the paper's five strategies, in place of a strategy
 VALUES = ("aualc", "aualc_per_pixel", "border_share", "impurity")  # of each run; percent
+PLANNED = (
+    "max beats mean per click",
+    "OREAL max is the best of all eleven",
+    "max asks more at true borders",
+)  # H1 to H3 of docs/plan.md
 AGAINST = {  # what max - mean is drawn against -> axis
     "impurity_max": "pixels that one label gets wrong in what max asks (%)",
     "impurity_gain": "how much more of them than in what mean asks (points)",
@@ -44,25 +50,31 @@ class Study:
         return f"{self.data}, {self.budget:.2g} % a step" + f", {self.labeling} answers" * (self.labeling != "dominant")
 
 
-def of_runs(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(runs, frame): one row per finished active run, and the rows of `frames.load` it was made from.
+def studies(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> dict[Study, pd.DataFrame]:
+    """Study -> the rows of `frames.load` of its finished active runs and of full supervision B; those without B are left out.
 
-    Columns: those of `frames.per_run`, study, and impurity, percent of the pixels asked after the random step 1. A study without full supervision B is left out. FileNotFoundError if none is left.
+    FileNotFoundError if none is left.
     """
-    rows, frames = [], []
+    found = {}
     references = [c for c in configs if c.supervision == "full_dominant"]
     for study, mine in _by_study(configs, runs_dir).items():
         same = [c for c in references if (_data(c), c.model, c.superpixel_count) == (study.data, study.model, study.count)]
-        if not any(find(c, runs_dir) for c in same):
-            continue
-        frame = load([*same, *mine], runs_dir)
+        if any(find(c, runs_dir) for c in same):
+            found[study] = load([*same, *mine], runs_dir)
+    if not found:
+        raise FileNotFoundError("no study has both finished runs and full supervision B; start them by `python -m oreal_lib run`")
+    return found
+
+
+def runs_of(frames: dict[Study, pd.DataFrame]) -> pd.DataFrame:
+    """One row per active run of `studies`: the columns of `frames.per_run`, study, and impurity, percent of the pixels asked after the
+    random step 1."""
+    rows = []
+    for study, frame in frames.items():
         later = frame[frame["step"] > 1].groupby("run_id")["impurity"].mean()
         runs = per_run(frame).assign(study=study)
         rows.append(runs.assign(impurity=100 * runs["run_id"].map(later)))
-        frames.append(frame)
-    if not rows:
-        raise FileNotFoundError("no study has both finished runs and full supervision B; start them by `python -m oreal_lib run`")
-    return pd.concat(rows, ignore_index=True), pd.concat(frames, ignore_index=True)
+    return pd.concat(rows, ignore_index=True)
 
 
 def _by_study(configs: Sequence[RunConfig], runs_dir: Path | str | None) -> dict[Study, list[RunConfig]]:
@@ -85,7 +97,7 @@ def _data(config: RunConfig) -> str:
 def gains(runs: pd.DataFrame) -> pd.DataFrame:
     """One row per study and strategy, and AVERAGE where all five of the paper were run: max - mean of AuALC, paired by seed.
 
-    runs: of `of_runs`.  Columns: those of `frames.interval` (points of AuALC); pixel_mean, pixel_low, pixel_high per labeled pixel;
+    runs: of `runs_of`.  Columns: those of `frames.interval` (points of AuALC); pixel_mean, pixel_low, pixel_high per labeled pixel;
     impurity_max, impurity_gain, border_share_gain (percent, max - mean), budget.
     """
     rows = {}
@@ -170,9 +182,34 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(list(rows.values()), index, columns=["dominant", "exact", "difference"])
 
 
+def planned(frame: pd.DataFrame, answered: pd.Series) -> pd.DataFrame:
+    """The four hypotheses of docs/plan.md on one study: those of `frames.interval`, p of the t-test, p after Holm for the four, verdict.
+
+    frame: of `studies`.  answered: its row of `answers`, of AVERAGE.
+    """
+    three = [claim for claim in claims() if claim.name in PLANNED]
+    judged = judge(frame, np.random.default_rng(0), three).loc[list(PLANNED), [*INTERVAL, "t_p"]]
+    d = answered["difference"]
+    p = 2 * stats.t.sf(abs(d["mean"]) / (d["sd"] / d["n"] ** 0.5), d["n"] - 1)
+    judged.loc["exact answers change max - mean"] = d | {"t_p": p}
+    judged["holm"] = holm(judged["t_p"])
+    judged["verdict"] = list(map(verdict, judged["low"], judged["high"]))
+    return judged.rename_axis("name")
+
+
 def name(strategy: str) -> str:
     """A strategy, or the average, as readers know it."""
     return "average of the five" if strategy == AVERAGE else title(strategy)
+
+
+def planned_text(judged: pd.DataFrame) -> str:
+    """The table of `planned` as readers see it."""
+    heads = ["hypothesis", "verdict", "difference (95 %)", "n", "p", "p after Holm"]
+    rows = [
+        [f"H{i} {n}", d["verdict"], table.with_interval(d), str(int(d["n"])), f"{d['t_p']:.2g}", f"{d['holm']:.2g}"]
+        for i, (n, d) in enumerate(judged.iterrows(), 1)
+    ]
+    return table.paragraphs(table.markdown(heads, rows, left=(0, 1)))
 
 
 def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:

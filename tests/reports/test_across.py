@@ -3,6 +3,7 @@
 import json
 from itertools import product
 
+import by_hand
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +14,8 @@ from oreal_lib.config import RunConfig
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.reports import across
 from oreal_lib.reports.across import ASKING, AVERAGE, Study
+from oreal_lib.reports.claims import COLUMNS
+from oreal_lib.reports.frames import interval
 from oreal_lib.storage import checked
 from oreal_lib.types import StepResult
 
@@ -20,7 +23,7 @@ DOMINANT, EXACT = (Study("street", "net", 400, 0.5, labeling) for labeling in ("
 
 
 def runs(*rows):
-    """Of (study, strategy, how, seed, aualc): a row as of `of_runs`."""
+    """Of (study, strategy, how, seed, aualc): a row as of `runs_of`."""
     names = ["study", "strategy", "aggregate", "seed", "aualc"]
     more = {"aualc_per_pixel": 50.0, "border_share": 40.0, "impurity": 10.0}
     return pd.DataFrame([dict(zip(names, row, strict=False)) | more | (row[5] if len(row) > 5 else {}) for row in rows])
@@ -143,11 +146,12 @@ def test_runs_are_one_study_if_only_strategy_and_seed_differ(tmp_path):
     ]
     b = RunConfig.from_yaml("toy", supervision="full_dominant")
     with pytest.raises(FileNotFoundError, match="no study has both finished runs and full supervision B"):
-        across.of_runs([*configs, b], tmp_path)
+        across.studies([*configs, b], tmp_path)
     for c in configs:
         finished(c, tmp_path, (0.2, 0.4 if c.aggregate == "max" else 0.3), 0.1 if c.aggregate == "max" else 0.05)
     finished(b, tmp_path, [0.5], np.nan)
-    table, frame = across.of_runs([*configs, b], tmp_path)
+    frames = across.studies([*configs, b], tmp_path)
+    table, frame = across.runs_of(frames), pd.concat(frames.values())
     assert sorted(map(str, table["study"].unique())) == [
         f"toy (large_tools), {share} % a step{how}" for share in (1, 2) for how in ("", ", exact answers")
     ]
@@ -174,3 +178,22 @@ def test_the_pictures_show_every_study_and_every_point():
         assert len(points) == 10 and [p.get_markerfacecolor() for p in points].count("none") == 5
     across.legend_of_data(found, fig)
     assert json.dumps([t.get_text() for t in fig.legends[0].get_texts()])
+
+
+def test_the_four_planned_tests_are_corrected_for_four():
+    level = {"random": 0.20, "oreal max": 0.40}
+    rows = [by_hand.run("full_dominant", s, [0.5], clicks=[100]) for s in range(4)]
+    for column, s in product(COLUMNS, range(4)):
+        gain = level.get(column, 0.30) + 0.02 * column.endswith("max") + 0.001 * ((7 * s + len(column)) % 5)
+        rows.append(by_hand.run(column, s, [0.1, gain, gain], border_share=0.5 + 0.1 * column.endswith("max") + 0.01 * s))
+    change = np.array([0.5, -0.2, 0.9, 0.4])
+    found = across.planned(by_hand.runs(*rows), pd.Series({"difference": interval(pd.Series(change))}))
+    assert found["verdict"].tolist()[:3] == ["supports"] * 3 and found["verdict"].iloc[3] == "cannot decide"
+    assert found["t_p"].iloc[3] == pytest.approx(stats.ttest_1samp(change, 0).pvalue)
+    assert found["holm"].iloc[3] == found["t_p"].iloc[3] and found["holm"].max() <= 1  # the largest p is corrected for one test
+    assert found["holm"].min() == pytest.approx(4 * found["t_p"].min())
+    text = across.planned_text(found)
+    assert (
+        "| H1 max beats mean per click | supports | +" in text
+        and "| H4 exact answers change max - mean | cannot decide | +0.4" in text
+    )
