@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from itertools import dropwhile, takewhile
 from pathlib import Path
 
 import nbformat
@@ -114,11 +115,11 @@ def table_of_notebooks(times: Mapping) -> str:
 
 
 def write_tables(times: Mapping) -> None:
-    """Put the table of notebooks into notebooks/README.md and the first lesson, Table 1 into docs/results.md, three rows of it into README.md.
+    """Put the table of notebooks into notebooks/README.md and the first lesson, and those of figures/ into docs/results.md and README.md.
 
     Each stands between two comments, such as <!-- notebooks --> and <!-- /notebooks -->; ValueError where one is gone.
     """
-    for page, (name, content) in tables(times).items():
+    for page, name, content in tables(times):
         text = between((home() / page).read_text(encoding="utf-8"), name, content)
         atomic.write_bytes(home() / page, text.encode())
     first = home() / "notebooks" / "00_start_here.ipynb"
@@ -129,16 +130,24 @@ def write_tables(times: Mapping) -> None:
     atomic.write_bytes(first, (nbformat.writes(lesson) + "\n").encode())
 
 
-def tables(times: Mapping) -> dict[str, tuple[str, str]]:
-    """Page -> the name of its table, and the table. Table 1 is figures/table1_toy_table1.md without its heading and notes."""
-    lines = (home() / "figures" / "table1_toy_table1.md").read_text(encoding="utf-8").splitlines()
-    setting, rows = next(line for line in lines if re.match(r"\*[^*]", line)), [line for line in lines if line.startswith("|")]
-    few = [row for row in rows[2:] if row.startswith(("| BvSB |", "| OREAL |", "| average"))]
-    return {
-        "README.md": ("headline", "\n".join([setting, "", *rows[:2], *few])),
-        "docs/results.md": ("table1", "\n".join([setting, "", *rows])),
-        "notebooks/README.md": ("notebooks", table_of_notebooks(times)),
-    }
+def tables(times: Mapping) -> list[tuple[str, str, str]]:
+    """(page, name of the table on it, the table): the first table of files in figures/, or some of its rows, without their notes."""
+
+    def rows(file: str, *starts: str) -> str:
+        lines = (home() / "figures" / file).read_text(encoding="utf-8").splitlines()
+        setting = [line for line in lines if re.match(r"\*[^*]", line)][:1]
+        first = list(takewhile(lambda line: line.startswith("|"), dropwhile(lambda line: not line.startswith("|"), lines)))
+        kept = [row for row in first[2:] if not starts or any(start in row for start in starts)]
+        return "\n".join([*setting, *[""] * len(setting), *first[:2], *kept])
+
+    return [
+        ("README.md", "headline", rows("across_gains.md", "| average of the five |")),
+        ("docs/results.md", "across", rows("across_gains.md", "| average of the five |", "| BvSB |", "| OREAL |")),
+        ("docs/results.md", "planned", rows("across_planned.md")),
+        ("docs/results.md", "table1", rows("table1_toy_table1.md")),
+        ("docs/results.md", "small_tools", rows("table1_toy_small_tools_table1.md", "| random |", "| BvSB |", "| OREAL |")),
+        ("notebooks/README.md", "notebooks", table_of_notebooks(times)),
+    ]
 
 
 def between(text: str, name: str, content: str) -> str:

@@ -165,7 +165,7 @@ def test_the_book_executes_every_notebook_there_is():
 
 def test_the_tables_of_notebooks_are_those_measured_last():
     times = json.loads((home() / "docs" / "notebooks.json").read_text(encoding="utf-8"))
-    for page, (name, table) in book.tables(times).items():
+    for page, name, table in book.tables(times):
         text = (home() / page).read_text(encoding="utf-8")
         assert book.between(text, name, table) == text
     first = nbformat.read(home() / "notebooks" / "00_start_here.ipynb", as_version=4)
@@ -192,9 +192,15 @@ def place(tmp_path, monkeypatch):
     plan_of(place, "print(4 + 1)")
     (place / "docs" / "book.css").write_text("body {}")
     (place / "README.md").write_text("# Start\n\n<!-- headline --><!-- /headline -->\n")
-    (place / "docs" / "results.md").write_text("# Results\n\n<!-- table1 --><!-- /table1 -->\n")
+    blocks = "".join(f"\n<!-- {name} --><!-- /{name} -->\n" for name in ("across", "planned", "table1", "small_tools"))
+    (place / "docs" / "results.md").write_text(f"# Results\n{blocks}")
     (place / "notebooks" / "README.md").write_text("# Notebooks\n\n<!-- notebooks --><!-- /notebooks -->\n")
-    (place / "figures" / "table1_toy_table1.md").write_text("**toy**\n\n*the setting*\n\n| a |\n|---|\n| 1 |\n| OREAL |\n\nnotes\n")
+    for name in ("table1_toy_table1", "table1_toy_small_tools_table1", "across_planned"):
+        text = "**toy**\n\n*the setting*\n\n| a |\n|---|\n| 1 |\n| OREAL |\n\nnotes\n\n| another |\n|---|\n| table |\n"
+        (place / "figures" / f"{name}.md").write_text(text)
+    (place / "figures" / "across_gains.md").write_text(
+        "| a | b |\n|---|---|\n| x | average of the five |\n| x | OREAL |\n| x | CBAL |\n"
+    )
     monkeypatch.setenv("OREAL_HOME", str(place))
     return place
 
@@ -212,8 +218,13 @@ def test_a_tiny_book_is_executed_timed_and_written(place, capsys):
     assert "[`00_start_here`](00_start_here.ipynb) | What is one and one? |" in (place / "notebooks" / "README.md").read_text()
     assert "5" in page(place / "book" / "notebooks" / "00_start_here.html").find(class_="output").get_text()
     assert "2" in page(place / "book" / "notebooks" / "01_next.html").find(class_="output").get_text()
-    assert "<!-- headline -->\n*the setting*\n\n| a |\n|---|\n| OREAL |\n<!-- /headline -->" in (place / "README.md").read_text()
-    assert "\n| a |\n|---|\n| 1 |\n| OREAL |\n<!-- /table1 -->" in (place / "docs" / "results.md").read_text()
+    assert (
+        "<!-- headline -->\n| a | b |\n|---|---|\n| x | average of the five |\n<!-- /headline -->"
+        in (place / "README.md").read_text()
+    )
+    results = (place / "docs" / "results.md").read_text()
+    assert "<!-- table1 -->\n*the setting*\n\n| a |\n|---|\n| 1 |\n| OREAL |\n<!-- /table1 -->" in results
+    assert "| a |\n|---|\n| OREAL |\n<!-- /small_tools -->" in results and "| x | OREAL |\n<!-- /across -->" in results
     (place / "README.md").write_text("# Start\n\n[a](nowhere.md)\n")
     assert main(["book", "html"]) == 1 and "nowhere.md leads nowhere" in capsys.readouterr().err
 
