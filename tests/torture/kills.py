@@ -361,7 +361,7 @@ def train_round(place: str) -> None:
         for i in range(3):
             session.act("label", i, [0, 1], CLASSES[0], act_id=f"above {i}")
             session.act("label", i, [session.pictures[i].count - 1], CLASSES[1], act_id=f"below {i}")
-        config, log = session.config.values(), sum(e.what != "open" for e in session.log.events) + 1
+        config, log = session.config.values(), len(session.log.events)
         session.close()
         request = {"config": config, "classes": CLASSES, "log": log, "round": 2}
         checked.write(rounds.folder_of(home / "me", 2) / "request.json", request)
