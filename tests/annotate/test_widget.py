@@ -13,7 +13,7 @@ from oreal_lib.annotate.session import open_session
 from oreal_lib.annotate.widget import AGGREGATES, Annotator, _give_way
 from oreal_lib.strategies import STRATEGIES
 
-GRID = {"superpixel_method": "grid", "superpixel_count": 12, "query_size": 4, "device": "cpu"}
+GRID = {"superpixel_method": "grid", "superpixel_count": 12, "query_size": 4, "device": "cpu", "live": False}
 
 
 @pytest.fixture
