@@ -189,9 +189,12 @@ class Learner:
         labels = Labels(codes[:, None] == np.arange(len(self.board.classes)), asked.astype(np.int16), int(asked.sum()))
         budget = min(self.config.query_size, int(labels.unlabeled.sum()))
         query = self._query(pool, near, labels, budget, rng) if budget else Query(np.zeros(0, np.int64), np.zeros(0))
-        starts = np.array([offset[i] for i in pool])
-        image = np.searchsorted(starts, query.ids, side="right") - 1
-        return [(pool[i], int(k - starts[i])) for i, k in zip(image, query.ids, strict=True)]
+        starts, ids = np.array([offset[i] for i in pool]), query.ids
+        if query.for_class is not None:  # the first of each class first, and of the class that is owed most
+            rank = [int((query.for_class[:k] == c).sum()) for k, c in enumerate(query.for_class)]
+            ids = ids[np.lexsort((-np.bincount(query.for_class)[query.for_class], rank))]
+        image = np.searchsorted(starts, ids, side="right") - 1
+        return [(pool[i], int(k - starts[i])) for i, k in zip(image, ids, strict=True)]
 
     def _query(self, pool: list[int], near: int, labels: Labels, budget: int, rng: np.random.Generator) -> Query:
         if self.classifier is None:
