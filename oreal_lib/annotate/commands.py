@@ -89,7 +89,8 @@ def _learn(given: argparse.Namespace) -> int:
 
 def _export(given: argparse.Namespace) -> int:
     done = export(read_session(given.folder, given.annotator, given.work), given.out)
-    trained = f"predictions and network of round {done.round}" if done.round else "no network yet"
+    trained = f"predictions and network of round {done.round}" if done.round else "nothing learned yet"
+    trained = "predictions and model as learned after the last click" if done.live else trained
     print(f"{done.out}: {done.pictures} masks, {done.labeled} labeled superpixels, {trained}")
     return _left_out(done.problems)
 

@@ -6,7 +6,7 @@ there, by undo or otherwise. Because it is linear, it classifies single position
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from ..storage.devices import choose_device
 from ..storage.progress import lines_to
 from ..storage.ragged import Ragged
 from ..strategies import STRATEGIES
+from ..superpixels import SuperpixelRecipe, superpixels
 from ..types import Labels, Query, Superpixels
 from .board import UNLABELED, Board
 from .events import Event
@@ -50,7 +51,7 @@ class Classifier:
         return torch.from_numpy(self.weight) @ torch.from_numpy(features).float().T + torch.from_numpy(self.bias)[:, None]
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Its tensors by name, for a file."""
+        """Its tensors by name, for a file that `looker` reads."""
         return {"weight": torch.from_numpy(self.weight), "bias": torch.from_numpy(self.bias)}
 
 
@@ -92,6 +93,26 @@ def probabilities(classifier: Classifier, features: np.ndarray, ids: np.ndarray,
     if small != ids.shape:
         z = F.interpolate(z, ids.shape, mode="bilinear", align_corners=False)
     return softmax_by_class((z[0] + classifier(means)[:, torch.from_numpy(ids.astype(np.int64))]) / 2)
+
+
+def looker(state: dict[str, torch.Tensor], recipe: SuperpixelRecipe | None, device: str) -> Callable[[np.ndarray], torch.Tensor]:
+    """What gives (C, H, W) float32 probabilities of an image (H, W, 3) uint8 of the working size: an exported `Classifier.state`.
+
+    recipe: how superpixels are cut; None where they were made elsewhere: then positions alone count.
+    """
+    classifier = Classifier(state["weight"].numpy(), state["bias"].numpy())
+    encoder = Encoder(ENCODER, "imagenet", choose_device(device).type)
+
+    def look(image: np.ndarray) -> torch.Tensor:
+        features, size = seen_by(encoder, image), bounded(image.shape[:2], SIDE)
+        if recipe is None:
+            return probabilities(
+                classifier, features, place_of(features, image[..., 0], size), features.reshape(-1, features.shape[-1])
+            )
+        ids = superpixels(image, recipe)
+        return probabilities(classifier, features, ids, means_of(features, ids, size).astype(np.float16))
+
+    return look
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,14 @@ from oreal_lib.annotate import live
 from oreal_lib.annotate.board import UNLABELED, Board
 from oreal_lib.annotate.events import read_whole
 from oreal_lib.annotate.live import NEVER, STRENGTH, Classifier, Learner, classifier_of, probabilities
+from oreal_lib.annotate.out.export import export
+from oreal_lib.annotate.out.predictions import predict_folder
+from oreal_lib.annotate.saved import read_session
 from oreal_lib.annotate.session import open_session
 from oreal_lib.data.spread import means_of
 from oreal_lib.storage.progress import lines_to
 from oreal_lib.strategies import STRATEGIES
+from oreal_lib.types import IGNORE
 
 CLASSES = ["sky", "road", "tree"]
 TINY = {"superpixel_method": "grid", "superpixel_count": 12, "query_size": 4, "device": "cpu"}
@@ -251,3 +255,22 @@ def test_a_kill_loses_no_click_and_the_prediction_comes_back(folder, tmp_path):
     while any(Path(f"/proc/{pid}").exists() for _, pid in lines) and time.monotonic() < end:
         time.sleep(0.2)
     assert not any(Path(f"/proc/{pid}").exists() for _, pid in lines)  # what learned beside the killed ones has ended, too
+
+
+def test_an_export_takes_what_was_learned_and_its_model_predicts_the_same_on_new_pictures(session, folder, tmp_path):
+    for i, name in enumerate(CLASSES[:2]):
+        session.act("label", i, [0, 5], name)
+    learner = learner_of(session)
+    learner.fit()
+    with lines_to(lambda line: None):
+        done = export(read_session(folder))
+        again = predict_folder(done.out / "model", folder, tmp_path / "new", "cpu")
+    assert done.live and done.predicted == again.pictures == 3
+    for i in range(3):
+        want = learner.look(i).argmax(dim=0).numpy()
+        new, mask = (np.asarray(Image.open(out / "masks" / f"{i}.png")) for out in (again.out, done.out))
+        assert (new == want).mean() > 0.999
+        clicked = session.board.paint(i)
+        assert (mask == np.where(clicked == IGNORE, new, clicked)).all()
+    session.set_live(False)
+    assert not export(session).live
