@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch.nn import functional as F
 
 from ..aggregate import Regions
 from ..config import RunConfig
@@ -87,12 +86,10 @@ def probabilities(classifier: Classifier, features: np.ndarray, ids: np.ndarray,
     features: (h, w, D) of `seen_by`.  ids: (H, W) superpixels.  means: (k, D) their features.
     """
     h, w, d = features.shape
-    small = bounded(ids.shape, SIDE)
-    positions = classifier(features.reshape(-1, d)).reshape(1, -1, h, w)
-    z = enlarged(positions, (h * STRIDE, w * STRIDE), small)
-    if small != ids.shape:
-        z = F.interpolate(z, ids.shape, mode="bilinear", align_corners=False)
-    return softmax_by_class((z[0] + classifier(means)[:, torch.from_numpy(ids.astype(np.int64))]) / 2)
+    covered = [round(n * STRIDE * side / s) for n, side, s in zip((h, w), ids.shape, bounded(ids.shape, SIDE), strict=True)]
+    (z,) = enlarged(classifier(features.reshape(-1, d)).reshape(1, -1, h, w), covered, ids.shape)
+    of_superpixels = classifier(means).index_select(1, torch.from_numpy(ids.ravel().astype(np.int64)))
+    return softmax_by_class(of_superpixels.reshape(z.shape).add_(z).mul_(0.5))
 
 
 def looker(state: dict[str, torch.Tensor], recipe: SuperpixelRecipe | None, device: str) -> Callable[[np.ndarray], torch.Tensor]:
