@@ -2,12 +2,14 @@
 
 The person labels 30 photographs of CamVid, always the first suggestion, by the class that most of its pixels have (void where they have
 none). What is predicted, with the clicks over it, is compared with all pixels. The alternative is a random forest on hand-made features
-(skimage's `multiscale_basic_features`, averaged over superpixels), asked by its own margin or at random. Writes results/label.json.
+(skimage's `multiscale_basic_features`, averaged over superpixels), asked at random, or so at first and then by its own margin. Writes results/label.json; ways that are measured
+later are added to what is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import threading
 import time
@@ -44,26 +46,29 @@ class Forest:
 
     def __init__(self, session: Session, features: list[np.ndarray], at_random: bool, seed: int) -> None:
         self.session, self.features, self.at_random, self.rng = session, features, at_random, np.random.default_rng(seed)
-        self.forest: RandomForestClassifier | None = None
 
     def __call__(self, session: Session) -> tuple[int, int]:
-        """What to label next, from what is learned now."""
+        """What to label next, from what is labeled now."""
         labels = [session.board.labels(i) for i in range(len(session.pictures))]
         codes = np.concatenate(labels)
-        known, x = codes < len(session.classes), np.concatenate(self.features)
         score = self.rng.random(len(codes))
-        if len(np.unique(codes[known])) > 1:
-            self.forest = RandomForestClassifier(100, random_state=int(self.rng.integers(2**31))).fit(x[known], codes[known])
-            if not self.at_random:
-                score = -np.diff(np.sort(self.forest.predict_proba(x), axis=1)[:, -2:], axis=1)[:, 0]
+        if not self.at_random and (codes != UNLABELED).sum() >= CLICKS[0]:
+            sure = np.sort(self.learned().predict_proba(np.concatenate(self.features)), axis=1)
+            score = sure[:, -2] - sure[:, -1]
         best = int(np.where(codes == UNLABELED, score, -np.inf).argmax())
         starts = np.cumsum([0, *map(len, labels)])
         i = int(np.searchsorted(starts, best, side="right")) - 1
         return i, best - int(starts[i])
 
+    def learned(self) -> RandomForestClassifier:
+        """What is learned from what is labeled now."""
+        codes = np.concatenate([self.session.board.labels(i) for i in range(len(self.session.pictures))])
+        known = codes < len(self.session.classes)
+        return RandomForestClassifier(100, random_state=0).fit(np.concatenate(self.features)[known], codes[known])
+
     def predict(self, i: int) -> np.ndarray:
         """(H, W) uint8 classes of a picture."""
-        return self.forest.predict(self.features[i]).astype(np.uint8)[self.session.board.ids(i)]
+        return self.learned().predict(self.features[i]).astype(np.uint8)[self.session.board.ids(i)]
 
 
 class Live:
@@ -159,7 +164,7 @@ def measure(folder: Path, seeds: int, pictures: int, clicks: tuple[int, ...], wa
             ids = first.board.ids(i).ravel()
             sums = [np.bincount(ids, values) for values in hand_made.reshape(ids.size, -1).T]
             by_hand.append((np.stack(sums, axis=1) / np.bincount(ids)[:, None]).astype(np.float32))
-    found: dict[str, Any] = {"miou": {}, "seconds": {}}
+    found: dict[str, Any] = {"miou": {}}
     for way in ways:
         for seed in range(seeds):
             session = begin(f"{way.replace(' ', '_')}-{seed}")
@@ -181,6 +186,7 @@ def measure(folder: Path, seeds: int, pictures: int, clicks: tuple[int, ...], wa
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.label", description=__doc__)
+    parser.add_argument("--ways", nargs="+", default=LIVE + FORESTS, choices=LIVE + FORESTS, metavar="WAY")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=RESULTS, help="a folder for label.json")
     given = parser.parse_args(arguments)
@@ -191,10 +197,12 @@ def main(arguments: list[str] | None = None) -> None:
         "commit": provenance.commit(),
         "pictures": PICTURES,
         "clicks": CLICKS,
-        "seeds": given.seeds,
     }
+    file = given.out / "label.json"
+    before = json.loads(file.read_text(encoding="utf-8"))["miou"] if file.exists() else {}
     with tempfile.TemporaryDirectory() as folder, lines_to(lambda line: None):
-        atomic.write_json(given.out / "label.json", about | measure(Path(folder), given.seeds, PICTURES, CLICKS, LIVE + FORESTS))
+        found = measure(Path(folder), given.seeds, PICTURES, CLICKS, tuple(given.ways))
+    atomic.write_json(file, about | found | {"miou": before | found["miou"]})
 
 
 if __name__ == "__main__":
