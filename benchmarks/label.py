@@ -46,6 +46,7 @@ class Forest:
 
     def __init__(self, session: Session, features: list[np.ndarray], at_random: bool, seed: int) -> None:
         self.session, self.features, self.at_random, self.rng = session, features, at_random, np.random.default_rng(seed)
+        self.fitted_to = 0
 
     def __call__(self, session: Session) -> tuple[int, int]:
         """What to label next, from what is labeled now."""
@@ -64,7 +65,10 @@ class Forest:
         """What is learned from what is labeled now."""
         codes = np.concatenate([self.session.board.labels(i) for i in range(len(self.session.pictures))])
         known = codes < len(self.session.classes)
-        return RandomForestClassifier(100, random_state=0).fit(np.concatenate(self.features)[known], codes[known])
+        if known.sum() != self.fitted_to:
+            self.fitted_to = known.sum()
+            self.forest = RandomForestClassifier(100, random_state=0).fit(np.concatenate(self.features)[known], codes[known])
+        return self.forest
 
     def predict(self, i: int) -> np.ndarray:
         """(H, W) uint8 classes of a picture."""
