@@ -18,6 +18,7 @@ from oreal_lib.annotate.events import read_whole
 from oreal_lib.annotate.live import NEVER, STRENGTH, Classifier, Learner, classifier_of, probabilities
 from oreal_lib.annotate.out.export import export
 from oreal_lib.annotate.out.predictions import predict_folder
+from oreal_lib.annotate.pictures import key
 from oreal_lib.annotate.saved import read_session
 from oreal_lib.annotate.session import open_session
 from oreal_lib.data.spread import means_of
@@ -272,5 +273,10 @@ def test_an_export_takes_what_was_learned_and_its_model_predicts_the_same_on_new
         assert (new == want).mean() > 0.999
         clicked = session.board.paint(i)
         assert (mask == np.where(clicked == IGNORE, new, clicked)).all()
+    damaged = session.pictures[2].store / f"{key('2')}.image.npy"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    with lines_to(lambda line: None):
+        done = export(session)
+    assert done.live and done.pictures == 2 and "2 is left out" in done.problems[0]
     session.set_live(False)
     assert not export(session).live

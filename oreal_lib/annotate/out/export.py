@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from dataclasses import dataclass
 from io import BytesIO, StringIO
@@ -109,9 +110,10 @@ def _learner(saved: Saved) -> Learner | None:
     if (learner.board.counts()[:-1] > 0).sum() < 2:
         return None
     for i in told(learner.unseen(0), "looking at the pictures: {done} of {total}"):
-        learner.see(i)
+        with contextlib.suppress(ValueError, OSError):  # damaged: it is named when its mask is due
+            learner.see(i)
     learner.fit()
-    return learner
+    return learner if learner.classifier is not None else None
 
 
 def _images(saved: Saved, i: int, seen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, bytes]:
