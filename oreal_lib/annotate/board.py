@@ -89,6 +89,10 @@ class Board:
         """Whether a suggestion of that round was skipped."""
         return (round, self.pictures[picture].name, superpixel) in self._skipped
 
+    def skips(self) -> set[tuple[int, int]]:
+        """(picture, superpixel) of all suggestions that were skipped, in whatever round."""
+        return {(self._place[name], superpixel) for _, name, superpixel in self._skipped}
+
     @property
     def acts(self) -> list[Event]:
         """The events in force, in the order in which they were done, without those that were undone."""

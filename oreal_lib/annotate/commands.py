@@ -1,4 +1,4 @@
-"""`python -m oreal_lib annotate serve|train|export|predict|merge|import|status ...`: what a session does without a notebook."""
+"""`python -m oreal_lib annotate serve|train|learn|export|predict|merge|import|status ...`: what a session does without a notebook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from . import training
+from . import beside, training
 from .out.export import export
 from .out.predictions import predict_folder
 from .saved import annotators, check_annotator, read_board, read_session, status, work_folder
@@ -43,6 +43,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     sub.add_argument("--no-browser", action="store_true", help="only print the address")
     sub = add("train", _train, "carry out a round that a session has asked for", "the last finished epoch is kept", one)
     sub.add_argument("--round", type=int, required=True)
+    add("learn", _learn, "what the page starts, to learn after every click", "the features of each picture are kept", one)
     text = "write masks at full size, the clicks and the trained network"
     sub = add("export", _export, text, "each file that is written is whole, the others are those of the last export", one)
     sub.add_argument("--out", type=Path, help="the folder to write (default: export/<annotator> in the session's files)")
@@ -79,9 +80,17 @@ def _train(given: argparse.Namespace) -> int:
     return 0
 
 
+def _learn(given: argparse.Namespace) -> int:
+    home = work_folder(given.folder, given.work)
+    check_annotator(given.annotator)
+    beside.work(home / "pictures", lambda upto: read_board(given.folder, home, given.annotator, upto)[0])
+    return 0
+
+
 def _export(given: argparse.Namespace) -> int:
     done = export(read_session(given.folder, given.annotator, given.work), given.out)
-    trained = f"predictions and network of round {done.round}" if done.round else "no network yet"
+    trained = f"predictions and network of round {done.round}" if done.round else "nothing learned yet"
+    trained = "predictions and model as learned after the last click" if done.live else trained
     print(f"{done.out}: {done.pictures} masks, {done.labeled} labeled superpixels, {trained}")
     return _left_out(done.problems)
 

@@ -11,6 +11,7 @@ import os
 import secrets
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -129,6 +130,7 @@ class Log:
             older.close()
         self._lock = Lock(Path(f"{self.path}.lock"))
         self._file = None
+        self.at_end: list[Callable[[], None]] = []  # what else ends when the log is closed
         self._turn = threading.RLock()  # a cell that opens the log again must not close it during an act of the widget's thread
         self._acquire()
         try:
@@ -218,4 +220,6 @@ class Log:
             if self._file is not None:
                 self._file.close()
                 self._file = None
+                for end in self.at_end:
+                    end()
             self._lock.release()

@@ -123,6 +123,13 @@ def read_about(home: Path, classes, side: int | None, config: RunConfig, partiti
     return about | {"classes": list(given or old)}
 
 
+def read_live(home: Path) -> dict:
+    """live.json of an annotator whose files lie in `home`: "live", whether it learns after every click, and "config", how; {} where
+    there is none. ValueError if it is damaged."""
+    file = home / "live.json"
+    return checked.read(file, "delete it, and open the session again") if file.exists() else {}
+
+
 def read_json(home: Path) -> dict:
     """The values of session.json; ValueError if it is damaged."""
     return checked.read(home / "session.json", "put back a copy of it, or name another folder (work=)")

@@ -9,6 +9,7 @@ import json
 import secrets
 import subprocess
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +26,12 @@ from ..strategies import STRATEGIES, choice
 from ..strategies import check as check_strategy
 from ..types import IGNORE
 from . import rounds
+from .beside import Beside
 from .board import UNLABELED, Board, Change, pack, split
-from .events import IMPORTED, Event, Log, now
+from .events import IMPORTED, Event, Log, now, to_line
 from .pictures import Picture, open_pictures
-from .rounds import FIRST, Progress, first_query
-from .saved import check_annotator, check_usable, read_about, read_json, recipe_of, work_folder
+from .rounds import Progress, first_query
+from .saved import check_annotator, check_usable, read_about, read_json, read_live, recipe_of, work_folder
 
 MOST_SECONDS = 600.0  # between two acts; after more than that the person had gone away
 
@@ -41,7 +43,6 @@ def open_session(
     annotator: str = "me",
     work: Path | str | None = None,
     side: int | None = None,
-    first: str = "random",
     partition: Path | str | None = None,
     repair: bool = False,
     params: str = "annotate",
@@ -51,7 +52,7 @@ def open_session(
 
     classes: names, in the order of their ids; later openings may leave them out or add some at the end.
     side: bound of the longer side (default 1024 pixels) at which the person works; masks are exported at full size.
-    first: what the first round asks, "random" or "kmeans".  partition: a folder of label maps instead of SEEDS.
+    partition: a folder of label maps instead of SEEDS.
     repair: go on without damaged lines of the log.  params: the YAML file, changes: values of it (strategy, model, ...).
     Raises ValueError for what cannot work, before anything is written; FileNotFoundError without such a folder.
     """
@@ -60,7 +61,6 @@ def open_session(
     config = RunConfig.from_yaml(params, **changes)
     check_strategy(config.strategy, config.aggregate, config.strategy_options)
     check_usable(config)
-    choice("first", first, dict.fromkeys(FIRST))
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder {folder} does not exist; name the folder with your pictures")
     if home.is_relative_to(folder / "images" if (folder / "images").is_dir() else folder):
@@ -85,8 +85,9 @@ def open_session(
         note = json.dumps({"versions": provenance.versions(), "pictures": len(pictures), "classes": about["classes"]})
         clicks.append(Event("open", secrets.token_hex(8), now(), note=note))
         if rounds.finished(home / annotator) == 0:
-            session.ask_first(first)
+            session.ask_first()
         session.refresh()
+        session.set_live(config.live if "live" in changes else read_live(session.home).get("live", config.live))
     except BaseException:
         clicks.close()
         raise
@@ -94,7 +95,8 @@ def open_session(
 
 
 class Session:
-    """What the widget talks to. `board` is the state, `round` the last finished round, `config` what the next one will use.
+    """What the widget talks to. `board` is the state, `round` the last finished round, `config` what the next one will use, `live`
+    whether it learns after every click, once `learn` was called, and `learned` whether there are two classes to learn from.
 
     Acts are checked, then written to disk, then applied: an act that raises has changed nothing.
     """
@@ -110,6 +112,10 @@ class Session:
         self._acting = threading.RLock()  # new kernels answer a widget in a thread of its own, while a cell runs
         self._views: dict[int, tuple[np.ndarray, np.ndarray] | None] = {}  # of the last round, by picture
         self._predicted: dict[int, np.ndarray] = {}
+        self.live = self.learned = False
+        self._beside: Beside | None = None  # what learns after every click
+        self._asked: set[tuple[int, int]] = set()  # all that it has suggested
+        self._seen, self._ended = 0, ""  # pictures with features; why it does not learn any more
 
     def act(
         self,
@@ -137,6 +143,7 @@ class Session:
             event = replace(event, id=act_id, at=now(waited), seconds=round(min(max(0.0, seconds), MOST_SECONDS), 2))
             self.board.check(event)
             self.log.append(event)
+            self._tell({"line": to_line(event).decode()})
             changes = self.board.apply(event)
             for change in changes:
                 if change.split:
@@ -149,7 +156,7 @@ class Session:
             return Event(what, "")
         self.check_picture(picture)
         ids = tuple(dict.fromkeys(int(s) for s in superpixels))
-        asked = bool(ids) and {(picture, s) for s in ids} <= set(self._query)
+        asked = bool(ids) and {(picture, s) for s in ids} <= self._asked.union(self._query)
         number = self.round if asked or what == "skip" else 0
         if what == "accept":
             what, to, how = "label", to or self._accepted(picture, ids), "accept"
@@ -187,12 +194,13 @@ class Session:
         ]
 
     def view(self, picture: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """What the last network sees, each (H, W) uint8: class ids, and how unsure it is (255 = a tie). None before the first."""
-        if picture not in self._views:
+        """What is predicted, each (H, W) uint8: class ids, and how unsure that is (255 = a tie). None before the first training; live,
+        that of the last look at the picture."""
+        if not self.learned and picture not in self._views:
             if len(self._views) > 32:  # a picture is a few MB
                 self._views.clear()
             self._views[picture] = rounds.read_view(self.home, self.round, self.pictures[picture]) if self.round > 1 else None
-        return self._views[picture]
+        return self._views.get(picture)
 
     def predicted(self, picture: int) -> np.ndarray | None:
         """(k,) uint8: the class predicted for each superpixel, by the majority of its pixels. None before the first training."""
@@ -221,11 +229,12 @@ class Session:
         }
 
     def foreseen(self) -> tuple[int, int]:
-        """Of the superpixels labeled since the last training began, for how many its network had the class right; and how many.
+        """Of the superpixels labeled since the last training began, for how many its network had the class right; and how many. Live
+        nothing is counted.
 
         An honest measure without a test set: the network had not seen these answers. Suggestions are its hardest questions.
         """
-        if self.round < 2:
+        if self.round < 2 or self.learned:
             return 0, 0
         known = rounds.read_request(self.home, self.round).get("log", len(self.log.events))
         new: dict[tuple[int, int], None] = {}
@@ -247,13 +256,13 @@ class Session:
         options = self.config.strategy_options if strategy == self.config.strategy else {}
         check_strategy(strategy, aggregate, options, max(2, len(self.classes)))  # what one class lacks, `train` says
         self.config = self.config.model_copy(update={"strategy": strategy, "aggregate": aggregate, "strategy_options": options})
+        self._tell({"ask": {"strategy": strategy, "aggregate": aggregate, "strategy_options": options}})
 
-    def ask_first(self, first: str) -> None:
-        """Writes round 1: suggestions before there is a network. first: "random" or "kmeans"."""
-        rng = np.random.default_rng([self.config.seed, 1])
-        query = first_query(self.board, first, self.config.query_size, rng)
+    def ask_first(self) -> None:
+        """Writes round 1: suggestions before there is a network."""
+        query = first_query(self.board, self.config.query_size, np.random.default_rng([self.config.seed, 1]))
         rounds.write_query(self.home, 1, self.board, query, len(self.log.events))
-        done = {"round": 1, "first": first, "versions": provenance.versions()}
+        done = {"round": 1, "versions": provenance.versions()}
         checked.write(rounds.folder_of(self.home, 1) / "done.json", done)
 
     def train(self) -> Progress:
@@ -292,10 +301,86 @@ class Session:
             return False
         place = {picture.name: i for i, picture in enumerate(self.pictures)}
         asked = rounds.read_query(self.home, last)["query"]
-        self.round, self._views, self._predicted = last, {}, {}
-        self._query = [(place[name], s) for name, s in asked if name in place]
+        self.round = last
+        if not self.learned:
+            self._views, self._predicted = {}, {}
+            self._query = [(place[name], s) for name, s in asked if name in place]
         return True
 
+    def set_live(self, live: bool) -> None:
+        """Whether it learns after every click; that is kept. Off, predictions and suggestions are those of the last round."""
+        with self._acting:
+            checked.write(self.home / "live.json", {"live": live, "config": self.config.values()})
+            self.live = live
+            if not live and self._beside is not None:
+                self._beside.end()
+                self._beside, self.learned, self.round = None, False, 0
+                self.refresh()
+
+    def learn(self, picture: int, hear: Callable[[int | None], None]) -> None:
+        """If it is live, starts to learn after every click, in a process that stays.
+
+        picture: that is looked at, for a start.  hear: called in a thread of its own with the number of a picture whose `view` is
+        new, and with None when suggestions or what `progress_text` says are.
+        """
+        with self._acting:
+            if not self.live or self._beside is not None or self.log.closed:
+                return
+
+            def heard(said: dict, arrays: list[np.ndarray]) -> None:
+                with self._acting:
+                    if self._beside is beside:
+                        self._take_in(said, arrays)
+                        hear(said.get("picture"))
+
+            command = ["learn", read_json(self.work)["folder"], "--work", str(self.work), "--annotator", self.annotator]
+            first = {"config": self.config.values(), "upto": len(self.log.events), "look": picture}
+            self._seen, self._ended = 0, ""
+            self._beside = beside = Beside(command, self.home / "learn.log", first, heard)
+            self.log.at_end.append(beside.end)
+
+    def _take_in(self, said: dict, arrays: list[np.ndarray]) -> None:
+        if said["kind"] == "fitted":
+            if said["known"] != self.learned:
+                self._views, self._predicted = {}, {}
+            self.learned = said["known"]
+        elif said["kind"] == "view":
+            if len(self._views) > 32:
+                self._views.clear()
+            self._views[said["picture"]] = tuple(arrays)
+            self._predicted.pop(said["picture"], None)
+        elif said["kind"] == "query":
+            self._query = [(i, s) for i, s in said["query"]]
+            self._asked.update(self._query)
+        elif said["kind"] == "seen":
+            self._seen = said["seen"]
+        elif said["kind"] == "ended":
+            self._ended = said["why"] or "it was closed"
+
+    def look(self, picture: int) -> None:
+        """The picture that is looked at from here on: live, its `view` comes first."""
+        self._tell({"look": picture})
+
+    def _tell(self, what: dict) -> None:
+        if self._beside is not None:
+            self._beside.tell(what)
+
+    def live_text(self) -> str:
+        """What a person should know about learning after every click: what is missing, and how far it is; "" where all is well."""
+        if not self.live:
+            return ""
+        if self._ended:
+            return f"Live learning has stopped ({self._ended}); your clicks are kept. Reload the page, or switch live off."
+        counts, parts = self.board.counts()[:-1], []
+        if missing := [name for name, n in zip(self.classes, counts, strict=True) if not n]:
+            names = f"{', '.join(missing[:3])}{f' and {len(missing) - 3} more' * (len(missing) > 3)}"
+            parts.append(
+                f"No label yet: {names}. Click one of each by hand" + "; two classes are needed" * bool((counts > 0).sum() < 2)
+            )
+        if self._seen < len(self.pictures):
+            parts.append(f"looking at the pictures: {self._seen} of {len(self.pictures)}")
+        return " ".join(f"{part}." for part in parts)
+
     def close(self) -> None:
-        """Closes the log; a running training goes on."""
+        """Closes the log, and ends learning after every click; a running training goes on."""
         self.log.close()

@@ -288,10 +288,9 @@ export const duration = (seconds) => (seconds < 90 ? `${Math.round(seconds)} s` 
 export const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
 /** What the line of counters says, a text each. */
-export function facts(counters) {
+export function facts(counters, live) {
   const texts = [
-    `round ${counters.round}`,
-    `${counters.answered} of ${counters.asked} suggestions answered`,
+    ...(live ? [] : [`round ${counters.round}`, `${counters.answered} of ${counters.asked} suggestions answered`]),
     plural(counters.clicks, "click"),
     `${counters.labeled} of ${counters.superpixels} superpixels labeled`,
     `${Math.round(counters.minutes)} min`,
@@ -353,7 +352,7 @@ const LAYERS = [
   // name, opacity at the start, shown at the start
   ["borders", 0.6, true],
   ["labels", 0.6, true],
-  ["prediction", 0.5, false],
+  ["prediction", 0.5, true],
   ["uncertainty", 0.8, false],
 ];
 const CANVASES = ["image", "prediction", "uncertainty", "labels", "borders"];
@@ -437,12 +436,15 @@ function buildTraining(ui) {
   ui.strategy = h("select", { "aria-label": "Strategy", title: "What orders the suggestions of the next round" });
   ui.aggregate = h("select", { "aria-label": "Aggregate", title: "How the scores of its pixels make the score of a superpixel" });
   ui.train = h("button.primary", { type: "button", title: "Train on what is labeled, then suggest anew" }, "Train and ask again");
+  ui.live = h("input", { type: "checkbox" });
+  const live = h("label.check", { title: "Learn after every click" }, ui.live, "live");
+  ui.note = h("span.training", { "aria-live": "polite" });
   ui.stop = h("button", { type: "button", title: "Stop the training", hidden: "", text: "Stop" });
   ui.progress = h("progress", { max: 1, value: 0, hidden: "", "aria-label": "Training" });
   ui.training = h("span.training");
   ui.export = h("button", { type: "button", title: "Write masks, clicks and weights to disk", text: "Export" });
   const asking = [h("label.check", {}, "ask by", ui.strategy), h("label.check", {}, "over", ui.aggregate)];
-  return h("div.bar", {}, ...asking, ui.train, ui.stop, ui.progress, ui.training, h("span.push", {}, ui.export));
+  return h("div.bar", {}, live, ...asking, ui.train, ui.stop, ui.progress, ui.training, ui.note, h("span.push", {}, ui.export));
 }
 
 /** The button of a class, or of VOID. */
@@ -488,6 +490,7 @@ const RECEIVERS = {
   refused: "receiveRefused",
   failed: "receiveFailed",
   again: "receiveAgain",
+  live: "receiveLive",
   training: "receiveTraining",
   exported: "receiveExported",
   error: "receiveError",
@@ -627,7 +630,7 @@ export class View {
 
   receiveState(message) {
     const { ui } = this;
-    const newRound = this.state !== null && this.state.round !== message.round;
+    const newRound = this.state !== null && (this.state.round !== message.round || this.state.live !== message.live);
     const state = (this.state = message);
     this.places = new Map(state.pictures.map(({ name }, i) => [name, i]));
     ui.wait.hidden = true;
@@ -636,6 +639,9 @@ export class View {
     if (this.chosen !== VOID && this.chosen >= state.classes.length) this.chosen = 0;
     this.buildClasses();
     ui.help.replaceChildren(...helpText(() => this.toggleHelp()));
+    ui.live.checked = state.live;
+    ui.train.textContent = state.live ? "Train the network" : "Train and ask again";
+    ui.note.textContent = state.text ?? "";
     setOptions(ui.strategy, state.strategies, state.strategy, state.titles);
     setOptions(ui.aggregate, state.aggregates, state.aggregate);
     ui.picture.replaceChildren(...state.pictures.map((_, i) => h("option", { value: i })));
@@ -647,7 +653,7 @@ export class View {
     if (state.training?.state) this.receiveTraining(state.training);
     if (this.wanted < 0) this.wanted = state.picture;
     else if (newRound && this.wanted !== state.picture) this.request(this.wanted); // Python sends only state.picture by itself
-    if (newRound) this.say(`Round ${state.round}: ${plural(this.query.length, "new suggestion")}, press n.`, "good");
+    if (newRound && !state.live) this.say(`Round ${state.round}: ${plural(this.query.length, "new suggestion")}, press n.`, "good");
     else if (!state.counters.labeled) {
       this.say("What is inside the yellow outlines? Press n to go to one, a number key for its class, and Enter or a click to label it.");
     }
@@ -693,16 +699,44 @@ export class View {
     for (const change of changes) this.applyChange(change);
     this.showSaved();
     if (!this.state) return; // an act of an earlier page, answered before we were
-    this.state.query = message.query;
-    this.refreshQuery();
+    this.takeQuery(message.query);
     this.showCounters(counters);
-    const allAnswered = counters.asked && counters.answered === counters.asked && !this.query.length;
+    this.ui.note.textContent = message.text ?? "";
+    const allAnswered = !this.state.live && counters.asked && counters.answered === counters.asked && !this.query.length;
     if (mine && allAnswered && !this.ui.train.disabled) {
       this.say("All suggestions are answered: train and ask again, or label wherever you like.");
     }
     if (!mine || typeof seen !== "number") return;
     if (seen !== this.shown?.index) this.show(seen);
     else this.reveal(changes[0]?.superpixels[0] ?? -1);
+  }
+
+  /** What was learned: other suggestions, what to know about it, and what is predicted for a picture. */
+  receiveLive({ picture: index, text, learned, query, counters, layers }, buffers) {
+    if (!this.state) return;
+    this.takeQuery(query);
+    this.showCounters(counters);
+    this.ui.note.textContent = text;
+    const part = Object.fromEntries(layers.map((name, i) => [name, bytesOf(buffers[i])]));
+    const none = { prediction: undefined, uncertainty: undefined, predicted: undefined };
+    for (const picture of this.pictures.values()) {
+      if (!learned) Object.assign(picture, none);
+      else if (picture.index === index) Object.assign(picture, part);
+      else continue;
+      if (picture !== this.shown) continue;
+      this.ui.prediction.drawn = this.ui.uncertainty.drawn = false;
+      this.showLayers();
+      this.showHover();
+    }
+  }
+
+  /** Suggestions of Python; live, the one that we are at stays, though others are better by now. */
+  takeQuery(query) {
+    const same = ([picture, k]) => picture === this.current[0] && k === this.current[1];
+    const stays = this.state.live && this.current && this.query.some(same) && !query.some(same);
+    this.state.query = stays ? [this.current, ...query] : query;
+    if (this.state.live && !this.current) this.place = 0;
+    this.refreshQuery();
   }
 
   /** Labels that Python has changed, and over them those on their way, also from another view. */
@@ -837,6 +871,7 @@ export class View {
     this.showLines();
     this.showShare(index);
     this.prefetch();
+    if (this.state.live) this.send({ kind: "look", picture: index });
   }
 
   fill(k) {
@@ -1027,7 +1062,7 @@ export class View {
   /** Goes to the suggestion `by` places on; the one answered last has left the query, so that 0 is then the next. */
   step(by) {
     const n = this.query.length;
-    if (!n) return this.say(this.state.round ? "There is no open suggestion: train and ask again." : "There is no open suggestion.");
+    if (!n) return this.say(this.state.round && !this.state.live ? "There is no open suggestion: train and ask again." : "There is no open suggestion.");
     const gone = !this.current && by > 0 ? 1 : 0;
     this.place = (((this.place + by - gone) % n) + n) % n;
     this.current = this.query[this.place];
@@ -1261,8 +1296,8 @@ export class View {
       if (a) a.style.width = `${(100 * have[c]) / most}%`;
       if (b) b.style.width = `${(100 * owed) / most}%`;
     });
-    ui.left.textContent = `${counters.answered} of ${counters.asked} done`;
-    ui.counters.replaceChildren(...facts(counters).map((text) => h("span", { text })));
+    ui.left.textContent = state.live ? `${this.query.length} suggested` : `${counters.answered} of ${counters.asked} done`;
+    ui.counters.replaceChildren(...facts(counters, state.live).map((text) => h("span", { text })));
   }
 
   showSaved() {
@@ -1319,6 +1354,7 @@ export class View {
     for (const select of [ui.strategy, ui.aggregate]) {
       this.on(select, "change", () => this.send({ kind: "set", strategy: ui.strategy.value, aggregate: ui.aggregate.value }));
     }
+    this.on(ui.live, "change", () => this.send({ kind: "live", on: ui.live.checked }));
     this.on(ui.train, "click", () => {
       ui.train.disabled = true;
       ui.training.textContent = "starting ...";

@@ -3,9 +3,10 @@
 Every act is on disk before it is acknowledged; until then the browser keeps it and sends it again, to a new kernel, too. Codes of
 labels: class ids 0..C-1, 254 = not labeled, 255 = void.
 
-From the browser: hello (acts not acknowledged yet), act, show (a picture), set (strategy, aggregate), train, stop, poll, export.
-To the browser: state, picture (with buffers: JPEG, ids, labels, prediction, uncertainty), done or refused or failed (an act),
-training, exported, error.
+From the browser: hello (acts not acknowledged yet), act, show (a picture), look (live, at a picture it has), set (strategy, aggregate),
+live (on or off), train, stop, poll, export.
+To the browser: state, picture (with buffers: JPEG, ids, labels, prediction, uncertainty), done or refused or failed (an act), live
+(suggestions, counters, what to know, and a picture's prediction), training, exported, error.
 """
 
 from __future__ import annotations
@@ -92,6 +93,8 @@ class Annotator(anywidget.AnyWidget):
                 "act": self._act,
                 "show": lambda c: self._show(int(c["picture"]), remember=not c.get("prefetch")),
                 "set": lambda c: self.session.choose(c["strategy"], c["aggregate"]),
+                "look": lambda c: self.session.look(int(c["picture"])),
+                "live": lambda c: self._switch(bool(c["on"])),
                 "train": lambda _: self._training(self.session.train()),
                 "stop": self._stop,
                 "poll": lambda _: self._training(self.session.training()),
@@ -104,7 +107,26 @@ class Annotator(anywidget.AnyWidget):
         for act in content.get("pending", []):
             if not self._act(act | {"now": content.get("now")}):
                 break  # those after it wait for it
+        self._learn()
         self._state()
+
+    def _learn(self) -> None:
+        self.session.learn(self._shown, self._live)
+
+    def _switch(self, on: bool) -> None:
+        self.session.set_live(on)
+        self._learn()
+        self._state()
+
+    def _live(self, picture: int | None) -> None:
+        """Something was learned. picture: whose prediction is new, None for none."""
+        session = self.session
+        try:
+            layers = {} if picture is None else self._prediction(picture)
+        except (ValueError, OSError) as error:  # a picture's file is damaged
+            return self.send({"kind": "error", "text": str(error)})
+        about = {"text": session.live_text(), "learned": session.learned, "query": session.query(), "counters": session.counters()}
+        self.send({"kind": "live", "picture": picture, **about, "layers": list(layers)}, list(layers.values()))
 
     def _act(self, content: dict) -> bool:
         """Whether the act is settled, done or refused. One that came before the act it follows (`after`) is asked for again."""
@@ -134,7 +156,15 @@ class Annotator(anywidget.AnyWidget):
         written = round(1000 * time.time(), 3)  # ms since 1970: by now the act is on disk
         elsewhere = changes[0].picture if changes and content["do"] in ("undo", "redo") else None
         plain = [{"picture": c.picture, "superpixels": c.superpixels.tolist(), "labels": c.labels.tolist()} for c in changes]
-        done = {"kind": "done", "id": act_id, "changes": plain, "query": session.query(), "counters": session.counters()}
+        text = session.live_text()
+        done = {
+            "kind": "done",
+            "text": text,
+            "id": act_id,
+            "changes": plain,
+            "query": session.query(),
+            "counters": session.counters(),
+        }
         self.send(done | {"to_see": elsewhere, "written": written})
         for change in changes:
             if change.split:
@@ -186,6 +216,8 @@ class Annotator(anywidget.AnyWidget):
             "aggregate": session.config.aggregate,
             "counters": session.counters(),
             "training": vars(session.training()),
+            "live": session.live,
+            "text": session.live_text(),
         }
         self.send(state)
         self._show(self._shown)
@@ -201,12 +233,17 @@ class Annotator(anywidget.AnyWidget):
             "ids": zlib.compress(session.board.ids(picture), 6),
             "labels": session.board.labels(picture).tobytes(),
         }
-        if (view := session.view(picture)) is not None:
-            layers |= {"prediction": zlib.compress(view[0], 1), "uncertainty": zlib.compress(view[1], 1)}
-            layers["predicted"] = session.predicted(picture).tobytes()
+        layers |= self._prediction(picture)
         count = len(session.board.labels(picture))
         about = {"kind": "picture", "picture": picture, "width": width, "height": height, "count": count, "keep": keep}
         self.send(about | {"layers": list(layers)}, list(layers.values()))
+
+    def _prediction(self, picture: int) -> dict[str, bytes]:
+        """The layers of what is predicted, none before the first training."""
+        if (view := self.session.view(picture)) is None:
+            return {}
+        layers = {"prediction": zlib.compress(view[0], 1), "uncertainty": zlib.compress(view[1], 1)}
+        return layers | {"predicted": self.session.predicted(picture).tobytes()}
 
 
 def waited(clicked: float | None, now: float | None) -> float:

@@ -21,6 +21,7 @@ class MachineFields(BaseModel):
     compile: bool = False
     keep_weights: Literal["last", "all"] = "last"
     checkpoint_seconds: Weight = 60.0
+    live: bool = False
 
 
 def choose_device(name: str) -> torch.device:

@@ -9,7 +9,7 @@ from oreal_lib.annotate import rounds, training
 from oreal_lib.annotate.session import open_session
 from oreal_lib.storage import checked
 
-SIX = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1}
+SIX = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1, "live": False}
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from oreal_lib.storage import atomic, checked
 from oreal_lib.storage.progress import lines_to
 
 ROAD, CAR = 0, 1
-SIX = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1}
+SIX = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1, "live": False}
 
 
 @pytest.fixture

@@ -275,7 +275,7 @@ def test_wrong_classes_are_refused_before_anything_is_written(folder, classes, w
         ({"annotator": ""}, "a folder's name"),
         ({"annotator": "Pictures"}, "a folder's name"),
         ({"side": 31}, "side is 31, but must be a whole number of pixels from 32 to 8192"),
-        ({"first": "best"}, "first is 'best'; choose one of random, kmeans"),
+        ({"first": "kmeans"}, "first"),
         ({"strategy": "best"}, "strategy"),
         ({"aggregate": "vote"}, "aggregate is 'vote'"),
         ({"query_size": None, "query_share": 0.1}, "give query_size"),
@@ -380,7 +380,7 @@ def test_rounds_that_were_put_aside_or_deleted_do_not_stop_the_session(session, 
     assert again.round == 1 and again.query() == [] and again.counters()["labeled"] == 24
     again.close()
     shutil.rmtree(session.home / "rounds")
-    opened(folder, first="kmeans").close()
+    opened(folder).close()
 
 
 def test_a_repaired_log_that_lost_a_split_goes_on_without_what_followed_from_it(session, folder):

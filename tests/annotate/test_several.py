@@ -15,7 +15,7 @@ from oreal_lib.annotate.session import open_session
 from oreal_lib.annotate.several.masks import import_masks
 from oreal_lib.annotate.several.merge import merge
 
-SIX = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1}
+SIX = {"superpixel_method": "grid", "superpixel_count": 6, "workers": 1, "live": False}
 CLASSES = ["road", "car"]
 
 

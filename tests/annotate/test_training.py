@@ -360,33 +360,12 @@ def test_a_query_takes_what_is_left_and_then_nothing(session):
     assert training.ask(session.config, session.board, model, 2) is None
     training.write_query(session.home, 2, session.board, None, 9)
     assert rounds.read_query(session.home, 2) == {"query": [], "score": [], "for_class": None, "log": 9}
-    for how in rounds.FIRST:
-        assert len(rounds.first_query(session.board, how, 4, np.random.default_rng(0)).ids) == 0
+    assert len(rounds.first_query(session.board, 4, np.random.default_rng(0)).ids) == 0
 
 
-def test_kmeans_asks_one_of_each_color_and_random_draws_by_lot(tmp_path):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    image = np.zeros((16, 192, 3), np.uint8)  # a row of 12 superpixels
-    image[:, :64], image[:, 64:128], image[:, 128:] = (250, 20, 20), (20, 250, 20), (20, 20, 250)
-    Image.fromarray(image).save(folder / "bands.png")
-    session = opened(folder, CLASSES, query_size=3, first="kmeans")
-    assert sorted(s // 4 for _, s in session.query()) == [0, 1, 2]
-    by_lot = [rounds.first_query(session.board, "random", 3, np.random.default_rng(seed)).ids.tolist() for seed in (0, 0, 1)]
+def test_the_first_query_is_drawn_by_lot(session):
+    by_lot = [rounds.first_query(session.board, 3, np.random.default_rng(seed)).ids.tolist() for seed in (0, 0, 1)]
     assert by_lot[0] == by_lot[1] != by_lot[2]
-    session.act("label", 0, range(11), "sky")
-    assert rounds.first_query(session.board, "kmeans", 3, np.random.default_rng(0)).ids.tolist() == [11]
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("budget", [2, 99])
-def test_kmeans_asks_distinct_superpixels_where_all_look_the_same(tmp_path, budget):
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for name in "ab":
-        Image.fromarray(np.full((48, 64, 3), 9, np.uint8)).save(folder / f"{name}.png")
-    session = opened(folder, CLASSES, query_size=budget, first="kmeans")
-    assert len(set(session.query())) == min(budget, 24)
 
 
 def test_what_is_painted_is_what_is_trained_on(session):

@@ -13,7 +13,7 @@ from oreal_lib.annotate.session import open_session
 from oreal_lib.annotate.widget import AGGREGATES, Annotator, _give_way
 from oreal_lib.strategies import STRATEGIES
 
-GRID = {"superpixel_method": "grid", "superpixel_count": 12, "query_size": 4, "device": "cpu"}
+GRID = {"superpixel_method": "grid", "superpixel_count": 12, "query_size": 4, "device": "cpu", "live": False}
 
 
 @pytest.fixture
@@ -167,3 +167,46 @@ def test_a_page_closes_the_log_for_the_next_page_that_asks(widget, tmp_path, mon
     looks = iter([asks.touch, lambda: None])  # after the first look somebody asks
     _give_way(log, asks)
     assert log.closed and next(looks, None) is None
+
+
+class Fake:
+    """In place of the process that learns: `told` is what it was told, `hear` what it says."""
+
+    def __init__(self, command, log, first, hear):
+        self.told, self.hear, self.ended = [first], hear, False
+
+    def tell(self, what):
+        self.told.append(what)
+
+    def end(self):
+        self.ended = True
+
+
+def test_live_every_act_is_told_and_what_was_learned_is_shown(widget, monkeypatch):
+    monkeypatch.setattr("oreal_lib.annotate.session.Beside", Fake)
+    widget.hear(kind="live", on=True)
+    beside = widget.session._beside
+    assert last(widget, "state")[0]["live"] and beside.told[0]["upto"] == 1 and beside.told[0]["look"] == widget._shown
+    label(widget, "one", 0, [3], 1)
+    assert last(widget, "done")[0]["text"].startswith("No label yet: road. Click one of each by hand; two classes are needed.")
+    widget.hear(kind="look", picture=1)
+    widget.hear(kind="set", strategy="bvsb", aggregate="mean")
+    assert [set(told) for told in beside.told[1:]] == [{"line"}, {"look"}, {"ask"}]
+    beside.hear({"kind": "fitted", "known": True}, [])
+    beside.hear({"kind": "query", "query": [[1, 2], [0, 3], [0, 7]]}, [])
+    beside.hear({"kind": "view", "picture": 1}, [np.full((48, 64), 1, np.uint8), np.full((48, 64), 200, np.uint8)])
+    learned, buffers = last(widget, "live")
+    assert learned["picture"] == 1 and learned["learned"] and learned["query"] == [(1, 2), (0, 7)]  # the other is labeled
+    layers = dict(zip(learned["layers"], buffers, strict=True))
+    assert set(zlib.decompress(layers["prediction"])) == {1} and list(layers["predicted"]) == [1] * 12
+    label(widget, "two", 1, [2], 0)
+    assert read_whole(widget.session.log.path)[-1].round == 1  # it was asked
+    beside.hear({"kind": "fitted", "known": False}, [])
+    assert not last(widget, "live")[0]["learned"] and widget.session.view(1) is None
+    beside.hear({"kind": "ended", "why": "exit code -9: "}, [])
+    assert last(widget, "live")[0]["text"].startswith("Live learning has stopped (exit code -9: ); your clicks are kept.")
+    widget.hear(kind="live", on=False)
+    assert beside.ended and not last(widget, "state")[0]["live"] and not widget.session.learned
+    sent = len(widget.sent)
+    beside.hear({"kind": "fitted", "known": True}, [])  # what it says on its way out
+    assert len(widget.sent) == sent

@@ -189,11 +189,12 @@ def test_suggestions_are_outlined_along_the_sides_of_their_pixels(widget):
     assert widget.page.get_attribute(".oreal-line-suggestions path", "d") == six + nine
 
 
-def test_the_prediction_is_painted_when_it_is_first_shown(widget):
-    pixel = "[...document.querySelector('.oreal-prediction').getContext('2d').getImageData(8, 8, 1, 1).data]"
-    assert widget.page.evaluate(pixel) == COLOR[NONE]
-    widget.page.click("[aria-label='Layer prediction']")
-    widget.page.wait_for_function(f"String({pixel}) === '{','.join(map(str, COLOR[TREE]))}'")
+def test_the_prediction_is_shown_where_there_is_one_and_uncertainty_is_painted_when_it_is_first_shown(widget):
+    pixel = "[...document.querySelector('.oreal-{}').getContext('2d').getImageData(63, 8, 1, 1).data]".format
+    widget.page.wait_for_function(f"String({pixel('prediction')}) === '{','.join(map(str, COLOR[TREE]))}'")
+    assert widget.page.evaluate(pixel("uncertainty")) == COLOR[NONE]
+    widget.page.click("[aria-label='Layer uncertainty']")
+    widget.page.wait_for_function(f"{pixel('uncertainty')}[3] > 200")
 
 
 def test_a_suggestion_on_another_picture_shows_that_picture(widget):

@@ -18,6 +18,7 @@ from oreal_lib.annotate.out import output, predictions
 from oreal_lib.annotate.out.export import export
 from oreal_lib.annotate.pictures import open_pictures
 from oreal_lib.annotate.saved import read_json, read_session, recipe_of, work_folder
+from oreal_lib.config import RunConfig
 from oreal_lib.data import open_store
 from oreal_lib.experiments.run import run
 from oreal_lib.experiments.run_folder import RunFolder
@@ -152,7 +153,10 @@ READ = {  # a file -> how it is read
     "export/export.json": lambda p: [output._listed(p / "export")[0], sorted(output._listed(p / "export")[1])],
     "export/model/model.json": lambda p: predictions._about(p / "export" / "model"),
     "export/model/weights.safetensors": lambda p: training.load_network(
-        predictions._about(p / "export" / "model")[1], len(CLASSES), p / "export" / "model" / "weights.safetensors", "cpu"
+        RunConfig.make(predictions._about(p / "export" / "model")["config"]),
+        len(CLASSES),
+        p / "export" / "model" / "weights.safetensors",
+        "cpu",
     ).state_dict(),
 }
 

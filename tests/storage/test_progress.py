@@ -1,7 +1,7 @@
 """Whoever waits is told how far the work is. By a clock of ours: what takes milliseconds here takes minutes in the tests.
 
 WORK has each kind of work that can take more than five seconds, with the lines it says. Fingerprints of data (at most 256 MiB are
-read) and report notebooks (tables of runs) take less; `kmeans2` and CBAL's choice are one call each and cannot be divided.
+read) and report notebooks (tables of runs) take less; CBAL's choice is one call and cannot be divided.
 """
 
 import re
@@ -157,7 +157,7 @@ def labeling(photos, tmp_path, tiny_config, monkeypatch, **_):
     monkeypatch.setattr(training, "LEAST_STEPS", 2)
     shape = {"superpixel_method": "grid", "superpixel_count": 4, "workers": 1, "height": 32, "width": 32, "max_epochs": 1}
     for name in ("ana", "ben"):
-        session = open_session(photos, ["road", "car"], annotator=name, first="kmeans", device="cpu", **shape)
+        session = open_session(photos, ["road", "car"], annotator=name, live=False, device="cpu", **shape)
         session.act("label", 0, [0], to="road")
         session.act("label", 1, [1], to="car")
         board, config = session.board, session.config
@@ -195,7 +195,6 @@ WORK = {  # what takes long -> what it says
     ],
     labeling: [
         "2 of 3 pictures are cut" + LEFT,
-        "looking for what is common: 2 of 3 pictures" + LEFT,
         "reading 2 of 3 pictures" + LEFT,
         "choosing what to ask: 2 of 3 pictures" + LEFT,
         "2 of 3 pictures are exported" + LEFT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from dataclasses import dataclass
 from io import BytesIO, StringIO
@@ -9,18 +10,21 @@ from pathlib import Path
 
 import numpy as np
 
+from ...config import RunConfig
 from ...data.files import read_image
 from ...data.resize import bounded, nearest, resized
 from ...draw import class_palette
-from ...storage import checked
+from ...storage import checked, provenance
 from ...storage.progress import told
 from ...types import IGNORE
 from .. import rounds
 from ..board import UNLABELED
 from ..events import Event
+from ..live import Learner
 from ..pictures import Picture
-from ..saved import Saved, read_json
+from ..saved import Saved, read_json, read_live
 from ..session import Session
+from ..training import classes_and_doubt
 from .coco import Coco
 from .output import class_files, filled, png
 from .overlay import SIDE, blend, with_legend
@@ -31,7 +35,8 @@ COLUMNS = "time annotator picture act superpixels class how round asked seconds 
 @dataclass(frozen=True)
 class Exported:
     """What was written. pictures: how many have a mask.  labeled: superpixels.  predicted: pictures whose mask holds predictions.
-    acts: rows of clicks.csv.  round: of the predictions and the network, 0 if nothing was trained.  problems: a sentence each.
+    acts: rows of clicks.csv.  round: of the predictions and the network, 0 if no network was trained.  problems: a sentence each.
+    live: whether predictions and model are what was learned after the last click.
     """
 
     out: Path
@@ -41,15 +46,16 @@ class Exported:
     acts: int
     round: int
     problems: tuple[str, ...] = ()
+    live: bool = False
 
 
 def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     """Writes everything a session has into a folder, `<work>/export/<annotator>` unless `out` names one.
 
     masks/<name>.png: (h, w) class ids at the picture's own size, turned as its EXIF says, 255 = void: what was clicked, and where
-    nobody clicked what the last round predicts. labels/<name>.png: what was clicked, 255 elsewhere. Both are enlarged from the
+    nobody clicked what is predicted: live, unless the network was trained after the last act, or by the last round. labels/<name>.png: what was clicked, 255 elsewhere. Both are enlarged from the
     size that the person saw, by the nearest pixel. overlays/<name>.jpg, coco.json (the clicked labels), clicks.csv, classes.json,
-    classes.yaml, model/ (if there is a trained round). With the pictures copied to `<out>/images` it is a data set "folder".
+    classes.yaml, model/ (if anything was learned). With the pictures copied to `<out>/images` it is a data set "folder".
 
     A second export replaces the first; killed in between, each file is whole. Raises ValueError for an `out` that cannot be used
     (`output.filled`) and OSError with the remedy where the disk is full. A picture whose files are damaged is left out and named.
@@ -62,7 +68,8 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     out = home.parent / "export" / saved.annotator if out is None else Path(out).expanduser()
     top = board.pictures[0].file.parents[board.pictures[0].name.count("/")]  # where the names of the pictures begin
     problems = list(saved.problems)
-    last, model = _model(saved, problems)
+    learner = _learner(saved)
+    last, model = _model(saved, problems) if learner is None else (0, _live_model(saved, learner))
     files, rows = class_files(board.classes) | model, _rows(saved)
     kinds = (("masks", "png"), ("labels", "png"), ("overlays", "jpg"))
     names = {p.name: [f"{folder}/{p.name}.{suffix}" for folder, suffix in kinds] for p in board.pictures}
@@ -70,9 +77,12 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     coco, written, predicted = Coco(board.classes), 0, 0
     with filled(out, everything, top, f"export of {saved.annotator}") as write:
         for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported")):
-            seen = _seen(home, last, picture, len(board.classes), problems)
             try:
-                mask, labels, preview = _images(saved, i, seen, last)
+                if learner is None:
+                    seen = _seen(home, last, picture, len(board.classes), problems)
+                else:
+                    seen = classes_and_doubt(learner.look(i))[0]
+                mask, labels, preview = _images(saved, i, seen)
             except (ValueError, OSError) as error:
                 problems.append(f"{picture.name} is left out: {error}")
                 continue
@@ -83,15 +93,35 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
             written, predicted = written + 1, predicted + (seen is not None)
         for name, data in (files | {"coco.json": coco.file(), "clicks.csv": table(COLUMNS, rows)}).items():
             write(name, data)
-    return Exported(out, written, int(board.counts().sum()), predicted, len(rows), last, tuple(problems))
+    labeled = int(board.counts().sum())
+    return Exported(out, written, labeled, predicted, len(rows), last, tuple(problems), learner is not None)
 
 
-def _images(saved: Saved, i: int, seen: np.ndarray | None, last: int) -> tuple[np.ndarray, np.ndarray, bytes]:
+def _learner(saved: Saved) -> Learner | None:
+    """What was learned after the last click; None where the session is not live, the network was trained since, or there are fewer
+    than two classes."""
+    if not (known := read_live(saved.home)).get("live"):
+        return None
+    last = rounds.finished(saved.home)
+    trained = rounds.read_request(saved.home, last).get("log", 0) if last > 1 else 0
+    if trained and all(event.what == "open" for event in saved.events[trained:]):
+        return None
+    learner = Learner(saved.board, RunConfig.make(known["config"]), saved.home.parent / "pictures")
+    if (learner.board.counts()[:-1] > 0).sum() < 2:
+        return None
+    for i in told(learner.unseen(0), "looking at the pictures: {done} of {total}"):
+        with contextlib.suppress(ValueError, OSError):  # damaged: it is named when its mask is due
+            learner.see(i)
+    learner.fit()
+    return learner if learner.classifier is not None else None
+
+
+def _images(saved: Saved, i: int, seen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, bytes]:
     """The mask, the clicked labels, each (h, w) uint8 at the picture's own size, and the overlay's file."""
     ids, picture = saved.board.ids(i), saved.board.pictures[i]
     codes = saved.board.labels(i)[ids]
     seen = np.full(picture.size, IGNORE, np.uint8) if seen is None else seen
-    preview = _preview(saved, i, ids, codes, seen, last)
+    preview = _preview(saved, i, ids, codes, seen)
     native = nearest(codes, picture.native)
     labels = np.where(native == UNLABELED, IGNORE, native).astype(np.uint8)
     return np.where(native == UNLABELED, nearest(seen, picture.native), native), labels, preview
@@ -111,7 +141,7 @@ def _seen(home: Path, last: int, picture: Picture, n_classes: int, problems: lis
     return None if view is None else view[0]
 
 
-def _preview(saved: Saved, i: int, ids: np.ndarray, codes: np.ndarray, seen: np.ndarray, last: int) -> bytes:
+def _preview(saved: Saved, i: int, ids: np.ndarray, codes: np.ndarray, seen: np.ndarray) -> bytes:
     board, picture = saved.board, saved.board.pictures[i]
     size = bounded(picture.native, SIDE)
     try:
@@ -123,11 +153,29 @@ def _preview(saved: Saved, i: int, ids: np.ndarray, codes: np.ndarray, seen: np.
     present = np.unique(mask[mask != IGNORE]).tolist() + [IGNORE] * bool((codes == IGNORE).any())
     count = int((board.labels(i) != UNLABELED).sum())
     note = f"{count} of {len(board.labels(i))} superpixels labeled (outlined)"
-    note += f", the rest as round {last} predicts" * bool((seen != IGNORE).any())
+    note += ", the rest as predicted" * bool((seen != IGNORE).any())
     buffer = BytesIO()
     shown = blend(resized(image, size), mask, codes, ids, len(board.classes))
     with_legend(shown, board.classes, present, note).save(buffer, "JPEG", quality=90, subsampling=0)
     return buffer.getvalue()
+
+
+def _live_model(saved: Saved, learner: Learner) -> dict[str, bytes]:
+    """The files of model/, for `predictions`."""
+    home, classes = read_json(saved.home.parent), saved.board.classes
+    about = {
+        "classes": list(classes),
+        "colors": class_palette(len(classes)).tolist(),
+        "live": True,
+        "working_side": home["side"],
+        "superpixels": None if home["partition"] else home["superpixels"],
+        "annotator": saved.annotator,
+        "versions": provenance.versions(),
+    }
+    return {
+        "model/model.json": (checked.dumps(about, indent=1) + "\n").encode(),
+        "model/weights.safetensors": checked.dump_tensors(learner.classifier.state()),
+    }
 
 
 def _model(saved: Saved, problems: list[str]) -> tuple[int, dict[str, bytes]]:

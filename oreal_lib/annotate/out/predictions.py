@@ -1,9 +1,13 @@
-"""The network of an export, used on other pictures."""
+"""The model of an export, used on other pictures: what was learned live, or a network."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+import torch
 
 from ...config import RunConfig
 from ...data.files import read_image
@@ -11,9 +15,11 @@ from ...data.folders import remark
 from ...data.resize import bounded, nearest, resized
 from ...storage import checked
 from ...storage.progress import log, told
+from ...superpixels import SuperpixelRecipe
+from ..live import looker
 from ..pictures import find_pictures
 from ..saved import check_usable
-from ..training import classes_and_doubt, load_network, look
+from ..training import classes_and_doubt, load_network, look, read_weights
 from .output import class_files, filled, png
 
 
@@ -35,10 +41,10 @@ def predict_folder(model: Path | str, pictures: Path | str, out: Path | str, dev
     `problems`. ValueError for a model or an `out` that cannot be used, OSError where the disk is full.
     """
     model, out, folder = Path(model).expanduser(), Path(out).expanduser(), Path(pictures).expanduser()
-    about, config = _about(model)
+    about = _about(model)
     classes, side = tuple(about["classes"]), about["working_side"]
     found, problems = find_pictures(folder)
-    net = load_network(config, len(classes), model / "weights.safetensors", device)
+    seen_in = _looker(about, model / "weights.safetensors", device)
     files = class_files(classes)
     names = {name: (f"masks/{name}.png", f"uncertainty/{name}.png") for name in found}
     images = folder / "images" if (folder / "images").is_dir() else folder
@@ -53,7 +59,7 @@ def predict_folder(model: Path | str, pictures: Path | str, out: Path | str, dev
                 continue
             native = image.shape[:2]
             size = bounded(native, side)
-            seen, unsure = classes_and_doubt(look(net, resized(image, size), config.height, size))
+            seen, unsure = classes_and_doubt(seen_in(resized(image, size)))
             for path, data in zip(names[name], (png(nearest(seen, native), len(classes)), png(unsure)), strict=True):
                 write(path, data)
             brightest[file] = int(image.max())
@@ -63,14 +69,23 @@ def predict_folder(model: Path | str, pictures: Path | str, out: Path | str, dev
     return Predicted(out, len(brightest), tuple(problems))
 
 
-def _about(model: Path) -> tuple[dict, RunConfig]:
+def _looker(about: dict, weights: Path, device: str) -> Callable[[np.ndarray], torch.Tensor]:
+    """What gives (C, H, W) float32 probabilities of an image (H, W, 3) uint8 of the working size."""
+    if about.get("live"):
+        return looker(read_weights(weights), about["superpixels"] and SuperpixelRecipe(**about["superpixels"]), device)
+    config = RunConfig.make(about["config"])
+    net = load_network(config, len(about["classes"]), weights, device)
+    return lambda image: look(net, image, config.height, image.shape[:2])
+
+
+def _about(model: Path) -> dict:
     file = model / "model.json"
     if not file.is_file():
         raise ValueError(f"{model} holds no model.json; name the folder model/ of an export made after a training")
     try:
         about = checked.loads(file.read_bytes())
-        config = RunConfig.make(about["config"])
-        check_usable(config)
-        return about, config
+        if not about.get("live"):
+            check_usable(RunConfig.make(about["config"]))
+        return about
     except (ValueError, KeyError) as error:
         raise ValueError(f"{file} cannot be used ({error}); export the session again") from error
