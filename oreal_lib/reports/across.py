@@ -206,7 +206,7 @@ def planned_text(judged: pd.DataFrame) -> str:
     """The table of `planned` as readers see it."""
     heads = ["hypothesis", "verdict", "difference (95 %)", "n", "p", "p after Holm"]
     rows = [
-        [f"H{i} {n}", d["verdict"], table.with_interval(d), str(int(d["n"])), f"{d['t_p']:.2g}", f"{d['holm']:.2g}"]
+        [f"H{i} {n}", d["verdict"], table.with_interval(d), str(int(d["n"])), f"{d['t_p']:.2g}", f"{d['holm']:.3g}"]
         for i, (n, d) in enumerate(judged.iterrows(), 1)
     ]
     return table.paragraphs(table.markdown(heads, rows, left=(0, 1)))
@@ -260,7 +260,7 @@ def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
 
 def draw_forest(found: pd.DataFrame, ax: Axes) -> Axes:
     """Max - mean of every study with dominant answers: the average in black, the strategies in their colors beneath it; at the foot the
-    random-effects summary over photographs."""
+    random-effects summary over three or more studies of photographs."""
     studies = [s for s in found.index.unique("study") if s.labeling == "dominant"]
     for y, study in enumerate(studies):
         for strategy, d in found.loc[study].iterrows():
@@ -270,9 +270,9 @@ def draw_forest(found: pd.DataFrame, ax: Axes) -> Axes:
             label = name(strategy) if study == studies[0] else None
             ax.plot(d["mean"], where, "D" if whole else "o", color=color, ms=6 if whole else 4, label=label)
     over = summary(found)
-    if AVERAGE in over.index and over.loc[AVERAGE, "k"] > 1:
-        d, y = over.loc[AVERAGE], len(studies)
-        ax.fill([d["low"], d["mean"], d["high"], d["mean"]], [y, y - 0.2, y, y + 0.2], color="black")
+    if AVERAGE in over.index and over.loc[AVERAGE, "k"] > 2:  # of two studies the interval says nothing
+        d, y = over.loc[AVERAGE], len(studies) + 0.3
+        ax.fill([d["low"], d["mean"], d["high"], d["mean"]], [y, y - 0.15, y, y + 0.15], color="black")
         ax.plot([d["predicted_low"], d["predicted_high"]], [y, y], color="black", lw=0.8, ls=":")
         studies = [*studies, "photographs together"]
     ax.axvline(0, color="gray", lw=0.8)
@@ -281,7 +281,7 @@ def draw_forest(found: pd.DataFrame, ax: Axes) -> Axes:
         yticklabels=list(map(str, studies)),
         xlabel="max - mean, points of AuALC (95 % interval)",
     )
-    ax.set_ylim(len(studies) + 0.2, -0.4)
+    ax.set_ylim(len(studies), -0.3)
     ax.tick_params(axis="y", length=0)
     return ax
 

@@ -243,6 +243,7 @@ def draw_selections(view: dict, axes: np.ndarray) -> np.ndarray:
 
     view: an item of `compare`, of runs that asked by mean or max.
     """
+    scale = 3 if view["ids"].shape[1] < 256 else None  # photographs are large enough
     draw_image(view["image"], axes[0, 0], "image")
     draw_image(color_mask(view["truth"], len(view["classes"])), axes[1, 0], "truth")
     draw_uncertainty(view["uncertainty"], axes[0, 1], "pixel uncertainty\n(BvSB)")
@@ -254,7 +255,7 @@ def draw_selections(view: dict, axes: np.ndarray) -> np.ndarray:
                 continue
             k = view["asked_by"].index((strategy, how))
             text = f"{view['titles'][k]}: {view['asked'][k].sum()} asked\n{100 * view['border_share'][k]:.0f} % of query on borders"
-            draw_selection(view["image"], view["ids"], view["asked"][k], ax, text, scale=3, gray=True)
+            draw_selection(view["image"], view["ids"], view["asked"][k], ax, text, scale=scale, gray=True)
     return axes
 
 
