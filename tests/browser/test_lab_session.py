@@ -23,7 +23,7 @@ pytestmark = pytest.mark.browser
 PHOTOS = 20
 CLASSES = ["tissue", "organ", "tool"]
 CELL = """from oreal_lib.annotate.widget import annotate
-annotate({folder!r}, {classes!r}, query_size=20, side=400, superpixel_count=150, height=128, width=128, max_epochs=20, live=False)"""
+annotate({folder!r}, {classes!r}, query_size=20, side=400, superpixel_count=150, height=128, width=128, max_epochs=20, live=False, strategy='oreal', aggregate='max')"""
 
 
 def three(mask):

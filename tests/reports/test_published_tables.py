@@ -13,7 +13,7 @@ from oreal_lib.reports import mechanism
 from oreal_lib.storage.paths import home
 
 
-@pytest.mark.parametrize("grid", ["table1@toy", "table1@camvid", "table4@toy", "spectrum@toy"])
+@pytest.mark.parametrize("grid", ["table1@toy", "table1@camvid", "table1@labelmefacade", "table4@toy", "spectrum@toy", "across"])
 def test_the_published_tables_come_byte_for_byte_from_the_published_records(grid, tmp_path, monkeypatch, capsys):
     published = home() / "figures"
     (tmp_path / "figures").mkdir()
