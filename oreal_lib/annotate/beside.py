@@ -143,10 +143,15 @@ class _Work:
         few = min(FEW, len(learner.board.pictures))
         seen = len(learner.board.pictures) - len(learner.unseen(0))
         cold = learner.classifier is None
-        if cold and (seen < few or any(learner.board.labels(i)[s] == UNLABELED for i, s in self.query)):
+        if cold and (seen < few or any(self._open(i, s) for i, s in self.query)):
             return
         self.query = learner.ask(self.look_at, np.random.default_rng([learner.config.seed, self.events]))
         self.say("query", query=self.query)
+
+    def _open(self, picture: int, superpixel: int) -> bool:
+        """Whether a superpixel has no label; a piece is gone once its split is undone."""
+        labels = self.learner.board.labels(picture)
+        return superpixel < len(labels) and labels[superpixel] == UNLABELED
 
     def _see(self, unseen: list[int]) -> None:
         learner, total = self.learner, len(self.learner.board.pictures)

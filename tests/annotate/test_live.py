@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from oreal_lib.annotate import live
+from oreal_lib.annotate.beside import _Work
 from oreal_lib.annotate.board import UNLABELED, Board
 from oreal_lib.annotate.events import read_whole
 from oreal_lib.annotate.live import NEVER, STRENGTH, Classifier, Learner, classifier_of, probabilities
@@ -203,6 +205,16 @@ def test_a_process_beside_learns_after_every_click_and_unlearns_by_undo(session,
     again.learn(0, ear)
     assert again._beside is None
     assert opened(folder, live=True).live
+
+
+def test_a_suggested_piece_is_no_longer_open_once_its_split_is_undone(session):
+    beside = _Work.__new__(_Work)
+    beside.learner = SimpleNamespace(board=session.board)
+    before = len(session.board.labels(0))
+    session.act("split", 0, [3])
+    assert beside._open(0, before)
+    session.act("undo")
+    assert not beside._open(0, before) and beside._open(0, 3)
 
 
 def test_a_process_that_dies_is_told_and_no_click_is_refused(session):
