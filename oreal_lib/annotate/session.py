@@ -197,10 +197,13 @@ class Session:
         """What is predicted, each (H, W) uint8: class ids, and how unsure that is (255 = a tie). None before the first training; live,
         that of the last look at the picture."""
         if not self.learned and picture not in self._views:
-            if len(self._views) > 32:  # a picture is a few MB
-                self._views.clear()
-            self._views[picture] = rounds.read_view(self.home, self.round, self.pictures[picture]) if self.round > 1 else None
+            self._keep(picture, rounds.read_view(self.home, self.round, self.pictures[picture]) if self.round > 1 else None)
         return self._views.get(picture)
+
+    def _keep(self, picture: int, view: tuple[np.ndarray, np.ndarray] | None) -> None:
+        if len(self._views) > 32:  # a picture is a few MB
+            self._views.clear()
+        self._views[picture] = view
 
     def predicted(self, picture: int) -> np.ndarray | None:
         """(k,) uint8: the class predicted for each superpixel, by the majority of its pixels. None before the first training."""
@@ -345,9 +348,7 @@ class Session:
                 self._views, self._predicted = {}, {}
             self.learned = said["known"]
         elif said["kind"] == "view":
-            if len(self._views) > 32:
-                self._views.clear()
-            self._views[said["picture"]] = tuple(arrays)
+            self._keep(said["picture"], tuple(arrays))
             self._predicted.pop(said["picture"], None)
         elif said["kind"] == "query":
             self._query = [(i, s) for i, s in said["query"]]

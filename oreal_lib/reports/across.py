@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +23,8 @@ from .verdicts import holm, judge, verdict
 
 AVERAGE = "average"  # of the paper's five strategies, in place of a strategy
 VALUES = ("aualc", "aualc_per_pixel", "border_share", "impurity")  # of each run; percent
-PLANNED = (
-    "max beats mean per click",
-    "OREAL max is the best of all eleven",
-    "max asks more at true borders",
-)  # H1 to H3 of docs/plan.md
+# H1 to H3 of docs/plan.md
+PLANNED = ("max beats mean per click", "OREAL max is the best of all eleven", "max asks more at true borders")
 AGAINST = {  # what max - mean is drawn against -> axis
     "impurity_max": "pixels that one label gets wrong in what max asks (%)",
     "impurity_gain": "how much more of them than in what mean asks (points)",
@@ -140,7 +137,9 @@ def pooled(mean: Sequence[float], sd: Sequence[float], n: Sequence[int]) -> dict
         center = float((w * y).sum() / w.sum())
         return w, center, float((w * (y - center) ** 2).sum())
 
-    excess = lambda tau2: weighted(tau2)[2] - (k - 1)  # noqa: E731
+    def excess(tau2: float) -> float:
+        return weighted(tau2)[2] - (k - 1)
+
     tau2 = optimize.brentq(excess, 0, 10 * (np.var(y, ddof=1) + v.max())) if excess(0) > 0 else 0.0
     w, center, q = weighted(tau2)
     error = np.sqrt(q / (k - 1) / w.sum())
@@ -171,7 +170,7 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
     wide = runs.pivot_table(index=["study", "strategy", "seed"], columns="aggregate", values="aualc")
     gain = (wide["max"] - wide["mean"]).dropna()
     for study in gain.index.unique("study"):
-        twin = Study(study.data, study.model, study.count, study.budget, "exact")
+        twin = replace(study, labeling="exact")
         if study.labeling != "dominant" or twin not in gain.index.unique("study"):
             continue
         both = pd.DataFrame({"dominant": gain[study], "exact": gain[twin]}).dropna()
