@@ -495,6 +495,7 @@ const RECEIVERS = {
   exported: "receiveExported",
   error: "receiveError",
 };
+const AT_ONCE = new Set(["[", "]", "h", "?"]);
 const REPEATABLE = new Set(["n", "p", "u", "r", "[", "]", "+", "-", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]);
 
 /** What a person sees and does in one place of the page; the model is Python's side. `end` takes it away. */
@@ -513,6 +514,7 @@ export class View {
     this.shown = null; // the picture on the canvases
     this.wanted = -1; // the picture that should be there
     this.goal = false; // show the current suggestion as soon as its picture is there
+    this.early = []; // keys that were pressed before the picture they mean was there, [key, event]
 
     this.query = []; // open suggestions [picture, superpixel], best first
     this.current = null; // the suggestion we are at
@@ -778,6 +780,7 @@ export class View {
 
   receiveError({ text }) {
     this.asked.clear(); // a picture that could not be read may be asked for again
+    this.early = [];
     this.ui.train.disabled = false;
     this.say(text, "bad");
   }
@@ -872,6 +875,7 @@ export class View {
     this.showShare(index);
     this.prefetch();
     if (this.state.live) this.send({ kind: "look", picture: index });
+    while (this.early.length && this.shown.index === this.wanted) this.run(...this.early.shift());
   }
 
   fill(k) {
@@ -1111,8 +1115,11 @@ export class View {
     for (const button of this.ui.classes.children) button.setAttribute("aria-pressed", Number(button.dataset.code) === code);
   }
 
+  /** Does what a key means; one that is quicker than its picture waits for it, with those after it. */
   run(key, event = {}) {
-    if (!this.shown || (event.repeat && !REPEATABLE.has(key))) return;
+    const waits = !this.shown || this.shown.index !== this.wanted;
+    if (event.repeat && (waits || !REPEATABLE.has(key))) return;
+    if (waits && !(this.state && AT_ONCE.has(key))) return void this.early.push([key, event]);
     const code = CLASS_KEYS.indexOf(key);
     if (code >= 0 && code < this.state.classes.length) this.choose(code);
     else this.commands[key]?.(event);

@@ -205,6 +205,17 @@ def test_a_suggestion_on_another_picture_shows_that_picture(widget):
     assert widget.acts("do", "picture", "superpixels") == [("skip", 1, [2])]
 
 
+def test_keys_that_are_quicker_than_the_picture_they_mean_wait_for_it(widget):
+    widget.page.focus(".oreal-root")
+    widget.page.evaluate("stub.hold = true; stub.sent.length = 0")
+    for key in ("p", "2", "Enter", "n", "3", "Enter"):  # 2 of the second picture, then back to 6 of the first
+        widget.press(key)
+    assert widget.acts() == []
+    widget.page.evaluate("stub.release()")
+    widget.settled()
+    assert widget.acts("picture", "superpixels", "to") == [(1, [2], TREE), (0, [6], ROAD)]
+
+
 def test_keys_typed_in_the_widget_stay_there_but_ctrl_s_does_not(widget):
     widget.page.focus(".oreal-root")
     for key in ("x", "a", "Enter", "d", "Control+s", "ArrowDown"):
