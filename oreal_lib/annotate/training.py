@@ -68,7 +68,7 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
     folder = folder_of(home, number)
     with Lock(folder / ".lock").wait(f"round {number} is being computed") as lock:
         if (folder / "done.json").exists():
-            return
+            return tidy(folder)  # it may have been killed right after it had written that
         request = checked.read(folder / "request.json", "train again from the session")
         work = _Round(home, number, RunConfig.make(request["config"]), request, lock)
         try:
@@ -81,6 +81,12 @@ def train_round(home: Path, number: int, open_board: Callable[[int | None], tupl
             traceback.print_exc()
             work.say("failed", 0.0, f"{error}")
             raise SystemExit(1) from error
+
+
+def tidy(folder: Path) -> None:
+    """Removes from a finished round what only an unfinished one needs, and what attempts that were killed had begun to write."""
+    for file in [folder / "checkpoint.pt", *folder.rglob(".*.tmp")]:
+        file.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -140,8 +146,7 @@ class _Round:
             "versions": provenance.versions(),
         }
         checked.write(self.folder / "done.json", done)
-        for file in [self.folder / "checkpoint.pt", *self.folder.rglob(".*.tmp")]:  # the latter of attempts that were killed
-            file.unlink(missing_ok=True)
+        tidy(self.folder)
         self.say("done", 1.0, "done")
 
     def network(self, board: Board) -> nn.Module:

@@ -209,6 +209,10 @@ def test_a_round_killed_at_any_time_ends_as_an_undisturbed_one(session, asked_fo
         file.write_bytes(b"half")
     assert answers(carry_out(session, home)) == undisturbed and said[0] == "continuing after epoch 3"
     assert not any(file.exists() for file in torn)
+    left = rounds.folder_of(home, 2) / "checkpoint.pt"  # by a kill right after it had finished
+    left.write_bytes(b"whole")
+    carry_out(session, home)
+    assert not left.exists()
 
 
 def test_a_stopped_training_goes_on_with_the_same_clicks_and_begins_anew_with_others(session, asked_for, interrupted):
