@@ -8,29 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from scipy import optimize, stats
 
 from ..config import RunConfig
-from ..draw import STRATEGY_COLORS, title
+from ..draw import title
 from ..experiments.run_folder import find
 from . import table
 from .claims import ASKING, claims
 from .frames import INTERVAL, interval, load, per_run
-from .verdicts import holm, judge, verdict
+from .verdicts import holm, judge, t_p, verdict
 
 AVERAGE = "average"  # of the paper's five strategies, in place of a strategy
 VALUES = ("aualc", "aualc_per_pixel", "border_share", "impurity")  # of each run; percent
 # H1 to H3 of docs/plan.md
 PLANNED = ("max beats mean per click", "OREAL max is the best of all eleven", "max asks more at true borders")
-AGAINST = {  # what max - mean is drawn against -> axis
-    "impurity_max": "pixels that one label gets wrong in what max asks (%)",
-    "impurity_gain": "how much more of them than in what mean asks (points)",
-    "border_share_gain": "how much more max asks on true borders (points)",
-    "budget": "asked per step (% of the superpixels)",
-}
 
 
 @dataclass(frozen=True, order=True)
@@ -165,7 +156,7 @@ def summary(found: pd.DataFrame, photographs: bool = True) -> pd.DataFrame:
 
 def answers(runs: pd.DataFrame) -> pd.DataFrame:
     """What exact answers change: one row per study with dominant answers that has a twin with exact ones, and strategy, AVERAGE of the
-    strategies there: dominant, exact (max - mean of AuALC) and their difference, each as of `frames.interval`, paired by seed."""
+    strategies there: dominant, exact (max - mean of AuALC) and their difference, each as of `frames.interval`, paired by seed, with t_p."""
     rows = {}
     wide = runs.pivot_table(index=["study", "strategy", "seed"], columns="aggregate", values="aualc")
     gain = (wide["max"] - wide["mean"]).dropna()
@@ -176,7 +167,7 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
         both = pd.DataFrame({"dominant": gain[study], "exact": gain[twin]}).dropna()
         both["difference"] = both["exact"] - both["dominant"]
         parts = {AVERAGE: both.groupby("seed").mean()} | {s: part.droplevel("strategy") for s, part in both.groupby("strategy")}
-        rows |= {(study, s): {c: interval(part[c]) for c in both} for s, part in parts.items()}
+        rows |= {(study, s): {c: interval(part[c]) | {"t_p": t_p(part[c])} for c in both} for s, part in parts.items()}
     index = pd.MultiIndex.from_tuples(list(rows), names=["study", "strategy"])
     return pd.DataFrame(list(rows.values()), index, columns=["dominant", "exact", "difference"])
 
@@ -188,9 +179,7 @@ def planned(frame: pd.DataFrame, answered: pd.Series) -> pd.DataFrame:
     """
     three = [claim for claim in claims() if claim.name in PLANNED]
     judged = judge(frame, np.random.default_rng(0), three).loc[list(PLANNED), [*INTERVAL, "t_p"]]
-    d = answered["difference"]
-    p = 2 * stats.t.sf(abs(d["mean"]) / (d["sd"] / d["n"] ** 0.5), d["n"] - 1)
-    judged.loc["exact answers change max - mean"] = d | {"t_p": p}
+    judged.loc["exact answers change max - mean"] = answered["difference"]
     judged["holm"] = holm(judged["t_p"])
     judged["verdict"] = list(map(verdict, judged["low"], judged["high"]))
     return judged.rename_axis("name")
@@ -255,69 +244,6 @@ def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
             table.markdown(heads, lines, left=(0, 1)),
         ]
     return table.paragraphs(*parts)
-
-
-def draw_forest(found: pd.DataFrame, ax: Axes) -> Axes:
-    """Max - mean of every study with dominant answers: the average in black, the strategies in their colors beneath it; at the foot the
-    random-effects summary over three or more studies of photographs."""
-    studies = [s for s in found.index.unique("study") if s.labeling == "dominant"]
-    for y, study in enumerate(studies):
-        for strategy, d in found.loc[study].iterrows():
-            whole = strategy == AVERAGE
-            color, where = ("black", y) if whole else (STRATEGY_COLORS[strategy], y + 0.14 * (1 + list(ASKING).index(strategy)))
-            ax.plot([d["low"], d["high"]], [where] * 2, color=color, lw=2 if whole else 1)
-            label = name(strategy) if study == studies[0] else None
-            ax.plot(d["mean"], where, "D" if whole else "o", color=color, ms=6 if whole else 4, label=label)
-    over = summary(found)
-    if AVERAGE in over.index and over.loc[AVERAGE, "k"] > 2:  # of two studies the interval says nothing
-        d, y = over.loc[AVERAGE], len(studies) + 0.3
-        ax.fill([d["low"], d["mean"], d["high"], d["mean"]], [y, y - 0.15, y, y + 0.15], color="black")
-        ax.plot([d["predicted_low"], d["predicted_high"]], [y, y], color="black", lw=0.8, ls=":")
-        studies = [*studies, "photographs together"]
-    ax.axvline(0, color="gray", lw=0.8)
-    ax.set(
-        yticks=np.arange(len(studies)) + 0.3,
-        yticklabels=list(map(str, studies)),
-        xlabel="max - mean, points of AuALC (95 % interval)",
-    )
-    ax.set_ylim(len(studies), -0.3)
-    ax.tick_params(axis="y", length=0)
-    return ax
-
-
-MARKS = dict(zip(ASKING, "osD^v", strict=True))
-
-
-def draw_against(found: pd.DataFrame, what: str, ax: Axes) -> Axes:
-    """Max - mean of each study and strategy against one of AGAINST: a color per data set, one of MARKS per strategy, filled with dominant
-    answers, open with exact ones."""
-    colors = _colors(found)
-    for (study, strategy), d in found.iterrows():
-        if strategy != AVERAGE and np.isfinite(d[what]):
-            face = colors[study.data] if study.labeling == "dominant" else "none"
-            ax.plot(d[what], d["mean"], MARKS[strategy], mec=colors[study.data], mfc=face, ms=5)
-    ax.axhline(0, color="gray", lw=0.8)
-    ax.set(xlabel=AGAINST[what], ylabel="max - mean, AuALC")
-    if what == "budget":
-        ax.set_xscale("log")
-        ax.set_xticks(budgets := sorted(set(found["budget"])), [f"{b:g}" for b in budgets])
-        ax.minorticks_off()
-    return ax
-
-
-def _colors(found: pd.DataFrame) -> dict[str, str]:
-    return {data: f"C{i}" for i, data in enumerate(sorted({s.data for s in found.index.unique("study")}))}
-
-
-def legend_of_data(found: pd.DataFrame, fig: Figure) -> None:
-    """The colors and fillings of `draw_against`, beneath the panels."""
-    marks = [Line2D([], [], color=c, marker="o", ls="", label=data) for data, c in _colors(found).items()]
-    marks += [
-        Line2D([], [], mec="gray", mfc=face, marker="o", ls="", label=text)
-        for face, text in (("gray", "dominant answers"), ("none", "exact answers"))
-    ]
-    marks += [Line2D([], [], color="gray", marker=mark, ls="", label=title(s)) for s, mark in MARKS.items()]
-    fig.legend(handles=marks, loc="outside lower center", ncols=5, fontsize="small", frameon=False)
 
 
 def to_csv(found: pd.DataFrame) -> str:

@@ -12,10 +12,11 @@ from scipy import stats
 
 from oreal_lib.config import RunConfig
 from oreal_lib.experiments.run_folder import RunFolder
-from oreal_lib.reports import across
+from oreal_lib.reports import across, across_figures
 from oreal_lib.reports.across import ASKING, AVERAGE, Study
 from oreal_lib.reports.claims import COLUMNS
 from oreal_lib.reports.frames import interval
+from oreal_lib.reports.verdicts import t_p
 from oreal_lib.storage import checked
 from oreal_lib.types import StepResult
 
@@ -171,12 +172,12 @@ def test_the_pictures_show_every_study_and_every_point():
     ]
     found = across.gains(runs(*rows))
     fig = Figure()
-    ax = across.draw_forest(found, fig.subplots())
+    ax = across_figures.draw_forest(found, fig.subplots())
     assert [t.get_text() for t in ax.get_yticklabels()] == ["street, 0.5 % a step"] and len(ax.lines) == 6 * 2 + 1
-    for what in across.AGAINST:
-        points = across.draw_against(found, what, Figure().subplots()).lines[:-1]
+    for what in across_figures.AGAINST:
+        points = across_figures.draw_against(found, what, Figure().subplots()).lines[:-1]
         assert len(points) == 10 and [p.get_markerfacecolor() for p in points].count("none") == 5
-    across.legend_of_data(found, fig)
+    across_figures.legend_of_data(found, fig)
     assert json.dumps([t.get_text() for t in fig.legends[0].get_texts()])
 
 
@@ -187,7 +188,9 @@ def test_the_four_planned_tests_are_corrected_for_four():
         gain = level.get(column, 0.30) + 0.02 * column.endswith("max") + 0.001 * ((7 * s + len(column)) % 5)
         rows.append(by_hand.run(column, s, [0.1, gain, gain], border_share=0.5 + 0.1 * column.endswith("max") + 0.01 * s))
     change = np.array([0.5, -0.2, 0.9, 0.4])
-    found = across.planned(by_hand.runs(*rows), pd.Series({"difference": interval(pd.Series(change))}))
+    found = across.planned(
+        by_hand.runs(*rows), pd.Series({"difference": interval(pd.Series(change)) | {"t_p": t_p(pd.Series(change))}})
+    )
     assert found["verdict"].tolist()[:3] == ["supports"] * 3 and found["verdict"].iloc[3] == "cannot decide"
     assert found["t_p"].iloc[3] == pytest.approx(stats.ttest_1samp(change, 0).pvalue)
     assert found["holm"].iloc[3] == found["t_p"].iloc[3] and found["holm"].max() <= 1  # the largest p is corrected for one test
