@@ -195,6 +195,8 @@ def test_the_four_planned_tests_are_corrected_for_four():
     assert found["t_p"].iloc[3] == pytest.approx(stats.ttest_1samp(change, 0).pvalue)
     assert found["holm"].iloc[3] == found["t_p"].iloc[3] and found["holm"].max() <= 1  # the largest p is corrected for one test
     assert found["holm"].min() == pytest.approx(4 * found["t_p"].min())
+    assert found["holm"].isna().tolist() == [False] * 4 + [True] * 2  # those beside the four are not corrected for
+    assert found["verdict"].iloc[5] == "contradicts"  # OREAL by mean is below itself by max
     text = across.planned_text(found)
     assert (
         "| H1 max beats mean per click | supports | +" in text
