@@ -129,7 +129,7 @@ def waits(session: Session, answers: list[list[str]], clicks: int) -> list[float
     """Seconds from a click to the new prediction of the picture in sight, by the process beside the session."""
     seen, new, found = [], threading.Event(), []
     session.learn(0, lambda picture: picture is not None and (seen.append(picture), new.set()))
-    while session._seen < len(session.pictures):
+    while session._beside.seen < len(session.pictures):
         time.sleep(0.1)
     for _ in range(clicks):
         i, s = session.query()[0]

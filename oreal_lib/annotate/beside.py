@@ -26,16 +26,19 @@ from .events import from_line
 from .live import FEW, Learner
 from .training import classes_and_doubt
 
-Hear = Callable[[dict[str, Any], list[np.ndarray]], None]
-
 
 class Beside:
-    """The session's end of it. hear: called in a thread of its own with each answer and its arrays (H, W) uint8, last of all with
-    {"kind": "ended", "why": ...}."""
+    """The session's end of it, and what it has said so far.
 
-    def __init__(self, command: list[str], log: Path, first: dict[str, Any], hear: Hear) -> None:
-        """command: the arguments of `python -m oreal_lib annotate`.  log: the file of what it complains about.  first: see `work`."""
+    learned: whether there are two classes to learn from.  views: of pictures, each two (H, W) uint8, see `Session.view`.
+    query: what it suggests.  seen: how many pictures have features.  ended: why it has stopped, "" while it works.
+    """
+
+    def __init__(self, command: list[str], log: Path, first: dict[str, Any], hear: Callable[[dict[str, Any]], None]) -> None:
+        """command: the arguments of `python -m oreal_lib annotate`.  log: the file of what it complains about.  first: see `work`.
+        hear: called in a thread of its own with each answer, which it passes on to `take_in` or not; the last one is {"kind": "ended"}."""
         self._log, self._hear = log, hear
+        self.learned, self.views, self.query, self.seen, self.ended = False, {}, [], 0, ""
         command = [sys.executable, "-m", "oreal_lib", "annotate", *command]
         with open(log, "wb") as errors:  # a session of its own: interrupting a cell must not end it
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
@@ -59,10 +62,47 @@ class Beside:
         while line := source.readline():
             said = json.loads(line)
             arrays = [np.frombuffer(source.read(h * w), np.uint8).reshape(h, w) for h, w in said.pop("shapes")]
-            self._hear(said, arrays)
+            self._hear(said | {"arrays": arrays})
         code = self._process.wait()
         last = (self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""])[-1]
-        self._hear({"kind": "ended", "why": f"exit code {code}: {last}" if code else ""}, [])
+        self._hear({"kind": "ended", "why": f"exit code {code}: {last}" if code else ""})
+
+    def take_in(self, said: dict[str, Any]) -> None:
+        """Notes what it has said."""
+        if said["kind"] == "fitted":
+            if said["known"] != self.learned:
+                self.views.clear()
+            self.learned = said["known"]
+        elif said["kind"] == "view":
+            keep(self.views, said["picture"], tuple(said["arrays"]))
+        elif said["kind"] == "query":
+            self.query = [(i, s) for i, s in said["query"]]
+        elif said["kind"] == "seen":
+            self.seen = said["seen"]
+        elif said["kind"] == "ended":
+            self.ended = said["why"] or "it was closed"
+
+
+def keep(views: dict[int, Any], picture: int, view: tuple[np.ndarray, np.ndarray] | None) -> None:
+    """Adds the view of a picture, two (H, W) uint8 or None, to others; too many are forgotten."""
+    if len(views) > 32:  # a picture is a few MB
+        views.clear()
+    views[picture] = view
+
+
+def what_lacks(board: Board, beside: Beside | None) -> str:
+    """What a person should know about learning after every click: what is missing, and how far it is; "" where all is well."""
+    if beside is not None and beside.ended:
+        return f"Live learning has stopped ({beside.ended}); your clicks are kept. Reload the page, or switch live off."
+    counts, parts = board.counts()[:-1], []
+    if missing := [name for name, n in zip(board.classes, counts, strict=True) if not n]:
+        names = f"{', '.join(missing[:3])}{f' and {len(missing) - 3} more' * (len(missing) > 3)}"
+        parts.append(
+            f"No label yet: {names}. Click one of each by hand" + "; two classes are needed" * bool((counts > 0).sum() < 2)
+        )
+    if (seen := 0 if beside is None else beside.seen) < len(board.pictures):
+        parts.append(f"looking at the pictures: {seen} of {len(board.pictures)}")
+    return " ".join(f"{part}." for part in parts)
 
 
 def work(folder: Path, open_board: Callable[[int], Board]) -> None:

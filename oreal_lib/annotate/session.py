@@ -26,7 +26,7 @@ from ..strategies import STRATEGIES, choice
 from ..strategies import check as check_strategy
 from ..types import IGNORE
 from . import rounds
-from .beside import Beside
+from .beside import Beside, keep, what_lacks
 from .board import UNLABELED, Board, Change, pack, split
 from .events import IMPORTED, Event, Log, now, to_line
 from .pictures import Picture, open_pictures
@@ -95,8 +95,8 @@ def open_session(
 
 
 class Session:
-    """What the widget talks to. `board` is the state, `round` the last finished round, `config` what the next one will use, `live`
-    whether it learns after every click, once `learn` was called, and `learned` whether there are two classes to learn from.
+    """What the widget talks to. `board` is the state, `round` the last finished round, `config` what the next one will use, and `live`
+    whether it learns after every click, once `learn` was called.
 
     Acts are checked, then written to disk, then applied: an act that raises has changed nothing.
     """
@@ -112,10 +112,14 @@ class Session:
         self._acting = threading.RLock()  # new kernels answer a widget in a thread of its own, while a cell runs
         self._views: dict[int, tuple[np.ndarray, np.ndarray] | None] = {}  # of the last round, by picture
         self._predicted: dict[int, np.ndarray] = {}
-        self.live = self.learned = False
+        self.live = False
         self._beside: Beside | None = None  # what learns after every click
         self._asked: set[tuple[int, int]] = set()  # all that it has suggested
-        self._seen, self._ended = 0, ""  # pictures with features; why it does not learn any more
+
+    @property
+    def learned(self) -> bool:
+        """Whether `live` there are two classes to learn from."""
+        return self._beside is not None and self._beside.learned
 
     def act(
         self,
@@ -196,14 +200,12 @@ class Session:
     def view(self, picture: int) -> tuple[np.ndarray, np.ndarray] | None:
         """What is predicted, each (H, W) uint8: class ids, and how unsure that is (255 = a tie). None before the first training; live,
         that of the last look at the picture."""
-        if not self.learned and picture not in self._views:
-            self._keep(picture, rounds.read_view(self.home, self.round, self.pictures[picture]) if self.round > 1 else None)
-        return self._views.get(picture)
-
-    def _keep(self, picture: int, view: tuple[np.ndarray, np.ndarray] | None) -> None:
-        if len(self._views) > 32:  # a picture is a few MB
-            self._views.clear()
-        self._views[picture] = view
+        if self.learned:
+            return self._beside.views.get(picture)
+        if picture not in self._views:
+            view = rounds.read_view(self.home, self.round, self.pictures[picture]) if self.round > 1 else None
+            keep(self._views, picture, view)
+        return self._views[picture]
 
     def predicted(self, picture: int) -> np.ndarray | None:
         """(k,) uint8: the class predicted for each superpixel, by the majority of its pixels. None before the first training."""
@@ -305,8 +307,8 @@ class Session:
         place = {picture.name: i for i, picture in enumerate(self.pictures)}
         asked = rounds.read_query(self.home, last)["query"]
         self.round = last
+        self._views, self._predicted = {}, {}
         if not self.learned:
-            self._views, self._predicted = {}, {}
             self._query = [(place[name], s) for name, s in asked if name in place]
         return True
 
@@ -317,7 +319,7 @@ class Session:
             self.live = live
             if not live and self._beside is not None:
                 self._beside.end()
-                self._beside, self.learned, self.round = None, False, 0
+                self._beside, self.round = None, 0
                 self.refresh()
 
     def learn(self, picture: int, hear: Callable[[int | None], None]) -> None:
@@ -330,33 +332,22 @@ class Session:
             if not self.live or self._beside is not None or self.log.closed:
                 return
 
-            def heard(said: dict, arrays: list[np.ndarray]) -> None:
+            def heard(said: dict) -> None:
                 with self._acting:
-                    if self._beside is beside:
-                        self._take_in(said, arrays)
-                        hear(said.get("picture"))
+                    if self._beside is not beside:
+                        return
+                    beside.take_in(said)
+                    if said["kind"] in ("fitted", "view"):
+                        self._predicted.clear()
+                    elif said["kind"] == "query":
+                        self._query = beside.query
+                        self._asked.update(beside.query)
+                    hear(said.get("picture"))
 
             command = ["learn", read_json(self.work)["folder"], "--work", str(self.work), "--annotator", self.annotator]
             first = {"config": self.config.values(), "upto": len(self.log.events), "look": picture}
-            self._seen, self._ended = 0, ""
             self._beside = beside = Beside(command, self.home / "learn.log", first, heard)
             self.log.at_end.append(beside.end)
-
-    def _take_in(self, said: dict, arrays: list[np.ndarray]) -> None:
-        if said["kind"] == "fitted":
-            if said["known"] != self.learned:
-                self._views, self._predicted = {}, {}
-            self.learned = said["known"]
-        elif said["kind"] == "view":
-            self._keep(said["picture"], tuple(arrays))
-            self._predicted.pop(said["picture"], None)
-        elif said["kind"] == "query":
-            self._query = [(i, s) for i, s in said["query"]]
-            self._asked.update(self._query)
-        elif said["kind"] == "seen":
-            self._seen = said["seen"]
-        elif said["kind"] == "ended":
-            self._ended = said["why"] or "it was closed"
 
     def look(self, picture: int) -> None:
         """The picture that is looked at from here on: live, its `view` comes first."""
@@ -368,19 +359,7 @@ class Session:
 
     def live_text(self) -> str:
         """What a person should know about learning after every click: what is missing, and how far it is; "" where all is well."""
-        if not self.live:
-            return ""
-        if self._ended:
-            return f"Live learning has stopped ({self._ended}); your clicks are kept. Reload the page, or switch live off."
-        counts, parts = self.board.counts()[:-1], []
-        if missing := [name for name, n in zip(self.classes, counts, strict=True) if not n]:
-            names = f"{', '.join(missing[:3])}{f' and {len(missing) - 3} more' * (len(missing) > 3)}"
-            parts.append(
-                f"No label yet: {names}. Click one of each by hand" + "; two classes are needed" * bool((counts > 0).sum() < 2)
-            )
-        if self._seen < len(self.pictures):
-            parts.append(f"looking at the pictures: {self._seen} of {len(self.pictures)}")
-        return " ".join(f"{part}." for part in parts)
+        return what_lacks(self.board, self._beside) if self.live else ""
 
     def close(self) -> None:
         """Closes the log, and ends learning after every click; a running training goes on."""

@@ -260,7 +260,7 @@ def test_a_kill_loses_no_click_and_the_prediction_comes_back(folder, tmp_path):
     for name, i, s in (("sky", 0, 0), ("road", 1, 1)):
         session.act("label", i, [s], name)
     ear, alone = Ear(session), learner_of(session)
-    ear.until(lambda: session.learned and session.view(0) is not None and session._seen == 3)
+    ear.until(lambda: session.learned and session.view(0) is not None and session._beside.seen == 3)
     alone.fit()
     want = alone.look(0).argmax(dim=0).numpy()
     ear.until(lambda: (session.view(0)[0] == want).mean() > 0.999)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from oreal_lib.annotate.beside import Beside
 from oreal_lib.annotate.events import read_whole
 from oreal_lib.annotate.session import open_session
 from oreal_lib.annotate.widget import AGGREGATES, Annotator, _give_way
@@ -169,17 +170,18 @@ def test_a_page_closes_the_log_for_the_next_page_that_asks(widget, tmp_path, mon
     assert log.closed and next(looks, None) is None
 
 
-class Fake:
+class Fake(Beside):
     """In place of the process that learns: `told` is what it was told, `hear` what it says."""
 
     def __init__(self, command, log, first, hear):
-        self.told, self.hear, self.ended = [first], hear, False
+        self.told, self.hear, self.closed = [first], hear, False
+        self.learned, self.views, self.query, self.seen, self.ended = False, {}, [], 0, ""
 
     def tell(self, what):
         self.told.append(what)
 
     def end(self):
-        self.ended = True
+        self.closed = True
 
 
 def test_live_every_act_is_told_and_what_was_learned_is_shown(widget, monkeypatch):
@@ -192,21 +194,22 @@ def test_live_every_act_is_told_and_what_was_learned_is_shown(widget, monkeypatc
     widget.hear(kind="look", picture=1)
     widget.hear(kind="set", strategy="bvsb", aggregate="mean")
     assert [set(told) for told in beside.told[1:]] == [{"line"}, {"look"}, {"ask"}]
-    beside.hear({"kind": "fitted", "known": True}, [])
-    beside.hear({"kind": "query", "query": [[1, 2], [0, 3], [0, 7]]}, [])
-    beside.hear({"kind": "view", "picture": 1}, [np.full((48, 64), 1, np.uint8), np.full((48, 64), 200, np.uint8)])
+    beside.hear({"kind": "fitted", "known": True})
+    beside.hear({"kind": "query", "query": [[1, 2], [0, 3], [0, 7]]})
+    arrays = [np.full((48, 64), 1, np.uint8), np.full((48, 64), 200, np.uint8)]
+    beside.hear({"kind": "view", "picture": 1, "arrays": arrays})
     learned, buffers = last(widget, "live")
     assert learned["picture"] == 1 and learned["learned"] and learned["query"] == [(1, 2), (0, 7)]  # the other is labeled
     layers = dict(zip(learned["layers"], buffers, strict=True))
     assert set(zlib.decompress(layers["prediction"])) == {1} and list(layers["predicted"]) == [1] * 12
     label(widget, "two", 1, [2], 0)
     assert read_whole(widget.session.log.path)[-1].round == 1  # it was asked
-    beside.hear({"kind": "fitted", "known": False}, [])
+    beside.hear({"kind": "fitted", "known": False})
     assert not last(widget, "live")[0]["learned"] and widget.session.view(1) is None
-    beside.hear({"kind": "ended", "why": "exit code -9: "}, [])
+    beside.hear({"kind": "ended", "why": "exit code -9: "})
     assert last(widget, "live")[0]["text"].startswith("Live learning has stopped (exit code -9: ); your clicks are kept.")
     widget.hear(kind="live", on=False)
-    assert beside.ended and not last(widget, "state")[0]["live"] and not widget.session.learned
+    assert beside.closed and not last(widget, "state")[0]["live"] and not widget.session.learned
     sent = len(widget.sent)
-    beside.hear({"kind": "fitted", "known": True}, [])  # what it says on its way out
+    beside.hear({"kind": "fitted", "known": True})  # what it says on its way out
     assert len(widget.sent) == sent
