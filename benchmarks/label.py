@@ -1,24 +1,31 @@
-"""Labeling photographs live, by a scripted person: OREAL_DATA=DIR python -m benchmarks.label
+"""Labeling photographs, by a scripted person: OREAL_DATA=DIR python -m benchmarks.label
 
 The person labels 30 photographs of CamVid, always the first suggestion, by the class that most of its pixels have (void where they have
-none). What is predicted, with the clicks over it, is compared with all pixels. The alternative is a random forest on hand-made features
-(skimage's `multiscale_basic_features`, averaged over superpixels), asked at random, or so at first and then by its own margin. Writes results/label.json; ways that are measured
-later are added to what is there.
+none), at 2 seconds a click, and waits for every answer. What is predicted, with the clicks over it, is compared with all pixels. Against
+learning live: the rounds of a small U-Net that the button trains, and a random forest on hand-made features (skimage's
+`multiscale_basic_features`, averaged over superpixels), asked at random, or so at first and then by its own margin.
+
+It takes hours, so it is no part of `python -m benchmarks`. Each way and seed is written when it is done, and not measured again.
+--scale measures the waits with many pictures instead. Writes results/label.json, .md and .png.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
+import resource
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from PIL import Image
 from skimage.feature import multiscale_basic_features
 from sklearn.ensemble import RandomForestClassifier
 
@@ -26,7 +33,7 @@ from oreal_lib.annotate.board import UNLABELED
 from oreal_lib.annotate.events import VOID
 from oreal_lib.annotate.live import Learner
 from oreal_lib.annotate.session import Session, open_session
-from oreal_lib.data import open_source
+from oreal_lib.data import Source, open_source
 from oreal_lib.metrics import confusion, miou
 from oreal_lib.oracle import class_votes
 from oreal_lib.storage import atomic, provenance
@@ -34,11 +41,12 @@ from oreal_lib.storage.progress import lines_to
 
 from .bench import RESULTS
 
-PICTURES, CLICKS = 30, (20, 50, 100, 200)
+PICTURES, CLICKS = 30, (20, 30, 40, 50, 70, 100, 140, 200)
+SECONDS = 2.0  # a click
 LIVE = ("random mean", "bvsb mean", "bvsb max", "oreal mean", "oreal max", "expected_wrong mean", "power_bvsb mean", "cbal mean")
 FORESTS = ("forest by its margin", "forest at random")
-Ask = Callable[[Session], tuple[int, int]]
-Predict = Callable[[int], np.ndarray]
+ROUNDS = "rounds"
+WAYS = ("bvsb mean", "oreal max", "random mean", *FORESTS, ROUNDS)
 
 
 class Forest:
@@ -76,23 +84,22 @@ class Forest:
 
 
 class Live:
-    """What the page does after a click, without the page. seconds: of each click, until the picture in sight is predicted."""
+    """What the page does after a click, without the page."""
 
     def __init__(self, session: Session, question: str, seed: int) -> None:
         strategy, aggregate = question.split()
         session.choose(strategy, aggregate)
-        self.learner, self.seed, self.seconds = Learner(session.board, session.config, session.work / "pictures"), seed, []
+        self.learner, self.seed = Learner(session.board, session.config, session.work / "pictures"), seed
         self.waiting: list[tuple[int, int]] = []
         for i in self.learner.unseen(0):
             self.learner.see(i)
 
     def __call__(self, session: Session) -> tuple[int, int]:
         """What to label next, from what is learned now."""
-        began, near = time.perf_counter(), self.waiting[0][0] if self.waiting else 0
+        near = self.waiting[0][0] if self.waiting else 0
         self.learner.fit()
         if self.learner.classifier is not None:
             self.learner.look(near)
-            self.seconds.append(time.perf_counter() - began)
         self.waiting = [(i, s) for i, s in self.waiting if session.board.labels(i)[s] == UNLABELED]
         if not self.waiting or self.learner.classifier is not None:
             self.waiting = self.learner.ask(near, np.random.default_rng([self.seed, len(session.log.events)]))
@@ -103,110 +110,253 @@ class Live:
         return self.learner.look(i).argmax(dim=0).numpy().astype(np.uint8)
 
 
-def quality(session: Session, truth: list[np.ndarray], predict: Predict) -> float:
+class Rounds:
+    """What the page does where it is not live: when all suggestions are answered, a process trains and asks again."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def __call__(self, session: Session) -> tuple[int, int]:
+        """What to label next, after a training where nothing is left to ask."""
+        if not session.query():
+            session.train()
+            session._process.wait()
+            if not session.refresh():
+                raise RuntimeError(session.training().text)
+        return session.query()[0]
+
+    def predict(self, i: int) -> np.ndarray:
+        """(H, W) uint8 classes of a picture."""
+        view = self.session.view(i)
+        return np.zeros(self.session.pictures[i].size, np.uint8) if view is None else view[0]
+
+
+def quality(session: Session, truth: list[np.ndarray], way: Forest | Live | Rounds) -> float:
     """mIoU (0..1) over all pixels: what is clicked, elsewhere what is predicted."""
     total = 0
     for i, mask in enumerate(truth):
         codes = session.board.labels(i)[session.board.ids(i)]
-        seen = np.where(codes < len(session.classes), codes, predict(i)).astype(np.int64)
+        seen = np.where(codes < len(session.classes), codes, way.predict(i)).astype(np.int64)
         total = total + confusion(torch.from_numpy(seen), torch.from_numpy(mask), len(session.classes))
     return miou(np.asarray(total))
 
 
+def worked() -> float:
+    """Seconds that processors have worked for this process and those it has started and waited for."""
+    return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
 def curve(
-    session: Session, truth: list[np.ndarray], answers: list[list[str]], way: Ask, clicks: tuple[int, ...]
-) -> Iterator[float]:
-    """The mIoU after so many clicks."""
-    for n in range(1, clicks[-1] + 1):
-        i, s = way(session)
+    session: Session, truth: list[np.ndarray], answers: list[list[str]], way: Forest | Live | Rounds
+) -> Iterator[tuple[float, float]]:
+    """After each number of CLICKS the mIoU and the minutes: of clicking, and what processors worked meanwhile."""
+    waited, began = 0.0, worked()
+    i, s = way(session)
+    for n in range(1, CLICKS[-1] + 1):
         session.act("label", i, [s], answers[i][s])
-        if n in clicks:
-            way(session)  # learns from the last click
-            yield round(quality(session, truth, way.predict), 4)
+        i, s = way(session)
+        if n in CLICKS:
+            waited += worked() - began
+            yield round(quality(session, truth, way), 4), round((SECONDS * n + waited) / 60, 3)
+            began = worked()
 
 
-def waits(session: Session, answers: list[list[str]], clicks: int) -> list[float]:
-    """Seconds from a click to the new prediction of the picture in sight, by the process beside the session."""
-    seen, new, found = [], threading.Event(), []
-    session.learn(0, lambda picture: picture is not None and (seen.append(picture), new.set()))
+def waits(session: Session, answers: list[list[str]], clicks: int) -> dict[str, Any]:
+    """Seconds from a click to the new prediction of the picture in sight, by the process beside the session; its memory at most."""
+    new, found = threading.Event(), []
+    session.learn(0, lambda picture: picture is not None and new.set())
     while session._beside.seen < len(session.pictures):
         time.sleep(0.1)
+    time.sleep(5)
     for _ in range(clicks):
         i, s = session.query()[0]
         session.look(i)
-        time.sleep(0.5)
+        time.sleep(SECONDS)
         new.clear()
         began = time.perf_counter()
         session.act("label", i, [s], answers[i][s])
-        if new.wait(5):
-            found.append(time.perf_counter() - began)
+        if not new.wait(30):
+            raise RuntimeError("no prediction after 30 seconds")
+        found.append(time.perf_counter() - began)
+    most = Path(f"/proc/{session._beside._process.pid}/status").read_text().partition("VmHWM:")[2].split()[0]
+    p50, p95 = (round(float(np.quantile(found, q)), 3) for q in (0.5, 0.95))
+    return {"n": clicks, "p50": p50, "p95": p95, "GiB": round(int(most) / 2**20, 2)}
+
+
+def opening(photos: Path, classes: list[str]) -> tuple[float, float]:
+    """Seconds that it takes to open a folder, and the memory of this process at most, in GiB."""
+    began = time.perf_counter()
+    with lines_to(lambda line: None):
+        open_session(photos, classes, device="cpu").close()
+    return round(time.perf_counter() - began, 1), round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+
+
+def copies(source: Source, folder: Path, count: int) -> list[np.ndarray]:
+    """Writes so many pictures, each shifted by some columns so that none is like another, and returns their masks in that order."""
+    folder.mkdir()
+    items, masks = [item for item in source.items if item.split == "train"], []
+    for k in range(count):
+        image, mask = (np.roll(a, 7 * (k // len(items)), axis=1) for a in source.open(items[k % len(items)]))
+        Image.fromarray(image).save(folder / f"{k:04d}.png", compress_level=1)
+        masks.append(mask)
+    return masks
+
+
+def many(
+    folder: Path, counts: tuple[int, ...] = (30, 300), labeled: tuple[int, ...] = (100, 1000), most: int = 1000
+) -> dict[str, Any]:
+    """The waits with so many pictures and superpixels labeled before, and how long most pictures take to open."""
+    source, rng = open_source("camvid"), np.random.default_rng(0)
+    found: dict[str, Any] = {"waits": {}}
+    for count, before in zip(counts, labeled, strict=True):
+        truth = copies(source, photos := folder / str(count), count)
+        session = open_session(photos, list(source.classes), live=True, device="cpu")
+        answers = answers_of(session, truth)
+        places = rng.permutation([(i, s) for i, picture in enumerate(session.pictures) for s in range(picture.count)])
+        for i, s in places[:before].tolist():
+            session.act("label", i, [s], answers[i][s])
+        found["waits"][str(count)] = {"labeled": before} | waits(session, answers, 60)
+        session.close()
+    copies(source, photos := folder / "most", most)
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        (first, _), (again, memory) = (pool.apply(opening, (photos, list(source.classes))) for _ in range(2))
+    found["opening"] = {"pictures": most, "first": first, "again": again, "GiB": memory}
     return found
 
 
-def measure(folder: Path, seeds: int, pictures: int, clicks: tuple[int, ...], ways: tuple[str, ...]) -> dict[str, Any]:
-    """The curves of all ways, a list for each seed, and the waits."""
+def answers_of(session: Session, truth: list[np.ndarray]) -> list[list[str]]:
+    """The name of the class that most pixels of each superpixel have, void where they have none."""
+    names, votes = (*session.classes, VOID), []
+    for i, (picture, mask) in enumerate(zip(session.pictures, truth, strict=True)):
+        if picture.native != mask.shape or picture.native != picture.size:
+            raise ValueError("the pictures are not those of the masks, or not shown at full size; take those of CamVid, 480 x 360")
+        votes.append(class_votes(mask, session.board.ids(i), picture.count, len(session.classes)).argmax(axis=1))
+    return [[names[c] for c in of_picture] for of_picture in votes]
+
+
+def hand_made(session: Session) -> list[np.ndarray]:
+    """(k, D) float32 hand-made features of the superpixels of each picture."""
+    found = []
+    for i, picture in enumerate(session.pictures):
+        pixels = multiscale_basic_features(picture.image(), sigma_max=16, channel_axis=-1).astype(np.float32)
+        ids = session.board.ids(i).ravel()
+        sums = [np.bincount(ids, values) for values in pixels.reshape(ids.size, -1).T]
+        found.append((np.stack(sums, axis=1) / np.bincount(ids)[:, None]).astype(np.float32))
+    return found
+
+
+def measure(folder: Path, wanted: list[tuple[str, int]]) -> Iterator[tuple[str, int, dict[str, list[float]]]]:
+    """The curve of each way and seed."""
     source = open_source("camvid")
     train = [item for item in source.items if item.split == "train"]
-    chosen = [train[k] for k in np.linspace(0, len(train) - 1, pictures).round().astype(int)]
+    chosen = sorted((train[k] for k in np.linspace(0, len(train) - 1, PICTURES).round().astype(int)), key=lambda item: item.name)
     (folder / "photos").mkdir()
     for item in chosen:
         (folder / "photos" / item.image.name).symlink_to(item.image.resolve())
-    truth = [source.open(item)[1] for item in sorted(chosen, key=lambda item: item.name)]
+    truth, by_hand = [source.open(item)[1] for item in chosen], []
+    for way, seed in wanted:
+        how = {"annotator": f"{way.replace(' ', '_')}-{seed}", "live": way != ROUNDS, "device": "cpu", "seed": seed}
+        session = open_session(folder / "photos", list(source.classes), **how)
+        if way in FORESTS:
+            by_hand = by_hand or hand_made(session)
+            asks = Forest(session, by_hand, way == FORESTS[1], seed)
+        else:
+            asks = Rounds(session) if way == ROUNDS else Live(session, way, seed)
+        mious, minutes = zip(*curve(session, truth, answers_of(session, truth), asks), strict=True)
+        session.close()
+        yield way, seed, {"miou": list(mious), "minutes": list(minutes)}
 
-    def begin(name: str) -> Session:
-        return open_session(folder / "photos", list(source.classes), annotator=name, live=True, device="cpu")
 
-    first = begin("first")
-    if [p.native for p in first.pictures] != [mask.shape for mask in truth] or any(p.native != p.size for p in first.pictures):
-        raise ValueError("the pictures are not those of the masks, or not shown at full size; take those of CamVid, 480 x 360")
-    answers, by_hand = [], []
-    for i, (picture, mask) in enumerate(zip(first.pictures, truth, strict=True)):
-        votes = class_votes(mask, first.board.ids(i), picture.count, len(source.classes))
-        answers.append([(*source.classes, VOID)[c] for c in votes.argmax(axis=1)])
-        if any(way in FORESTS for way in ways):
-            hand_made = multiscale_basic_features(picture.image(), sigma_max=16, channel_axis=-1).astype(np.float32)
-            ids = first.board.ids(i).ravel()
-            sums = [np.bincount(ids, values) for values in hand_made.reshape(ids.size, -1).T]
-            by_hand.append((np.stack(sums, axis=1) / np.bincount(ids)[:, None]).astype(np.float32))
-    found: dict[str, Any] = {"miou": {}}
-    for way in ways:
-        for seed in range(seeds):
-            session = begin(f"{way.replace(' ', '_')}-{seed}")
-            asks = Forest(session, by_hand, way == FORESTS[1], seed) if way in FORESTS else Live(session, way, seed)
-            began = time.perf_counter()
-            miou_at = list(curve(session, truth, answers, asks, clicks))
-            found["miou"].setdefault(way, []).append(miou_at)
-            print(f"{way}, seed {seed}: {miou_at} ({time.perf_counter() - began:.0f} s)", flush=True)
-            session.close()
-    seconds = waits(begin("waits"), answers, min(60, clicks[-1]))
-    found["seconds"] = {
-        "n": len(seconds),
-        "p50": round(float(np.median(seconds)), 3),
-        "p95": round(float(np.quantile(seconds, 0.95)), 3),
-    }
-    return found
+def page(found: dict[str, Any]) -> str:
+    """What was found as Markdown."""
+    versions, many = found["versions"], found.get("many", {})
+    lines = [
+        f"*{found['pictures']} photographs of CamVid, 11 classes; a scripted person, {SECONDS:g} s a click; mIoU over all pixels, the mean "
+        "of the seeds and, in brackets, the least and the most; minutes: of clicking, and what a processor works between the clicks; "
+        f"{found['device']}, torch {versions['torch']}, commit {found['commit'][:7]}*\n",
+        "| | " + " | ".join(f"{n} clicks" for n in found["clicks"]) + f" | minutes for {found['clicks'][-1]} | seeds |",
+        "|---|" + "---:|" * (len(found["clicks"]) + 2),
+    ]
+    for way, seeds in found["ways"].items():
+        values = np.array([one["miou"] for one in seeds.values()])
+        cells = [f"{v.mean():.3f} ({v.min():.3f} to {v.max():.3f})" for v in values.T]
+        minutes = np.mean([one["minutes"][-1] for one in seeds.values()])
+        lines.append(f"| {name_of(way)} | {' | '.join(cells)} | {minutes:.1f} | {len(seeds)} |")
+    if many:
+        lines += [
+            "",
+            "| from a click to the new prediction | median | 95 % below | n | memory of the process beside |",
+            "|---|" + "---:|" * 4,
+        ]
+        for count, w in many["waits"].items():
+            lines.append(
+                f"| {count} pictures, {w['labeled']:,} clicks before | {w['p50']} s | {w['p95']} s | {w['n']} | {w['GiB']} GiB |"
+            )
+        o = many["opening"]
+        lines += [
+            "",
+            f"Opening {o['pictures']:,} pictures takes {o['first']} s the first time, when they are cut, then {o['again']} s, and {o['GiB']} GiB.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def name_of(way: str) -> str:
+    """A way in words."""
+    return "rounds of a small U-Net" if way == ROUNDS else way if way in FORESTS else f"live, {way}"
+
+
+def draw(found: dict[str, Any], file: Path) -> None:
+    """The curves over clicks and over minutes, the mean of the seeds and their range."""
+    figure, (over_clicks, over_minutes) = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+    for k, (way, seeds) in enumerate(found["ways"].items()):
+        values = np.array([one["miou"] for one in seeds.values()])
+        style = {"color": f"C{k}", "linestyle": "-" if way not in (*FORESTS, ROUNDS) else "--", "marker": "o", "markersize": 3}
+        over_clicks.plot(found["clicks"], values.mean(axis=0), label=name_of(way), **style)
+        over_clicks.fill_between(found["clicks"], values.min(axis=0), values.max(axis=0), color=f"C{k}", alpha=0.15, linewidth=0)
+        over_minutes.plot(np.mean([one["minutes"] for one in seeds.values()], axis=0), values.mean(axis=0), **style)
+    over_clicks.set(xlabel="clicks", ylabel="mIoU over all pixels", ylim=(0, None))
+    over_minutes.set(xlabel=f"minutes: {SECONDS:g} s a click, and the waits", xscale="log")
+    over_clicks.legend(fontsize=8)
+    for ax in (over_clicks, over_minutes):
+        ax.grid(alpha=0.3)
+    figure.savefig(file, dpi=150)
+    plt.close(figure)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.label", description=__doc__)
-    parser.add_argument("--ways", nargs="+", default=LIVE + FORESTS, choices=LIVE + FORESTS, metavar="WAY")
+    parser.add_argument("--ways", nargs="*", default=WAYS, choices=(*LIVE, *FORESTS, ROUNDS), metavar="WAY")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="a folder for label.json")
+    parser.add_argument("--scale", action="store_true", help="measure waits and opening with many pictures instead")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="a folder for label.json, .md and .png")
     given = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    about = {
+    file = given.out / "label.json"
+    found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"ways": {}}
+    found |= {
         "device": provenance.device_name(torch.device("cpu")),
         "versions": provenance.versions(),
         "commit": provenance.commit(),
         "pictures": PICTURES,
-        "clicks": CLICKS,
+        "clicks": list(CLICKS),
     }
-    file = given.out / "label.json"
-    before = json.loads(file.read_text(encoding="utf-8"))["miou"] if file.exists() else {}
+
+    def write() -> None:
+        atomic.write_json(file, found)
+        if found["ways"]:
+            atomic.write_bytes(file.with_suffix(".md"), page(found).encode())
+            draw(found, file.with_suffix(".png"))
+
     with tempfile.TemporaryDirectory() as folder, lines_to(lambda line: None):
-        found = measure(Path(folder), given.seeds, PICTURES, CLICKS, tuple(given.ways))
-    atomic.write_json(file, about | found | {"miou": before | found["miou"]})
+        if given.scale:
+            found["many"] = many(Path(folder))
+        pairs = [(way, seed) for seed in range(given.seeds) for way in given.ways if str(seed) not in found["ways"].get(way, {})]
+        for way, seed, one in () if given.scale else measure(Path(folder), pairs):
+            found["ways"].setdefault(way, {})[str(seed)] = one
+            print(f"{way}, seed {seed}: {one}", flush=True)
+            write()
+    write()
 
 
 if __name__ == "__main__":
