@@ -42,6 +42,7 @@ from oreal_lib.storage.progress import lines_to
 from .bench import RESULTS
 
 PICTURES, CLICKS = 30, (20, 30, 40, 50, 70, 100, 140, 200)
+MOST_ROUNDS = 100  # clicks: a round takes a minute
 SECONDS = 2.0  # a click
 LIVE = ("random mean", "bvsb mean", "bvsb max", "oreal mean", "oreal max", "expected_wrong mean", "power_bvsb mean", "cbal mean")
 FORESTS = ("forest by its margin", "forest at random")
@@ -152,7 +153,7 @@ def curve(
     """After each number of CLICKS the mIoU and the minutes: of clicking, and what processors worked meanwhile."""
     waited, began = 0.0, worked()
     i, s = way(session)
-    for n in range(1, CLICKS[-1] + 1):
+    for n in range(1, (MOST_ROUNDS if isinstance(way, Rounds) else CLICKS[-1]) + 1):
         session.act("label", i, [s], answers[i][s])
         i, s = way(session)
         if n in CLICKS:
@@ -274,13 +275,14 @@ def page(found: dict[str, Any]) -> str:
         f"*{found['pictures']} photographs of CamVid, 11 classes; a scripted person, {SECONDS:g} s a click; mIoU over all pixels, the mean "
         "of the seeds and, in brackets, the least and the most; minutes: of clicking, and what a processor works between the clicks; "
         f"{found['device']}, torch {versions['torch']}, commit {found['commit'][:7]}*\n",
-        "| | " + " | ".join(f"{n} clicks" for n in found["clicks"]) + f" | minutes for {found['clicks'][-1]} | seeds |",
+        "| | " + " | ".join(f"{n} clicks" for n in found["clicks"]) + f" | minutes for {MOST_ROUNDS} | seeds |",
         "|---|" + "---:|" * (len(found["clicks"]) + 2),
     ]
     for way, seeds in found["ways"].items():
         values = np.array([one["miou"] for one in seeds.values()])
         cells = [f"{v.mean():.3f} ({v.min():.3f} to {v.max():.3f})" for v in values.T]
-        minutes = np.mean([one["minutes"][-1] for one in seeds.values()])
+        cells += ["-"] * (len(found["clicks"]) - len(cells))
+        minutes = np.mean([one["minutes"][found["clicks"].index(MOST_ROUNDS)] for one in seeds.values()])
         lines.append(f"| {name_of(way)} | {' | '.join(cells)} | {minutes:.1f} | {len(seeds)} |")
     if many:
         lines += [
@@ -310,9 +312,10 @@ def draw(found: dict[str, Any], file: Path) -> None:
     figure, (over_clicks, over_minutes) = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
     for k, (way, seeds) in enumerate(found["ways"].items()):
         values = np.array([one["miou"] for one in seeds.values()])
+        clicks = found["clicks"][: values.shape[1]]
         style = {"color": f"C{k}", "linestyle": "-" if way not in (*FORESTS, ROUNDS) else "--", "marker": "o", "markersize": 3}
-        over_clicks.plot(found["clicks"], values.mean(axis=0), label=name_of(way), **style)
-        over_clicks.fill_between(found["clicks"], values.min(axis=0), values.max(axis=0), color=f"C{k}", alpha=0.15, linewidth=0)
+        over_clicks.plot(clicks, values.mean(axis=0), label=name_of(way), **style)
+        over_clicks.fill_between(clicks, values.min(axis=0), values.max(axis=0), color=f"C{k}", alpha=0.15, linewidth=0)
         over_minutes.plot(np.mean([one["minutes"] for one in seeds.values()], axis=0), values.mean(axis=0), **style)
     over_clicks.set(xlabel="clicks", ylabel="mIoU over all pixels", ylim=(0, None))
     over_minutes.set(xlabel=f"minutes: {SECONDS:g} s a click, and the waits", xscale="log")
