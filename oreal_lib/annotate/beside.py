@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from ..config import RunConfig
+from . import quality
 from .board import UNLABELED, Board
 from .events import from_line
 from .live import FEW, Learner
@@ -32,13 +33,14 @@ class Beside:
 
     learned: whether there are two classes to learn from.  views: of pictures, each two (H, W) uint8, see `Session.view`.
     query: what it suggests.  seen: how many pictures have features.  ended: why it has stopped, "" while it works.
+    measured: for ids of acts, `quality.agreement` after them.
     """
 
     def __init__(self, command: list[str], log: Path, first: dict[str, Any], hear: Callable[[dict[str, Any]], None]) -> None:
         """command: the arguments of `python -m oreal_lib annotate`.  log: the file of what it complains about.  first: see `work`.
         hear: called in a thread of its own with each answer, which it passes on to `take_in` or not; the last one is {"kind": "ended"}."""
         self._log, self._hear = log, hear
-        self.learned, self.views, self.query, self.seen, self.ended = False, {}, [], 0, ""
+        self.learned, self.views, self.query, self.seen, self.ended, self.measured = False, {}, [], 0, "", {}
         command = [sys.executable, "-m", "oreal_lib", "annotate", *command]
         with open(log, "wb") as errors:  # a session of its own: interrupting a cell must not end it
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
@@ -79,6 +81,8 @@ class Beside:
             self.query = [(i, s) for i, s in said["query"]]
         elif said["kind"] == "seen":
             self.seen = said["seen"]
+        elif said["kind"] == "quality":
+            self.measured[said["act"]] = said["per_class"]
         elif said["kind"] == "ended":
             self.ended = said["why"] or "it was closed"
 
@@ -110,7 +114,7 @@ def work(folder: Path, open_board: Callable[[int], Board]) -> None:
 
     It is told {"config", "upto": events, "look": picture} first, then {"line": of the log}, {"look": picture} or {"ask": values of
     the config}. It says {"kind": "fitted", "known": whether anything is learned}, "view" of the picture that is looked at, "query",
-    and "seen", how many pictures have features.
+    "seen", how many pictures have features, and "quality" after an act.
     """
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what anything prints is no answer
@@ -137,6 +141,7 @@ class _Work:
         self.look_at = first["look"]
         self.query: list[tuple[int, int]] = []
         self.changed = self.looks = self.asks = True
+        self.measured, self.measuring = set(), False
 
     def _read(self, lines: BinaryIO) -> None:
         for line in lines:
@@ -160,6 +165,7 @@ class _Work:
                 self._ask()
             elif unseen := learner.unseen(self.look_at):
                 self._see(unseen)
+            self._measure()
 
     def _hear(self) -> bool:
         """Takes in all that was told, waiting for it where there is nothing else to do; False when the session has ended."""
@@ -173,6 +179,9 @@ class _Work:
                 self.events, self.changed = self.events + 1, True
             elif "look" in told:
                 self.look_at, self.looks = told["look"], True
+            elif "per_class" in told:
+                self.measuring = False
+                self.say("quality", **told)
             else:
                 self.learner.config, self.asks = self.learner.config.model_copy(update=told["ask"]), True
         return True
@@ -187,6 +196,20 @@ class _Work:
             return
         self.query = learner.ask(self.look_at, np.random.default_rng([learner.config.seed, self.events]))
         self.say("query", query=self.query)
+
+    def _measure(self) -> None:
+        """Starts to measure what is learned where that is due, in a thread: a click need not wait for it."""
+        learner, acts = self.learner, self.learner.board.acts
+        due = [k for k, _ in quality.marks(acts) if acts[k - 1].id not in self.measured]
+        if self.measuring or not due or (clicked := quality.examples(learner, acts[: due[-1]])) is None:
+            return
+        self.measuring, act, n_classes = True, acts[due[-1] - 1].id, len(learner.board.classes)
+        self.measured.add(act)
+
+        def measure() -> None:
+            self._told.put({"act": act, "per_class": quality.agreement(clicked, n_classes)})
+
+        threading.Thread(target=measure, daemon=True).start()
 
     def _open(self, picture: int, superpixel: int) -> bool:
         """Whether a superpixel has no label; a piece is gone once its split is undone."""

@@ -11,7 +11,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,6 +34,7 @@ class Event:
     id: unique; an act that arrives twice is done once.  at: UTC time, ISO 8601.  seconds: since the act before it.
     image: name of a picture.  superpixels: local ids in it.  how: click, drag, key, accept, import, merge.
     round: whose question was answered, 0 = labeled without being asked.  pieces: of a split, see `board.pack`.
+    seen: the class ids that were predicted for the superpixels before; 254 where none was, or where there was a label.
     note: of "open", what opened it.  ValueError for another `what`.
     """
 
@@ -47,6 +48,7 @@ class Event:
     round: int = 0
     seconds: float = 0.0
     pieces: str = ""
+    seen: tuple[int, ...] = ()
     note: str = ""
 
     def __post_init__(self) -> None:
@@ -73,7 +75,17 @@ def from_line(line: bytes) -> Event:
     values = checked.loads(line)
     if unknown := set(values) - set(DEFAULTS):
         raise ValueError(f"it holds {min(unknown)!r}, which this version does not know; update the library")
-    return Event(**values | {"superpixels": tuple(values.get("superpixels", ()))})
+    return Event(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def clicks(events: Iterable[Event]) -> int:
+    """How many superpixels a person labeled or cleared."""
+    return sum(len(e.superpixels) for e in events if e.what == "label" and e.how not in IMPORTED)
+
+
+def minutes(events: Iterable[Event]) -> float:
+    """Minutes of labeling, 0 or more."""
+    return sum(e.seconds for e in events) / 60
 
 
 def parse(data: bytes, name: str) -> tuple[list[Event], list[tuple[int, str]], int]:

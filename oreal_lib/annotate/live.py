@@ -168,8 +168,12 @@ class Learner:
             del self._positions[next(iter(self._positions))]
         return self._positions[i]
 
-    def _standard(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation (D,) of the features of all superpixels seen."""
+    def means(self, i: int, superpixel: int) -> np.ndarray | None:
+        """(D,) float16 features of a superpixel; None where its picture has none yet."""
+        return self._seen[i].means[superpixel] if i in self._seen else None
+
+    def standard(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation (D,) float64 of the features of all superpixels seen."""
         n = sum(len(seen.means) for seen in self._seen.values())
         mean, square = sum(self._seen[i].sums for i in sorted(self._seen)) / n
         return mean, np.maximum(np.sqrt(np.maximum(square - mean**2, 0)), 1e-6)
@@ -184,7 +188,7 @@ class Learner:
             classes.append(codes[known])
         if means:
             self.classifier = classifier_of(
-                np.concatenate(means).astype(np.float64), np.concatenate(classes), len(self.board.classes), *self._standard()
+                np.concatenate(means).astype(np.float64), np.concatenate(classes), len(self.board.classes), *self.standard()
             )
 
     def look(self, i: int) -> torch.Tensor:
@@ -216,7 +220,7 @@ class Learner:
 
     def _query(self, pool: list[int], near: int, labels: Labels, budget: int, rng: np.random.Generator) -> Query:
         if self.classifier is None:
-            mean, scale = self._standard()
+            mean, scale = self.standard()
             standard = [((self._seen[i].means - mean) / scale).astype(np.float32) for i in pool]
             return spread_over(np.concatenate(standard), labels, budget, rng)
         others = rng.permutation([i for i in pool if i != near])

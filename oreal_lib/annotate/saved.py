@@ -15,7 +15,7 @@ from ..storage import checked, provenance
 from ..superpixels import SuperpixelRecipe
 from . import rounds
 from .board import MOST_CLASSES, Board
-from .events import IMPORTED, VOID, Event, read_whole
+from .events import VOID, Event, clicks, minutes, read_whole
 from .pictures import find_pictures, open_pictures
 
 WORDS = r"\w[\w.-]*(?<!\.)"  # of an annotator, who gets a folder of that name; Windows drops a trailing dot
@@ -201,13 +201,12 @@ def status(folder: Path | str, work: Path | str | None = None) -> str:
 
 def _column(saved: Saved) -> dict[str, str]:
     board, counts = saved.board, saved.board.counts()
-    clicks = sum(len(e.superpixels) for e in board.acts if e.what == "label" and e.how not in IMPORTED)
     return {
         "": saved.annotator,
         "pictures": str(len(board.pictures)),
         "superpixels": f"{board.total:,}",
         "labeled": f"{counts.sum():,}",
-        "clicks": f"{clicks:,}",
-        "minutes": f"{sum(e.seconds for e in saved.events) / 60:.1f}",
+        "clicks": f"{clicks(board.acts):,}",
+        "minutes": f"{minutes(saved.events):.1f}",
         "round": str(rounds.finished(saved.home)),
     } | {f"  {c}": f"{n:,}" for c, n in zip((*board.classes, VOID), counts.tolist(), strict=True)}

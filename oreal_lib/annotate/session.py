@@ -10,6 +10,7 @@ import secrets
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,16 +25,15 @@ from ..storage.lock import Lock
 from ..storage.progress import log
 from ..strategies import STRATEGIES, choice
 from ..strategies import check as check_strategy
-from ..types import IGNORE
-from . import rounds
+from . import quality, rounds
 from .beside import Beside, keep, what_lacks
 from .board import UNLABELED, Board, Change, pack, split
-from .events import IMPORTED, Event, Log, now, to_line
+from .events import Event, Log, clicks, minutes, now, to_line
 from .pictures import Picture, open_pictures
 from .rounds import Progress, first_query
 from .saved import check_annotator, check_usable, read_about, read_json, read_live, recipe_of, work_folder
 
-MOST_SECONDS = 600.0  # between two acts; after more than that the person had gone away
+MOST_SECONDS = 60.0  # between two acts; after more than that the person had gone away (our choice)
 
 
 def open_session(
@@ -121,6 +121,11 @@ class Session:
         """Whether `live` there are two classes to learn from."""
         return self._beside is not None and self._beside.learned
 
+    @property
+    def measured(self) -> quality.Measured:
+        """What `live` was measured, after acts."""
+        return {} if self._beside is None else self._beside.measured
+
     def act(
         self,
         what: str,
@@ -146,6 +151,7 @@ class Session:
             event = self._event(what, picture, superpixels, to, how)
             event = replace(event, id=act_id, at=now(waited), seconds=round(min(max(0.0, seconds), MOST_SECONDS), 2))
             self.board.check(event)
+            event = replace(event, seen=self._seen(picture, event) if event.what == "label" else ())
             self.log.append(event)
             self._tell({"line": to_line(event).decode()})
             changes = self.board.apply(event)
@@ -170,6 +176,15 @@ class Session:
         self.board.check(replace(event, what="skip"))
         cut = split(self.pictures[picture].image(), self.board.ids(picture), ids[0])
         return replace(event, pieces=pack(*cut))
+
+    def _seen(self, picture: int, event: Event) -> tuple[int, ...]:
+        """What is predicted for superpixels without a label that are about to get one: for `quality.foreseen`."""
+        with suppress(ValueError):  # the file of a prediction is damaged: the click counts all the same
+            if (seen := self.predicted(picture)) is not None:
+                labels = self.board.labels(picture)
+                known = (labels == UNLABELED) & (seen < len(self.classes))
+                return tuple(int(seen[s]) if known[s] else UNLABELED for s in event.superpixels)
+        return ()
 
     def check_picture(self, picture: int) -> None:
         """ValueError if there is no picture of this number."""
@@ -218,10 +233,9 @@ class Session:
     def counters(self) -> dict:
         """What a person wants to know: see `widget` for the names. Plain JSON values."""
         counts = self.board.counts()
-        acts = [e for e in self.board.acts if e.what == "label" and e.how not in IMPORTED]
         asked = sum(s < len(self.board.labels(i)) for i, s in self._query)
         return {
-            "clicks": sum(len(e.superpixels) for e in acts),
+            "clicks": clicks(self.board.acts),
             "labeled": int(counts.sum()),
             "superpixels": self.board.total,
             "round": self.round,
@@ -229,29 +243,13 @@ class Session:
             "answered": asked - len(self.query()),
             "per_class": counts.tolist(),
             "debt": class_debt(counts[:-1], self.config.query_size).tolist(),
-            "foreseen": list(self.foreseen()),
-            "minutes": round(sum(e.seconds for e in self.log.events) / 60, 1),
+            "foreseen": list(quality.foreseen(self.board.acts, self.classes)),
+            "minutes": round(minutes(self.log.events), 1),
         }
 
-    def foreseen(self) -> tuple[int, int]:
-        """Of the superpixels labeled since the last training began, for how many its network had the class right; and how many. Live
-        nothing is counted.
-
-        An honest measure without a test set: the network had not seen these answers. Suggestions are its hardest questions.
-        """
-        if self.round < 2 or self.learned:
-            return 0, 0
-        known = rounds.read_request(self.home, self.round).get("log", len(self.log.events))
-        new: dict[tuple[int, int], None] = {}
-        place = {picture.name: i for i, picture in enumerate(self.pictures)}
-        for event in (e for e in self.log.events[known:] if e.what == "label" and e.image in place and e.how not in IMPORTED):
-            new |= dict.fromkeys((place[event.image], s) for s in event.superpixels)
-        right = total = 0
-        for i, s in new:
-            label, seen = self.board.labels(i), self.predicted(i)
-            if seen is not None and s < len(label) and label[s] not in (UNLABELED, IGNORE):
-                total, right = total + 1, right + int(seen[s] == label[s])
-        return right, total
+    def quality(self) -> dict:
+        """How good what is learned is, see `widget` for the names. Plain JSON values."""
+        return quality.told(self.board.acts, self.log.events, self.measured)
 
     def choose(self, strategy: str, aggregate: str) -> None:
         """What orders the suggestions of the next round; ValueError with the names there are."""

@@ -7,6 +7,10 @@ From the browser: hello (acts not acknowledged yet), act, show (a picture), look
 live (on or off), train, stop, poll, export.
 To the browser: state, picture (with buffers: JPEG, ids, labels, prediction, uncertainty), done or refused or failed (an act), live
 (suggestions, counters, what to know, and a picture's prediction), training, exported, error.
+
+Messages state and live have `quality`, cross-validated on the clicks (see `quality`): {"agreement": 0..1 or null, "n": clicks,
+"per_class": [[right, n], ...] or [], "curve": [[clicks, minutes, agreement], ...]}. counters.foreseen is [right, n] of the last
+answers whose class had been predicted before, live, too.
 """
 
 from __future__ import annotations
@@ -126,6 +130,7 @@ class Annotator(anywidget.AnyWidget):
         except (ValueError, OSError) as error:  # a picture's file is damaged
             return self.send({"kind": "error", "text": str(error)})
         about = {"text": session.live_text(), "learned": session.learned, "query": session.query(), "counters": session.counters()}
+        about |= {"quality": session.quality()}
         self.send({"kind": "live", "picture": picture, **about, "layers": list(layers)}, list(layers.values()))
 
     def _act(self, content: dict) -> bool:
@@ -217,6 +222,7 @@ class Annotator(anywidget.AnyWidget):
             "counters": session.counters(),
             "training": vars(session.training()),
             "live": session.live,
+            "quality": session.quality(),
             "text": session.live_text(),
         }
         self.send(state)

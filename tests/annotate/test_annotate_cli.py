@@ -36,7 +36,7 @@ def test_status_is_one_table_while_a_session_is_open(folder, capsys):
         ["superpixels", "12", "12"],
         ["labeled", "2", "2"],
         ["clicks", "2", "2"],
-        ["minutes", "1.5", "0.0"],
+        ["minutes", "1.0", "0.0"],
         ["round", "1", "1"],
         ["road", "0", "2"],
         ["car", "2", "0"],

@@ -1,5 +1,6 @@
 """What is learned after every click: scikit-learn's fit of what is labeled now, whatever the way there, and back after any kill."""
 
+import csv
 import multiprocessing
 import os
 import signal
@@ -197,6 +198,14 @@ def test_a_process_beside_learns_after_every_click_and_unlearns_by_undo(session,
     assert session.view(0) is None and session.predicted(0) is None
     session.act("redo")
     ear.until(lambda: session.learned and session.view(2) is not None)
+    assert session.quality() == {"agreement": None, "n": 0, "per_class": [], "curve": []}
+    session.act("label", 2, [4], "sky")
+    (seen,) = session.log.events[-1].seen  # what was predicted before the click
+    assert session.counters()["foreseen"] == [int(seen == 0), 1]
+    for i in range(3):
+        session.act("label", i, range(6, 10), CLASSES[i])
+    ear.until(lambda: [clicks for clicks, _, _ in session.quality()["curve"]] == [11, 15])
+    assert session.quality()["n"] == sum(n for _, n in session.quality()["per_class"]) == 15
     session.set_live(False)
     assert session.view(0) is None and set(session.query()) <= set(first) and not session.learned
     session.close()
@@ -279,6 +288,9 @@ def test_an_export_takes_what_was_learned_and_its_model_predicts_the_same_on_new
         done = export(read_session(folder))
         again = predict_folder(done.out / "model", folder, tmp_path / "new", "cpu")
     assert done.live and done.predicted == again.pictures == 3
+    with open(done.out / "quality.csv", encoding="utf-8") as file:
+        (told,) = csv.DictReader(file)
+    assert (told["clicks"], told["agreement"], told["agreement_n"]) == ("4", "", "0")  # two pictures are too few
     for i in range(3):
         want = learner.look(i).argmax(dim=0).numpy()
         new, mask = (np.asarray(Image.open(out / "masks" / f"{i}.png")) for out in (again.out, done.out))

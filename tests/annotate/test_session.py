@@ -140,13 +140,13 @@ def test_the_log_says_who_was_asked(session):
 def test_counters_by_hand(session):
     session.act("label", 0, [0, 1, 2], "sky", seconds=30)
     session.act("label", 0, [2], VOID, seconds=60)
-    session.act("label", 1, [7], "Öl", seconds=100_000)  # gone for lunch: counts as ten minutes
+    session.act("label", 1, [7], "Öl", seconds=100_000)  # gone for lunch: counts as one minute
     session.act("label", 1, [8], "Öl", seconds=-5)  # the clock went back
     session.act("undo", seconds=float("nan"))
     session.act("label", 1, [9, 10], "sky", how="import")
     counters = session.counters()
     assert counters["per_class"] == [4, 0, 1, 1] and counters["labeled"] == 6 and counters["superpixels"] == 24
-    assert counters["clicks"] == 5 and counters["minutes"] == 11.5 and counters["debt"] == [0, 3, 1]
+    assert counters["clicks"] == 5 and counters["minutes"] == 2.5 and counters["debt"] == [0, 3, 1]
 
 
 def test_an_act_that_comes_twice_is_done_once(session, folder):
@@ -214,29 +214,39 @@ def test_accept_gives_the_predicted_class_and_follows_splits(session):
 def test_what_was_foreseen_by_hand(session, folder):
     seen = np.zeros((48, 64), np.uint8)
     seen[:, 32:] = 1  # superpixels 2, 3, 6, 7, 10, 11
-    session.act("label", 0, [11], "sky")  # before the training: does not count
+    session.act("label", 0, [11], "sky")  # nothing is predicted yet: does not count
     finish_round(session, 2, {"a": seen, "b": 1 - seen}, [["a", 0]])
     session.refresh()
-    assert session.foreseen() == (0, 0)
-    session.act("label", 0, [0, 1], "sky")  # right, right
+    assert session.counters()["foreseen"] == [0, 0]
+    session.act("label", 0, [0, 1, 11], "sky")  # right, right; the last had a label: does not count
     session.act("label", 0, [2], "sky")  # wrong
     session.act("label", 0, [3], VOID)  # does not count
+    session.act("label", 1, [0], "sky")  # wrong, but put right:
     session.act("label", 1, [0], "road, wet")  # right
     session.act("label", 1, [1], "sky")
     session.act("label", 1, [1], "")  # does not count
     session.act("label", 1, [2], "Öl")
     session.act("undo")
-    assert session.foreseen() == (3, 4)
+    session.act("label", 1, [3], "sky", how="import")  # nobody clicked it
+    assert session.counters()["foreseen"] == [3, 4]
+    assert [e.seen for e in on_disk(session)[2:5]] == [(0, 0, UNLABELED), (1,), (1,)]
+    (rounds.folder_of(session.home, 2) / "views" / f"{key('b')}.npz").write_bytes(b"damaged")
     session.close()
-    (folder / "b.png").rename(folder.parent / "b.png")  # the picture is gone: so are its labels, but not the session
+    again = opened(folder)
+    assert again.counters()["foreseen"] == [3, 4]
+    again.act("label", 1, [4], "sky")  # a click counts where its prediction cannot be read
+    assert again.board.labels(1)[4] == 0 and again.counters()["foreseen"] == [3, 4]
+
+
+def test_a_picture_that_is_gone_takes_its_labels_along_and_not_the_session(session, folder):
+    session.act("label", 0, [0, 1], "sky")
+    session.act("label", 1, [0], "sky")
+    session.close()
+    (folder / "b.png").rename(folder.parent / "b.png")
     said = []
     again = opened(folder, said=said)
-    assert again.foreseen() == (2, 3) and again.counters()["labeled"] == 5
+    assert again.counters()["labeled"] == 2
     assert any("acts are about pictures, superpixels or classes that do not exist now" in text for text in said)
-    again.close()
-    (folder.parent / "b.png").rename(folder / "b.png")
-    again = opened(folder)
-    assert again.foreseen() == (3, 4)
 
 
 def test_classes_are_added_at_the_end_only(session, folder):

@@ -175,7 +175,7 @@ class Fake(Beside):
 
     def __init__(self, command, log, first, hear):
         self.told, self.hear, self.closed = [first], hear, False
-        self.learned, self.views, self.query, self.seen, self.ended = False, {}, [], 0, ""
+        self.learned, self.views, self.query, self.seen, self.ended, self.measured = False, {}, [], 0, "", {}
 
     def tell(self, what):
         self.told.append(what)

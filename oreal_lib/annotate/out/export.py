@@ -17,7 +17,7 @@ from ...draw import class_palette
 from ...storage import checked, provenance
 from ...storage.progress import told
 from ...types import IGNORE
-from .. import rounds
+from .. import quality, rounds
 from ..board import UNLABELED
 from ..events import Event
 from ..live import Learner
@@ -54,7 +54,7 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
 
     masks/<name>.png: (h, w) class ids at the picture's own size, turned as its EXIF says, 255 = void: what was clicked, and where
     nobody clicked what is predicted: live, unless the network was trained after the last act, or by the last round. labels/<name>.png: what was clicked, 255 elsewhere. Both are enlarged from the
-    size that the person saw, by the nearest pixel. overlays/<name>.jpg, coco.json (the clicked labels), clicks.csv, classes.json,
+    size that the person saw, by the nearest pixel. overlays/<name>.jpg, coco.json (the clicked labels), clicks.csv, quality.csv (seconds a click, and `quality` over the minutes), classes.json,
     classes.yaml, model/ (if anything was learned). With the pictures copied to `<out>/images` it is a data set "folder".
 
     A second export replaces the first; killed in between, each file is whole. Raises ValueError for an `out` that cannot be used
@@ -71,9 +71,12 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     learner = _learner(saved)
     last, model = _model(saved, problems) if learner is None else (0, _live_model(saved, learner))
     files, rows = class_files(board.classes) | model, _rows(saved)
+    measured = {} if saved is session else session.measured
+    told_quality = list(quality.rows(board.acts, saved.events, measured, learner, board.classes))
+    files |= {"clicks.csv": table(COLUMNS, rows), "quality.csv": table(quality.COLUMNS, told_quality)}
     kinds = (("masks", "png"), ("labels", "png"), ("overlays", "jpg"))
     names = {p.name: [f"{folder}/{p.name}.{suffix}" for folder, suffix in kinds] for p in board.pictures}
-    everything = [*files, "clicks.csv", "coco.json", *(name for three in names.values() for name in three)]
+    everything = [*files, "coco.json", *(name for three in names.values() for name in three)]
     coco, written, predicted = Coco(board.classes), 0, 0
     with filled(out, everything, top, f"export of {saved.annotator}") as write:
         for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported")):
@@ -91,7 +94,7 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
                 write(name, data)
             coco.add(picture.file.relative_to(top).as_posix(), labels)
             written, predicted = written + 1, predicted + (seen is not None)
-        for name, data in (files | {"coco.json": coco.file(), "clicks.csv": table(COLUMNS, rows)}).items():
+        for name, data in (files | {"coco.json": coco.file()}).items():
             write(name, data)
     labeled = int(board.counts().sum())
     return Exported(out, written, labeled, predicted, len(rows), last, tuple(problems), learner is not None)
