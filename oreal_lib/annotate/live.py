@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
+from torch import nn
 
 from ..aggregate import Regions
 from ..config import RunConfig
@@ -20,7 +21,7 @@ from ..data.features import Encoder, Features
 from ..data.resize import bounded, resized
 from ..data.spread import means_of, place_of, spread_over
 from ..fast.tiles import softmax_by_class
-from ..models import STRIDE, enlarged
+from ..models import STRIDE, build_model, enlarged
 from ..storage.devices import choose_device
 from ..storage.progress import lines_to
 from ..storage.ragged import Ragged
@@ -69,6 +70,14 @@ def classifier_of(
     weight[present] = rows / scale
     bias[present] = constants - (rows / scale) @ center
     return Classifier(weight, bias)
+
+
+def network_of(state: dict[str, torch.Tensor]) -> nn.Module:
+    """The network that classifies positions: the encoder and an exported `Classifier.state`. See `build_model`."""
+    network = build_model(ENCODER, len(state["bias"]), "imagenet")
+    network.net.head = nn.Conv2d(*state["weight"].shape[::-1], 1)
+    network.net.head.load_state_dict({"weight": state["weight"][..., None, None], "bias": state["bias"]})
+    return network.eval()
 
 
 def seen_by(encoder: Encoder, image: np.ndarray, folder: Path | None = None) -> np.ndarray:

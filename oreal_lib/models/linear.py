@@ -82,7 +82,7 @@ class Linear(nn.Module):
 def _at(level: Tensor, size: list[int]) -> Tensor:
     """A level (B, D, h, w) at another size: averaged where it is finer, bilinear where it is coarser."""
     if level.shape[-2] > size[0]:
-        return F.adaptive_avg_pool2d(level, size)
+        return F.avg_pool2d(level, 2)
     return level if list(level.shape[-2:]) == size else F.interpolate(level, size, mode="bilinear", align_corners=False)
 
 

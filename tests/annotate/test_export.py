@@ -140,23 +140,26 @@ def test_class_files_name_ids_and_colors_and_keep_words_that_yaml_would_change(s
     assert yaml.safe_load(text)["classes"] == ["no", "1", "Käfer: groß"]
 
 
-def test_coco_regions_are_the_labels_pixel_by_pixel(session):
+@pytest.mark.parametrize("name, folder_of_png", [("coco", "masks"), ("coco_labels", "labels")])
+def test_coco_regions_are_the_masks_and_the_labels_pixel_by_pixel(session, name, folder_of_png):
     a = picture_of(session, "a")
     session.act("label", a, [1, 5], to="car")
     session.act("label", a, [0], to="road")
     session.act("label", a, [2], to="void")
+    trained(session, ROAD)
     out = export(session).out
-    coco = COCO(out / "coco.json")
+    coco = COCO(out / f"{name}.json")
     (image,) = (i for i in coco.dataset["images"] if i["file_name"] == "a.png")
     regions = coco.loadAnns(coco.getAnnIds(image["id"]))
     categories = coco.loadCats([region["category_id"] for region in regions])
     assert [category["name"] for category in categories] == ["road", "car"]
     assert all(thing["id"] > 0 for thing in categories + regions)  # datumaro and CVAT take category 0 for "no class"
-    labels = pixels(out / "labels/a.png")
+    labels = pixels(out / folder_of_png / "a.png")
     for region, category in zip(regions, categories, strict=True):
         mask = labels == category["class_id"]
         assert (coco.annToMask(region).astype(bool) == mask).all() and region["area"] == mask.sum()
     assert regions[1]["bbox"] == [20, 0, 40, 40]  # squares 1 (above, middle) and 5 (below, right)
+    assert regions[0]["area"] == 400 * (3 if name == "coco" else 1)  # squares 3 and 4 are predicted
 
 
 def test_every_act_is_a_row_and_what_was_undone_says_so(session):
@@ -247,6 +250,41 @@ def test_the_model_of_an_export_predicts_what_the_session_would_show(session, fo
     top = p.sort(dim=0).values.numpy()
     assert unsure.shape == (60, 40) and np.abs(unsure - 255 * top[0] / top[1]).max() <= 0.51
     assert read_mask(tmp_path / "new/masks/süd west/Käfer 1.png", 2).shape == (40, 60)
+
+
+def reader():
+    """The program in the README of an export."""
+    return exporting.README.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+
+
+def test_the_readme_names_every_file_and_its_ten_lines_read_the_network(session, monkeypatch):
+    session.act("label", 0, [0], to="car")
+    trained(session, CAR)
+    out = export(session).out
+    written = {name.partition("/")[0] for name in checked.read(out / "export.json", "")["files"]} - {"README.md"}
+    text = (out / "README.md").read_text(encoding="utf-8")
+    assert {"masks", "labels", "coco.json"} < written and all(f"`{name}" in text for name in written)
+    image = np.random.default_rng(1).integers(0, 256, (24, 32, 3), np.uint8)
+    Image.fromarray(image).save(out / "photo.jpg", "PNG")
+    monkeypatch.chdir(out)
+    exec(reader(), {})
+    about = json.loads((out / "model/model.json").read_text(encoding="utf-8"))
+    net = training.load_network(RunConfig.make(about["config"]), 2, out / "model/weights.safetensors", "cpu")
+    p = training.look(net, image, about["side"], (24, 32)).numpy()
+    sure = np.abs(p[0] - p[1]) > 1e-4
+    assert set(np.unique(pixels(out / "mask.png"))) == {ROAD, CAR} and sure.mean() > 0.9
+    assert (pixels(out / "mask.png") == p.argmax(axis=0))[sure].all() and len(reader().strip().splitlines()) <= 11
+
+
+def test_a_network_that_torch_cannot_export_costs_one_file(session, monkeypatch):
+    def refused(*given, **how):
+        raise torch.onnx.OnnxExporterError("no such operator\nand so on")
+
+    trained(session, CAR)
+    monkeypatch.setattr(torch.onnx, "export", refused)
+    done = export(session)
+    assert (done.out / "model/weights.safetensors").exists() and not (done.out / "model/model.onnx").exists()
+    assert done.problems == ("model.onnx is left out: torch cannot export this network (no such operator)",) and done.pictures == 4
 
 
 def test_what_is_black_or_passed_over_is_told_when_new_pictures_are_predicted(session, tmp_path):

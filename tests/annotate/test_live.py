@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import onnxruntime
 import pytest
 from PIL import Image
 from sklearn.linear_model import LogisticRegression
@@ -297,6 +298,11 @@ def test_an_export_takes_what_was_learned_and_its_model_predicts_the_same_on_new
         assert (new == want).mean() > 0.999
         clicked = session.board.paint(i)
         assert (mask == np.where(clicked == IGNORE, new, clicked)).all()
+    session_of = onnxruntime.InferenceSession(done.out / "model/model.onnx")
+    (p,) = session_of.run(None, {"image": session.pictures[0].image()})
+    positions = live.looker(learner.classifier.state(), None, "cpu")(session.pictures[0].image()).numpy()
+    assert p.shape == (3, 48, 64) and p[2].max() < 1e-6 and np.allclose(p.sum(axis=0), 1, atol=1e-5)
+    assert (p.argmax(axis=0) == positions.argmax(axis=0)).mean() > 0.9  # in between it is smoother
     damaged = session.pictures[2].store / f"{key('2')}.image.npy"
     damaged.write_bytes(damaged.read_bytes()[:-9])
     with lines_to(lambda line: None):

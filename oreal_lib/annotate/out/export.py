@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import warnings
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import nn
 
 from ...config import RunConfig
 from ...data.files import read_image
@@ -20,15 +23,17 @@ from ...types import IGNORE
 from .. import quality, rounds
 from ..board import UNLABELED
 from ..events import Event
-from ..live import Learner
+from ..live import SIDE as LOOKS
+from ..live import Learner, network_of
 from ..pictures import Picture
 from ..saved import Saved, read_json, read_live
 from ..session import Session
-from ..training import classes_and_doubt
+from ..training import classes_and_doubt, load_network
 from .coco import Coco
 from .output import class_files, filled, png
 from .overlay import SIDE, blend, with_legend
 
+README = Path(__file__).parent / "export.md"
 COLUMNS = "time annotator picture act superpixels class how round asked seconds undone".split()
 
 
@@ -53,9 +58,9 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     """Writes everything a session has into a folder, `<work>/export/<annotator>` unless `out` names one.
 
     masks/<name>.png: (h, w) class ids at the picture's own size, turned as its EXIF says, 255 = void: what was clicked, and where
-    nobody clicked what is predicted: live, unless the network was trained after the last act, or by the last round. labels/<name>.png: what was clicked, 255 elsewhere. Both are enlarged from the
-    size that the person saw, by the nearest pixel. overlays/<name>.jpg, coco.json (the clicked labels), clicks.csv, quality.csv (seconds a click, and `quality` over the minutes), classes.json,
-    classes.yaml, model/ (if anything was learned). With the pictures copied to `<out>/images` it is a data set "folder".
+    nobody clicked what is predicted: live, unless the network was trained after the last act, or by the last round.
+    labels/<name>.png: what was clicked, 255 elsewhere. Both are enlarged from the size that the person saw, by the nearest pixel.
+    export.md, which goes along as README.md, says what the other files are. model/ is there if anything was learned.
 
     A second export replaces the first; killed in between, each file is whole. Raises ValueError for an `out` that cannot be used
     (`output.filled`) and OSError with the remedy where the disk is full. A picture whose files are damaged is left out and named.
@@ -69,15 +74,15 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     top = board.pictures[0].file.parents[board.pictures[0].name.count("/")]  # where the names of the pictures begin
     problems = list(saved.problems)
     learner = _learner(saved)
-    last, model = _model(saved, problems) if learner is None else (0, _live_model(saved, learner))
-    files, rows = class_files(board.classes) | model, _rows(saved)
+    last, model = _model(saved, problems) if learner is None else (0, _live_model(saved, learner, problems))
+    files, rows = class_files(board.classes) | model | {"README.md": README.read_bytes()}, _rows(saved)
     measured = {} if saved is session else session.measured
     told_quality = list(quality.rows(board.acts, saved.events, measured, learner, board.classes))
     files |= {"clicks.csv": table(COLUMNS, rows), "quality.csv": table(quality.COLUMNS, told_quality)}
     kinds = (("masks", "png"), ("labels", "png"), ("overlays", "jpg"))
     names = {p.name: [f"{folder}/{p.name}.{suffix}" for folder, suffix in kinds] for p in board.pictures}
-    everything = [*files, "coco.json", *(name for three in names.values() for name in three)]
-    coco, written, predicted = Coco(board.classes), 0, 0
+    everything = [*files, "coco.json", "coco_labels.json", *(name for three in names.values() for name in three)]
+    coco, of_clicks, written, predicted = Coco(board.classes), Coco(board.classes), 0, 0
     with filled(out, everything, top, f"export of {saved.annotator}") as write:
         for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported")):
             try:
@@ -92,9 +97,10 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
             three = (png(mask, len(board.classes)), png(labels, len(board.classes)), preview)
             for name, data in zip(names[picture.name], three, strict=True):
                 write(name, data)
-            coco.add(picture.file.relative_to(top).as_posix(), labels)
+            for one, values in ((coco, mask), (of_clicks, labels)):
+                one.add(picture.file.relative_to(top).as_posix(), values)
             written, predicted = written + 1, predicted + (seen is not None)
-        for name, data in (files | {"coco.json": coco.file()}).items():
+        for name, data in (files | {"coco.json": coco.file(), "coco_labels.json": of_clicks.file()}).items():
             write(name, data)
     labeled = int(board.counts().sum())
     return Exported(out, written, labeled, predicted, len(rows), last, tuple(problems), learner is not None)
@@ -163,7 +169,7 @@ def _preview(saved: Saved, i: int, ids: np.ndarray, codes: np.ndarray, seen: np.
     return buffer.getvalue()
 
 
-def _live_model(saved: Saved, learner: Learner) -> dict[str, bytes]:
+def _live_model(saved: Saved, learner: Learner, problems: list[str]) -> dict[str, bytes]:
     """The files of model/, for `predictions`."""
     home, classes = read_json(saved.home.parent), saved.board.classes
     about = {
@@ -171,14 +177,15 @@ def _live_model(saved: Saved, learner: Learner) -> dict[str, bytes]:
         "colors": class_palette(len(classes)).tolist(),
         "live": True,
         "working_side": home["side"],
+        "side": LOOKS,
         "superpixels": None if home["partition"] else home["superpixels"],
         "annotator": saved.annotator,
         "versions": provenance.versions(),
     }
     return {
         "model/model.json": (checked.dumps(about, indent=1) + "\n").encode(),
-        "model/weights.safetensors": checked.dump_tensors(learner.classifier.state()),
-    }
+        "model/weights.safetensors": checked.dump_tensors(state := learner.classifier.state()),
+    } | onnx(network_of(state), problems)
 
 
 def _model(saved: Saved, problems: list[str]) -> tuple[int, dict[str, bytes]]:
@@ -189,11 +196,12 @@ def _model(saved: Saved, problems: list[str]) -> tuple[int, dict[str, bytes]]:
     folder = rounds.folder_of(saved.home, last)
     try:
         request, done = (checked.read(folder / f"{name}.json", "train again") for name in ("request", "done"))
+        config = RunConfig.make(request["config"])
         about = {
             "classes": done["classes"],
             "colors": class_palette(len(done["classes"])).tolist(),
             "round": last,
-            "side": request["config"]["height"],
+            "side": config.height,
             "working_side": read_json(saved.home.parent)["side"],
             "annotator": saved.annotator,
             "versions": done["versions"],
@@ -202,10 +210,35 @@ def _model(saved: Saved, problems: list[str]) -> tuple[int, dict[str, bytes]]:
         return last, {
             "model/model.json": (checked.dumps(about, indent=1) + "\n").encode(),
             "model/weights.safetensors": (folder / "weights.safetensors").read_bytes(),
-        }
+        } | onnx(load_network(config, len(done["classes"]), folder / "weights.safetensors", "cpu"), problems)
     except (OSError, ValueError) as error:
         problems.append(f"the network of round {last} is left out: {folder} is damaged ({error!r}); train again")
         return last, {}
+
+
+class _Whole(nn.Module):
+    """A network, from an image (H, W, 3) uint8 to probabilities (C, H, W)."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return self.network(image.permute(2, 0, 1)[None].float() / 255).softmax(dim=1)[0]
+
+
+def onnx(network: nn.Module, problems: list[str]) -> dict[str, bytes]:
+    """The file model/model.onnx of a `build_model` network: "image" (H, W, 3) uint8, any H and W, to "probabilities" (C, H, W) float32."""
+    axes = {"image": {0: "height", 1: "width"}, "probabilities": {1: "height", 2: "width"}}
+    names, buffer = {"input_names": ["image"], "output_names": ["probabilities"], "dynamic_axes": axes}, BytesIO()
+    with warnings.catch_warnings():  # of tracing: sizes are compared. And the other exporter takes minutes
+        warnings.simplefilter("ignore")
+        try:
+            torch.onnx.export(_Whole(network).eval(), (torch.zeros(64, 96, 3, dtype=torch.uint8),), buffer, dynamo=False, **names)
+        except RuntimeError as error:
+            problems.append(f"model.onnx is left out: torch cannot export this network ({str(error).splitlines()[0]})")
+            return {}
+    return {"model/model.onnx": buffer.getvalue()}
 
 
 def _rows(saved: Saved) -> list[list]:
