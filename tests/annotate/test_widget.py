@@ -204,6 +204,13 @@ def test_live_every_act_is_told_and_what_was_learned_is_shown(widget, monkeypatc
     assert set(zlib.decompress(layers["prediction"])) == {1} and list(layers["predicted"]) == [1] * 12
     label(widget, "two", 1, [2], 0)
     assert read_whole(widget.session.log.path)[-1].round == 1  # it was asked
+    label(widget, "three", 0, range(12), 0)
+    beside.hear({"kind": "quality", "act": "three", "per_class": [[6, 12], [1, 2]]})
+    assert last(widget, "live")[0]["quality"]["curve"] == [[14, 0.075, 0.5]]
+    assert last(widget, "live")[0]["counters"]["foreseen"] == [
+        0,
+        1,
+    ]
     beside.hear({"kind": "fitted", "known": False})
     assert not last(widget, "live")[0]["learned"] and widget.session.view(1) is None
     beside.hear({"kind": "ended", "why": "exit code -9: "})
