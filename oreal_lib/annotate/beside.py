@@ -12,7 +12,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -129,7 +129,7 @@ def work(folder: Path, open_board: Callable[[int], Board]) -> None:
 
 
 class _Work:
-    """What there is to do, the most urgent first: learn, look at the picture in sight, ask, see one more picture."""
+    """What there is to do, the most urgent first: learn, look at the picture in sight, ask, measure, see one more picture."""
 
     def __init__(self, lines: BinaryIO, say: Callable[..., None], folder: Path, open_board: Callable[[int], Board]) -> None:
         self.say, self._told = say, queue.SimpleQueue()
@@ -141,7 +141,8 @@ class _Work:
         self.look_at = first["look"]
         self.query: list[tuple[int, int]] = []
         self.changed = self.looks = self.asks = True
-        self.measured, self.measuring = set(), False
+        self.measured: set[str] = set()
+        self.measuring: tuple[str, Iterator] | None = None
 
     def _read(self, lines: BinaryIO) -> None:
         for line in lines:
@@ -163,13 +164,14 @@ class _Work:
                 continue
             if self.asks:
                 self._ask()
+            elif self._due():
+                self._measure()
             elif unseen := learner.unseen(self.look_at):
                 self._see(unseen)
-            self._measure()
 
     def _hear(self) -> bool:
         """Takes in all that was told, waiting for it where there is nothing else to do; False when the session has ended."""
-        idle = not (self.changed or self.looks or self.asks or self.learner.unseen(0))
+        idle = not (self.changed or self.looks or self.asks or self.learner.unseen(0) or self._due())
         while idle or not self._told.empty():
             idle, told = False, self._told.get()
             if told is None:
@@ -179,9 +181,6 @@ class _Work:
                 self.events, self.changed = self.events + 1, True
             elif "look" in told:
                 self.look_at, self.looks = told["look"], True
-            elif "per_class" in told:
-                self.measuring = False
-                self.say("quality", **told)
             else:
                 self.learner.config, self.asks = self.learner.config.model_copy(update=told["ask"]), True
         return True
@@ -197,19 +196,22 @@ class _Work:
         self.query = learner.ask(self.look_at, np.random.default_rng([learner.config.seed, self.events]))
         self.say("query", query=self.query)
 
-    def _measure(self) -> None:
-        """Starts to measure what is learned where that is due, in a thread: a click need not wait for it."""
+    def _due(self) -> bool:
+        """Whether there is quality to measure: after the last act for which it is due."""
         learner, acts = self.learner, self.learner.board.acts
-        due = [k for k, _ in quality.marks(acts) if acts[k - 1].id not in self.measured]
-        if self.measuring or not due or (clicked := quality.examples(learner, acts[: due[-1]])) is None:
-            return
-        self.measuring, act, n_classes = True, acts[due[-1] - 1].id, len(learner.board.classes)
-        self.measured.add(act)
+        if self.measuring is None and (due := [k for k, _ in quality.marks(acts) if acts[k - 1].id not in self.measured]):
+            clicked = quality.examples(learner, acts[: due[-1]])
+            if clicked is not None:
+                self.measuring = acts[due[-1] - 1].id, quality.agreement(clicked, len(learner.board.classes))
+        return self.measuring is not None
 
-        def measure() -> None:
-            self._told.put({"act": act, "per_class": quality.agreement(clicked, n_classes)})
-
-        threading.Thread(target=measure, daemon=True).start()
+    def _measure(self) -> None:
+        """One fold: a tenth of a second or so that a click may have to wait."""
+        act, folds = self.measuring
+        if (per_class := next(folds)) is not None:
+            self.measuring = None
+            self.measured.add(act)
+            self.say("quality", act=act, per_class=per_class)
 
     def _open(self, picture: int, superpixel: int) -> bool:
         """Whether a superpixel has no label; a piece is gone once its split is undone."""

@@ -22,7 +22,7 @@ FIRST, GROWTH = 10, 1.2  # clicks at which quality is told: ten, then a fifth mo
 FOLDS = 5  # groups of pictures that are left out in turn (our choice)
 LEAST = 3  # pictures with clicks; with fewer nothing is said (our choice)
 RECENT = 50  # answers that `foreseen` looks at, for the prediction gets better (our choice)
-Measured = Mapping[str, list[list[int]] | None]  # for ids of acts, `agreement` after them
+Measured = Mapping[str, list[list[int]]]  # for ids of acts, what `agreement` says after them
 COLUMNS = "minutes clicks seconds_per_click agreement agreement_n foreseen foreseen_n".split()
 
 
@@ -68,19 +68,21 @@ def examples(learner: Learner, acts: Sequence[Event]) -> Examples | None:
     return Examples(np.array(means, np.float64), classes, pictures, *learner.standard())
 
 
-def agreement(clicked: Examples, n_classes: int) -> list[list[int]] | None:
-    """For each class how many of its clicks are foretold from those in other pictures, and how many it has. None with clicks in
-    fewer than LEAST pictures."""
+def agreement(clicked: Examples, n_classes: int) -> Iterator[list[list[int]] | None]:
+    """None after each fold, so that more urgent work may come between; at last for each class how many of its clicks are foretold from
+    those in other pictures, and how many it has: [] with clicks in fewer than LEAST pictures."""
     if (count := len(np.unique(clicked.pictures))) < LEAST:
-        return None
-    right = np.zeros(len(clicked.classes), bool)
+        yield []
+        return
+    classes, right = clicked.classes, np.zeros(len(clicked.classes), bool)
     for known, left_out in GroupKFold(min(FOLDS, count)).split(clicked.means, groups=clicked.pictures):
-        learned = classifier_of(clicked.means[known], clicked.classes[known], n_classes, clicked.center, clicked.scale)
-        if learned is not None:
-            right[left_out] = learned(clicked.means[left_out].astype(np.float32)).argmax(dim=0).numpy() == clicked.classes[left_out]
+        learned = classifier_of(clicked.means[known], classes[known], n_classes, clicked.center, clicked.scale)
+        if learned is None:  # all have one class
+            right[left_out] = classes[left_out] == classes[known[0]]
         else:
-            right[left_out] = clicked.classes[left_out] == clicked.classes[known[0]]  # all have one class
-    return [[int(right[clicked.classes == c].sum()), int((clicked.classes == c).sum())] for c in range(n_classes)]
+            right[left_out] = learned(clicked.means[left_out].astype(np.float32)).argmax(dim=0).numpy() == classes[left_out]
+        yield None
+    yield [[int(right[classes == c].sum()), int((classes == c).sum())] for c in range(n_classes)]
 
 
 def foreseen(acts: Sequence[Event], classes: Sequence[str]) -> tuple[int, int]:
@@ -95,7 +97,7 @@ def foreseen(acts: Sequence[Event], classes: Sequence[str]) -> tuple[int, int]:
     return sum(right), len(right)
 
 
-def _share(of_classes: list[list[int]] | None) -> tuple[float | None, int]:
+def _share(of_classes: list[list[int]]) -> tuple[float | None, int]:
     right, n = np.array(of_classes or [[0, 0]]).sum(axis=0).tolist()
     return round(right / n, 3) if n else None, n
 
@@ -119,8 +121,9 @@ def rows(
     for k, n in sorted({*marks(acts), (len(acts), clicks(acts))} - {(0, 0)}):
         act = acts[k - 1].id
         if act not in measured and learner is not None and (clicked := examples(learner, acts[:k])) is not None:
-            measured = measured | {act: agreement(clicked, len(classes))}
-        share, of = _share(measured.get(act))
+            *_, per_class = agreement(clicked, len(classes))
+            measured = measured | {act: per_class}
+        share, of = _share(measured.get(act, []))
         pace = round(60 * (until[act] - spent) / (n - before), 2) if n > before else ""
         yield [until[act], n, pace, "" if share is None else share, of, *foreseen(acts[:k], classes)]
         spent, before = until[act], n

@@ -1,20 +1,22 @@
 """What is told about quality: by hand, and never of a click that was learned from."""
 
-import queue
-import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 
 from oreal_lib.annotate import quality
 from oreal_lib.annotate.beside import _Work
 from oreal_lib.annotate.board import UNLABELED
 from oreal_lib.annotate.events import Event
-from oreal_lib.annotate.quality import Examples, agreement, examples, foreseen, marks, rows, told
+from oreal_lib.annotate.quality import Examples, examples, foreseen, marks, rows, told
 
 CLASSES = ("sky", "road")
+
+
+def agreement(clicked, n_classes):
+    *_, found = quality.agreement(clicked, n_classes)
+    return found
 
 
 def label(number, superpixels, to="sky", image="a", **more):
@@ -51,7 +53,7 @@ def test_what_only_neighbors_in_the_same_picture_tell_does_not_count():
 
 
 def test_with_clicks_in_two_pictures_nothing_is_said_and_one_class_foretells_itself():
-    assert agreement(clicked(2, of_class=1.0), 2) is None
+    assert agreement(clicked(2, of_class=1.0), 2) == []
     three = clicked(3, of_class=1.0)
     one = Examples(three.means, np.array([0, 0, 0, 0, 0, 0, 0, 0, 1]), three.pictures, three.center, three.scale)
     assert agreement(one, 2)[1] == [0, 1]  # without its picture there is no second class
@@ -64,7 +66,7 @@ def test_the_page_gets_the_last_measure_and_a_curve_over_clicks_and_minutes():
     acts = [e for e in events if e.what == "label"]
     said = told(acts, events, measured)
     assert said == {"agreement": 0.75, "n": 12, "per_class": [[9, 10], [0, 2]], "curve": [[10, 2.0, 0.5], [12, 2.2, 0.75]]}
-    assert told(acts, events, {"9": None}) == {"agreement": None, "n": 0, "per_class": [], "curve": []}
+    assert told(acts, events, {"9": []}) == {"agreement": None, "n": 0, "per_class": [], "curve": []}
     table = list(rows(acts, events, measured, None, CLASSES))
     assert table == [[2.0, 10, 12.0, 0.5, 10, 0, 0], [2.2, 12, 6.0, 0.75, 12, 0, 0], [2.3, 13, 6.0, 1.0, 13, 0, 0]]
 
@@ -105,16 +107,26 @@ def test_the_last_answer_of_each_superpixel_is_an_example():
     assert examples(Learner(), []) is None
 
 
-@pytest.mark.parametrize("known", [True, False])
-def test_no_click_waits_for_the_measure(monkeypatch, known):
-    go_on = threading.Event()
-    monkeypatch.setattr(quality, "agreement", lambda clicked, n: go_on.wait(10) and [[1, 2]])
+def test_a_click_waits_for_one_fold_at_most_and_the_last_due_measure_comes_first(monkeypatch):
+    fitted, said = [], []
     work = _Work.__new__(_Work)
-    work.learner, work.measured, work.measuring, work._told = Learner(), set(), False, queue.SimpleQueue()
-    work.learner.board.acts = [label(k, [k % 3], image="a" if known else "b") for k in range(12)]
-    for _ in range(3):
+    work.learner, work.measured, work.measuring = Learner(), set(), None
+    work.say = lambda kind, **more: said.append((kind, more))
+    monkeypatch.setattr(quality, "examples", lambda learner, acts: clicked(6, of_class=1.0) if acts[-1].image == "a" else None)
+    monkeypatch.setattr(quality, "classifier_of", lambda *given: fitted.append(given))
+    acts = work.learner.board.acts
+    acts += [label(k, [k]) for k in range(9)]
+    assert not work._due()
+    acts += [label(k, [k]) for k in range(9, 12)]
+    for folds in range(1, quality.FOLDS + 1):
+        assert work._due()
         work._measure()
-    assert work._told.empty() and work.measuring == known and work.measured == ({"11"} if known else set())
-    go_on.set()
-    if known:
-        assert work._told.get(timeout=10) == {"act": "11", "per_class": [[1, 2]]}
+        assert len(fitted) == folds and not said
+    acts.append(label(12, [12]))  # a click between two folds
+    work._measure()
+    assert said == [("quality", {"act": "11", "per_class": [[12, 12], [0, 6]]})] and work.measured == {"11"}
+    assert work._due() and work.measuring[0] == "9"
+    work.measured.add("9")
+    work.measuring = None
+    acts += [label(k, [k], image="b") for k in range(13, 15)]  # a picture without features
+    assert not work._due()
