@@ -280,10 +280,11 @@ def page(found: dict[str, Any]) -> str:
     ]
     for way, seeds in found["ways"].items():
         values = np.array([one["miou"] for one in seeds.values()])
-        cells = [f"{v.mean():.3f} ({v.min():.3f} to {v.max():.3f})" for v in values.T]
+        cells = [f"{v.mean():.3f}" + f" ({v.min():.3f} to {v.max():.3f})" * (len(v) > 1) for v in values.T]
         cells += ["-"] * (len(found["clicks"]) - len(cells))
         minutes = np.mean([one["minutes"][found["clicks"].index(MOST_ROUNDS)] for one in seeds.values()])
         lines.append(f"| {name_of(way)} | {' | '.join(cells)} | {minutes:.1f} | {len(seeds)} |")
+    lines += ["", "![mIoU over clicks and over minutes](label.png)"]
     if many:
         lines += [
             "",
@@ -304,12 +305,13 @@ def page(found: dict[str, Any]) -> str:
 
 def name_of(way: str) -> str:
     """A way in words."""
-    return "rounds of a small U-Net" if way == ROUNDS else way if way in FORESTS else f"live, {way}"
+    live = {"random mean": "live, at random", "bvsb mean": "live, BvSB by mean", "oreal max": "live, OREAL by max"}
+    return "rounds of a small U-Net" if way == ROUNDS else way if way in FORESTS else live.get(way, f"live, {way}")
 
 
 def draw(found: dict[str, Any], file: Path) -> None:
     """The curves over clicks and over minutes, the mean of the seeds and their range."""
-    figure, (over_clicks, over_minutes) = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
+    figure, (over_clicks, over_minutes) = plt.subplots(1, 2, figsize=(9, 4.2), sharey=True, layout="constrained")
     for k, (way, seeds) in enumerate(found["ways"].items()):
         values = np.array([one["miou"] for one in seeds.values()])
         clicks = found["clicks"][: values.shape[1]]
@@ -319,7 +321,9 @@ def draw(found: dict[str, Any], file: Path) -> None:
         over_minutes.plot(np.mean([one["minutes"] for one in seeds.values()], axis=0), values.mean(axis=0), **style)
     over_clicks.set(xlabel="clicks", ylabel="mIoU over all pixels", ylim=(0, None))
     over_minutes.set(xlabel=f"minutes: {SECONDS:g} s a click, and the waits", xscale="log")
-    over_clicks.legend(fontsize=8)
+    over_minutes.set_xticks([1, 2, 5, 10], ["1", "2", "5", "10"])
+    over_minutes.minorticks_off()
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     for ax in (over_clicks, over_minutes):
         ax.grid(alpha=0.3)
     figure.savefig(file, dpi=150)
@@ -329,7 +333,9 @@ def draw(found: dict[str, Any], file: Path) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.label", description=__doc__)
-    parser.add_argument("--ways", nargs="*", default=WAYS, choices=(*LIVE, *FORESTS, ROUNDS), metavar="WAY")
+    parser.add_argument(
+        "--ways", nargs="*", default=WAYS, choices=(*LIVE, *FORESTS, ROUNDS), metavar="WAY", help="none: page, figure"
+    )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--scale", action="store_true", help="measure waits and opening with many pictures instead")
     parser.add_argument("--out", type=Path, default=RESULTS, help="a folder for label.json, .md and .png")
@@ -337,29 +343,27 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     file = given.out / "label.json"
     found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"ways": {}}
-    found |= {
+    about = {
         "device": provenance.device_name(torch.device("cpu")),
         "versions": provenance.versions(),
         "commit": provenance.commit(),
-        "pictures": PICTURES,
-        "clicks": list(CLICKS),
     }
 
     def write() -> None:
+        found.update(about, pictures=PICTURES, clicks=list(CLICKS))
         atomic.write_json(file, found)
-        if found["ways"]:
-            atomic.write_bytes(file.with_suffix(".md"), page(found).encode())
-            draw(found, file.with_suffix(".png"))
 
     with tempfile.TemporaryDirectory() as folder, lines_to(lambda line: None):
         if given.scale:
             found["many"] = many(Path(folder))
+            write()
         pairs = [(way, seed) for seed in range(given.seeds) for way in given.ways if str(seed) not in found["ways"].get(way, {})]
-        for way, seed, one in () if given.scale else measure(Path(folder), pairs):
+        for way, seed, one in measure(Path(folder), pairs) if pairs and not given.scale else ():
             found["ways"].setdefault(way, {})[str(seed)] = one
             print(f"{way}, seed {seed}: {one}", flush=True)
             write()
-    write()
+    atomic.write_bytes(file.with_suffix(".md"), page(found).encode())
+    draw(found, file.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """That every benchmark runs and writes what it says, not how fast it is."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks import __main__ as program
-from benchmarks import bench, published, settings, training
+from benchmarks import bench, label, published, settings, training
 from benchmarks.acquisition import pool_of
 from oreal_lib.batches import Pairs
 from oreal_lib.storage.paths import home
@@ -75,6 +76,25 @@ def test_the_settings_page_is_made_from_its_results():
     found = json.loads((bench.RESULTS / "settings.json").read_text(encoding="utf-8"))
     assert (bench.RESULTS / "settings.md").read_text(encoding="utf-8") == settings.page(found)
     assert list(found["rows"]) == list(settings.CHANGES) and found["seeds"] == list(settings.SEEDS)
+
+
+def test_the_page_and_the_figure_of_labeling_are_made_from_their_results(tmp_path):
+    """After a new measurement: python -m benchmarks.label"""
+    found = json.loads((bench.RESULTS / "label.json").read_text(encoding="utf-8"))
+    assert (bench.RESULTS / "label.md").read_text(encoding="utf-8") == label.page(found)
+    label.draw(found, tmp_path / "label.png")
+    assert (tmp_path / "label.png").stat().st_size > 10_000 and (bench.RESULTS / "label.png").exists()
+
+
+def test_a_scripted_person_takes_two_seconds_a_click_and_waits_for_what_is_computed(monkeypatch):
+    monkeypatch.setattr(label, "CLICKS", (2, 3))
+    monkeypatch.setattr(label, "worked", iter([0.0, 4.0, 100.0, 101.0, 200.0]).__next__)  # in between it is judged, not waited
+    monkeypatch.setattr(label, "quality", lambda session, truth, way: 0.1 * len(session.acts))
+    session, asked = SimpleNamespace(acts=[]), iter(range(10))
+    session.act = lambda what, i, superpixels, to: session.acts.append((i, *superpixels, to))
+    answers = [["sky", "road", "sky", "road"]]
+    assert list(label.curve(session, [], answers, lambda session: (0, next(asked)))) == [(0.2, 0.133), (0.3, 0.183)]
+    assert session.acts == [(0, 0, "sky"), (0, 1, "road"), (0, 2, "sky")]
 
 
 def test_a_difference_of_settings_is_taken_seed_by_seed():
