@@ -179,7 +179,7 @@ class Session:
 
     def _seen(self, picture: int, event: Event) -> tuple[int, ...]:
         """What is predicted for superpixels without a label that are about to get one: for `quality.foreseen`."""
-        with suppress(ValueError):  # the file of a prediction is damaged: the click counts all the same
+        with suppress(ValueError, OSError):  # the file of a prediction is damaged: the click counts all the same
             if (seen := self.predicted(picture)) is not None:
                 labels = self.board.labels(picture)
                 known = (labels == UNLABELED) & (seen < len(self.classes))
