@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.text import Text
 from scipy import ndimage
+from skimage.color import rgb2lab
 from skimage.segmentation import find_boundaries
 
 from .storage.progress import log
@@ -70,9 +72,33 @@ def title(column: str) -> str:
 
 
 def class_palette(n_classes: int) -> np.ndarray:
-    """(n_classes, 3) uint8 RGB, the color of each class; beyond 21 classes colors repeat."""
-    codes = [CLASS_COLORS[c % len(CLASS_COLORS)] for c in range(n_classes)]
-    return np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in codes], np.uint8)
+    """(n_classes, 3) uint8 RGB, the color of each class."""
+    return rgb(hex_palette(n_classes))
+
+
+def rgb(colors: Sequence[str]) -> np.ndarray:
+    """(n, 3) uint8 of colors "#rrggbb"."""
+    return np.array([[int(color[i : i + 2], 16) for i in (1, 3, 5)] for color in colors], np.uint8).reshape(-1, 3)
+
+
+def hex_palette(n: int, first: Sequence[str] = CLASS_COLORS, away: np.ndarray | None = None) -> tuple[str, ...]:
+    """n colors "#rrggbb": `first`, then each as far as it can be from those before and from the colors `away` (m, 3) uint8."""
+    colors = list(first[:n] or (CLASS_COLORS[:n] if away is None else ()))
+    if len(colors) < n:
+        levels = np.arange(15, 256, 20, np.uint8)
+        grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)
+        lab = rgb2lab(grid[None])[0]
+        seen = (lab[:, 0] > 35) & (lab[:, 0] < 92) & (np.hypot(*lab[:, 1:].T) > 30)  # neither dark nor pale
+        grid, lab = grid[seen], lab[seen]
+        known = np.concatenate([rgb(colors), np.zeros((0, 3), np.uint8) if away is None else away])
+        near = np.full(len(lab), np.inf)
+        for color in rgb2lab(known[None])[0]:
+            near = np.minimum(near, np.linalg.norm(lab - color, axis=1))
+        while len(colors) < n:
+            best = int(near.argmax())
+            colors.append("#{:02x}{:02x}{:02x}".format(*grid[best].tolist()))
+            near = np.minimum(near, np.linalg.norm(lab - lab[best], axis=1))
+    return tuple(colors)
 
 
 def color_mask(mask: np.ndarray, n_classes: int) -> np.ndarray:
@@ -123,7 +149,7 @@ def draw_truth(mask: np.ndarray, classes: tuple[str, ...], ax: Axes, text: str =
     """A mask (H, W) in the class colors, with a legend of the classes that occur."""
     draw_image(color_mask(mask, len(classes)), ax, text)
     present = [c for c in np.unique(mask) if c != IGNORE]
-    handles = [ax.plot([], [], "s", color=CLASS_COLORS[c % len(CLASS_COLORS)], label=classes[c])[0] for c in present]
+    handles = [ax.plot([], [], "s", color=hex_palette(len(classes))[c], label=classes[c])[0] for c in present]
     as_written(ax.legend(handles=handles, fontsize="xx-small", loc="upper left", bbox_to_anchor=(1, 1), frameon=False))
     return ax
 

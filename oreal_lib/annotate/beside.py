@@ -99,7 +99,7 @@ def what_lacks(board: Board, beside: Beside | None) -> str:
     if beside is not None and beside.ended:
         return f"Live learning has stopped ({beside.ended}); your clicks are kept. Reload the page, or switch live off."
     counts, parts = board.counts()[:-1], []
-    if missing := [name for name, n in zip(board.classes, counts, strict=True) if not n]:
+    if missing := [board.classes[c] for c in board.named.shown if not counts[c]]:
         names = f"{', '.join(missing[:3])}{f' and {len(missing) - 3} more' * (len(missing) > 3)}"
         parts.append(
             f"No label yet: {names}. Click one of each by hand" + "; two classes are needed" * bool((counts > 0).sum() < 2)

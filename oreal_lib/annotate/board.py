@@ -2,64 +2,118 @@
 
 from __future__ import annotations
 
-import base64
+import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
-from skimage.measure import label as connected
-from skimage.segmentation import slic
 
 from ..data.files import class_pixels
+from ..draw import hex_palette, rgb
 from ..storage.ragged import Ragged
-from ..superpixels import MOST_SUPERPIXELS, dense
+from ..superpixels import MOST_SUPERPIXELS
 from ..types import IGNORE, Labels, Superpixels
+from .cuts import unpack
 from .events import VOID, Event
 from .pictures import Picture
 
 UNLABELED = 254  # code of a superpixel nobody has labeled; classes are 0..C-1, void is IGNORE
 MOST_CLASSES = 200
-PIECES = 4  # of a split; our choice: one click or two more put most borders right
-MOST_PIECES = 200  # a map of pieces has bytes
 
 
 @dataclass(frozen=True)
 class Change:
-    """What an act changed in one picture: the codes that superpixels now have; split: the partition changed, too.
+    """What an act changed in one picture: the codes that superpixels now have.
 
-    superpixels: (k,) int64 local ids.  labels: (k,) uint8 their codes.
+    superpixels: (k,) int64 local ids.  labels: (k,) uint8 their codes.  of: (n,) int64 where the partition changed: for each
+    superpixel there is now the one before that holds most of it.
     """
 
     picture: int
     superpixels: np.ndarray
     labels: np.ndarray
-    split: bool = False
+    of: np.ndarray | None = None
+
+    @property
+    def split(self) -> bool:
+        """Whether the partition changed."""
+        return self.of is not None
+
+
+@dataclass(frozen=True)
+class Named:
+    """The classes by code. names: of all there ever were.  colors: "#rrggbb" each.  shown: the codes that can be chosen, in their
+    order.  into: code -> the code it was merged into.  was: (name, code) that a class had before it was renamed."""
+
+    names: tuple[str, ...]
+    colors: tuple[str, ...]
+    shown: tuple[int, ...]
+    into: tuple[tuple[int, int], ...] = ()
+    was: tuple[tuple[str, int], ...] = ()
+
+    @cached_property
+    def codes(self) -> dict[str, int]:
+        """Name, also an old one -> the code of its labels."""
+        old = {name: dict(self.into).get(c, c) for name, c in self.was}
+        return (
+            old | {self.names[c]: i for c, i in self.into} | {self.names[c]: c for c in self.shown} | {VOID: IGNORE, "": UNLABELED}
+        )
+
+    def palette(self) -> np.ndarray:
+        """(C, 3) uint8 RGB."""
+        return rgb(self.colors)
+
+    def edited(self, note: str) -> Named:
+        """As an event's note says: {"classes": [[code, name, color], ...] in the order shown, "into": [[code, code], ...] merged}.
+        Others stay as they are, at the end."""
+        said = json.loads(note)
+        names, colors = dict(enumerate(self.names)), dict(enumerate(self.colors))
+        for code, name, color in said["classes"]:
+            names[code], colors[code] = name, color
+        gone = dict(said["into"])
+        into = {c: gone.get(i, i) for c, i in self.into} | gone
+        order = dict.fromkeys([*(code for code, *_ in said["classes"]), *self.shown])
+        was = self.was + tuple((name, c) for c, name in enumerate(self.names) if names[c] != name)
+        return Named(_by_code(names), _by_code(colors), tuple(c for c in order if c not in into), tuple(into.items()), was)
+
+    def grown(self, later: Named) -> Named:
+        """With the classes that were added later: what is once there stays, for others may use it."""
+        n = len(self.names)
+        more = tuple(range(n, len(later.names)))
+        return Named(self.names + later.names[n:], self.colors + later.colors[n:], self.shown + more, self.into, self.was)
 
 
 @dataclass
 class _Done:
     """An event and what is needed to take it back. before: the labels its superpixels had; for a skip, those of its superpixels that
-    were not skipped before; for a split nothing: its pieces say it. first: a split of a picture as it lies on disk."""
+    were not skipped before; for what cuts, the labels of the picture, the numbers of the pixels it cut, the numbers that moved, and
+    the skips; for classes, what there was and the labels of the pictures. first: cut in a picture as it lies on disk."""
 
     event: Event
     picture: int
-    before: np.ndarray
+    before: Any
     first: bool = False
 
 
 class Board:
     """The state of a session. Every change comes from an event, so the same events give the same board.
 
-    pictures, classes: of the session.  lost: how many acts were about pictures, superpixels or classes that do not exist now.
+    pictures, classes: of the session; events may rename, add, merge and color these.  colors: "#rrggbb" for the first of them.
+    named: what has become of them.  lost: how many acts were about pictures, superpixels or classes that do not exist now.
     """
 
-    def __init__(self, pictures: tuple[Picture, ...], classes: tuple[str, ...], events: Iterable[Event] = ()) -> None:
-        self.pictures, self.classes, self.lost = pictures, classes, 0
+    def __init__(
+        self, pictures: tuple[Picture, ...], classes: tuple[str, ...], events: Iterable[Event] = (), colors: Sequence[str] = ()
+    ) -> None:
+        self.pictures, self.lost = pictures, 0
+        self.named = Named(tuple(classes), hex_palette(len(classes), colors), tuple(range(len(classes))))
         self._place = {picture.name: i for i, picture in enumerate(pictures)}
-        self._codes = {name: c for c, name in enumerate(classes)} | {VOID: IGNORE, "": UNLABELED}
         self._labels = [np.full(picture.count, UNLABELED, np.uint8) for picture in pictures]
         self._split: dict[int, np.ndarray] = {}  # maps that differ from those on disk
+        self._turns: dict[int, int] = {}
         self._skipped: set[tuple[int, str, int]] = set()  # round, picture, superpixel
         self._done: list[_Done] = []
         self._undone: list[Event] = []
@@ -85,6 +139,10 @@ class Board:
         """Whether the picture's partition differs from the one on disk."""
         return picture in self._split
 
+    def numbering(self, picture: int) -> int:
+        """How often superpixels of a picture have taken other numbers: what was seen before that names others now."""
+        return self._turns.get(picture, 0)
+
     def skipped(self, round: int, picture: int, superpixel: int) -> bool:
         """Whether a suggestion of that round was skipped."""
         return (round, self.pictures[picture].name, superpixel) in self._skipped
@@ -92,6 +150,11 @@ class Board:
     def skips(self) -> set[tuple[int, int]]:
         """(picture, superpixel) of all suggestions that were skipped, in whatever round."""
         return {(self._place[name], superpixel) for _, name, superpixel in self._skipped}
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes by code, also of those merged into others."""
+        return self.named.names
 
     @property
     def acts(self) -> list[Event]:
@@ -114,95 +177,197 @@ class Board:
             raise ValueError("there is nothing to undo")
         if event.what == "redo" and not self._undone:
             raise ValueError("there is nothing to redo")
-        if event.what in ("label", "skip", "split"):
+        if event.what in ("label", "skip", "split", "paint"):
             self.place(event.image)
-            if why := self._unfit(event):
-                raise ValueError(why)
+        if why := self._unfit(event):
+            raise ValueError(why)
 
     def _unfit(self, event: Event) -> str:
-        """Why a label, skip or split of an existing picture does not fit the board as it is; "" if it does."""
+        """Why an act on an existing picture, or on classes, does not fit the board as it is; "" if it does."""
+        if event.what == "classes":
+            return self._misnamed(event)
+        if event.what not in ("label", "skip", "split", "paint"):
+            return ""
         count = len(self._labels[self._place[event.image]])
-        if not event.superpixels:
+        if not event.superpixels and event.what != "paint":
             return f"the act {event.what!r} names no superpixel; name at least one"
         if wrong := [s for s in event.superpixels if not 0 <= s < count]:
             return f"{event.image} has no superpixel {wrong[0]}; it has 0..{count - 1}"
-        if event.what == "label" and event.to not in self._codes:
-            return f"there is no class {event.to!r}; choose one of {', '.join(self.classes)} or {VOID}"
-        if event.what != "split":
-            return ""
-        if len(event.superpixels) != 1:
-            return f"{len(event.superpixels)} superpixels cannot be split at once; split one"
+        if event.what in ("label", "paint") and event.to not in self.named.codes:
+            names = ", ".join(self.classes[c] for c in self.named.shown)
+            return f"there is no class {event.to!r}; choose one of {names} or {VOID}"
+        return self._uncut(event, count) if event.what in ("split", "paint") else ""
+
+    def _uncut(self, event: Event, count: int) -> str:
         y, x, pieces = unpack(event.pieces)
-        if count + _largest(pieces) > MOST_SUPERPIXELS:
+        made = 1 if event.what == "paint" else _largest(pieces) + 1 - len(event.superpixels)
+        if count + made > MOST_SUPERPIXELS:
             return f"{event.image} has {count:,} superpixels and can have {MOST_SUPERPIXELS:,}; label this one as it is"
         covered = np.zeros_like(ids := self.ids(self._place[event.image]), bool)
         box = covered[y : y + pieces.shape[0], x : x + pieces.shape[1]]
+        if event.what == "paint":
+            return "" if box.shape == pieces.shape else f"the brush left {event.image}, which is smaller by now; paint again"
         if box.shape == pieces.shape:
             box[:] = pieces != IGNORE
-        if not (covered == (ids == event.superpixels[0])).all():  # a split before it was lost when the log was repaired
+        if not (covered == np.isin(ids, event.superpixels)).all():  # a split before it was lost when the log was repaired
             return f"the pieces do not cover superpixel {event.superpixels[0]} of {event.image}; split it again"
+        return ""
+
+    def _misnamed(self, event: Event) -> str:
+        said = json.loads(event.note)
+        codes, into = [code for code, *_ in said["classes"]], dict(said["into"])
+        there = {*range(len(self.classes)), *codes}
+        if len(set(codes)) < len(codes) or there != set(range(len(there))) or len(there) > MOST_CLASSES:
+            return f"there can be {MOST_CLASSES} classes, each once; reload the page"
+        if bad := [c for c, i in into.items() if c not in there or i not in codes or i in into or c in codes]:
+            return f"class {bad[0]} cannot be merged into class {into[bad[0]]}; reload the page"
         return ""
 
     def apply(self, event: Event) -> list[Change]:
         """Carries the event out and returns what it changed. An act about a picture that is gone, or one that does not fit (a line
-        before it was left out when the log was repaired), changes nothing and is counted in `lost`."""
+        before it was left out when the log was repaired), changes nothing and is counted in `lost`. Events whose ids are "id.0",
+        "id.1", ... and at last "id" are one act: undone and redone together."""
         if event.what == "open":
             return []
         if event.what == "undo":
-            return self._undo() if self._done else []
+            return self._together(self._done, self._undo)
         if event.what == "redo":
-            return self._do(self._undone.pop()) if self._undone else []
+            return self._together(self._undone, lambda: self._do(self._undone.pop()))
         self._undone.clear()
         return self._do(event)
 
+    @staticmethod
+    def _together(stack: list, turn: Callable[[], list[Change]]) -> list[Change]:
+        changes, last = [], None
+        while stack:
+            own = getattr(stack[-1], "event", stack[-1]).id
+            if last is not None and (own == last or own.partition(".")[0] != last.partition(".")[0]):
+                break
+            last = own
+            changes += turn()
+        return changes
+
     def _do(self, event: Event) -> list[Change]:
+        if event.what == "classes":
+            return self._rename(event)
         if event.image not in self._place or self._unfit(event):
             self.lost += 1
-            self._done.append(_Done(event, -1, np.zeros(0, np.uint8)))
+            self._done.append(_Done(event, -1, None))
             return []
         i = self._place[event.image]
         labels, ids = self._labels[i], np.array(event.superpixels, np.int64)
         if event.what == "split":
             return self._cut(event, i)
+        if event.what == "paint":
+            return self._paint(event, i)
         if event.what == "skip":
             fresh = np.array([not self.skipped(event.round, i, s) for s in event.superpixels])
             self._done.append(_Done(event, i, ids[fresh]))
             self._skipped |= {(event.round, event.image, s) for s in event.superpixels}
         else:
             self._done.append(_Done(event, i, labels[ids]))
-            labels[ids] = self._codes[event.to]
+            labels[ids] = self.named.codes[event.to]
         return [Change(i, ids, labels[ids])]
 
+    def _rename(self, event: Event) -> list[Change]:
+        if self._misnamed(event):
+            self.lost += 1
+            self._done.append(_Done(event, -1, None))
+            return []
+        self._done.append(_Done(event, -1, (self.named, [labels.copy() for labels in self._labels])))
+        self.named, changes = self.named.edited(event.note), []
+        for i, labels in enumerate(self._labels):
+            for code, into in self.named.into:
+                ids = np.flatnonzero(labels == code)
+                labels[ids] = into
+                changes += [Change(i, ids, labels[ids])] * bool(len(ids))
+        return changes
+
     def _cut(self, event: Event, i: int) -> list[Change]:
-        labels, (superpixel,), new = self._labels[i], event.superpixels, self.ids(i).copy()
-        self._done.append(_Done(event, i, labels[:0], i not in self._split))  # maps of hundreds of splits would fill the memory
+        """Pieces take the numbers of the superpixels they replace, others come after the last one; are there fewer pieces, the last
+        superpixels take the numbers that are free."""
         y, x, pieces = unpack(event.pieces)
-        later = _later(pieces)  # piece 0 keeps the number; the others come after the last one
-        new[y : y + pieces.shape[0], x : x + pieces.shape[1]][later] = len(labels) - 1 + pieces[later].astype(np.int64)
-        made = _largest(pieces)
-        self._split[i] = new
-        self._labels[i] = np.concatenate([labels, np.full(made, labels[superpixel], np.uint8)])
-        parts = np.array([superpixel, *range(len(labels), len(labels) + made)])
-        return [Change(i, parts, self._labels[i][parts], split=True)]
+        inside, old = pieces != IGNORE, np.sort(np.array(event.superpixels, np.int64))
+        n, made = len(self._labels[i]), _largest(pieces) + 1
+        here = self.ids(i)[y : y + pieces.shape[0], x : x + pieces.shape[1]][inside]
+        votes = np.bincount(pieces[inside].astype(np.int64) * len(old) + np.searchsorted(old, here), minlength=made * len(old))
+        numbers = np.concatenate([old, np.arange(n, n + max(0, made - len(old)))])[:made]
+        of = np.arange(max(n, int(numbers.max()) + 1))
+        of[numbers] = old[votes.reshape(made, -1).argmax(axis=1)]
+        kept = len(of) - max(0, len(old) - made)
+        free, last = old[made:][old[made:] < kept], np.setdiff1d(np.arange(kept, len(of)), old[made:])
+        of[free] = last
+        return self._replace(event, i, inside, numbers[pieces[inside]], of[:kept], np.stack([free, last]), np.append(numbers, free))
+
+    def _paint(self, event: Event, i: int) -> list[Change]:
+        """A superpixel that is painted as a whole keeps its number; painted parts of others become a new one."""
+        y, x, pieces = unpack(event.pieces)
+        inside, n = pieces != IGNORE, len(self._labels[i])
+        here = self.ids(i)[y : y + pieces.shape[0], x : x + pieces.shape[1]][inside].astype(np.int64)
+        painted, whole = np.bincount(here, minlength=n), np.bincount(self.ids(i).ravel(), minlength=n)
+        part = (painted > 0) & (painted < whole)
+        numbers = np.flatnonzero((painted > 0) & ~part)
+        of = np.arange(n + part.any())
+        if part.any():
+            of[n], numbers = int((painted * part).argmax()), np.append(numbers, n)
+        new = np.where(part[here], n, here)
+        return self._replace(event, i, inside, new, of, np.zeros((2, 0), np.int64), numbers, self.named.codes[event.to])
+
+    def _replace(self, event, i, inside, new, of, moved, numbers, code: int | None = None) -> list[Change]:
+        """Gives the pixels of a box their new numbers, and those superpixels a label; keeps what was there."""
+        y, x, (h, w) = *unpack(event.pieces)[:2], inside.shape
+        ids = self.ids(i).copy()
+        old = zlib.compress(np.ascontiguousarray(ids[y : y + h, x : x + w][inside]).tobytes(), 1)
+        self._done.append(_Done(event, i, (self._labels[i], old, moved, self._skipped.copy()), i not in self._split))
+        if moved.size:
+            self._turns[i] = self.numbering(i) + 1
+            table, here = _turned(len(self._labels[i]), *moved[::-1]), event.image
+            ids = table[ids].astype(ids.dtype)
+            known = ((r, p, s) for r, p, s in self._skipped if p != here or s not in event.superpixels)
+            self._skipped = {(r, p, int(table[s]) if p == here else s) for r, p, s in known}
+        ids[y : y + h, x : x + w][inside] = new
+        self._split[i], self._labels[i] = ids, self._labels[i][of]
+        if code is not None:
+            self._labels[i][numbers] = code
+        return [Change(i, numbers, self._labels[i][numbers], of)]
 
     def _undo(self) -> list[Change]:
         done = self._done.pop()
         self._undone.append(done.event)
+        i, ids = done.picture, np.array(done.event.superpixels, np.int64)
+        if done.event.what == "classes" and done.before is not None:
+            named, before = done.before
+            self.named = named.grown(self.named)
+            return [Change(i, d, old[d]) for i, old in enumerate(before) if len(d := self._back(i, old))]
         if done.picture < 0:
             return []
-        i, ids = done.picture, np.array(done.event.superpixels, np.int64)
-        if done.event.what == "split":
-            y, x, pieces = unpack(done.event.pieces)
-            old = self._split.pop(i).copy()
-            old[y : y + pieces.shape[0], x : x + pieces.shape[1]][_later(pieces)] = ids[0]
-            self._labels[i] = self._labels[i][: len(self._labels[i]) - _largest(pieces)]
-            if not done.first:
-                self._split[i] = old
-        elif done.event.what == "skip":
+        if done.event.what in ("split", "paint"):
+            return self._uncut_again(done, i)
+        if done.event.what == "skip":
             self._skipped -= {(done.event.round, done.event.image, int(s)) for s in done.before}
         else:
             self._labels[i][ids] = done.before
-        return [Change(i, ids, self._labels[i][ids], split=done.event.what == "split")]
+        return [Change(i, ids, self._labels[i][ids])]
+
+    def _back(self, i: int, old: np.ndarray) -> np.ndarray:
+        differ = np.flatnonzero(self._labels[i] != old)
+        self._labels[i] = old
+        return differ
+
+    def _uncut_again(self, done: _Done, i: int) -> list[Change]:
+        labels, packed, (free, last), self._skipped = done.before
+        y, x, pieces = unpack(done.event.pieces)
+        ids, inside = self._split.pop(i).copy(), pieces != IGNORE
+        if free.size:
+            self._turns[i] = self.numbering(i) + 1
+            ids = _turned(len(labels), free, last)[ids].astype(ids.dtype)
+        old = np.frombuffer(zlib.decompress(packed), ids.dtype)
+        ids[y : y + pieces.shape[0], x : x + pieces.shape[1]][inside] = old
+        self._labels[i] = labels
+        if not done.first:
+            self._split[i] = ids
+        back = np.unique(old).astype(np.int64)
+        return [Change(i, back, labels[back], np.arange(len(labels)))]
 
     def counts(self) -> np.ndarray:
         """(C + 1,) int64: labeled superpixels of each class, void last."""
@@ -225,52 +390,16 @@ class Board:
         return np.where(codes == UNLABELED, IGNORE, codes).astype(np.uint8)[self.ids(picture)]
 
 
-def split(image: np.ndarray, ids: np.ndarray, superpixel: int, pieces: int = PIECES) -> tuple[int, int, np.ndarray]:
-    """Row and column of the superpixel's box, and (h, w) uint8 piece numbers in it: 0.. from large to small, IGNORE outside.
-
-    image: (H, W, 3) uint8.  ids: (H, W) integers.  Pieces are connected and follow color (masked SLIC), about as many as asked;
-    where color says nothing, halves across the longer side.  ValueError if it is a single pixel.
-    """
-    rows, columns = np.nonzero(ids == superpixel)
-    if len(rows) < 2:
-        raise ValueError(
-            f"superpixel {superpixel} has {len(rows)} pixel and cannot be split; zoom in and label its neighbors instead"
-        )
-    y, x = int(rows.min()), int(columns.min())
-    box = np.s_[y : rows.max() + 1, x : columns.max() + 1]
-    inside = ids[box] == superpixel
-    cut = slic(np.asarray(image[box]), pieces, compactness=5.0, mask=inside, start_label=1, channel_axis=-1)
-    cut = np.where(inside, cut, 0)
-    if len(np.unique(cut[inside])) < 2:
-        across = (rows - y) if np.ptp(rows) >= np.ptp(columns) else (columns - x)
-        cut[rows - y, columns - x] = 1 + (across >= np.median(across)) * (across > across.min())
-    found = connected(np.where(inside, cut + 1, 0), connectivity=1, background=0).astype(np.int64) - 1  # -1 outside
-    size = np.bincount(found[inside])
-    if len(size) > MOST_PIECES:  # of a scattered superpixel: the smallest join the largest
-        found[np.isin(found, np.argsort(-size, kind="stable")[MOST_PIECES:]) & inside] = int(size.argmax())
-        found[inside] = dense(found[inside][None])[0]
-        size = np.bincount(found[inside])
-    rank = np.empty(len(size), np.int64)
-    rank[np.argsort(-size, kind="stable")] = np.arange(len(size))
-    return y, x, np.where(inside, rank[np.maximum(found, 0)], IGNORE).astype(np.uint8)
-
-
-def pack(y: int, x: int, pieces: np.ndarray) -> str:
-    """The pieces of a superpixel as text for the log: (h, w) uint8 piece numbers 0.., IGNORE outside, at row y and column x."""
-    data = base64.b64encode(zlib.compress(np.ascontiguousarray(pieces, np.uint8).tobytes())).decode()
-    return f"{y},{x},{pieces.shape[0]},{pieces.shape[1]},{data}"
-
-
-def unpack(text: str) -> tuple[int, int, np.ndarray]:
-    """y, x and pieces (h, w) uint8, as `pack` was given them."""
-    *numbers, data = text.split(",", 4)
-    y, x, h, w = map(int, numbers)
-    return y, x, np.frombuffer(zlib.decompress(base64.b64decode(data)), np.uint8).reshape(h, w)
-
-
-def _later(pieces: np.ndarray) -> np.ndarray:
-    return (pieces != IGNORE) & (pieces > 0)
-
-
 def _largest(pieces: np.ndarray) -> int:
     return int(np.max(pieces, where=pieces != IGNORE, initial=0))
+
+
+def _by_code(found: dict[int, str]) -> tuple[str, ...]:
+    return tuple(found[c] for c in range(len(found)))
+
+
+def _turned(count: int, some: np.ndarray, into: np.ndarray) -> np.ndarray:
+    """(count,) what each number becomes: `some` become `into`, the others stay."""
+    table = np.arange(count)
+    table[some] = into
+    return table

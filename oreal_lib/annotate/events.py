@@ -20,9 +20,9 @@ from weakref import WeakValueDictionary
 from ..storage import atomic, checked
 from ..storage.lock import Held, Lock
 
-WHATS = ("open", "label", "skip", "split", "undo", "redo")
+WHATS = ("open", "label", "skip", "split", "paint", "classes", "undo", "redo")
 VOID = "void"  # the answer "no class, or I cannot tell"
-IMPORTED = ("import", "merge")  # how labels came that nobody clicked in this session
+IMPORTED = ("import", "merge", "all", "fill")  # how labels came that nobody clicked one by one in this session
 PATIENCE = 8.0  # seconds in which the page or kernel that was just left may let go of the log
 
 
@@ -30,12 +30,13 @@ PATIENCE = 8.0  # seconds in which the page or kernel that was just left may let
 class Event:
     """One act.
 
-    what: "label" (to: a class name, VOID, or "" to clear), "skip", "split", "undo", "redo", or "open" (a session begins).
+    what: "label" (to: a class name, VOID, or "" to clear), "skip", "split" (superpixels into `pieces`, more or fewer), "paint" (the
+    pixels of `pieces` get the label `to`), "classes" (see `board.Named.edited`), "undo", "redo", or "open" (a session begins).
     id: unique; an act that arrives twice is done once.  at: UTC time, ISO 8601.  seconds: since the act before it.
-    image: name of a picture.  superpixels: local ids in it.  how: click, drag, key, accept, import, merge.
-    round: whose question was answered, 0 = labeled without being asked.  pieces: of a split, see `board.pack`.
+    image: name of a picture.  superpixels: local ids in it.  how: click, drag, key, accept, all, fill, import, merge.
+    round: whose question was answered, 0 = labeled without being asked.  pieces: see `cuts.pack`.
     seen: the class ids that were predicted for the superpixels before; 254 where none was, or where there was a label.
-    note: of "open", what opened it.  ValueError for another `what`.
+    note: of "open", what opened it; of "classes", what there is now.  ValueError for another `what`.
     """
 
     what: str

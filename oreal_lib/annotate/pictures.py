@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -68,6 +69,14 @@ def _damaged(file: Path, why: object) -> str:
         f"{file} is damaged ({why}); put back a copy of it. Deleting it and its .json cuts the picture again, which gives the same "
         "superpixels only on the same versions"
     )
+
+
+def common_colors(pictures: Sequence[Picture], most: int = 20) -> np.ndarray:
+    """(m, 3) uint8: the colors that at most so many pictures hold most of, up to 24."""
+    step = max(1, len(pictures) // most)
+    pixels = np.concatenate([picture.image()[::16, ::16].reshape(-1, 3) for picture in pictures[::step]])
+    found, count = np.unique(pixels // 40, axis=0, return_counts=True)
+    return (found[np.argsort(-count, kind="stable")[:24]] * 40 + 20).astype(np.uint8)
 
 
 def key(name: str) -> str:

@@ -54,7 +54,7 @@ def examples(learner: Learner, acts: Sequence[Event]) -> Examples | None:
     """What was clicked by these acts, each superpixel once, as the last one says; one that was split is its largest piece. None where
     a picture has no features yet."""
     board, last = learner.board, {}
-    codes = {name: c for c, name in enumerate(board.classes)}
+    codes = {name: c for name, c in board.named.codes.items() if c < len(board.classes)}
     for event in acts:
         if event.what == "label" and event.how not in IMPORTED:
             last |= dict.fromkeys(((event.image, s) for s in event.superpixels), codes.get(event.to))

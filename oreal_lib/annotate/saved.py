@@ -4,6 +4,7 @@ hold the session open and go on clicking meanwhile.
 
 from __future__ import annotations
 
+import json
 import re
 import secrets
 from collections.abc import Sequence
@@ -11,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config import RunConfig
+from ..draw import hex_palette
 from ..storage import checked, provenance
+from ..storage.lock import Lock
 from ..superpixels import SuperpixelRecipe
 from . import rounds
-from .board import MOST_CLASSES, Board
+from .board import MOST_CLASSES, Board, Named
 from .events import VOID, Event, clicks, minutes, read_whole
 from .pictures import find_pictures, open_pictures
 
@@ -76,6 +79,39 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(classes)
 
 
+def add_classes(home: Path, named: Named, classes: Sequence[Sequence], into: dict[str, int]) -> str:
+    """The note of an event "classes", see `Named.edited`; session.json gets the new ones, so that all annotators have them.
+
+    classes: [code, name, color] each, in their order, code None for a new one, color None for one that
+    differs from all others.  into: code -> code of what is merged.
+    ValueError for names that cannot be used.
+    """
+    with Lock(home / ".lock").wait("the classes are being changed"):
+        about, table = read_json(home), []
+        begun = list(hex_palette(len(about["classes"]), about.get("colors", ())))
+        known, colors = [*named.names, *about["classes"][len(named.names) :]], [*named.colors, *begun[len(named.names) :]]
+        for code, name, given in classes:
+            color = given or hex_palette(len(colors) + 1, colors)[-1]
+            if not re.fullmatch("#[0-9a-f]{6}", color):
+                raise ValueError(f"the color of {name} is {color!r}, but must be like #4477aa; change it")
+            if code is None:
+                code, known, colors = len(known), [*known, name], [*colors, color]
+            elif not 0 <= code < len(known):
+                raise ValueError(f"there is no class {code}; there are 0..{len(known) - 1}")
+            known[code], colors[code] = name, color
+            table.append([code, name, color])
+        check_classes(known)
+        table += [[c, known[c], colors[c]] for c in range(len(named.names), len(known)) if c not in [row[0] for row in table]]
+        if n := len(known) - len(begun):
+            more = {
+                "begun": about.get("begun", len(begun)),
+                "classes": about["classes"] + known[-n:],
+                "colors": begun + colors[-n:],
+            }
+            checked.write(home / "session.json", about | more)
+    return json.dumps({"classes": table, "into": [[int(a), int(b)] for a, b in into.items()]}, ensure_ascii=False)
+
+
 def check_usable(config: RunConfig) -> None:
     """ValueError for values that suit a simulated run, but not a person's session."""
     if config.query_size is None:
@@ -108,7 +144,8 @@ def read_about(home: Path, classes, side: int | None, config: RunConfig, partiti
         }
     about = read_json(home)
     old = about["classes"]
-    if given is not None and list(given[: len(old)]) != old:
+    fewest = about.get("begun", len(old))  # others were added in the page
+    if given is not None and (len(given) < fewest or list(given[: len(old)]) != old[: len(given)]):
         raise ValueError(
             f"the session was begun with the classes {', '.join(old)}, but now they are {', '.join(given)}; add new ones at the end "
             "only, leave classes out, or begin another session (work=)"
@@ -120,7 +157,7 @@ def read_about(home: Path, classes, side: int | None, config: RunConfig, partiti
             raise ValueError(
                 f"{name} is {now!r}, but the session was begun with {was!r}; leave it out, or begin another session (work=)"
             )
-    return about | {"classes": list(given or old)}
+    return about | {"classes": [*old, *(given or ())[len(old) :]]}
 
 
 def read_live(home: Path) -> dict:
@@ -148,7 +185,7 @@ def read_board(folder: Path, home: Path, annotator: str, upto: int | None = None
     about = read_json(home)
     pictures, _ = open_pictures(Path(folder), home / "pictures", recipe_of(about), about["side"], about["partition"], 1, cut=False)
     events = read_whole(home / annotator / "clicks.jsonl")[:upto]
-    return Board(pictures, tuple(about["classes"]), events), len(events)
+    return Board(pictures, tuple(about["classes"]), events, about.get("colors", ())), len(events)
 
 
 def annotators(folder: Path | str, work: Path | str | None = None) -> list[str]:
@@ -186,6 +223,13 @@ def read_session(folder: Path | str, annotator: str = "me", work: Path | str | N
     return Saved(home, annotator, board, tuple(events), tuple(problems + board.lost_acts()))
 
 
+def summary(saved: Saved) -> str:
+    """What an annotator has done, in a line, and how to go on in the next."""
+    column = _column(saved)
+    have = ", ".join(f"{name.strip()} {n}" for name, n in column.items() if name.startswith("  "))
+    return f"{column['clicks']} clicks in {column['minutes']} minutes, {column['labeled']} of {column['superpixels']} superpixels labeled: {have}"
+
+
 def status(folder: Path | str, work: Path | str | None = None) -> str:
     """A table as text: a column for each annotator; superpixels labeled, clicks, minutes, the last round, labels of each class."""
     columns = [_column(read_session(folder, name, work)) for name in annotators(folder, work)]
@@ -209,4 +253,4 @@ def _column(saved: Saved) -> dict[str, str]:
         "clicks": f"{clicks(board.acts):,}",
         "minutes": f"{minutes(saved.events):.1f}",
         "round": str(rounds.finished(saved.home)),
-    } | {f"  {c}": f"{n:,}" for c, n in zip((*board.classes, VOID), counts.tolist(), strict=True)}
+    } | {f"  {name}": f"{counts[c]:,}" for name, c in [*((board.classes[c], c) for c in board.named.shown), (VOID, -1)]}

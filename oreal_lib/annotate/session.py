@@ -9,10 +9,11 @@ import json
 import secrets
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from ..aggregate import parse_how
 from ..balance import class_debt
 from ..config import RunConfig
 from ..data.source import check_classes
+from ..draw import hex_palette
 from ..storage import checked, provenance
 from ..storage.lock import Lock
 from ..storage.progress import log
@@ -27,11 +29,12 @@ from ..strategies import STRATEGIES, choice
 from ..strategies import check as check_strategy
 from . import quality, rounds
 from .beside import Beside, keep, what_lacks
-from .board import UNLABELED, Board, Change, pack, split
+from .board import UNLABELED, Board, Change
+from .cuts import PIECES, brushed, enclosed, pack, split
 from .events import Event, Log, clicks, minutes, now, to_line
-from .pictures import Picture, open_pictures
+from .pictures import Picture, common_colors, open_pictures
 from .rounds import Progress, first_query
-from .saved import check_annotator, check_usable, read_about, read_json, read_live, recipe_of, work_folder
+from .saved import add_classes, check_annotator, check_usable, read_about, read_json, read_live, recipe_of, work_folder
 
 MOST_SECONDS = 60.0  # between two acts; after more than that the person had gone away (our choice)
 
@@ -61,25 +64,39 @@ def open_session(
     config = RunConfig.from_yaml(params, **changes)
     check_strategy(config.strategy, config.aggregate, config.strategy_options)
     check_usable(config)
+    if folder.is_file():
+        raise ValueError(f"{folder} is a file; name the folder it lies in, {folder.parent}")
     if not folder.is_dir():
         raise FileNotFoundError(f"the folder {folder} does not exist; name the folder with your pictures")
     if home.is_relative_to(folder / "images" if (folder / "images").is_dir() else folder):
         raise ValueError(
             f"work is {home}, where masks would lie among the pictures and be taken for some; choose a folder elsewhere"
         )
+    there = [] if (folder / "images").is_dir() else [*folder.glob("session.json"), *folder.glob("*/session.json")]
+    if there:
+        whose = checked.read(there[0], "delete it, or name another folder").get("folder", "the folder with the pictures")
+        raise ValueError(f"{folder} holds the labels of a session ({there[0].parent}), which are no pictures; name {whose}")
     read_about(home, classes, side, config, partition)  # before anything is written
     with Lock(home / ".lock").wait("the session is being opened"):
         about = read_about(home, classes, side, config, partition)  # another annotator may have begun it meanwhile
+        if (count := changes.get("superpixel_count")) not in (None, about["superpixels"]["count"]) and "folder" in about:
+            was = about["superpixels"]["count"]
+            raise ValueError(
+                f"superpixels is {count}, but the session was begun with {was}; leave it out, or begin another session (work=)"
+            )
         about["folder"] = str(folder)  # for the process that trains; it may have moved since the last time
         pictures, problems = open_pictures(
             folder, home / "pictures", recipe_of(about), about["side"], about["partition"], config.workers
         )
         for problem in problems:
             log.info(f"left out: {problem}")
+        if not (home / "session.json").exists():
+            about["colors"] = hex_palette(len(about["classes"]), (), common_colors(pictures))
         checked.write(home / "session.json", about)
     clicks = Log(home / annotator / "clicks.jsonl", repair)
     try:
         session = Session(home, annotator, about, pictures, clicks, config)
+        session.problems = tuple(problems)
         for problem in clicks.problems + session.board.lost_acts():
             log.info(problem)
         note = json.dumps({"versions": provenance.versions(), "pictures": len(pictures), "classes": about["classes"]})
@@ -104,8 +121,9 @@ class Session:
     def __init__(self, home: Path, annotator: str, about: dict, pictures: tuple[Picture, ...], log: Log, config: RunConfig) -> None:
         """home: of the session.  about: its session.json."""
         self.work, self.home, self.annotator, self.name = home, home / annotator, annotator, f"{about['session']}-{annotator}"
-        self.classes, self.pictures, self.log, self.config = tuple(about["classes"]), pictures, log, config
-        self.board = Board(pictures, self.classes, log.events)
+        self.pictures, self.log, self.config = pictures, log, config
+        self.board = Board(pictures, tuple(about["classes"]), log.events, about.get("colors", ()))
+        self.problems: tuple[str, ...] = ()  # pictures that are left out, a sentence each
         self.round = 0
         self._query: list[tuple[int, int]] = []
         self._process: subprocess.Popen | None = None
@@ -126,21 +144,29 @@ class Session:
         """What `live` was measured, after acts."""
         return {} if self._beside is None else self._beside.measured
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes by code, as they are now."""
+        return self.board.classes
+
     def act(
         self,
         what: str,
         picture: int = 0,
         superpixels: tuple[int, ...] | list[int] = (),
-        to: str = "",
+        to: str | Sequence[str] = "",
         how: str = "click",
         act_id: str | None = None,
         seconds: float = 0.0,
         waited: float = 0.0,
+        **more: Any,
     ) -> list[Change]:
         """Carries out an act and returns what it changed; [] if the act of this id was carried out before.
 
-        what: label (to: a class, "void", or "" to clear), accept (to: the predicted class that was seen, "" the present one), skip,
-        split, undo, redo.
+        what: label (to: a class, "void", or "" to clear), accept (to: the predicted class that was seen, "" the present one), all (to:
+        a class for each superpixel), fill (unlabeled superpixels that the class encloses), skip, split (more: factor, see `cuts.split`),
+        paint (more: points and radius, see `cuts.brushed`), classes (more: classes [[code, name, color], ...] in their order, code None
+        for a new one; into {code: code} of what is merged), undo, redo.
         waited: seconds since it was done, where it could not be sent at once.
         ValueError if it cannot be done, OSError if it cannot be written; then nothing has happened.
         """
@@ -148,34 +174,59 @@ class Session:
             act_id = act_id or secrets.token_hex(8)
             if act_id in self.log:
                 return []
-            event = self._event(what, picture, superpixels, to, how)
-            event = replace(event, id=act_id, at=now(waited), seconds=round(min(max(0.0, seconds), MOST_SECONDS), 2))
-            self.board.check(event)
-            event = replace(event, seen=self._seen(picture, event) if event.what == "label" else ())
-            self.log.append(event)
-            self._tell({"line": to_line(event).decode()})
-            changes = self.board.apply(event)
-            for change in changes:
-                if change.split:
-                    self._predicted.pop(change.picture, None)
+            events, changes = self._events(what, picture, superpixels, to, how, more), []
+            for event in events:
+                self.board.check(event)
+            for n, event in enumerate(events, 1):
+                own = act_id if n == len(events) else f"{act_id}.{n}"  # the last one says that it is whole
+                if own not in self.log:
+                    seconds = round(min(max(0.0, seconds), MOST_SECONDS), 2)
+                    changes += self._write(replace(event, id=own, at=now(waited), seconds=seconds * (n == 1)), picture)
             return changes
 
-    def _event(self, what: str, picture: int, superpixels, to: str, how: str) -> Event:
-        """The event of an act, but for its id and times."""
+    def _write(self, event: Event, picture: int) -> list[Change]:
+        event = replace(event, seen=self._seen(picture, event) if event.what == "label" else ())
+        self.log.append(event)
+        self._tell({"line": to_line(event).decode()})
+        changes = self.board.apply(event)
+        for change in changes:
+            if change.split:
+                self._predicted.pop(change.picture, None)
+        return changes
+
+    def _events(self, what: str, picture: int, superpixels, to, how: str, more: dict[str, Any]) -> list[Event]:
+        """The events of an act, but for their ids and times: one, or for "all" one of each class."""
         if what in ("undo", "redo"):
-            return Event(what, "")
+            return [Event(what, "")]
+        if what == "classes":
+            return [Event(what, "", note=add_classes(self.work, self.board.named, more["classes"], dict(more.get("into", ()))))]
         self.check_picture(picture)
-        ids = tuple(dict.fromkeys(int(s) for s in superpixels))
+        if more.get("numbering", self.board.numbering(picture)) != self.board.numbering(picture):
+            raise ValueError("the superpixels of this picture have changed since you clicked; click again")
+        ids, board, image = tuple(dict.fromkeys(int(s) for s in superpixels)), self.board, self.pictures[picture].name
+        if what == "all":
+            found: dict[str, list[int]] = {}
+            for s, name in zip(superpixels, to, strict=True):
+                found.setdefault(name, []).append(int(s))
+            return [Event("label", "", image=image, superpixels=tuple(some), to=name, how="all") for name, some in found.items()]
+        if what == "paint":
+            cut = brushed(more["points"], float(more["radius"]), self.pictures[picture].size)
+            return [Event(what, "", image=image, to=to, how="brush", pieces=pack(*cut))]
+        if what == "fill":
+            painted = board.paint(picture) == board.named.codes.get(to, UNLABELED)
+            ids, what, how = enclosed(painted, board.ids(picture), board.labels(picture) == UNLABELED).tolist(), "label", "fill"
+            if not ids:
+                raise ValueError(f"no unlabeled superpixel here is enclosed by {to or 'nothing'}; choose another class")
         asked = bool(ids) and {(picture, s) for s in ids} <= self._asked.union(self._query)
         number = self.round if asked or what == "skip" else 0
         if what == "accept":
             what, to, how = "label", to or self._accepted(picture, ids), "accept"
-        event = Event(what, "", image=self.pictures[picture].name, superpixels=ids, to=to, how=how, round=number)
+        event = Event(what, "", image=image, superpixels=tuple(ids), to=to, how=how, round=number)
         if what != "split":
-            return event
-        self.board.check(replace(event, what="skip"))
-        cut = split(self.pictures[picture].image(), self.board.ids(picture), ids[0])
-        return replace(event, pieces=pack(*cut))
+            return [event]
+        board.check(replace(event, what="skip"))
+        cut = split(self.pictures[picture].image(), board.ids(picture), ids, float(more.get("factor", PIECES)))
+        return [replace(event, pieces=pack(*cut))]
 
     def _seen(self, picture: int, event: Event) -> tuple[int, ...]:
         """What is predicted for superpixels without a label that are about to get one: for `quality.foreseen`."""
@@ -242,10 +293,16 @@ class Session:
             "asked": asked,
             "answered": asked - len(self.query()),
             "per_class": counts.tolist(),
-            "debt": class_debt(counts[:-1], self.config.query_size).tolist(),
+            "debt": self._debt(counts),
             "foreseen": list(quality.foreseen(self.board.acts, self.classes)),
             "minutes": round(minutes(self.log.events), 1),
         }
+
+    def _debt(self, counts: np.ndarray) -> list[int]:
+        """What each class is owed, by code; nothing where it was merged into another one."""
+        debt, shown = np.zeros(len(self.classes), np.int64), list(self.board.named.shown)
+        debt[shown] = class_debt(counts[shown], self.config.query_size)
+        return debt.tolist()
 
     def quality(self) -> dict:
         """How good what is learned is, see `widget` for the names. Plain JSON values."""

@@ -23,6 +23,7 @@ from oreal_lib.data import open_source
 from oreal_lib.data.check import check
 from oreal_lib.data.files import read_mask
 from oreal_lib.data.resize import nearest, resized
+from oreal_lib.draw import class_palette
 from oreal_lib.predict import to_input
 from oreal_lib.setting import network
 from oreal_lib.storage import atomic, checked
@@ -133,10 +134,11 @@ def test_with_the_pictures_beside_them_the_masks_are_a_data_set_of_this_library(
 def test_class_files_name_ids_and_colors_and_keep_words_that_yaml_would_change(session):
     out = export(session).out
     found = json.loads((out / "classes.json").read_text(encoding="utf-8"))
-    assert found["classes"][1] == {"id": 1, "name": "car", "color": [0xEE, 0x66, 0x77]} and found["void"]["id"] == 255
+    color = session.board.named.palette()[1].tolist()
+    assert found["classes"][1] == {"id": 1, "name": "car", "color": color} and found["void"]["id"] == 255
     palette = np.array(Image.open(out / "masks/a.png").getpalette()).reshape(-1, 3)
-    assert palette[1].tolist() == [0xEE, 0x66, 0x77] and palette[255].tolist() == [255, 255, 255]
-    text = exporting.class_files(("no", "1", "Käfer: groß"))["classes.yaml"]
+    assert palette[1].tolist() == color and palette[255].tolist() == [255, 255, 255]
+    text = exporting.class_files(("no", "1", "Käfer: groß"), class_palette(3))["classes.yaml"]
     assert yaml.safe_load(text)["classes"] == ["no", "1", "Käfer: groß"]
 
 
@@ -227,7 +229,7 @@ def test_labeled_superpixels_are_half_in_their_color_and_outlined_and_the_rest_i
     ids = np.array([[0, 0, 1, 2], [0, 0, 1, 2]])
     codes = np.array([[0, 0, 254, 254]] * 2, np.uint8)
     mask = np.where(codes == 254, 255, codes).astype(np.uint8)
-    shown = blend(image, mask, codes, ids, 1)
+    shown = blend(image, mask, codes, ids, class_palette(1))
     assert shown[0, 0].tolist() == [(100 + c) // 2 for c in (0x44, 0x77, 0xAA)]
     assert shown[0, 1].tolist() == [(100 + c) // 2 // 4 for c in (0x44, 0x77, 0xAA)]  # its right border
     assert (shown[:, 2:] == 100).all()  # two unlabeled neighbors have no line between them

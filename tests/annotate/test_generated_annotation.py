@@ -1,5 +1,6 @@
 """No step and no click is lost: any acts, any log with lines left out, any two logs put together."""
 
+import json
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,7 +11,8 @@ from generated import MAYBE, every, label_maps
 from hypothesis import strategies as st
 from PIL import Image
 
-from oreal_lib.annotate.board import UNLABELED, Board, pack, split
+from oreal_lib.annotate.board import UNLABELED, Board
+from oreal_lib.annotate.cuts import brushed, pack, split
 from oreal_lib.annotate.events import VOID, WHATS, Event, parse, to_line
 from oreal_lib.annotate.saved import read_session
 from oreal_lib.annotate.session import open_session
@@ -56,7 +58,7 @@ def state(board):
     """All that a person could see of a board."""
     n = range(len(board.pictures))
     skipped = [(r, i, s) for r in range(3) for i in n for s in range(len(board.labels(i))) if board.skipped(r, i, s)]
-    return [board.labels(i).tolist() for i in n], [board.ids(i).tolist() for i in n], skipped
+    return [board.labels(i).tolist() for i in n], [board.ids(i).tolist() for i in n], skipped, board.named
 
 
 @st.composite
@@ -64,15 +66,30 @@ def acts(draw, pictures, most=12):
     """Events that a person can send, most of which fit a board of these pictures; a split brings its pieces from `split_of`."""
     sequence = []
     for number in range(draw(st.integers(0, most))):
-        what = draw(st.sampled_from(["label", "label", "skip", "split", "undo", "redo", "undo"]))
+        what = draw(st.sampled_from(["label", "label", "skip", "split", "paint", "classes", "undo", "redo", "undo"]))
         event = Event(what, f"e{number}", f"2026-01-01T00:00:{number:02d}.000Z")
-        if what not in ("undo", "redo"):
+        if what == "classes":
+            event = replace(event, note=draw(notes()))
+        elif what not in ("undo", "redo"):
             picture = draw(st.integers(0, len(pictures) - 1))
-            few = 1 if what == "split" else 3
-            ids = draw(st.lists(st.integers(0, pictures[picture].count + 1), min_size=1, max_size=few))
+            ids = draw(st.lists(st.integers(0, pictures[picture].count + 1), min_size=1, max_size=3, unique=True))
             event = replace(event, image=pictures[picture].name, superpixels=tuple(ids), round=draw(st.integers(0, 2)))
-        sequence.append(replace(event, to=draw(st.sampled_from([*CLASSES, VOID, ""]))) if what == "label" else event)
+        if what == "paint":
+            way = draw(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=3))
+            h, w = pictures[picture].ids().shape
+            cut = brushed([[x * w, y * h] for x, y in way], draw(st.floats(1, 3)), (h, w))
+            event = replace(event, superpixels=(), pieces=pack(*cut))
+        sequence.append(replace(event, to=draw(st.sampled_from([*CLASSES, VOID, ""]))) if what in ("label", "paint") else event)
     return sequence
+
+
+@st.composite
+def notes(draw):
+    """Some classes in another order, with other names, and one of the others may be merged into one of these."""
+    codes = draw(st.permutations(range(len(CLASSES))))[: draw(st.integers(1, len(CLASSES)))]
+    table = [[c, draw(st.sampled_from([CLASSES[c], f"new {c}"])), "#123456"] for c in codes]
+    rest = [c for c in range(len(CLASSES)) if c not in codes]
+    return json.dumps({"classes": table, "into": [[rest[0], codes[0]]] if rest and draw(MAYBE) else []})
 
 
 def carried_out(board, events):
@@ -80,10 +97,11 @@ def carried_out(board, events):
     log = b""
     for event in events:
         if event.what == "split":
-            i, (superpixel,) = board.place(event.image), event.superpixels
-            if (board.ids(i) == superpixel).sum() < 2:
+            i, some = board.place(event.image), event.superpixels
+            if max(some) >= len(board.labels(i)) or np.isin(board.ids(i), some).sum() < 2:
                 continue
-            event = replace(event, pieces=pack(*split(board.pictures[i].image(), board.ids(i), superpixel)))
+            cut = split(board.pictures[i].image(), board.ids(i), some, 0.4 if event.round else 4)
+            event = replace(event, pieces=pack(*cut))
         before = state(board)
         try:
             board.check(event)
@@ -137,7 +155,7 @@ def test_a_board_takes_any_events_and_counts_what_does_not_fit(drawn, data):
     pictures, events = drawn
     log = carried_out(Board(pictures, CLASSES), events)
     kept = [e for e in parse(log, "log")[0] if data.draw(MAYBE)]
-    strange = data.draw(st.lists(EVENTS.filter(lambda e: e.what != "split"), max_size=3))
+    strange = data.draw(st.lists(EVENTS.filter(lambda e: e.what not in ("split", "paint", "classes")), max_size=3))
     names = st.sampled_from([p.name for p in pictures] + ["gone"])
     strange = [
         replace(e, image=data.draw(names), superpixels=data.draw(st.sampled_from([e.superpixels, (0,), (10**30,), (-1,)])))
@@ -180,7 +198,11 @@ def test_what_two_people_labeled_is_in_the_merged_log_or_told_as_a_conflict(fold
         (photos.parent / "photos-labels" / who / "clicks.jsonl").write_bytes(log)
     shutil.rmtree(photos.parent / "photos-labels" / "both", ignore_errors=True)
     done = merge(photos, ["ben", "ana"], "both", take=take)
-    merged = Board(pictures, CLASSES, parse(done.log.read_bytes(), "log")[0])
+    events = parse(done.log.read_bytes(), "log")[0]
+    merged = Board(pictures, CLASSES, events)
+    for event in (e for e in events if e.what == "classes"):  # as one of them has named and merged them last
+        for board in boards.values():
+            board.apply(event)
     assert merged.lost == 0 and done.labeled == merged.counts().sum()
     conflicts = {(c.picture, c.superpixel): c for c in done.conflicts}
     for i, picture in enumerate(pictures):

@@ -82,7 +82,8 @@ class Learner:
 
     def __init__(self):
         pictures = [SimpleNamespace(name="a"), SimpleNamespace(name="b")]
-        self.board = SimpleNamespace(pictures=pictures, classes=CLASSES, labels=lambda i: np.zeros(3), acts=[])
+        named = SimpleNamespace(codes={name: c for c, name in enumerate(CLASSES)})
+        self.board = SimpleNamespace(pictures=pictures, classes=CLASSES, named=named, labels=lambda i: np.zeros(3), acts=[])
         self.classifier = self
 
     def means(self, i, superpixel):

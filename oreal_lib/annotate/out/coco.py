@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...draw import class_palette
 from ...types import IGNORE
 
 
@@ -40,8 +39,9 @@ def regions(labels: np.ndarray) -> Iterator[dict]:
 class Coco:
     """Collects pictures one by one. Categories, images and annotations count from 1; class_id of a category is its class in the masks."""
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
-        colors = class_palette(len(classes)).tolist()
+    def __init__(self, classes: tuple[str, ...], palette: np.ndarray) -> None:
+        """palette: (C, 3) uint8 RGB."""
+        colors = palette.tolist()
         self.categories = [
             {"id": c + 1, "class_id": c, "name": name, "supercategory": "", "color": colors[c]} for c, name in enumerate(classes)
         ]

@@ -72,17 +72,17 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     board, home = saved.board, saved.home
     out = home.parent / "export" / saved.annotator if out is None else Path(out).expanduser()
     top = board.pictures[0].file.parents[board.pictures[0].name.count("/")]  # where the names of the pictures begin
-    problems = list(saved.problems)
+    problems, palette = list(saved.problems), board.named.palette()
     learner = _learner(saved)
     last, model = _model(saved, problems) if learner is None else (0, _live_model(saved, learner, problems))
-    files, rows = class_files(board.classes) | model | {"README.md": README.read_bytes()}, _rows(saved)
+    files, rows = class_files(board.classes, palette) | model | {"README.md": README.read_bytes()}, _rows(saved)
     measured = {} if saved is session else session.measured
     told_quality = list(quality.rows(board.acts, saved.events, measured, learner, board.classes))
     files |= {"clicks.csv": table(COLUMNS, rows), "quality.csv": table(quality.COLUMNS, told_quality)}
     kinds = (("masks", "png"), ("labels", "png"), ("overlays", "jpg"))
     names = {p.name: [f"{folder}/{p.name}.{suffix}" for folder, suffix in kinds] for p in board.pictures}
     everything = [*files, "coco.json", "coco_labels.json", *(name for three in names.values() for name in three)]
-    coco, of_clicks, written, predicted = Coco(board.classes), Coco(board.classes), 0, 0
+    coco, of_clicks, written, predicted = Coco(board.classes, palette), Coco(board.classes, palette), 0, 0
     with filled(out, everything, top, f"export of {saved.annotator}") as write:
         for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported")):
             try:
@@ -94,7 +94,7 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
             except (ValueError, OSError) as error:
                 problems.append(f"{picture.name} is left out: {error}")
                 continue
-            three = (png(mask, len(board.classes)), png(labels, len(board.classes)), preview)
+            three = (*(png(values, palette) for values in (mask, labels)), preview)
             for name, data in zip(names[picture.name], three, strict=True):
                 write(name, data)
             for one, values in ((coco, mask), (of_clicks, labels)):
@@ -164,8 +164,8 @@ def _preview(saved: Saved, i: int, ids: np.ndarray, codes: np.ndarray, seen: np.
     note = f"{count} of {len(board.labels(i))} superpixels labeled (outlined)"
     note += ", the rest as predicted" * bool((seen != IGNORE).any())
     buffer = BytesIO()
-    shown = blend(resized(image, size), mask, codes, ids, len(board.classes))
-    with_legend(shown, board.classes, present, note).save(buffer, "JPEG", quality=90, subsampling=0)
+    shown = blend(resized(image, size), mask, codes, ids, board.named.palette())
+    with_legend(shown, board.classes, present, note, board.named.palette()).save(buffer, "JPEG", quality=90, subsampling=0)
     return buffer.getvalue()
 
 
@@ -174,7 +174,7 @@ def _live_model(saved: Saved, learner: Learner, problems: list[str]) -> dict[str
     home, classes = read_json(saved.home.parent), saved.board.classes
     about = {
         "classes": list(classes),
-        "colors": class_palette(len(classes)).tolist(),
+        "colors": saved.board.named.palette().tolist(),
         "live": True,
         "working_side": home["side"],
         "side": LOOKS,
@@ -244,7 +244,9 @@ def onnx(network: nn.Module, problems: list[str]) -> dict[str, bytes]:
 def _rows(saved: Saved) -> list[list]:
     """A row for each label, skip and split, in the order in which they came, including those that were undone."""
     acts = {event.id for event in saved.board.acts}
-    return [_row(saved.annotator, e, e.id not in acts) for e in saved.events if e.what in ("label", "skip", "split")]
+    return [
+        _row(saved.annotator, e, e.id not in acts) for e in saved.events if e.what in ("label", "skip", "split", "paint", "classes")
+    ]
 
 
 def _row(annotator: str, event: Event, undone: bool) -> list:

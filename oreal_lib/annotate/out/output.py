@@ -12,7 +12,6 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from ...draw import class_palette
 from ...storage import atomic, checked
 from ...types import IGNORE
 
@@ -62,22 +61,20 @@ def _listed(out: Path) -> tuple[str, set[str]]:
     return known["by"], set(known["files"])
 
 
-def png(values: np.ndarray, n_classes: int | None = None) -> bytes:
-    """A PNG of (h, w) uint8 values: gray, or with n_classes the class ids with the class colors as palette and white void."""
+def png(values: np.ndarray, palette: np.ndarray | None = None) -> bytes:
+    """A PNG of (h, w) uint8 values: gray, or class ids with the colors (C, 3) uint8 of `palette` and white void."""
     image = Image.fromarray(values)
-    if n_classes is not None:
-        palette = np.full((256, 3), 255, np.uint8)
-        palette[:n_classes] = class_palette(n_classes)
-        image.putpalette(palette.tobytes())
+    if palette is not None:
+        image.putpalette(np.concatenate([palette, np.full((256 - len(palette), 3), 255, np.uint8)]).tobytes())
     buffer = BytesIO()
     image.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def class_files(classes: tuple[str, ...]) -> dict[str, bytes]:
-    """classes.json with ids and colors, and classes.yaml, with which images/ and masks/ are a data set "folder" of this library."""
-    colors = class_palette(len(classes)).tolist()
-    named = [{"id": c, "name": name, "color": color} for c, (name, color) in enumerate(zip(classes, colors, strict=True))]
+def class_files(classes: tuple[str, ...], palette: np.ndarray) -> dict[str, bytes]:
+    """classes.json with ids and colors (C, 3), and classes.yaml, with which images/ and masks/ are a data set "folder" of this
+    library."""
+    named = [{"id": c, "name": name, "color": color} for c, (name, color) in enumerate(zip(classes, palette.tolist(), strict=True))]
     about = {"classes": named, "void": {"id": IGNORE, "color": [255, 255, 255]}}
     # Names only: with colors there, masks would be read by color, and beyond 21 classes colors repeat.
     text = yaml.safe_dump({"classes": list(classes), "void": IGNORE}, allow_unicode=True, sort_keys=False)

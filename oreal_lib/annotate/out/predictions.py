@@ -45,7 +45,8 @@ def predict_folder(model: Path | str, pictures: Path | str, out: Path | str, dev
     classes, side = tuple(about["classes"]), about["working_side"]
     found, problems = find_pictures(folder)
     seen_in = _looker(about, model / "weights.safetensors", device)
-    files = class_files(classes)
+    palette = np.array(about["colors"], np.uint8).reshape(-1, 3)
+    files = class_files(classes, palette)
     names = {name: (f"masks/{name}.png", f"uncertainty/{name}.png") for name in found}
     images = folder / "images" if (folder / "images").is_dir() else folder
     brightest = {}
@@ -60,7 +61,7 @@ def predict_folder(model: Path | str, pictures: Path | str, out: Path | str, dev
             native = image.shape[:2]
             size = bounded(native, side)
             seen, unsure = classes_and_doubt(seen_in(resized(image, size)))
-            for path, data in zip(names[name], (png(nearest(seen, native), len(classes)), png(unsure)), strict=True):
+            for path, data in zip(names[name], (png(nearest(seen, native), palette), png(unsure)), strict=True):
                 write(path, data)
             brightest[file] = int(image.max())
         for name, data in files.items():

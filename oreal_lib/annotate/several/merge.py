@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ...draw import hex_palette
 from ...storage import atomic, checked, provenance
 from ...storage.progress import told
 from ...types import IGNORE
-from ..board import MOST_CLASSES, MOST_PIECES, UNLABELED, Board, pack
+from ..board import MOST_CLASSES, UNLABELED, Board, Named
+from ..cuts import MOST_PIECES, pack
 from ..events import VOID, Event, now, to_line
 from ..out.export import table
 from ..saved import check_annotator, read_board, read_json, read_log, work_folder
@@ -67,19 +69,26 @@ def merge(
     if take not in (None, LATER, *names):
         raise ValueError(f"take is {take!r}, but must be {LATER!r} or one of {', '.join(names)}, or be left out; choose one")
     first, _ = read_board(Path(folder), home, names[0])
-    classes = _classes(first.classes, logs.values())
+    begun = tuple(read_json(home)["classes"])
+    classes = _classes(begun, logs.values())
     boards = {name: Board(first.pictures, classes, events) for name, events in logs.items()}
     merged, events, conflicts = Board(first.pictures, classes), [], []
     at = max((e.at for events in logs.values() for e in events), default="")
-    times = {name: _times(board) for name, board in boards.items()}
+    if edit := _edit(boards.values(), classes, into):
+        for board in boards.values():
+            board.apply(edit)
+    times = {name: _times(board, classes) for name, board in boards.items()}
     for i in told(range(len(first.pictures)), "{done} of {total} pictures are merged"):
         events += _refine(merged, i, list(boards.values()), at, into)
         more, found = _agree(merged, i, boards, times, take, into)
         events, conflicts = events + more, conflicts + found
+    if edit:
+        merged.apply(edit)
+        events.append(edit)
     counts = {name: len(events) for name, events in logs.items()}
     note = {"merged": counts, "take": take, "classes": list(classes), "versions": provenance.versions()}
     opened = Event("open", _id(into, "open", now()), now(), note=json.dumps(note))
-    if classes != first.classes:
+    if classes != begun:
         checked.write(home / "session.json", read_json(home) | {"classes": list(classes)})
     atomic.write_bytes(log.with_name("conflicts.csv"), _csv(conflicts, names))
     atomic.write_bytes(log, b"".join(to_line(event) for event in [opened, *events]))  # last: from here on the log exists
@@ -90,7 +99,10 @@ def _classes(there: tuple[str, ...], logs) -> tuple[str, ...]:
     """The session's classes, and those that only a log knows: from the lists it was opened with, and from its labels."""
     found = dict.fromkeys(there)
     for events in logs:
+        renamed = {name for event in events if event.what == "classes" for _, name, _ in json.loads(event.note)["classes"]}
         for event in events:
+            if event.to in renamed:
+                continue
             if event.what == "open" and event.note.startswith("{"):
                 found |= dict.fromkeys(json.loads(event.note).get("classes", ()))
             elif event.what == "label" and event.to not in ("", VOID):
@@ -100,16 +112,29 @@ def _classes(there: tuple[str, ...], logs) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _times(board: Board) -> list[np.ndarray]:
+def _edit(boards: Iterable[Board], classes: tuple[str, ...], into: str) -> Event | None:
+    """The names, colors and merges of classes that were made last, as an event; None where nobody changed any."""
+    edits = {
+        max(own, key=lambda e: e.at).at: board.named for board in boards if (own := [e for e in board.acts if e.what == "classes"])
+    }
+    if not edits:
+        return None
+    at, named = max(edits.items(), key=lambda item: item[0])
+    named = named.grown(Named(classes, hex_palette(len(classes), named.colors), ()))
+    table = [[c, named.names[c], named.colors[c]] for c in named.shown]
+    return Event("classes", _id(into, "classes"), at, note=json.dumps({"classes": table, "into": named.into}, ensure_ascii=False))
+
+
+def _times(board: Board, classes: tuple[str, ...]) -> list[np.ndarray]:
     """For each picture (k,) text: when each superpixel got its label; a piece has the time of the superpixel it was cut from."""
-    again = Board(board.pictures, board.classes)
+    again = Board(board.pictures, classes)
     times = [np.full(picture.count, "", object) for picture in board.pictures]
     for event in board.acts:
         for change in again.apply(event):  # none of an act that is lost
             i, ids = change.picture, change.superpixels
             if change.split:
-                times[i] = np.append(times[i], np.full(len(ids) - 1, times[i][ids[0]], object))
-            elif event.what == "label":
+                times[i] = times[i][change.of]
+            if event.what in ("label", "paint"):
                 times[i][ids] = event.at
     return times
 
