@@ -27,11 +27,10 @@ from oreal_lib.storage.progress import lines_to
 from .bench import SEED, equal, row
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-CODE = Path(widget.__file__).parent
 FILES = {
-    "/": (Path(__file__).with_name("widget_page.html"), "text/html"),
-    "/widget.js": (CODE / "widget.js", "text/javascript"),
-    "/widget.css": (CODE / "widget.css", "text/css"),
+    "/": (Path(__file__).with_name("widget_page.html").read_text(encoding="utf-8"), "text/html"),
+    "/widget.js": (widget.Annotator._esm, "text/javascript"),
+    "/widget.css": (widget.Annotator._css, "text/css"),
 }
 ISOLATED = {"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp"}  # for exact clocks
 
@@ -65,8 +64,8 @@ def page_of(annotator: widget.Annotator) -> Iterator[Any]:
         return [(content, [base64.b64encode(b).decode() for b in buffers]) for content, buffers in replies(annotator, message)]
 
     def serve(route: Any) -> None:
-        file, kind = FILES.get(route.request.url.removeprefix("http://localhost"), (None, ""))
-        route.fulfill(path=file, headers=ISOLATED | {"Content-Type": kind}) if file else route.abort()
+        text, kind = FILES.get(route.request.url.removeprefix("http://localhost"), (None, ""))
+        route.fulfill(body=text, headers=ISOLATED | {"Content-Type": kind}) if text else route.abort()
 
     with sync_playwright() as play:
         executable = next(filter(None, map(shutil.which, CHROMIUM)), None)

@@ -1,12 +1,12 @@
-"""The annotation widget: `widget.js` draws and listens, this file answers from a `Session`.
+"""The annotation widget: `page/` draws and listens, this file answers from a `Session`.
 
 Every act is on disk before it is acknowledged; until then the browser keeps it and sends it again, to a new kernel, too. Codes of
 labels: class ids 0..C-1, 254 = not labeled, 255 = void.
 
-From the browser: hello (acts not acknowledged yet), act, show (a picture), look (live, at a picture it has), set (strategy, aggregate),
-live (on or off), train, stop, poll, export.
-To the browser: state, picture (with buffers: JPEG, ids, labels, prediction, uncertainty), done or refused or failed (an act), live
-(suggestions, counters, what to know, and a picture's prediction), training, exported, error.
+From the browser: hello (acts not acknowledged yet), act, show (a picture), thumb (a small one), tile (a part at full resolution), look
+(live, at a picture it has), set (strategy, aggregate), live (on or off), train, stop, poll, export, finish.
+To the browser: state, picture (with buffers: JPEG, ids, labels, prediction, uncertainty), thumb, tile, done or refused or failed (an
+act), live (suggestions, counters, what to know, and a picture's prediction), training, exported, finished, closed, error.
 
 Messages state and live have `quality`, cross-validated on the clicks (see `quality`): {"agreement": 0..1 or null, "n": clicks,
 "per_class": [[right, n], ...] or [], "curve": [[clicks, minutes, agreement], ...]}. counters.foreseen is [right, n] of the last
@@ -15,6 +15,8 @@ answers whose class had been predicted before, live, too.
 
 from __future__ import annotations
 
+import re
+import shlex
 import threading
 import time
 import zlib
@@ -29,17 +31,27 @@ import numpy as np
 import traitlets
 from PIL import Image
 
-from ..draw import class_palette, title
+from ..data.files import read_image
+from ..draw import title
 from ..storage.progress import lines_to
 from ..strategies import STRATEGIES
 from ..types import IGNORE
 from .board import UNLABELED
 from .events import VOID, Log
 from .out.export import export
+from .saved import work_folder
 from .session import Session, open_session
 
 AGGREGATES = ("mean", "top_0.5", "top_0.25", "top_0.1", "quantile_0.9", "power_8", "max")
-HERE = Path(__file__).parent
+ASKS = {  # plain words for what orders the suggestions: (strategy, aggregate, a sentence)
+    "where it is most unsure": ("bvsb", "mean", "Superpixels in which two classes are almost equally likely come first."),
+    "balance the classes": ("oreal", "max", "Classes with few labels come first, each where it is most unsure."),
+    "surprise me": ("random", "mean", "Superpixels come in random order."),
+}
+MORE = ("factor", "points", "radius", "classes", "into", "numbering")  # what some acts have besides
+HERE = Path(__file__).parent / "page"
+PARTS = "pixels colors places acts keys elements side words moving labeling tools classes pointer painting receiving strip view main".split()
+STYLES = ("base", "parts", "around")
 A_YEAR = 365 * 86_400.0  # seconds
 
 
@@ -74,17 +86,24 @@ def _give_way(log: Log, asks: Path) -> None:
         time.sleep(0.5)
 
 
+def script() -> str:
+    """The ES modules of `page/` as one, which is what anywidget takes: in the order of PARTS, without what they import of each other."""
+    return "".join(re.sub(r"^import [^;]*;\n", "", (HERE / f"{part}.js").read_text(encoding="utf-8"), flags=re.M) for part in PARTS)
+
+
 class Annotator(anywidget.AnyWidget):
     """Shows a session in JupyterLab, Voila or any other place for widgets. Several views of it show the same labels."""
 
-    _esm = HERE / "widget.js"
-    _css = HERE / "widget.css"
+    _esm = script()
+    _css = "".join((HERE / f"{part}.css").read_text(encoding="utf-8") for part in STYLES)
     session_name = traitlets.Unicode().tag(sync=True)  # under which the browser keeps acts that are not acknowledged yet
 
     def __init__(self, session: Session) -> None:
         self.session, self._shown = session, 0
         self._refused: set[str] = set()
+        self._native: tuple[int, np.ndarray] | None = None  # the picture that was last zoomed into, at its own size
         super().__init__(session_name=session.name)
+        session.log.at_end.append(lambda: self.send({"kind": "closed"}))
         if query := session.query():
             self._shown = query[0][0]
         self.on_msg(self._answer)
@@ -103,6 +122,9 @@ class Annotator(anywidget.AnyWidget):
                 "stop": self._stop,
                 "poll": lambda _: self._training(self.session.training()),
                 "export": self._export,
+                "finish": self._finish,
+                "thumb": lambda c: self._thumb(int(c["picture"])),
+                "tile": self._tile,
             }[content["kind"]](content)
         except Exception as error:
             self.send({"kind": "error", "text": str(error) or repr(error)})
@@ -135,7 +157,7 @@ class Annotator(anywidget.AnyWidget):
 
     def _act(self, content: dict) -> bool:
         """Whether the act is settled, done or refused. One that came before the act it follows (`after`) is asked for again."""
-        session, act_id, after = self.session, content["id"], content.get("after")
+        session, act_id, after, named = self.session, content["id"], content.get("after"), self.session.board.named
         if after and after not in session.log and after not in self._refused:
             self.send({"kind": "again", "id": act_id})
             return False
@@ -145,11 +167,12 @@ class Annotator(anywidget.AnyWidget):
                 content["do"],
                 int(content.get("picture", 0)) if name is None else session.board.place(name),
                 content.get("superpixels", ()),
-                self._name(content.get("to", UNLABELED)),
+                self._names(content.get("to", UNLABELED)),
                 content.get("how", "click"),
                 act_id,
                 float(content.get("seconds", 0.0)),
                 waited(content.get("clicked"), content.get("now")),
+                **{key: content[key] for key in MORE if key in content},
             )
         except OSError as error:
             self.send({"kind": "failed", "id": act_id, "text": error.strerror or str(error)})
@@ -157,6 +180,8 @@ class Annotator(anywidget.AnyWidget):
         except (ValueError, TypeError) as error:  # TypeError: an act that another version of the page made
             self._refused.add(act_id)
             self.send({"kind": "refused", "id": act_id, "text": str(error)})
+            if content["do"] == "classes":
+                self._state(show=False)
             return True
         written = round(1000 * time.time(), 3)  # ms since 1970: by now the act is on disk
         elsewhere = changes[0].picture if changes and content["do"] in ("undo", "redo") else None
@@ -171,14 +196,18 @@ class Annotator(anywidget.AnyWidget):
             "counters": session.counters(),
         }
         self.send(done | {"to_see": elsewhere, "written": written})
+        if session.board.named != named:
+            self._state(show=False)
         for change in changes:
             if change.split:
                 self._show(change.picture, keep=True)
         return True
 
-    def _name(self, code: int) -> str:
+    def _names(self, codes: int | list[int]) -> str | list[str]:
+        if isinstance(codes, list):
+            return [self._names(code) for code in codes]
         names = {UNLABELED: "", IGNORE: VOID} | dict(enumerate(self.session.classes))
-        if code not in names:
+        if (code := codes) not in names:
             raise ValueError(f"there is no class {code}; there are 0..{len(self.session.classes) - 1}, and {IGNORE} for void")
         return names[code]
 
@@ -192,30 +221,61 @@ class Annotator(anywidget.AnyWidget):
             self._state()
 
     def _export(self, _: dict) -> None:
+        self.send({"kind": "exported", "text": self._exported()})
+
+    def _exported(self) -> str:
         with lines_to(lambda line: None):
             done = export(self.session)
         left_out = f"; left out: {'; '.join(done.problems)}" if done.problems else ""
-        self.send({"kind": "exported", "text": f"exported {done.pictures} masks to {done.out}{left_out}"})
+        return f"exported {done.pictures} masks to {done.out}{left_out}"
 
-    def _state(self) -> None:
+    def _finish(self, _: dict) -> None:
+        """Writes the masks, and says what was done, where they are and how to go on."""
+        text, session = self._exported(), self.session
+        self.send({"kind": "finished", "text": text, "again": again(session), "counters": session.counters()})
+
+    def _thumb(self, picture: int) -> None:
+        self.session.check_picture(picture)
+        image = Image.fromarray(self.session.pictures[picture].image())
+        image.thumbnail((128, 128))
+        self.send({"kind": "thumb", "picture": picture}, [_jpeg(np.asarray(image))])
+
+    def _tile(self, content: dict) -> None:
+        """The part `box` (left, top, right, bottom, at working size) of a picture, from its own file, for a view of `size` pixels."""
+        i, picture = int(content["picture"]), self.session.pictures[int(content["picture"])]
+        if self._native is None or self._native[0] != i:
+            self._native = i, read_image(picture.file)
+        native = self._native[1]
+        grow = native.shape[1] / picture.size[1]
+        left, top, right, bottom = (max(0, round(v * grow)) for v in content["box"])
+        part = Image.fromarray(native[top:bottom, left:right])
+        part.thumbnail(content["size"])
+        self.send({"kind": "tile", "picture": i, "box": content["box"]}, [_jpeg(np.asarray(part))])
+
+    def _state(self, show: bool = True) -> None:
         session, board = self.session, self.session.board
-        colors = ["#{:02x}{:02x}{:02x}".format(*rgb) for rgb in class_palette(len(session.classes)).tolist()]
-        pictures = []
+        named, pictures = board.named, []
         for i, picture in enumerate(session.pictures):
             labels, (height, width) = board.labels(i), picture.size
             labeled = int(np.count_nonzero(labels != UNLABELED))
-            about = {"name": picture.name, "height": height, "width": width, "superpixels": len(labels), "labeled": labeled}
+            finer = picture.native[1] > width  # there is more to see than at working size
+            about = {"name": picture.name, "height": height, "width": width, "finer": finer}
+            about |= {"superpixels": len(labels), "labeled": labeled}
             pictures.append(about)
         state = {
             "kind": "state",
             "session": session.name,
-            "classes": [{"name": name, "color": color} for name, color in zip(session.classes, colors, strict=True)],
+            "classes": [{"name": name, "color": color} for name, color in zip(named.names, named.colors, strict=True)],
+            "order": named.shown,
+            "problems": session.problems,
             "pictures": pictures,
             "picture": self._shown,
             "round": session.round,
             "query": session.query(),
             "strategies": list(STRATEGIES),
             "titles": {name: title(name).rstrip("*") for name in STRATEGIES},
+            "sentences": {name: (strategy.__doc__ or "").partition("\n")[0] for name, strategy in STRATEGIES.items()},
+            "asks": ASKS,
             "aggregates": list(dict.fromkeys([*AGGREGATES, session.config.aggregate])),
             "strategy": session.config.strategy,
             "aggregate": session.config.aggregate,
@@ -226,7 +286,8 @@ class Annotator(anywidget.AnyWidget):
             "text": session.live_text(),
         }
         self.send(state)
-        self._show(self._shown)
+        if show:
+            self._show(self._shown)
 
     def _show(self, picture: int, remember: bool = True, keep: bool = False) -> None:
         """Sends a picture. keep: the browser has the image itself; only what lies on it has changed."""
@@ -242,6 +303,7 @@ class Annotator(anywidget.AnyWidget):
         layers |= self._prediction(picture)
         count = len(session.board.labels(picture))
         about = {"kind": "picture", "picture": picture, "width": width, "height": height, "count": count, "keep": keep}
+        about["numbering"] = session.board.numbering(picture)
         self.send(about | {"layers": list(layers)}, list(layers.values()))
 
     def _prediction(self, picture: int) -> dict[str, bytes]:
@@ -250,6 +312,15 @@ class Annotator(anywidget.AnyWidget):
             return {}
         layers = {"prediction": zlib.compress(view[0], 1), "uncertainty": zlib.compress(view[1], 1)}
         return layers | {"predicted": self.session.predicted(picture).tobytes()}
+
+
+def again(session: Session) -> str:
+    """The command that goes on with a session."""
+    folder = session.pictures[0].file.parents[session.pictures[0].name.count("/")]
+    folder = folder.parent if folder.name == "images" else folder
+    who = "" if session.annotator == "me" else f" WHO={shlex.quote(session.annotator)}"
+    work = "" if session.work == work_folder(folder) else f" WORK={shlex.quote(str(session.work))}"
+    return f"make label FOLDER={shlex.quote(str(folder))}{who}{work}"
 
 
 def waited(clicked: float | None, now: float | None) -> float:

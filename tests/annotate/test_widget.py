@@ -45,7 +45,8 @@ def test_the_first_answer_is_the_state_and_the_picture_of_the_first_suggestion(w
     widget.hear(kind="hello", pending=[])
     (state, _), (picture, buffers) = widget.sent
     assert state["session"] == widget.session_name == widget.session.name
-    assert [c["name"] for c in state["classes"]] == ["road", "sky"] and state["classes"][0]["color"] == "#4477aa"
+    assert [c["name"] for c in state["classes"]] == ["road", "sky"] and state["order"] == (0, 1)
+    assert [c["color"] for c in state["classes"]] == list(widget.session.board.named.colors) and state["problems"] == ()
     assert state["strategies"] == list(STRATEGIES) and set(AGGREGATES) <= set(state["aggregates"])
     assert len(state["query"]) == 4 and picture["picture"] == state["query"][0][0] == state["picture"]
     assert state["counters"]["superpixels"] == 24 and state["counters"]["debt"] == [2, 2]

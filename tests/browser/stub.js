@@ -106,7 +106,10 @@ export class StubModel {
     const pictures = this.known.map(about);
     const strategies = ["oreal", "bvsb", "random"];
     const aggregates = ["max", "mean"];
-    const common = { kind: "state", session: "test", classes: this.classes, pictures, picture: 0, round: this.given.round ?? 1 };
+    const asks = { "where it is most unsure": ["bvsb", "mean", "close"], "balance the classes": ["oreal", "max", "rare"] };
+    const order = this.order ?? [...this.classes.keys()];
+    const more = { asks, order, sentences: { oreal: "Class by class." }, problems: this.problems ?? [] };
+    const common = { ...more, kind: "state", session: "test", classes: this.classes, pictures, picture: 0, round: this.given.round ?? 1 };
     const choice = { strategies, aggregates, strategy: "oreal", aggregate: "max", training: { state: "none" } };
     return { ...common, query: this.open(), ...choice, counters: this.counters() };
   }

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from lab import until
 from PIL import Image
+from skimage import data
 
 from oreal_lib.annotate.events import read_whole
 from oreal_lib.storage.lock import holder
@@ -18,12 +19,14 @@ pytestmark = pytest.mark.browser
 
 
 @pytest.fixture
-def served(tmp_path):
-    """(process, address, log of clicks) of a page for three gray pictures."""
+def served(tmp_path, request):
+    """(process, address, log of clicks) of a page for three gray pictures, or with classes as parameter for photographs."""
     (tmp_path / "photos").mkdir()
-    for i in range(3):
-        noise = np.random.default_rng(i).integers(0, 255, (120, 160, 3), np.uint8)
-        Image.fromarray(noise).save(tmp_path / "photos" / f"{i}.png")
+    classes = getattr(request, "param", "road,sky")
+    noise = {str(i): np.random.default_rng(i).integers(0, 255, (120, 160, 3), np.uint8) for i in range(3)}
+    photos = {name: getattr(data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")}
+    for name, image in (photos if hasattr(request, "param") else noise).items():
+        Image.fromarray(image).save(tmp_path / "photos" / f"{name}.png")
     said = tmp_path / "said.txt"
     command = [
         sys.executable,
@@ -33,12 +36,12 @@ def served(tmp_path):
         "serve",
         str(tmp_path / "photos"),
         "--classes",
-        "road,sky",
+        classes,
         "--no-browser",
     ]
     with open(said, "w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file)
-    found = until(lambda: re.search(r"http://127\.0\.0\.1\S+token=\w+", said.read_text()), 60, "the address")
+    found = until(lambda: re.search(r"http://127\.0\.0\.1\S+token=\w+", said.read_text()), 150, "the address")
     yield process, found[0], tmp_path / "photos-labels" / "me" / "clicks.jsonl"
     process.kill()
 
@@ -50,7 +53,9 @@ def clicked(log):
 def test_a_page_that_is_left_or_opened_twice_goes_on_where_it_was(browser, served, screenshot):
     process, address, log = served
     context = browser.new_context(viewport={"width": 1300, "height": 850})
-    page = context.new_page()
+    context.set_default_navigation_timeout(90_000)  # a kernel starts
+    page, asked = context.new_page(), []
+    page.on("requestfinished", lambda request: asked.append(request.url))
     for n in range(1, 3):  # the second time the page is reloaded, while what answered the first one may live on
         page.goto(address)
         page.wait_for_selector(".oreal-view canvas", timeout=90_000)
@@ -63,6 +68,12 @@ def test_a_page_that_is_left_or_opened_twice_goes_on_where_it_was(browser, serve
     second = context.new_page()
     second.goto(address)
     second.wait_for_function("document.querySelector('.oreal-counters')?.textContent.includes('2 clicks')", timeout=90_000)
+    page.wait_for_selector("text=was opened in another tab or page", timeout=30_000)  # and here nothing can be clicked any more
+    assert "reload this page" in page.inner_text("[role=alert]")
+    second.wait_for_function("document.querySelector('.oreal-status').textContent.includes('was open in another tab')")
+    assert [
+        url for url in asked if not url.startswith((address.partition("?")[0], "data:", "blob:"))
+    ] == []  # none left the computer
     context.close()
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) is not None

@@ -1,6 +1,8 @@
-"""The functions of widget.js, called one by one: pixels, places in the view, acts on their way, words."""
+"""The functions of the page, called one by one: pixels, places in the view, acts on their way, words."""
 
 import pytest
+
+from oreal_lib.annotate.widget import PARTS
 
 pytestmark = pytest.mark.browser
 
@@ -22,9 +24,10 @@ def page(browser, site):
 
 
 def value(page, expression):
-    """What the expression gives; it sees the module as `w`, and `picture`."""
-    script = f"async () => {{ const w = await import('/oreal_lib/annotate/widget.js'); {PICTURE} return {expression}; }}"
-    return page.evaluate(script)
+    """What the expression gives; it sees all modules as `w`, and `picture`."""
+    script = f"""async (parts) => {{ const w = Object.assign({{}},
+        ...await Promise.all(parts.map((part) => import(`/oreal_lib/annotate/page/${{part}}.js`)))); {PICTURE} return {expression}; }}"""
+    return page.evaluate(script, PARTS)
 
 
 @pytest.mark.parametrize(

@@ -309,7 +309,7 @@ def test_the_keyboard_alone_labels_a_superpixel(widget):
 def test_two_views_of_one_model_show_the_same(widget):
     widget.page.evaluate(
         """async () => {
-        const {default: widget} = await import('/oreal_lib/annotate/widget.js');
+        const {default: widget} = await import('/oreal_lib/annotate/page/main.js');
         const second = document.createElement('div');
         document.body.append(second);
         const seen = performance.getEntriesByName('oreal:setup').length;
@@ -332,3 +332,16 @@ def test_the_training_is_asked_about_until_it_ends(widget):
     widget.page.click("text=Stop")
     widget.page.wait_for_selector("progress", state="hidden")
     assert widget.page.is_enabled("text=Train and ask again")
+
+
+def test_agreement_is_drawn_where_it_is_known_and_left_out_pictures_are_named_with_their_reason(widget):
+    assert not widget.page.is_visible(".oreal-agreement")
+    widget.page.evaluate("""stub.reply({...stub.state(),
+        quality: {agreement: 0.8, n: 5, per_class: [], curve: [[2, 1, 0.5], [4, 2, 0.8]]}})""")
+    widget.page.wait_for_selector("text=agreement 80 % (5 clicks)")
+    assert widget.page.get_attribute(".oreal-curve path", "d") == "M94.0 17.0L188.0 8.0"
+    widget.page.evaluate(
+        "stub.problems = ['third.png is cut off; copy it again']; stub.reply({...stub.state(), pictures: stub.state().pictures.slice(1)})"
+    )
+    widget.page.click("text=1 left out")
+    widget.page.wait_for_selector("text=third.png is cut off; copy it again")
