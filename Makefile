@@ -22,7 +22,7 @@ PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest
 
 # What is typed stays as it was typed: no $ in it means anything to make, and a recipe takes it from the environment ("$$ROOT"),
 # never as text of its shell line. Those that end in _ARGS are pieces of a shell line on purpose.
-TYPED := WHAT DATA ROOT SET RUNS PROFILE JOBS FOLDER CLASSES WHO PORT PYTHON OREAL_HOME
+TYPED := WHAT DATA ROOT SET RUNS PROFILE JOBS FOLDER CLASSES WHO PORT WORK SIDE SUPERPIXELS PYTHON OREAL_HOME
 $(foreach name,$(TYPED),$(if $(value $(name)),$(eval override $(name) := $$(value $(name)))$(eval export $(name))))
 given = $(if $(value $(1)),$(2))
 FIGURES = $(call given,OREAL_HOME,$$OREAL_HOME/)figures
@@ -72,10 +72,12 @@ test-browser: setup ## the tests that need a browser: the annotation widget in a
 	@$(PYTEST) -m browser tests/browser $(PYTEST_ARGS)
 
 # Label pictures without a notebook:   make label FOLDER=/my/photos CLASSES="road,sky,other"   WHO=ana   PORT=8866
+#   WORK=DIR   the session's files   SIDE=1500   pixels of the longer side   SUPERPIXELS=900   how many, or a folder of label maps
 label: setup ## label the pictures in FOLDER=/my/photos by clicks, as CLASSES="road,sky,other", in the browser of this computer
 	@[ "$$FOLDER" ] || { echo "error: FOLDER is empty; name the folder of your pictures, such as make label FOLDER=/my/photos CLASSES=\"road,sky\"" >&2; exit 2; }
 	@.venv/bin/python -m oreal_lib annotate serve "$$FOLDER" $(call given,CLASSES,--classes="$$CLASSES") \
-		$(call given,WHO,--annotator="$$WHO") $(call given,PORT,--port="$$PORT")
+		$(call given,WHO,--annotator="$$WHO") $(call given,PORT,--port="$$PORT") $(call given,WORK,--work="$$WORK") \
+		$(call given,SIDE,--side="$$SIDE") $(call given,SUPERPIXELS,--superpixels="$$SUPERPIXELS")
 
 book: setup ## every lesson and report, executed and as web pages that need no network: book/index.html (10 minutes on two cores)
 	@$(OREAL) book $(call given,JOBS,--jobs="$$JOBS")

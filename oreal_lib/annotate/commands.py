@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,7 +12,7 @@ from pathlib import Path
 from . import beside, training
 from .out.export import export
 from .out.predictions import predict_folder
-from .saved import annotators, check_annotator, read_board, read_session, status, work_folder
+from .saved import annotators, check_annotator, read_board, read_session, status, summary, work_folder
 from .serve import serve
 from .session import open_session
 from .several.masks import SHARE, import_masks
@@ -39,6 +40,8 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     text = "label in a page of this computer's browser, without a notebook (Voila)"
     sub = add("serve", _serve, text, "every click is on disk", one)
     sub.add_argument("--classes", help='their names, separated by commas: "road,sky,other"; only the first time')
+    sub.add_argument("--side", type=int, help="pixels of the longer side at which you work (default: 1024); only the first time")
+    sub.add_argument("--superpixels", help="how many a picture is cut into, or a folder of label maps; only the first time")
     sub.add_argument("--port", type=int, help="default: the first that is free from 8866 on")
     sub.add_argument("--no-browser", action="store_true", help="only print the address")
     sub = add("train", _train, "carry out a round that a session has asked for", "the last finished epoch is kept", one)
@@ -60,17 +63,35 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     text = "label superpixels from existing masks"
     sub = add("import", _import, text, "labels that were given are kept", one)
     sub.add_argument("masks", type=Path, help="a folder with masks named like the pictures")
+    sub.add_argument("--classes", help="begin a session with these, in the order of the masks' ids")
     sub.add_argument("--share", type=float, default=SHARE, help="of a superpixel's pixels that must agree (default: %(default)s)")
     sub.add_argument("--overwrite", action="store_true", help="replace existing labels")
     add("status", _status, "a table of what each annotator has done", "nothing was changed", session)
 
 
+def _names(text: str | None) -> list[str] | None:
+    """The classes of a command; ValueError for one that looks like several."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    parts = [part for part in re.split(r"[;\s]+", text) if part]
+    if len(names) == 1 and len(parts) > 1 and "," not in text:
+        one = f'if it is one class, end it with a comma: "{text},"'
+        raise ValueError(f'the classes are "{text}", one class; did you mean "{",".join(parts)}"? Commas separate classes; {one}')
+    return names
+
+
 def _serve(given: argparse.Namespace) -> int:
-    classes = [name.strip() for name in given.classes.split(",")] if given.classes else None
-    if classes is None and not (work_folder(given.folder, given.work) / "session.json").exists():
+    classes, how = _names(given.classes), {}
+    if classes is None and not (work_folder(given.folder, given.work) / "session.json").exists() and given.folder.is_dir():
         raise ValueError('the classes are not named; add CLASSES="road,sky,other" to make label, or --classes "road,sky,other"')
-    session = open_session(given.folder, classes, annotator=given.annotator, work=given.work)
-    return serve(session, given.folder.expanduser().resolve(), given.port, not given.no_browser)
+    if given.superpixels:
+        how = {"superpixel_count": int(given.superpixels)} if given.superpixels.isdecimal() else {"partition": given.superpixels}
+    session = open_session(given.folder, classes, annotator=given.annotator, work=given.work, side=given.side, **how)
+    try:
+        return serve(session, given.folder.expanduser().resolve(), given.port, not given.no_browser)
+    finally:
+        print(summary(read_session(given.folder, given.annotator, given.work)), flush=True)
 
 
 def _train(given: argparse.Namespace) -> int:
@@ -111,8 +132,9 @@ def _merge(given: argparse.Namespace) -> int:
 
 
 def _import(given: argparse.Namespace) -> int:
-    annotators(given.folder, given.work)  # says what to do where there is no session
-    session = open_session(given.folder, annotator=given.annotator, work=given.work)
+    if given.classes is None:
+        annotators(given.folder, given.work)  # says what to do where there is no session
+    session = open_session(given.folder, _names(given.classes), annotator=given.annotator, work=given.work)
     try:
         done = import_masks(session, given.masks, given.share, given.overwrite)
     finally:

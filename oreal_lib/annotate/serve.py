@@ -13,6 +13,10 @@ import nbformat
 from ..storage.processes import kernel_of_this_python
 from .session import Session
 
+# The browser asks nobody but this computer: the page of Voila would fetch fonts of icons.
+ONLY_HERE = (
+    "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; connect-src 'self' ws://127.0.0.1:*; frame-ancestors 'self'"
+)
 PATIENCE = 10.0  # seconds that the page's process has to end after Ctrl-C
 
 
@@ -29,7 +33,8 @@ def serve(session: Session, folder: Path, port: int | None = None, browser: bool
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)], metadata={"kernelspec": kernel}), page)
     options = ["--Voila.ip=127.0.0.1", "--Voila.auto_token=True", "--strip_sources=True", f"--Voila.open_browser={browser}"]
-    options += [f"--Voila.port={port}", "--Voila.port_retries=0"] if port else []
+    options += [f"--Voila.tornado_settings={ {'headers': {'Content-Security-Policy': ONLY_HERE}} }"]
+    options += [f"--Voila.port={port}"] if port else []
     options += ["--MappingKernelManager.cull_idle_timeout=60", "--MappingKernelManager.cull_interval=10"]  # of pages that were left
     print("The address of the page, with its token, follows below. Ctrl-C ends it; every click is on disk.", flush=True)
     environment = os.environ | kernel_of_this_python()

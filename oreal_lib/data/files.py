@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image, ImageOps, ImageSequence
 from ..types import IGNORE
 from .source import Item
 
+HEIC_SUFFIXES = (".heic", ".heif")  # of phones; read where the package pillow-heif is there
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".jfi", ".pjp", ".pjpeg", ".bmp", ".tif", ".tiff", ".webp")
 _SCALED_GRAYS = {"L;2": 85, "L;4": 17}  # Pillow stretches 2- and 4-bit grays to 0..255 by these factors
 _EXACT = {"1": "L", "L": "L", "LA": "L", "P": "P", "PA": "P", "RGB": "RGB", "RGBA": "RGB"}  # modes -> the same without alpha
@@ -232,6 +234,17 @@ def _upright(picture: Image.Image, path: str | Path, what: str) -> Image.Image:
         ) from error
 
 
+@cache
+def reads_heic() -> bool:
+    """Whether HEIC files can be read; from here on Pillow opens them."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
 @contextmanager
 def opened(path: str | Path, what: str) -> Iterator[tuple[Image.Image, str]]:
     """The decoded file and Pillow's raw mode of it; whatever Pillow raises for a broken one becomes one sentence.
@@ -241,6 +254,8 @@ def opened(path: str | Path, what: str) -> Iterator[tuple[Image.Image, str]]:
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"the {what} {path} does not exist; check the path or copy the data set again")
+    if Path(path).suffix.lower() in HEIC_SUFFIXES:
+        reads_heic()
     with ExitStack() as stack:
         try:
             # By its name, Pillow maps a raw file into memory, and then scrambles a TIFF that is turned by 90 degrees.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .files import IMAGE_SUFFIXES, open_pair, read_bytes
+from .files import HEIC_SUFFIXES, IMAGE_SUFFIXES, open_pair, read_bytes, reads_heic
 from .source import Item, Source
 
 # meant as pictures; of files with another suffix the content tells
@@ -88,7 +88,11 @@ def listing(root: Path, sub: str, problems: list[str], *, deep: bool = False) ->
         name = tidy(path.relative_to(top).with_suffix("").as_posix())
         if shown.encode("utf-8", "ignore").decode() != shown:
             problems.append(f"{shown!r} is not a name in UTF-8; give that file another one")
-        elif suffix not in IMAGE_SUFFIXES:
+        elif suffix in HEIC_SUFFIXES and not reads_heic():
+            problems.append(
+                f"{shown} is a HEIC; `pip install pillow-heif` in this environment, then it is read, or save it as JPEG"
+            )
+        elif suffix not in (*IMAGE_SUFFIXES, *HEIC_SUFFIXES):
             what = "format" if suffix in UNREAD_SUFFIXES else "suffix"
             problems.append(f"{shown} has a {what} that is not read; save it as PNG, or move it elsewhere")
         elif not path.is_file():

@@ -6,6 +6,7 @@ from PIL import Image
 
 from oreal_lib.__main__ import main
 from oreal_lib.annotate import rounds, training
+from oreal_lib.annotate.saved import read_json, read_session
 from oreal_lib.annotate.session import open_session
 from oreal_lib.storage import checked
 
@@ -95,3 +96,48 @@ def test_train_carries_out_the_request_of_a_session_and_its_network_is_exported(
     )
     exported, new = (np.asarray(Image.open(tmp_path / where / "masks" / "b.png")) for where in ("out", "new"))
     assert (exported == new).all()  # ben has clicked nothing in b: both are what the network sees
+
+
+@pytest.mark.parametrize("given", ["road;sky;other", "road sky other", "road; sky ;other"])
+def test_classes_that_are_not_split_by_commas_are_asked_about(folder, tmp_path, capsys, given):
+    (tmp_path / "new").mkdir()
+    Image.new("RGB", (60, 40)).save(tmp_path / "new" / "a.png")
+    assert main(["annotate", "serve", str(tmp_path / "new"), "--classes", given]) == 2
+    assert 'did you mean "road,sky,other"?' in capsys.readouterr().err
+    assert not (tmp_path / "new-labels").exists()
+
+
+def test_a_folder_that_is_a_file_or_holds_labels_is_refused_with_the_folder_that_was_meant(folder, tmp_path, capsys):
+    assert main(["annotate", "serve", str(folder / "a.png"), "--classes", "road,sky"]) == 2
+    assert f"is a file; name the folder it lies in, {folder}" in capsys.readouterr().err
+    for wrong in (tmp_path, tmp_path / "photos-labels"):
+        assert main(["annotate", "serve", str(wrong), "--classes", "road,sky"]) == 2
+        assert f"holds the labels of a session ({tmp_path / 'photos-labels'})" in (said := capsys.readouterr().err)
+        assert f"name {folder}" in said
+
+
+def test_serve_takes_the_side_and_superpixels_of_a_new_session_and_ends_with_what_was_done(tmp_path, capsys, monkeypatch):
+    (tmp_path / "new").mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)).save(tmp_path / "new" / "a.png")
+    monkeypatch.setattr("oreal_lib.annotate.commands.serve", lambda session, *_: session.close() or 0)
+    command = ["annotate", "serve", str(tmp_path / "new"), "--classes", "road,sky", "--work", str(tmp_path / "elsewhere")]
+    assert main([*command, "--side", "150", "--superpixels", "40"]) == 0
+    assert "0 clicks in 0.0 minutes, 0 of " in capsys.readouterr().out
+    about = read_json(tmp_path / "elsewhere")
+    assert (about["side"], about["superpixels"]["count"]) == (150, 40)
+    assert main([*command, "--superpixels", "90"]) == 2
+    assert "superpixels is 90, but the session was begun with 40" in capsys.readouterr().err
+    assert main([*command, "--superpixels", str(tmp_path / "maps")]) == 2
+    assert "partition is" in capsys.readouterr().err
+
+
+def test_masks_are_imported_where_there_is_no_session_yet(tmp_path, capsys):
+    for name in ("new", "masks"):
+        (tmp_path / name).mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)).save(tmp_path / "new" / "a.png")
+    Image.fromarray(np.ones((40, 60), np.uint8)).save(tmp_path / "masks" / "a.png")
+    command = ["annotate", "import", str(tmp_path / "new"), str(tmp_path / "masks")]
+    assert main(command) == 2
+    assert main([*command, "--classes", "road,sky"]) == 0
+    board = read_session(tmp_path / "new").board
+    assert board.counts().tolist() == [0, board.total, 0]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from oreal_lib.annotate import pictures as module
-from oreal_lib.annotate.pictures import from_masks, key, open_pictures, read_partition
+from oreal_lib.annotate.pictures import find_pictures, from_masks, key, open_pictures, read_partition
 from oreal_lib.storage.progress import lines_to
 from oreal_lib.superpixels import SuperpixelRecipe, dense
 
@@ -337,3 +337,14 @@ def test_a_label_map_comes_to_working_size_without_ids_that_vanish(tmp_path):
     picture = opened(tmp_path / "photos", side=100, partition=tmp_path / "maps")[0]["a"]
     assert picture.size == (67, 100) and picture.count == len(np.unique(picture.ids())) and picture.ids()[0, -1] == 1
     assert json.loads((picture.store / f"{key('a')}.json").read_text())["superpixels"] == "a.npy"
+
+
+def test_a_heic_is_read_where_pillow_heif_is_there_and_else_named_with_the_remedy(tmp_path, monkeypatch):
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    folder = tmp_path / "photos"
+    saved(folder / "phone.heic", np.full((48, 64, 3), 90, np.uint8), format="HEIF")
+    saved(folder / "other.png")
+    found, problems = opened(folder)
+    assert list(found) == ["other", "phone"] and problems == [] and abs(int(found["phone"].image().mean()) - 90) < 6
+    monkeypatch.setattr("oreal_lib.data.folders.reads_heic", lambda: False)
+    assert "phone.heic is a HEIC; `pip install pillow-heif` in this environment" in find_pictures(folder)[1][0]
