@@ -13,7 +13,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo plan reproduce test test-all test-browser lab label book lock torture licences audit setup named
+.PHONY: help demo plan reproduce test test-all test-browser lab label book article lock torture licences audit setup named
 
 UV := 0.13.9
 BEGAN := $(shell date +%s)
@@ -79,8 +79,13 @@ label: setup ## label the pictures in FOLDER=/my/photos by clicks, as CLASSES="r
 		$(call given,WHO,--annotator="$$WHO") $(call given,PORT,--port="$$PORT") $(call given,WORK,--work="$$WORK") \
 		$(call given,SIDE,--side="$$SIDE") $(call given,SUPERPIXELS,--superpixels="$$SUPERPIXELS")
 
-book: setup ## every lesson and report, executed and as web pages that need no network: book/index.html (10 minutes on two cores)
-	@$(OREAL) book $(call given,JOBS,--jobs="$$JOBS")
+book: setup ## lessons, reports, pages and the API as a site that needs no network: book/html/index.html (10 minutes on two cores)
+	@OMP_NUM_THREADS=1 .venv/bin/python -m sphinx -q -W --keep-going -c docs . book/html
+	@echo "book/html/index.html: open it in a browser, or copy the folder anywhere"
+
+article: setup ## the article, from the files in figures/: book/article.pdf (seconds)
+	@mkdir -p book && .venv/bin/python -c 'import typst; typst.compile("docs/article/article.typ", root=".", output="book/article.pdf")'
+	@echo "book/article.pdf"
 
 lab: setup ## JupyterLab on notebooks/, reachable from this computer only
 	@JUPYTER_PATH="$(CURDIR)/.venv/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \

@@ -14,7 +14,6 @@ from .storage.yaml_file import ConfigError
 WINGS = {  # commands with words of their own, and the module whose `add_to` adds these; it is imported when it is wanted
     "data": (".data.commands", "look at a data set before anything is trained: check, describe, download"),
     "annotate": (".annotate.commands", "what a session of labeling does without a notebook: serve, export, status, merge, ..."),
-    "book": (".reports.book", "every lesson and report, executed, as web pages"),
 }
 
 
@@ -52,7 +51,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     at_once.add_argument("--jobs", type=int, metavar="N", help="at a time (default: one per core, or what the profile says)")
     add_to(commands, at_once)
     for name, (module, text) in WINGS.items():
-        sub = commands.add_parser(name, parents=[at_once] * (name == "book"), help=text, description=text)
+        sub = commands.add_parser(name, help=text, description=text)
         if name in arguments[:1]:
             import_module(module, "oreal_lib").add_to(sub)
     return parser
