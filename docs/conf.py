@@ -56,7 +56,7 @@ CONTENTS = """
 ```
 """
 PARTS = {
-    "Answers": ["docs/results", "docs/plan", "docs/questions", "docs/choices"],
+    "Answers": ["docs/results", "docs/plan", "docs/reproducibility", "docs/questions", "docs/choices"],
     "Lessons": ["notebooks/README", "notebooks/0*"],
     "Runs": ["notebooks/1*"],
     "Reports": ["notebooks/2*", "notebooks/3*"],
@@ -96,7 +96,7 @@ def execute(app) -> None:
     for old in Path(app.config.nb_execution_cache_path).parent.iterdir():
         if old != Path(app.config.nb_execution_cache_path):
             shutil.rmtree(old)
-    for name in ("notebooks", "params", "docs", "figures"):
+    for name in ("notebooks", "params", "figures", "workflow"):
         shutil.rmtree(place / name, ignore_errors=True)
         shutil.copytree(ROOT / name, place / name)
     with patch.dict(os.environ, {"OREAL_HOME": str(place), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
 import conf
+import manifest
 import nbformat
 import pytest
 import tables
@@ -15,6 +16,7 @@ from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_notebook
 from sphinx.errors import ExtensionError
 
+from oreal_lib.experiments.grid import read_grid
 from oreal_lib.storage.paths import home
 
 NOTEBOOKS = sorted(path.stem for path in (home() / "notebooks").glob("*.ipynb"))
@@ -63,7 +65,7 @@ def test_the_fifteen_files_have_their_place_on_the_page_of_the_library(site):
 
 
 def test_a_notebook_is_executed_in_the_home_of_the_site_and_not_again(tmp_path, monkeypatch):
-    for name in ("notebooks", "params", "docs", "figures"):
+    for name in ("notebooks", "params", "figures", "workflow"):
         (tmp_path / name).mkdir()
     code = "import os, pathlib; f = pathlib.Path(os.environ['OREAL_HOME'], 'told'); f.write_text(f.read_text() + '1' if f.exists() else '1')"
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -106,6 +108,16 @@ def test_the_tables_on_pages_are_those_of_the_files():
         assert tables.filled(page, name, table) == (home() / page).read_text(encoding="utf-8"), page
     with pytest.raises(ValueError, match="the page has no <!-- x -->"):
         tables.between("", "x", "")
+
+
+def test_every_file_of_figures_has_its_command_in_the_manifest():
+    found = manifest.entries()
+    assert json.loads((home() / "docs" / "manifest.json").read_text(encoding="utf-8")) == found, "run python docs/tables.py"
+    files = {p.name for p in (home() / "figures").iterdir() if p.is_file() and p.suffix != ".json"}
+    assert {name for entry in found.values() for name in entry["files"]} == files
+    for entry in found.values():
+        assert entry["notebook"] in (grid := read_grid(entry["grid"])).reports, entry
+        assert 0 < entry["runs"] <= len(grid.all_runs), entry
 
 
 def test_no_lesson_took_three_minutes_when_it_was_measured_last():
