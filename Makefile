@@ -13,7 +13,7 @@
 
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo plan reproduce test test-all test-browser lab label book article lock torture licences audit setup named
+.PHONY: help demo plan reproduce test test-all test-browser lab label book article course lock torture licences audit setup named
 
 UV := 0.13.9
 BEGAN := $(shell date +%s)
@@ -86,6 +86,9 @@ book: setup ## lessons, reports, pages and the API as a site that needs no netwo
 article: setup ## the article, from the files in figures/: book/article.pdf (seconds)
 	@mkdir -p book && .venv/bin/python -c 'import typst; typst.compile("docs/article/article.typ", root=".", output="book/article.pdf")'
 	@echo "book/article.pdf"
+
+course: setup ## the lessons for a class, in nbgrader's form: book/course/source with solutions, book/course/release without
+	@.venv/bin/python docs/course.py book/course
 
 lab: setup ## JupyterLab on notebooks/, reachable from this computer only
 	@JUPYTER_PATH="$(CURDIR)/.venv/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \
