@@ -1,7 +1,12 @@
 """One list of dependencies (pyproject.toml), one lock made from it, and the three ways to install that all use the lock."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -48,3 +53,30 @@ def test_conda_installs_the_same_lock_on_a_python_that_fits():
     assert pip == {"pip": ["-r requirements.lock"]}
     (python,) = [line.removeprefix("python=") for line in conda if line.startswith("python=")]
     assert Requirement(f"python{PROJECT['requires-python']}").specifier.contains(f"{python}.0")
+
+
+@pytest.mark.slow
+def test_installed_alone_it_finds_the_parameters_above_a_notebook_and_has_all_its_files(tmp_path):
+    """`pip install .`, as in a container or a hosted notebook: the package is no longer in the repository."""
+    for name in ("oreal_lib", "params", "notebooks"):
+        shutil.copytree(HOME / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(HOME / name, tmp_path)
+    words = "-m pip wheel -q --no-deps --no-build-isolation --disable-pip-version-check -w built .".split()
+    subprocess.run([sys.executable, *words], cwd=tmp_path, check=True)
+    (wheel,) = (tmp_path / "built").glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    missing = {
+        p.relative_to(HOME).as_posix() for p in (HOME / "oreal_lib").rglob("*") if p.suffix in (".py", ".js", ".css", ".yaml")
+    }
+    missing -= {p.relative_to(tmp_path / "installed").as_posix() for p in (tmp_path / "installed").rglob("*")}
+    assert not missing
+    code = "import oreal_lib.config as c, oreal_lib.storage.paths as p; print(c.__file__, c.RunConfig.from_yaml('toy').dataset, p.home())"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path / "notebooks",
+        env={k: v for k, v in os.environ.items() if k != "OREAL_HOME"} | {"PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split() == [str(tmp_path / "installed" / "oreal_lib" / "config.py"), "toy", str(tmp_path)], done.stderr

@@ -5,11 +5,14 @@ from pathlib import Path
 
 
 def home() -> Path:
-    """The environment variable OREAL_HOME if set, else the repository this package lies in, else the current folder."""
+    """The environment variable OREAL_HOME if set, else the repository this package lies in, else the nearest folder with params/
+    from the current one up, else the current one."""
     if named := os.environ.get("OREAL_HOME"):
         return Path(named).expanduser().resolve()
-    repository = Path(__file__).resolve().parents[2]
-    return repository if (repository / "pyproject.toml").is_file() else Path.cwd()
+    repository, here = Path(__file__).resolve().parents[2], Path.cwd()
+    if (repository / "pyproject.toml").is_file():
+        return repository
+    return next((folder for folder in (here, *here.parents) if (folder / "params").is_dir()), here)
 
 
 def prepared_root() -> Path:
