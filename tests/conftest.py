@@ -7,6 +7,7 @@ each, of which OREAL_SEED repeats those of an earlier run. OREAL_CASES_FILE name
 import json
 import os
 import secrets
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -104,3 +105,13 @@ def tiny_grid(tiny_config, tiny_store, tmp_path_factory):
     for config in configs:
         list(run(config, home / "runs", open_store(tiny_store)))
     return SimpleNamespace(home=home, file=home / "tiny.yaml", runs_dir=home / "runs", configs=configs)
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory):
+    """The folder of the site, with the outputs that are stored in the notebooks."""
+    root, out = Path(__file__).resolve().parent.parent, tmp_path_factory.mktemp("book") / "html"
+    words = ["-q", "-W", "--keep-going", "-D", "nb_execution_mode=off", "-c", root / "docs", root, out]
+    done = subprocess.run([sys.executable, "-m", "sphinx", *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out

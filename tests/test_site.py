@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from types import SimpleNamespace
 from urllib.parse import unquote, urlsplit
 
@@ -22,20 +20,10 @@ from oreal_lib.storage.paths import home
 NOTEBOOKS = sorted(path.stem for path in (home() / "notebooks").glob("*.ipynb"))
 
 
-@pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    """The folder of the site, with the outputs that are stored in the notebooks."""
-    out = tmp_path_factory.mktemp("site")
-    words = ["-q", "-W", "--keep-going", "-D", "nb_execution_mode=off", "-c", home() / "docs", home(), out / "html"]
-    done = subprocess.run([sys.executable, "-m", "sphinx", *map(str, words)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return out / "html"
-
-
 @pytest.mark.slow
-def test_every_page_has_a_heading_and_every_link_and_picture_leads_somewhere(site):
-    pages = {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in site.rglob("*.html")}
-    assert {f"notebooks/{name}.html" for name in NOTEBOOKS} < {path.relative_to(site).as_posix() for path in pages}
+def test_every_page_has_a_heading_and_every_link_and_picture_leads_somewhere(book):
+    pages = {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in book.rglob("*.html")}
+    assert {f"notebooks/{name}.html" for name in NOTEBOOKS} < {path.relative_to(book).as_posix() for path in pages}
     anchors = {path: {tag["id"] for tag in page.find_all(id=True)} for path, page in pages.items()}
     dead = []
     for path, page in pages.items():
@@ -47,7 +35,7 @@ def test_every_page_has_a_heading_and_every_link_and_picture_leads_somewhere(sit
             at = (path.parent / unquote(address.path)).resolve() if address.path else path
             whole = address.scheme in ("", "data") and not address.netloc and (address.scheme or at.is_file())
             if not whole or (address.fragment and at in anchors and unquote(address.fragment) not in anchors[at]):
-                dead.append(f"{path.relative_to(site)}: {tag.name} {address.geturl()[:80]}")
+                dead.append(f"{path.relative_to(book)}: {tag.name} {address.geturl()[:80]}")
         for tag in page.find_all(["code", "pre", "dt", "script", "style"]):
             tag.decompose()
         assert not re.search(r"\$[^$\n]*[\\_^{][^$\n]*\$", page.get_text()), path  # a formula, which would need a script to be read
@@ -55,9 +43,9 @@ def test_every_page_has_a_heading_and_every_link_and_picture_leads_somewhere(sit
 
 
 @pytest.mark.slow
-def test_the_fifteen_files_have_their_place_on_the_page_of_the_library(site):
-    page = BeautifulSoup((site / "docs" / "api.html").read_text(encoding="utf-8"), "html.parser")
-    readme = BeautifulSoup((site / "README.html").read_text(encoding="utf-8"), "html.parser")
+def test_the_fifteen_files_have_their_place_on_the_page_of_the_library(book):
+    page = BeautifulSoup((book / "docs" / "api.html").read_text(encoding="utf-8"), "html.parser")
+    readme = BeautifulSoup((book / "README.html").read_text(encoding="utf-8"), "html.parser")
     assert len(conf.CORE) == 15 and "OREAL Eq. 3" in page.find(id="oreal_lib.balance.class_debt").parent.get_text()
     for module in conf.CORE:
         assert page.find(id=f"module-{module}") and readme.find("a", href=f"docs/api.html#module-{module}"), module
