@@ -44,6 +44,10 @@ With features in bfloat16 some superpixels of a query are others, so float32 is 
 A run, step by step, against its network alone: as many forward and backward passes of the same size as the run made. What the run adds is
 loading, optimizer, averaged weights, validation, asking, test and files. CamVid has a frozen encoder, whose features lie ready; what is
 left of its network is so small that most of a run is the rest: enlarging what it says to the size of the pictures, scores, metrics.""",
+    "kernels": """A class on one machine
+
+Kernels that were started at once, have run every cell of lesson 03 and are kept, as students' are. Pages that several share (the code of
+torch and the library) count in parts.""",
     "widget": """The labeling page
 
 A picture of 1024 x 2048 pixels and 2,048 superpixels, in a headless Chromium.""",

@@ -86,7 +86,8 @@ def filled(page: str, name: str, content: str) -> str:
 
 def fill() -> None:
     """Write docs/manifest.json, and every table of `tables` onto its page."""
-    atomic.write_json(home() / "docs" / "manifest.json", manifest.entries())
+    lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in manifest.entries().items())
+    atomic.write_bytes(home() / "docs" / "manifest.json", f"{{\n{lines}\n}}\n".encode())
     for page, name, content in tables(json.loads((home() / "docs" / "notebooks.json").read_text(encoding="utf-8"))):
         atomic.write_bytes(home() / page, filled(page, name, content).encode())
 

@@ -18,7 +18,8 @@ SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
-    "name", ["acquisition", "selection", *(pytest.param(n, marks=SLOW) for n in ("superpixels", "training", "features", "run"))]
+    "name",
+    ["acquisition", "selection", *(pytest.param(n, marks=SLOW) for n in ("superpixels", "training", "features", "run", "kernels"))],
 )
 def test_a_tiny_benchmark_writes_a_row_for_each_pair(name, tmp_path, capsys):
     threads = torch.get_num_threads()
