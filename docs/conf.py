@@ -46,6 +46,9 @@ autodoc_default_options = {"members": True}
 
 CORE = re.findall(r"automodule:: (\S+)", (HERE / "api.md").read_text(encoding="utf-8"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
+FIRST = """In five minutes: [what max does](notebooks/03_mean_or_max.ipynb), [whether it pays](docs/results.md),
+[how that can be checked](docs/reproducibility.md). At length: <a href="article.pdf">the article as PDF</a>.
+"""
 CONTENTS = """
 ```{toctree}
 :hidden:
@@ -111,7 +114,7 @@ def parts(app, name: str, source: list[str]) -> None:
     """Give the first page the table of contents, and a page without a heading its name as one."""
     if name == root_doc:
         heading, rest = source[0].split("\n", 1)
-        source[0] = f'{heading}\n\n<p><a href="article.pdf">The article as PDF</a></p>\n{rest}'
+        source[0] = f"{heading}\n\n{FIRST}\n{rest}"
         source[0] += "".join(CONTENTS % (caption, "\n".join(pages)) for caption, pages in PARTS.items())
     elif not source[0].startswith("# ") and Path(app.env.doc2path(name)).suffix == ".md":
         source[0] = f"# {posixpath.basename(name)}\n\n{source[0]}"

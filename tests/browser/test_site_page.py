@@ -65,4 +65,4 @@ def test_the_address_of_the_folder_is_the_first_page_and_the_article_lies_there(
     page = opened("index.html")
     page.wait_for_url("**/README.html")
     assert page.locator("h1").inner_text().startswith("OREAL") and (book / "article.pdf").read_bytes().startswith(b"%PDF")
-    assert page.get_by_role("link", name="The article as PDF").get_attribute("href") == "article.pdf"
+    assert page.get_by_role("link", name="the article as PDF").get_attribute("href") == "article.pdf"
