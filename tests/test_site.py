@@ -38,6 +38,7 @@ def test_every_page_has_a_heading_and_every_link_and_picture_leads_somewhere(boo
                 dead.append(f"{path.relative_to(book)}: {tag.name} {address.geturl()[:80]}")
         for tag in page.find_all(["code", "pre", "dt", "script", "style"]):
             tag.decompose()
+        assert "|---" not in page.get_text(), path  # a table that was not made one
         assert not re.search(r"\$[^$\n]*[\\_^{][^$\n]*\$", page.get_text()), path  # a formula, which would need a script to be read
     assert not dead
 
