@@ -92,7 +92,7 @@ def test_masks_find_their_pictures_and_logs_are_merged(session, photos, capsys):
 def test_a_network_looks_at_every_picture(session, photos, tmp_path):
     config = RunConfig.from_yaml("annotate", model="small_unet", weights="none", device="cpu")
     model = tmp_path / 'model of "mine" %s'
-    about = {"classes": ["road", "sky"], "working_side": 32, "config": config.values()}
+    about = {"classes": ["road", "sky"], "colors": [[0, 0, 0], [9, 9, 9]], "working_side": 32, "config": config.values()}
     checked.write(model / "model.json", about)
     state = build_model("small_unet", 2).state_dict()
     atomic.write_bytes(model / "weights.safetensors", checked.dump_tensors(state))

@@ -168,7 +168,8 @@ def labeling(photos, tmp_path, tiny_config, monkeypatch, **_):
     merge(photos, ["ana", "ben"], "both")
     config, model = tiny_config(resize="crop"), tmp_path / "model"
     atomic.write_bytes(model / "weights.safetensors", checked.dump_tensors(network(config, 2).state_dict()))
-    checked.write(model / "model.json", {"classes": ["road", "car"], "working_side": 32, "config": config.values()})
+    colors = [[0, 0, 0], [9, 9, 9]]
+    checked.write(model / "model.json", {"classes": ["road", "car"], "colors": colors, "working_side": 32, "config": config.values()})
     predict_folder(model, photos, tmp_path / "out", "cpu")
 
 
