@@ -76,7 +76,7 @@ def value(page, expression):
         ("[w.duration(89.4), w.duration(90), w.plural(1, 'click'), w.plural(0, 'click')]", ["89 s", "2 min", "1 click", "0 clicks"]),
         ("w.facts({round: 2, answered: 1, asked: 3, clicks: 1, labeled: 4, superpixels: 24, minutes: 1.6, foreseen: [1, 2]})",
          ["round 2", "1 of 3 suggestions answered", "1 click", "4 of 24 superpixels labeled", "2 min",
-          "the network had foreseen 1 of 2 clicks since it was trained"]),
+          "1 of the last 2 answers foreseen"]),
         ("[w.savedText(0, 0, false), w.savedText(1, 100, false), w.savedText(2, 900, false), w.savedText(2, 9000, false)]",
          [["✓ saved", "good"], ["saving", "soft"], ["2 not saved yet", "amber"], ["2 not saved yet", "bad"]]),
     ],

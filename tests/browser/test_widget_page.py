@@ -337,8 +337,10 @@ def test_the_training_is_asked_about_until_it_ends(widget):
 def test_agreement_is_drawn_where_it_is_known_and_left_out_pictures_are_named_with_their_reason(widget):
     assert not widget.page.is_visible(".oreal-agreement")
     widget.page.evaluate("""stub.reply({...stub.state(),
-        quality: {agreement: 0.8, n: 5, per_class: [], curve: [[2, 1, 0.5], [4, 2, 0.8]]}})""")
+        quality: {agreement: 0.8, n: 5, per_class: [[1, 2], [0, 0], [3, 3]], curve: [[2, 1, 0.5], [4, 2, 0.8]]}})""")
     widget.page.wait_for_selector("text=agreement 80 % (5 clicks)")
+    title = widget.page.get_attribute(".oreal-agreement span", "title")
+    assert title.splitlines()[1:] == ["sky: 1 of 2", "road: 3 of 3"]
     assert widget.page.get_attribute(".oreal-curve path", "d") == "M94.0 17.0L188.0 8.0"
     widget.page.evaluate(
         "stub.problems = ['third.png is cut off; copy it again']; stub.reply({...stub.state(), pictures: stub.state().pictures.slice(1)})"

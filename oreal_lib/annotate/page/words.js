@@ -16,7 +16,7 @@ export function facts(counters, live) {
     `${Math.round(counters.minutes)} min`,
   ];
   const [right, total] = counters.foreseen ?? [0, 0];
-  if (total) texts.push(`the network had foreseen ${right} of ${plural(total, "click")} since it was trained`);
+  if (total) texts.push(`${right} of the last ${plural(total, "answer")} foreseen`);
   return texts;
 }
 
@@ -69,7 +69,9 @@ export const words = {
     agreement.hidden = quality?.agreement == null;
     if (agreement.hidden) return;
     const text = `agreement ${Math.round(100 * quality.agreement)} % (${plural(quality.n, "click")})`;
-    agreement.replaceChildren(h("span", { text, title: "With clicks that were held out from learning" }), curveOf(quality.curve));
+    const classes = quality.per_class.flatMap(([right, n], c) => (n ? `${this.state.classes[c]?.name}: ${right} of ${n}` : []));
+    const about = "Clicks foretold from those in other pictures. Suggestions are the hardest questions: more of all pixels is right.";
+    agreement.replaceChildren(h("span", { text, title: [about, ...classes].join("\n") }), curveOf(quality.curve));
   },
 
   showSaved() {
