@@ -169,7 +169,9 @@ def labeling(photos, tmp_path, tiny_config, monkeypatch, **_):
     config, model = tiny_config(resize="crop"), tmp_path / "model"
     atomic.write_bytes(model / "weights.safetensors", checked.dump_tensors(network(config, 2).state_dict()))
     colors = [[0, 0, 0], [9, 9, 9]]
-    checked.write(model / "model.json", {"classes": ["road", "car"], "colors": colors, "working_side": 32, "config": config.values()})
+    checked.write(
+        model / "model.json", {"classes": ["road", "car"], "colors": colors, "working_side": 32, "config": config.values()}
+    )
     predict_folder(model, photos, tmp_path / "out", "cpu")
 
 
