@@ -236,7 +236,7 @@ def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
             ahead = f"{d['predicted_low']:+.1f} to {d['predicted_high']:+.1f}" if d["k"] > 2 else "-"
             lines.append([name(s), str(int(d["k"])), table.with_interval({"n": d["k"], **d}), table.number(d["tau"]), ahead])
         parts += [
-            f"**Over {over}**, random effects:",
+            f"**Over {over}**, random effects; budgets of one data set share pictures and are not independent:",
             table.markdown(["strategy", "studies", "max - mean (95 %)", "tau", "a new study (95 %)"], lines),
         ]
     if len(answered):
