@@ -73,7 +73,7 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     if VOID in classes:
         raise ValueError(f"a class is named {VOID!r}, which always exists as the answer for no class; leave it out")
     if twice := [name for name in classes if classes.count(name) > 1]:
-        raise ValueError(f"the class {twice[0]!r} is named twice; rename one")
+        raise ValueError(f"the class {twice[0]!r} is named twice; rename one (a class that was merged keeps its name)")
     if not 1 <= len(classes) <= MOST_CLASSES:
         raise ValueError(f"{len(classes)} classes were given, but there must be 1 to {MOST_CLASSES}; change the list")
     return tuple(classes)

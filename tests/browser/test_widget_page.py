@@ -347,3 +347,13 @@ def test_agreement_is_drawn_where_it_is_known_and_left_out_pictures_are_named_wi
     )
     widget.page.click("text=1 left out")
     widget.page.wait_for_selector("text=third.png is cut off; copy it again")
+
+
+def test_how_a_training_ended_is_said_once_and_hides_no_later_word(widget):
+    widget.page.evaluate("stub.reply({kind: 'training', state: 'stopped', text: 'stopped; train again'})")
+    widget.page.wait_for_selector("text=stopped; train again")
+    widget.page.evaluate("""stub.reply({kind: 'error', text: 'the class is named twice'});
+        stub.reply({...stub.state(), training: {state: 'stopped', text: 'stopped; train again', share: 0}})""")
+    widget.page.wait_for_selector("text=the class is named twice")
+    widget.page.wait_for_timeout(100)
+    assert widget.page.text_content(".oreal-status") == "the class is named twice"

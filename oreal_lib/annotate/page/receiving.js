@@ -59,7 +59,8 @@ export const receiving = {
     this.showCounters(state.counters);
     this.showQuality(state.quality);
     if (this.shown && !newRound) this.display(this.shown); // colors may be others
-    if (state.training?.state) this.receiveTraining(state.training);
+    const news = first || state.training?.state === "running"; // how it ended was said when it did
+    if (state.training?.state) this.receiveTraining(news ? state.training : { ...state.training, text: "" });
     if (this.wanted < 0) this.wanted = state.picture;
     else if (newRound && this.wanted !== state.picture) this.request(this.wanted); // Python sends only state.picture by itself
     if (newRound && !state.live) this.say(`Round ${state.round}: ${plural(this.query.length, "new suggestion")}, press n.`, "good");
@@ -205,8 +206,7 @@ export const receiving = {
     ui.progress.value = message.share ?? 0;
     const left = running && message.seconds_left != null ? `about ${duration(message.seconds_left)} left` : "";
     ui.training.textContent = running ? [message.text, left].filter(Boolean).join(", ") : "";
-    if (message.state === "failed") this.say(message.text, "bad");
-    else if (message.state !== "none" && !running && message.text) this.say(message.text);
+    if (message.state !== "none" && !running && message.text) this.say(message.text, message.state === "failed" ? "bad" : "");
   },
 
   /** What an undo changed comes into view. */

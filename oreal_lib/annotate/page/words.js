@@ -83,7 +83,9 @@ export const words = {
     if (ui.saved.textContent !== text) ui.saved.textContent = text;
     ui.saved.className = `oreal-saved oreal-${kind}`;
     if (this.closed) return;
-    const again = this.alone ? "Reload the page" : "Run the cell again (or reload the page)";
+    const again = this.alone
+      ? "Reload the page; if that fails, start it again by the same command and port, and open the address it prints"
+      : "Run the cell again (or reload the page)";
     ui.late.textContent = late ? `Nothing answers; your clicks are kept in this browser. ${again}: then they are sent.` : "";
     ui.late.hidden = !late || held; // while it cannot write, it does answer
     ui.again.hidden = !late && !(held && acts.length);
@@ -98,6 +100,7 @@ export const words = {
       this.send({ kind: "poll" });
     }
     this.showSaved(); // what we sent may have been saved through another view
+    if (this.lastAct > this.started && now - this.statusAt > 20_000) this.say(""); // the counters are seen again
     if (!this.store.all().length || !this.state || now - this.lastSend < this.retry * 1000) return;
     this.retry = Math.min(2 * this.retry, 300);
     this.sendAgain();
