@@ -43,7 +43,7 @@ def served(tmp_path, request):
         process = subprocess.Popen(command, stdout=file, stderr=file)
     found = until(lambda: re.search(r"http://127\.0\.0\.1\S+token=\w+", said.read_text()), 150, "the address")
     yield process, found[0], tmp_path / "photos-labels" / "me" / "clicks.jsonl"
-    process.kill()
+    process.terminate()  # a kill would leave the page behind it
 
 
 def clicked(log):
