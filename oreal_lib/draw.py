@@ -148,8 +148,8 @@ def draw_image(image: np.ndarray, ax: Axes, text: str = "") -> Axes:
 def draw_truth(mask: np.ndarray, classes: tuple[str, ...], ax: Axes, text: str = "") -> Axes:
     """A mask (H, W) in the class colors, with a legend of the classes that occur."""
     draw_image(color_mask(mask, len(classes)), ax, text)
-    present = [c for c in np.unique(mask) if c != IGNORE]
-    handles = [ax.plot([], [], "s", color=hex_palette(len(classes))[c], label=classes[c])[0] for c in present]
+    present, colors = [c for c in np.unique(mask) if c != IGNORE], hex_palette(len(classes))
+    handles = [ax.plot([], [], "s", color=colors[c], label=classes[c])[0] for c in present]
     as_written(ax.legend(handles=handles, fontsize="xx-small", loc="upper left", bbox_to_anchor=(1, 1), frameon=False))
     return ax
 

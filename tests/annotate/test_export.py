@@ -240,6 +240,9 @@ def test_the_model_of_an_export_predicts_what_the_session_would_show(session, fo
     model = export(session).out / "model"
     about = json.loads((model / "model.json").read_text(encoding="utf-8"))
     assert (about["classes"], about["side"], about["working_side"], about["round"]) == (["road", "car"], 32, 60, 2)
+    assert (
+        about["colors"] == session.board.named.palette().tolist() != class_palette(2).tolist()
+    )  # those of the page, not the usual ones
     done = predict_folder(model, folder, tmp_path / "new", "cpu")
     assert done.pictures == 4 and not done.problems
     c = session.pictures[picture_of(session, "c")]

@@ -16,7 +16,6 @@ from torch import nn
 from ...config import RunConfig
 from ...data.files import read_image
 from ...data.resize import bounded, nearest, resized
-from ...draw import class_palette
 from ...storage import checked, provenance
 from ...storage.progress import told
 from ...types import IGNORE
@@ -199,7 +198,7 @@ def _model(saved: Saved, problems: list[str]) -> tuple[int, dict[str, bytes]]:
         config = RunConfig.make(request["config"])
         about = {
             "classes": done["classes"],
-            "colors": class_palette(len(done["classes"])).tolist(),
+            "colors": saved.board.named.palette()[: len(done["classes"])].tolist(),
             "round": last,
             "side": config.height,
             "working_side": read_json(saved.home.parent)["side"],
