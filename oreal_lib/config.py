@@ -80,6 +80,7 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
     encoder: Literal["trained", "frozen"] = "trained"
     classifier: Literal["linear", "cosine"] = "linear"
     temperature: Positive = 0.1
+    drop_contradicted: float = Field(default=0.0, ge=0, lt=1)
     warm_start: bool
     optimizer: Literal["adam", "adamw"] = "adam"
     learning_rate: Positive
@@ -113,7 +114,7 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
         if isinstance(values, dict):
             values = dict(values)
             if values.get("supervision", "active") != "active":
-                values["strategy"] = "random"
+                values |= {"strategy": "random", "drop_contradicted": 0.0}
             if values.get("strategy") in WITHOUT_SCORES:
                 values |= {"aggregate": "mean", "strategy_options": {}}
             if values.get("encoder") == "frozen":
@@ -146,6 +147,10 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
             raise ValueError(f"stage is 2, but supervision is {self.supervision!r}, which asks nothing; write stage: 1")
         if self.classifier == "cosine" and self.model.startswith("segmenter"):
             raise ValueError(f"classifier is 'cosine', but {self.model} compares unit vectors already; write classifier: linear")
+        if self.drop_contradicted and self.labeling == "weak":
+            raise ValueError(
+                f"drop_contradicted is {self.drop_contradicted}, but weak labels say for no pixel what it is; write 0.0"
+            )
         if self.head_factor != 1 and self.model == "small_unet":
             raise ValueError(f"head_factor is {self.head_factor}, but small_unet has no backbone to learn slower; write 1.0")
         if self.encoder == "frozen":

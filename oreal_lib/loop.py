@@ -28,7 +28,7 @@ from .storage.provenance import peak_memory_mib
 from .storage.ragged import some
 from .strategies import STRATEGIES
 from .train import Fitted, fit
-from .types import Labels, Query, StepResult
+from .types import IGNORE, Labels, Query, StepResult
 from .weak.labels import buy, void_last
 
 
@@ -113,7 +113,8 @@ def learn(
 ) -> StepResult:
     """The second half of a step: train `model`, that of the last step, on the labels bought so far, and test it.
 
-    It continues from its weights; without `warm_start` it begins again with the first ones.
+    It continues from its weights; without `warm_start` it begins again with the first ones. With `drop_contradicted` it is trained
+    twice, the second time without the labels that the first training contradicts.
     train: to learn from instead, such as pseudo labels.  keep: see `train.fit`.
     """
     if step > 1 and not config.warm_start:
@@ -125,8 +126,25 @@ def learn(
     if train is None:
         masks = config.supervision == "full_masks"
         train = setting.painted(some(setting.dataset.truth, setting.pool)) if masks else setting.bought(labels)
-    fitted = fit(model, train, setting.pairs(setting.val), config, (config.seed, step), keep)
+    val, before = setting.pairs(setting.val), {k: v.clone() for k, v in model.state_dict().items()}
+    fitted = fit(model, train, val, config, (config.seed, step), keep)
+    if config.drop_contradicted:
+        train, first = believed(model, train, config.drop_contradicted, config.eval_batch_size), fitted
+        model.load_state_dict(before)
+        fitted = fit(model, train, val, config, (config.seed, step, 1), keep)
+        fitted = replace(fitted, seconds=first.seconds + fitted.seconds)
     return _tested(config, setting, model, labels, step, fitted)
+
+
+def believed(model: nn.Module, train: Pairs, share: float, batch_size: int) -> Pairs:
+    """`train` without the labels that `model` gives less than `share` of the probability of its first choice (ours, docs/plan.md, H6):
+    where a superpixel holds two classes, its one label is wrong for the pixels of the other."""
+    targets = []
+    for p, target in zip(predict(model, train.images, batch_size), train.target, strict=True):
+        label = torch.from_numpy(np.array(target)).long().to(p.device)
+        own = p.gather(0, label.where(label != IGNORE, 0)[None])[0]
+        targets.append(label.where(own >= share * p.amax(dim=0), IGNORE).to(torch.uint8).cpu().numpy())
+    return replace(train, target=targets)
 
 
 def _tested(config: RunConfig, setting: Setting, model: nn.Module, labels: Labels, step: int, fitted: Fitted) -> StepResult:

@@ -33,6 +33,7 @@ def test_every_value_stands_in_the_file(name):
         ({"query_size": 5000}, "query_size is 5000 and query_share 0.02, but exactly one decides how much is asked per step"),
         ({"val_share": 1.0}, "less than 1"),
         ({"augment_scale_min": 2.0}, "swap them"),
+        ({"drop_contradicted": 0.25, "labeling": "weak"}, "weak labels say for no pixel what it is"),
         ({"steps": "1e3"}, "write 1000 without quotes"),
         ({"learning_rate": float("inf")}, "finite number"),
         ({"seed": 2**64}, "less than 18446744073709551616"),

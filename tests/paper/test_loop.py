@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from oreal_lib.batches import Pairs
 from oreal_lib.experiments.run import run
-from oreal_lib.loop import active_learning, view_of_pool
+from oreal_lib.loop import active_learning, believed, view_of_pool
 from oreal_lib.scores import bvsb
 from oreal_lib.setting import network, open_setting
-from oreal_lib.types import Query
+from oreal_lib.types import IGNORE, Query
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,7 @@ from oreal_lib.types import Query
         {"strategy": "bvsb", "aggregate": "top_0.5", "warm_start": False},
         {"strategy": "cbal", "aggregate": "max", "labeling": "weak", "undefined": "keep"},
         {"supervision": "full_masks"},
+        {"strategy": "bvsb", "aggregate": "max", "drop_contradicted": 0.25, "warm_start": False},
     ],
     ids=lambda changes: " ".join(map(str, changes.values())),
 )
@@ -61,3 +63,27 @@ def test_a_part_of_the_pool_looks_as_it_does_in_the_whole(tiny, tiny_config):
     whole, part = view_of_pool(setting, model, config), view_of_pool(setting, model, config, np.array([1, 4]))
     assert np.allclose(whole(bvsb, "mean")[np.r_[16:32, 64:80]], part(bvsb, "mean"), atol=1e-6)
     assert part.names == (whole.names[1], whole.names[4])
+
+
+def test_labels_stay_where_the_first_training_does_not_contradict_them():
+    """A network that gives class 0 of 2 the probability x / 255 for a pixel of brightness x."""
+
+    class Bright(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            return torch.stack([x[:, 0], self.one - x[:, 0]], dim=1).log()
+
+    images = np.repeat(np.uint8([[[51, 204, 51, 204]]])[..., None], 3, axis=3)  # p of class 0: .2, .8
+    target = np.uint8([[[0, 0, 1, IGNORE]]])
+    kept = [believed(Bright(), Pairs(images, target), share, 1).target[0].tolist() for share in (0.2, 0.3)]
+    assert kept == [[[0, 0, 1, IGNORE]], [[IGNORE, 0, 1, IGNORE]]]  # .2 of .8 is a quarter
+
+
+def test_a_second_training_without_contradicted_labels_begins_anew_and_full_supervision_has_none(tiny, tiny_config):
+    config = tiny_config(max_epochs=1, steps=1, drop_contradicted=0.99)
+    with_all, without = (next(active_learning(c, open_setting(c, tiny))) for c in (tiny_config(max_epochs=1, steps=1), config))
+    assert with_all.val_miou != without.val_miou and with_all.class_counts == without.class_counts
+    assert tiny_config(supervision="full_dominant", drop_contradicted=0.5) == tiny_config(supervision="full_dominant")
