@@ -28,16 +28,24 @@ BESIDE = ("max beats mean per labeled pixel", "OREAL mean is the best of all ele
 
 @dataclass(frozen=True, order=True)
 class Study:
-    """What the runs of one comparison share. count: superpixels per picture, as asked for.  budget: percent of the pool per step."""
+    """What the runs of one comparison share. count: superpixels per picture, as asked for.  budget: percent of the pool per step.
+    dropped: whether labels that a first training contradicts were left out."""
 
     data: str
     model: str
     count: int
     budget: float
     labeling: str
+    dropped: bool = False
 
     def __str__(self) -> str:
-        return f"{self.data}, {self.budget:.2g} % a step" + f", {self.labeling} answers" * (self.labeling != "dominant")
+        answers = f", {self.labeling} answers" * (self.labeling != "dominant")
+        return f"{self.data}, {self.budget:.2g} % a step{answers}" + ", contradicted labels left out" * self.dropped
+
+    @property
+    def plain(self) -> bool:
+        """Whether labels are those of the paper, and all are learned from."""
+        return self.labeling == "dominant" and not self.dropped
 
 
 def studies(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> dict[Study, pd.DataFrame]:
@@ -74,7 +82,8 @@ def _by_study(configs: Sequence[RunConfig], runs_dir: Path | str | None) -> dict
         if c.supervision == "active" and c.stage == 1 and (folder := find(c, runs_dir)):
             pool = folder.done["pool"]
             budget = round(100 * pool["query_size"] / pool["superpixels"], 2)
-            found.setdefault(Study(_data(c), c.model, c.superpixel_count, budget, c.labeling), []).append(c)
+            study = Study(_data(c), c.model, c.superpixel_count, budget, c.labeling, c.drop_contradicted > 0)
+            found.setdefault(study, []).append(c)
     return dict(sorted(found.items()))
 
 
@@ -150,7 +159,7 @@ def summary(found: pd.DataFrame, photographs: bool = True) -> pd.DataFrame:
     rows = {}
     for strategy, mine in found.groupby(level="strategy", sort=False):
         studies = mine.index.get_level_values("study")
-        kept = [s.labeling == "dominant" and not (photographs and s.data.startswith("toy")) for s in studies]
+        kept = [s.plain and not (photographs and s.data.startswith("toy")) for s in studies]
         several = mine[kept][mine[kept]["n"] > 1]
         rows[strategy] = pooled(several["mean"], several["sd"], several["n"])
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy")
@@ -164,7 +173,7 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
     gain = (wide["max"] - wide["mean"]).dropna()
     for study in gain.index.unique("study"):
         twin = replace(study, labeling="exact")
-        if study.labeling != "dominant" or twin not in gain.index.unique("study"):
+        if not study.plain or twin not in gain.index.unique("study"):
             continue
         both = pd.DataFrame({"dominant": gain[study], "exact": gain[twin]}).dropna()
         both["difference"] = both["exact"] - both["dominant"]
@@ -172,6 +181,24 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
         rows |= {(study, s): {c: interval(part[c]) | {"t_p": t_p(part[c])} for c in both} for s, part in parts.items()}
     index = pd.MultiIndex.from_tuples(list(rows), names=["study", "strategy"])
     return pd.DataFrame(list(rows.values()), index, columns=["dominant", "exact", "difference"])
+
+
+def against_best(runs: pd.DataFrame, tuned_on: str = "camvid") -> tuple[str, pd.DataFrame]:
+    """H6: the best of the paper's eleven columns on the data set where strategies are chosen, at 0.5 % a step, and one row per study and
+    column that is not the paper's or was trained without contradicted labels: AuALC minus that of the best one in the same study, as
+    of `frames.interval`, paired by seed; mean and sd of its AuALC as aualc, aualc_sd. "", and no row, where the eleven were not run."""
+    tuned = runs["study"].map(lambda s: s.plain and (s.data, s.budget) == (tuned_on, 0.5)).astype(bool)
+    chosen = runs[tuned & runs["column"].isin(COLUMNS)]
+    if set(chosen["column"]) != set(COLUMNS):
+        return "", pd.DataFrame()
+    best, rows = str(chosen.groupby("column")["aualc"].mean().idxmax()), {}
+    for (study, column), mine in runs.groupby(["study", "column"]):
+        there = runs[(runs["study"] == replace(study, dropped=False)) & (runs["column"] == best)]
+        if study.labeling == "dominant" and len(there) and (study.dropped or column not in COLUMNS):
+            own = mine.set_index("seed")["aualc"]
+            if len(gain := (own - there.set_index("seed")["aualc"]).dropna()):
+                rows[study, column] = interval(gain) | {"aualc": own.mean(), "aualc_sd": own.std()}
+    return best, pd.DataFrame.from_dict(rows, orient="index").rename_axis(["study", "column"])
 
 
 def planned(frame: pd.DataFrame, answered: pd.Series) -> pd.DataFrame:
@@ -252,8 +279,18 @@ def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
     return table.paragraphs(*parts)
 
 
+def against_best_text(best: str, found: pd.DataFrame) -> str:
+    """The table of `against_best` as readers see it."""
+    heads = ["study", "column", "AuALC", f"minus {title(best)} (95 %)", "n"]
+    rows = []
+    for (study, column), d in found.iterrows():
+        spread = f"{table.number(d['aualc'])} ± {table.number(d['aualc_sd'])}"
+        rows.append([str(study), title(column), spread, table.with_interval(d), str(int(d["n"]))])
+    return table.paragraphs(table.markdown(heads, rows, left=(0, 1)))
+
+
 def to_csv(found: pd.DataFrame) -> str:
-    """The table of `gains` with the parts of each study as columns."""
+    """The table of `gains`, or of `against_best`, with the parts of each study as columns."""
     flat = found.reset_index()
     parts = pd.DataFrame([vars(s) for s in flat.pop("study")])
-    return pd.concat([parts.drop(columns="budget"), flat], axis=1).round(4).to_csv(index=False)
+    return pd.concat([parts[parts.columns.difference(flat.columns, sort=False)], flat], axis=1).round(4).to_csv(index=False)

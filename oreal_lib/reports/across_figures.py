@@ -24,7 +24,7 @@ MARKS = dict(zip(ASKING, "osD^v", strict=True))
 def draw_forest(found: pd.DataFrame, ax: Axes) -> Axes:
     """Max - mean of every study with dominant answers: the average in black, the strategies in their colors beneath it; at the foot the
     random-effects summary over three or more studies of photographs."""
-    studies = [s for s in found.index.unique("study") if s.labeling == "dominant"]
+    studies = [s for s in found.index.unique("study") if s.plain]
     for y, study in enumerate(studies):
         for strategy, d in found.loc[study].iterrows():
             whole = strategy == AVERAGE
@@ -55,7 +55,7 @@ def draw_against(found: pd.DataFrame, what: str, ax: Axes) -> Axes:
     colors = _colors(found)
     for (study, strategy), d in found.iterrows():
         if strategy != AVERAGE and np.isfinite(d[what]):
-            face = colors[study.data] if study.labeling == "dominant" else "none"
+            face = colors[study.data] if study.plain else "none"
             ax.plot(d[what], d["mean"], MARKS[strategy], mec=colors[study.data], mfc=face, ms=5)
     ax.axhline(0, color="gray", lw=0.8)
     ax.set(xlabel=AGAINST[what], ylabel="max - mean, AuALC")

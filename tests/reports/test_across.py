@@ -1,6 +1,7 @@
 """Max minus mean over many studies: by hand, against formulas, and which runs are one study."""
 
 import json
+from dataclasses import replace
 from itertools import product
 
 import by_hand
@@ -27,7 +28,8 @@ def runs(*rows):
     """Of (study, strategy, how, seed, aualc): a row as of `runs_of`."""
     names = ["study", "strategy", "aggregate", "seed", "aualc"]
     more = {"aualc_per_pixel": 50.0, "border_share": 40.0, "impurity": 10.0}
-    return pd.DataFrame([dict(zip(names, row, strict=False)) | more | (row[5] if len(row) > 5 else {}) for row in rows])
+    frame = pd.DataFrame([dict(zip(names, row, strict=False)) | more | (row[5] if len(row) > 5 else {}) for row in rows])
+    return frame.assign(column=[f"{s} {how}".strip() for s, how in zip(frame["strategy"], frame["aggregate"], strict=True)])
 
 
 def test_gains_pair_by_seed_and_average_the_five_where_a_seed_has_all():
@@ -102,6 +104,30 @@ def test_answers_pairs_exact_with_dominant_by_strategy_and_seed():
     assert "street, 0.5 % a step, exact answers | OREAL" in text and "| OREAL | +1.5" in text
 
 
+def test_what_is_beyond_the_paper_is_compared_with_the_best_column_of_the_set_it_was_chosen_on():
+    camvid, dropped = Study("camvid", "net", 400, 0.5, "dominant"), Study("camvid", "net", 400, 0.5, "dominant", dropped=True)
+    rows = [(camvid, "random", "", seed, 1.0) for seed in (1, 2)]
+    rows += [
+        (camvid, s, how, seed, 2.0 + (s == "cbal" and how == "mean") * seed)
+        for s in ASKING
+        for how in ("mean", "max")
+        for seed in (1, 2)
+    ]
+    rows += [(study, "apart", "max", seed, 10.0) for study in (camvid, DOMINANT) for seed in (1, 2, 3)]
+    rows += [(dropped, "bvsb", "max", seed, 5.0 * seed) for seed in (1, 2)]
+    rows += [(DOMINANT, "cbal", "mean", 2, 7.0), (replace(camvid, labeling="exact"), "apart", "max", 1, 0.0)]
+    best, found = across.against_best(runs(*rows))
+    assert best == "cbal mean"  # 3 and 4
+    gains = {(str(study), column): (d["mean"], d["n"]) for (study, column), d in found.iterrows()}
+    assert gains == {
+        ("camvid, 0.5 % a step", "apart max"): (6.5, 2),
+        ("camvid, 0.5 % a step, contradicted labels left out", "bvsb max"): (4.0, 2),
+        ("street, 0.5 % a step", "apart max"): (3.0, 1),
+    }
+    assert "| minus CBAL mean (95 %) |" in across.against_best_text(best, found)
+    assert across.against_best(runs(*rows[2:]))[0] == ""  # no random: the eleven are not whole
+
+
 def finished(config, folder, miou, impurity):
     """The record of a run that never ran."""
     path = folder / config.run_id
@@ -160,7 +186,7 @@ def test_runs_are_one_study_if_only_strategy_and_seed_differ(tmp_path):
     assert found["mean"].tolist() == pytest.approx([10.0] * 4) and found["impurity_gain"].tolist() == pytest.approx([5.0] * 4)
     assert found["budget"].tolist() == [1, 1, 2, 2] and frame["run_id"].nunique() == 17
     csv = across.to_csv(found).splitlines()
-    assert csv[0].startswith("data,model,count,labeling,strategy,n,mean") and len(csv) == 5
+    assert csv[0].startswith("data,model,count,labeling,dropped,strategy,n,mean") and len(csv) == 5
 
 
 def test_the_pictures_show_every_study_and_every_point():
