@@ -12,7 +12,7 @@ The paper stands in fifteen files. Read them in this order; the folders below ca
     strategies    six sentences made of these words
 
 What the paper stands on: models (networks), data (data sets), fast (the same numbers, sooner), weak (labels that name several
-classes: Table 4), storage (files that survive a crash), beyond (strategies that are not in the paper). What is done with it: experiments (grids of runs), reports (tables and
+classes: Table 4), storage (files that survive a crash), beyond (what is not in the paper). What is done with it: experiments (grids of runs), reports (tables and
 figures), explore (widgets), lessons (the course), annotate (a person is the oracle). draw has the colors and the basic pictures,
 __main__ the command line.
 """

@@ -13,6 +13,7 @@ from torch import nn
 
 from .aggregate import Regions
 from .batches import Pairs
+from .beyond.contradicted import believed
 from .config import RunConfig
 from .data.spread import spread
 from .fast.remembering import Remembering
@@ -28,7 +29,7 @@ from .storage.provenance import peak_memory_mib
 from .storage.ragged import some
 from .strategies import STRATEGIES
 from .train import Fitted, fit
-from .types import IGNORE, Labels, Query, StepResult
+from .types import Labels, Query, StepResult
 from .weak.labels import buy, void_last
 
 
@@ -129,22 +130,12 @@ def learn(
     val, before = setting.pairs(setting.val), {k: v.clone() for k, v in model.state_dict().items()}
     fitted = fit(model, train, val, config, (config.seed, step), keep)
     if config.drop_contradicted:
-        train, first = believed(model, train, config.drop_contradicted, config.eval_batch_size), fitted
+        seen, first = predict(model, train.images, config.eval_batch_size), fitted
+        train = replace(train, target=believed(seen, train.target, config.drop_contradicted))
         model.load_state_dict(before)
         fitted = fit(model, train, val, config, (config.seed, step, 1), keep)
         fitted = replace(fitted, seconds=first.seconds + fitted.seconds)
     return _tested(config, setting, model, labels, step, fitted)
-
-
-def believed(model: nn.Module, train: Pairs, share: float, batch_size: int) -> Pairs:
-    """`train` without the labels that `model` gives less than `share` of the probability of its first choice (ours, docs/plan.md, H6):
-    where a superpixel holds two classes, its one label is wrong for the pixels of the other."""
-    targets = []
-    for p, target in zip(predict(model, train.images, batch_size), train.target, strict=True):
-        label = torch.from_numpy(np.array(target)).long().to(p.device)
-        own = p.gather(0, label.where(label != IGNORE, 0)[None])[0]
-        targets.append(label.where(own >= share * p.amax(dim=0), IGNORE).to(torch.uint8).cpu().numpy())
-    return replace(train, target=targets)
 
 
 def _tested(config: RunConfig, setting: Setting, model: nn.Module, labels: Labels, step: int, fitted: Fitted) -> StepResult:
