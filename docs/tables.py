@@ -11,6 +11,7 @@ from itertools import dropwhile, takewhile
 import manifest
 import nbformat
 
+from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.reports.table import markdown
 from oreal_lib.storage import atomic
 from oreal_lib.storage.paths import home
@@ -42,6 +43,17 @@ def outputs() -> str:
     return markdown(["grid", "runs", "minutes", "hardware", "notebooks", "files", "commits"], rows, left=(0, 3, 4, 6))
 
 
+def released() -> str:
+    """The table of the released networks in markdown: the last step of their record, and of the published one of the same run."""
+    rows, classes = [], []
+    for path in sorted((home() / "weights").iterdir()):
+        for folder, what in ((RunFolder(path), "released"), (RunFolder(home() / "figures" / "runs" / path.name), "published")):
+            last, classes = folder.steps()[-1], folder.done["classes"]
+            values = [last.miou, last.boundary_miou, *last.class_iou]
+            rows.append([what, folder.done["device"], str(last.clicks), *(f"{100 * v:.1f}" for v in values)])
+    return markdown(["record", "processor", "clicks", "mIoU", "near borders", *classes], rows, left=(0, 1))
+
+
 def tables(times: Mapping) -> list[tuple[str, str, str]]:
     """(page, name of the table on it, the table): the first table of files in figures/, or some of its rows, without their notes."""
 
@@ -59,6 +71,7 @@ def tables(times: Mapping) -> list[tuple[str, str, str]]:
         ("docs/results.md", "table1", rows("table1_toy_table1.md")),
         ("docs/results.md", "small_tools", rows("table1_toy_small_tools_table1.md", "| random |", "| BvSB |", "| OREAL |")),
         ("docs/reproducibility.md", "outputs", outputs()),
+        ("docs/model_card.md", "released", released()),
         ("notebooks/README.md", "notebooks", notebooks(times)),
         ("notebooks/00_start_here.ipynb", "notebooks", notebooks(times)),
     ]
