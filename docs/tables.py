@@ -54,6 +54,19 @@ def released() -> str:
     return markdown(["record", "processor", "clicks", "mIoU", "near borders", *classes], rows, left=(0, 1))
 
 
+def hub(students: int = 30) -> str:
+    """In markdown, what so many kernels at once need, from the kernels that were measured."""
+    found = json.loads((home() / "benchmarks" / "results" / "kernels.json").read_text(encoding="utf-8"))
+    memory, start = found["rows"]
+    each = memory["ours"]["median"]
+    return (
+        f"Measured with {memory['n']} kernels that each hold lesson `03`: {each:.0f} MiB each (one alone: {memory['other']['median']:.0f}), so "
+        f"{students} need {students * each / 1024:.0f} GiB. From start to all imports {start['ours']['median']:.0f} s, one alone "
+        f"{start['other']['median']:.0f} s, while other work kept the cores busy (load average {found['load_average'][0]:.0f}; "
+        f"{found['device']}; [kernels](speed.md#a-class-on-one-machine))."
+    )
+
+
 def tables(times: Mapping) -> list[tuple[str, str, str]]:
     """(page, name of the table on it, the table): the first table of files in figures/, or some of its rows, without their notes."""
 
@@ -72,6 +85,7 @@ def tables(times: Mapping) -> list[tuple[str, str, str]]:
         ("docs/results.md", "small_tools", rows("table1_toy_small_tools_table1.md", "| random |", "| BvSB |", "| OREAL |")),
         ("docs/reproducibility.md", "outputs", outputs()),
         ("docs/model_card.md", "released", released()),
+        ("docs/teaching.md", "hub", hub()),
         ("notebooks/README.md", "notebooks", notebooks(times)),
         ("notebooks/00_start_here.ipynb", "notebooks", notebooks(times)),
     ]
