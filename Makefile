@@ -87,8 +87,9 @@ article: setup ## the article, from the files in figures/: book/article.pdf (sec
 	@mkdir -p book && .venv/bin/python -c 'import typst; typst.compile("docs/article/article.typ", root=".", output="book/article.pdf")'
 	@echo "book/article.pdf"
 
-course: setup ## the lessons for a class, in nbgrader's form: book/course/source with solutions, book/course/release without
+course: setup ## for a class: lessons in nbgrader's form, book/course/source with solutions, book/course/release without; slides
 	@.venv/bin/python docs/course.py book/course
+	@.venv/bin/python docs/slides.py book/course/slides.html
 
 lab: setup ## JupyterLab on notebooks/, reachable from this computer only
 	@JUPYTER_PATH="$(CURDIR)/.venv/share/jupyter$${JUPYTER_PATH:+:$$JUPYTER_PATH}" \

@@ -65,7 +65,7 @@ PARTS = {
     "Lessons": ["notebooks/README", "notebooks/0*"],
     "Runs": ["notebooks/1*"],
     "Reports": ["notebooks/2*", "notebooks/3*"],
-    "Use it": ["docs/labeling", "docs/extending", "docs/reproduce", "docs/data_cards"],
+    "Use it": ["docs/labeling", "docs/extending", "docs/reproduce", "docs/data_cards", "docs/model_card"],
     "Teach": ["docs/teaching", "docs/answers"],
     "The library": ["docs/api", "CONTRIBUTING", "docs/guarantees", "docs/determinism", "docs/speed", "benchmarks/results/*"],
     "Tables": ["figures/*"],

@@ -11,6 +11,7 @@ from itertools import dropwhile, takewhile
 import manifest
 import nbformat
 
+from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.reports.table import markdown
 from oreal_lib.storage import atomic
 from oreal_lib.storage.paths import home
@@ -42,6 +43,30 @@ def outputs() -> str:
     return markdown(["grid", "runs", "minutes", "hardware", "notebooks", "files", "commits"], rows, left=(0, 3, 4, 6))
 
 
+def released() -> str:
+    """The table of the released networks in markdown: the last step of their record, and of the published one of the same run."""
+    rows, classes = [], []
+    for path in sorted((home() / "weights").iterdir()):
+        for folder, what in ((RunFolder(path), "released"), (RunFolder(home() / "figures" / "runs" / path.name), "published")):
+            last, classes = folder.steps()[-1], folder.done["classes"]
+            values = [last.miou, last.boundary_miou, *last.class_iou]
+            rows.append([what, folder.done["device"], str(last.clicks), *(f"{100 * v:.1f}" for v in values)])
+    return markdown(["record", "processor", "clicks", "mIoU", "near borders", *classes], rows, left=(0, 1))
+
+
+def hub(students: int = 30) -> str:
+    """In markdown, what so many kernels at once need, from the kernels that were measured."""
+    found = json.loads((home() / "benchmarks" / "results" / "kernels.json").read_text(encoding="utf-8"))
+    memory, start = found["rows"]
+    each = memory["ours"]["median"]
+    return (
+        f"Measured with {memory['n']} kernels that each hold lesson `03`: {each:.0f} MiB each (one alone: {memory['other']['median']:.0f}), so "
+        f"{students} need {students * each / 1024:.0f} GiB. From start to all imports {start['ours']['median']:.0f} s, one alone "
+        f"{start['other']['median']:.0f} s, while other work kept the cores busy (load average {found['load_average'][0]:.0f}; "
+        f"{found['device']}; [kernels](speed.md#a-class-on-one-machine))."
+    )
+
+
 def tables(times: Mapping) -> list[tuple[str, str, str]]:
     """(page, name of the table on it, the table): the first table of files in figures/, or some of its rows, without their notes."""
 
@@ -59,6 +84,8 @@ def tables(times: Mapping) -> list[tuple[str, str, str]]:
         ("docs/results.md", "table1", rows("table1_toy_table1.md")),
         ("docs/results.md", "small_tools", rows("table1_toy_small_tools_table1.md", "| random |", "| BvSB |", "| OREAL |")),
         ("docs/reproducibility.md", "outputs", outputs()),
+        ("docs/model_card.md", "released", released()),
+        ("docs/teaching.md", "hub", hub()),
         ("notebooks/README.md", "notebooks", notebooks(times)),
         ("notebooks/00_start_here.ipynb", "notebooks", notebooks(times)),
     ]

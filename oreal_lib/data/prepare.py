@@ -58,8 +58,6 @@ def prepare(
     workers: processes, as many as there are cores unless given; 1 works in this process.
     ValueError for unfit data, OSError with the needed bytes where the disk is full or read-only.
     """
-    if (height is None) != (width is None):
-        raise ValueError(f"the working size is height {height}, width {width}; give both, or neither for the native size")
     refuse_unguarded()
     workers = processes(workers, len(source.items))
     if not any(item.split == "train" for item in source.items):
@@ -107,12 +105,7 @@ def prepare(
 
 
 def processes(workers: int | None, n: int) -> int:
-    """How many processes shall work on n items: as many as asked for, None for one per core, never more than items.
-
-    ValueError for fewer than 1.
-    """
-    if workers is not None and (type(workers) is not int or workers < 1):
-        raise ValueError(f"workers is {workers!r}, but at least one process must do the work; give 1 or more")
+    """How many processes shall work on n items: as many as asked for, None for one per core, at least one, never more than items."""
     return max(1, min(workers or os.cpu_count() or 1, n, 61))  # Windows cannot wait for more than 61 processes
 
 

@@ -1,6 +1,7 @@
 """One run, or one report, is one papermill execution of one notebook. The only module that knows papermill."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -109,7 +110,7 @@ def run_one_after_another(configs: Sequence[RunConfig], runs_dir: Path) -> None:
 
 
 def run_reports(grid: str, path: str, names: Sequence[str], runs_dir: Path, changes: dict[str, Any]) -> int:
-    """Execute report notebooks on a grid, which write figures/<grid>_*; the number that failed."""
+    """Execute report notebooks on a grid, which write figures/<grid>_*, or say that there is nothing to draw; the number that failed."""
     failed = 0
     for name in names:
         target = executed(runs_dir, grid, name)
@@ -120,7 +121,8 @@ def run_reports(grid: str, path: str, names: Sequence[str], runs_dir: Path, chan
             print(f"FAILED {name}: {last_words(log)} (all of it: {log})", flush=True)
         else:
             target.with_suffix(".done").touch()
-            print(f"made {name}: {target}", flush=True)
+            nothing = re.search(r"Nothing is drawn: .*", log.read_text(encoding="utf-8", errors="replace"))
+            print(f"{name}: {nothing[0]}" if nothing else f"made {name}: {target}", flush=True)
     return failed
 
 

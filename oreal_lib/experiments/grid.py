@@ -5,23 +5,27 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
 
 from ..config import RunConfig
-from ..storage.yaml_file import ConfigError, read_yaml, shown
+from ..storage.yaml_file import ConfigError, explain_all, read_yaml, shown
 from ..strategies import STRATEGIES
 
-KEYS = {  # of a grid file: their types, and an example
-    "data": ((str, dict), "data_sets, or data: {toy: {grid: {seed: [0, 1]}}}"),
-    "base": ((str,), "toy"),
-    "grid": ((dict, list), "{seed: [0, 1]}"),
-    "grids": ((list,), "[table1@toy, table1@camvid]"),
-    "only": ((dict,), "{seed: 0}"),
-    "options": ((dict,), "{pixelbal: {nu: 6}}"),
-    "reports": ((list,), "[20_table1_aualc]"),
-    "runs": ((list,), "[{strategy: random}, {strategy: oreal, aggregate: [mean, max]}]"),
-    "set": ((dict,), "{steps: 3}"),
-}
+
+class GridFile(BaseModel, extra="forbid"):
+    """The keys of a grid file and their types; `read_grid` says what they mean."""
+
+    data: str | dict[str, dict] = {}
+    base: str = ""
+    grid: dict | list[dict] = {}
+    grids: list[str] = []
+    only: dict = {}
+    options: dict[Literal[tuple(STRATEGIES)], dict] = {}
+    reports: list[str] = []
+    runs: list[dict] = []
+    set: dict = {}
 
 
 @dataclass(frozen=True)
@@ -79,17 +83,13 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
             choices = ", ".join(f"{Path(path).name}@{d}" for d in among)
             said = f"{chosen!r} is not among them" if chosen else "and none is named"
             raise ConfigError(f"{path} is for several data sets, {said}; write one of {choices} (make: DATA=...)")
-        if not isinstance(among[chosen], dict):
-            raise ConfigError(f"{path}: data {chosen} is {shown(among[chosen])}, but must look like {{grid: {{seed: [0, 1]}}}}")
-        there = {"base": chosen} | _entries(f"{path}: data {chosen}", among[chosen], [key for key in KEYS if key != "data"])
+        there = {"base": chosen} | _entries(f"{path}: data {chosen}", among[chosen])
         grid = grid | there | {key: grid.get(key, {}) | there.get(key, {}) for key in ("set", "only")}
         name = f"{name}_{chosen}"
     elif chosen:
         raise ConfigError(f"{path}@{chosen}: {path} has no `data` to choose from; leave out @{chosen}")
     if "base" not in grid or "runs" not in grid:
         raise ConfigError(f"{path} is not a grid file: it needs `base: <name>` and `runs:` with a list of entries")
-    if odd := [entry for entry in grid["runs"] if not isinstance(entry, dict)]:
-        raise ConfigError(f"{path}: {shown(odd[0])} in runs is not a run, but must look like {{strategy: random}}")
     base = read_yaml(grid["base"])
     if "runs" in base:
         raise ConfigError(f"{path}: base {grid['base']!r} is a grid file itself; name a file of one run's values, such as toy")
@@ -115,24 +115,18 @@ def read_grid(path: str | Path, **changes: Any) -> Grid:
     return Grid(name, tuple(configs.values()), tuple(map(str, grid.get("reports", []))))
 
 
-def _entries(where: str, values: dict[str, Any], known: Iterable[str] = tuple(KEYS)) -> dict[str, Any]:
+def _entries(where: str, values: dict[str, Any]) -> dict[str, Any]:
     """The keys of a grid that are given; ConfigError if one is unknown or of another type."""
-    grid = {key: value for key, value in values.items() if value is not None}
-    if "dataset" in grid and "runs" not in grid:
+    given = {key: value for key, value in values.items() if value is not None}
+    if "dataset" in given and "runs" not in given:
         raise ConfigError(
             f"{where} holds the values of one run and is not a grid file; name one with `runs`, such as table1@{where}"
         )
-    if unknown := [key for key in grid if key not in known]:
-        raise ConfigError(f"{where}: unknown key {shown(unknown[0])}; a grid file has {', '.join(sorted(known))}")
-    for key, value in grid.items():
-        kinds, example = KEYS[key]
-        if not isinstance(value, kinds):
-            raise ConfigError(f"{where}: {key} is {shown(value)}, but must look like `{key}: {example}`")
-        if key == "grid" and isinstance(value, list) and (odd := [case for case in value if not isinstance(case, dict)]):
-            raise ConfigError(f"{where}: {shown(odd[0])} in grid is not a case, but must look like {{seed: 0}}")
-    if odd := [name for name in grid.get("options", {}) if name not in STRATEGIES]:
-        raise ConfigError(f"{where}: options are for {shown(odd[0])}, which is not a strategy; choose of {', '.join(STRATEGIES)}")
-    return grid
+    try:
+        GridFile.model_validate(given)
+    except ValidationError as error:
+        raise ConfigError(f"{where}: {explain_all(error.errors(), GridFile.model_fields)}") from None
+    return given
 
 
 def _only(configs: dict[str, RunConfig], wanted: dict[str, Any], path: str) -> dict[str, RunConfig]:

@@ -66,21 +66,13 @@ def load_weights(model: nn.Module, path: str | Path, backbone_only: bool = False
                 f"{type(model.net).__name__} has no backbone to load; save build_model(...).state_dict()"
             )
         state = as_timm_features(state, target)
-    shapes = {key: value.shape for key, value in target.state_dict().items()}
-    reshaped = [key for key in state if key in shapes and state[key].shape != shapes[key]]
-    result = target.load_state_dict({key: state[key] for key in state if key not in reshaped}, strict=False)
-    missing = [key for key in result.missing_keys if key not in reshaped]
-    trouble = {"missing": missing, "unexpected": result.unexpected_keys, "of another shape": reshaped}
-    if any(trouble.values()):
-        counts = "; ".join(
-            f"{len(keys)} {kind} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
-            for kind, keys in trouble.items()
-            if keys
-        )
+    try:
+        target.load_state_dict(state)
+    except RuntimeError as error:
+        wrong = "; ".join(f"{line.strip():.120}" for line in str(error).splitlines()[1:4])
         raise ValueError(
-            f"{path} does not fit the {what}: {counts}, but every tensor must find its place; "
-            "build the model the file was saved from (same name, same number of classes)"
-        )
+            f"{path} does not fit the {what}: {wrong}; build the model the file was saved from (same name, same number of classes)"
+        ) from error
 
 
 def as_timm_features(state: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:

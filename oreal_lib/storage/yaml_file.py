@@ -94,26 +94,13 @@ def explain(error: Mapping[str, Any], known: Iterable[str]) -> str:
     if kind == "string_pattern_mismatch":
         return f"{key} is {said}, but a name has only letters, digits, '_', '-' and '.'; choose one that exists"
     remedy = "change it"
-    if kind.endswith("_type") and len(error["loc"]) == 1 and (given := _to_papermill(key, value)):
-        remedy = f"remove the quotes; with papermill write {given}"
-    elif kind == "list_type":
-        return f"{key} is {said}, but must be a list; write [{said}] (in the runs or grid of a grid file, [[{said}]])"
-    elif kind == "string_type" and isinstance(value, int | float):
+    if kind == "list_type":
+        remedy = f"write [{said}] (in the runs or grid of a grid file, [[{said}]])"
+    elif kind == "string_type":
         remedy = f"put the text in quotes; with papermill write -r {key} and the text"
-    elif isinstance(value, str) and kind in ("float_type", "int_type"):
-        remedy = _number_without_quotes(value, kind == "float_type")
+    elif kind.endswith("_type") and isinstance(value, str):
+        remedy = f"write it without quotes, 1e-4 as 1.0e-4; with papermill -y '{key}: {value}'"
     return f"{key} is {said} ({type(value).__name__}), but: {error['msg'][0].lower()}{error['msg'][1:]}; {remedy}"
-
-
-def _to_papermill(key: str, text: object) -> str:
-    """How papermill takes a text that is none in YAML, else "": its -p knows numbers only, and None, True, False as Python writes them."""
-    try:
-        value = parse_yaml(text, key) if isinstance(text, str) else ""
-    except ConfigError:
-        return ""
-    if isinstance(value, list | dict):
-        return f"-y '{key}: {text}'"
-    return f"-p {key} {value}" if isinstance(value, bool | None) else ""
 
 
 def explain_all(errors: Iterable[Mapping[str, Any]], known: Iterable[str]) -> str:
@@ -135,19 +122,6 @@ def values_of_notebook(namespace: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError("the notebook has no `base`, which names the file with the other values; write base = 'toy'")
     given = {k: v for k, v in namespace.items() if not k.startswith("_") and k not in hidden and isinstance(v, plain)}
     return read_yaml(namespace["base"]) | given
-
-
-def _number_without_quotes(text: str, as_float: bool) -> str:
-    """What to write in place of a text that is, or looks like, a number: YAML takes 1e-4 for text."""
-    try:
-        number = float(text)
-        whole = str(int(number))  # infinity and NaN are not to be suggested
-    except (ValueError, OverflowError):
-        return "write a number"
-    if "e" not in text.lower():
-        return "remove the quotes"
-    exact = next(t for digits in range(1, 17) if float(t := f"{number:.{digits}e}") == number)
-    return f"YAML reads {text} as text, write {exact if as_float else whole} without quotes"
 
 
 def parse_changes(texts: list[str]) -> dict[str, Any]:

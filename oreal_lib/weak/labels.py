@@ -16,17 +16,13 @@ from ..storage.progress import log
 from ..types import Labels, Query, Superpixels
 
 TRIM = 3  # pixels on each side of a border: MulActSeg's border of two pixels, widened by its `trim_kernel_size` of 5
-UNDEFINED_RULES = ("drop", "keep")
-CUTS = ("class", "order")
 
 
 def near_border(ids: np.ndarray, trim: int = TRIM) -> np.ndarray:
     """(H, W) bool: the `trim` pixels on each side of every border between superpixels (H, W). The edge of the image is not a border.
 
-    For 3, the "thick" boundary of skimage's find_boundaries, widened by a 5 x 5 box. ValueError for a trim below 0.
+    For 3, the "thick" boundary of skimage's find_boundaries, widened by a 5 x 5 box.
     """
-    if trim < 0:
-        raise ValueError(f"trim is {trim}, but pixels are 0 or more; change label_trim")
     trim = min(trim, max(ids.shape))  # from one border that reaches everywhere
     border = np.zeros(ids.shape, np.uint8)
     if not trim:
@@ -54,10 +50,8 @@ def click_cost(present: np.ndarray, undefined: str = "drop") -> np.ndarray:
 
     present: (n, C + 1) bool of `classes_present`.
     undefined "drop" (as for VOC): void is not an answer and costs nothing; a superpixel of void alone is free.
-    undefined "keep" (as for Cityscapes): void is an answer like a class, and costs a click. ValueError for another rule.
+    undefined "keep" (as for Cityscapes): void is an answer like a class, and costs a click.
     """
-    if undefined not in UNDEFINED_RULES:
-        raise ValueError(f"undefined is {undefined!r}; choose one of {', '.join(UNDEFINED_RULES)}")
     return (present if undefined == "keep" else present[:, :-1]).sum(axis=1, dtype=np.int64)
 
 
@@ -84,10 +78,8 @@ def affordable(query: Query, cost: np.ndarray, budget: int, cut: str = "class") 
     one class overdraws is taken from the next. (Cut in order, OREAL's last classes would get nothing.) The same as "order"
     where a query is not made class by class.
     Either way the last answer may overdraw the budget by less than its cost (MulActSeg); less is spent only where answers
-    are free. ValueError for another cut.
+    are free.
     """
-    if cut not in CUTS:
-        raise ValueError(f"click_cut is {cut!r}; choose one of {', '.join(CUTS)}")
     if cut == "order" or query.for_class is None:
         return np.cumsum(cost) - cost < budget
     asked, spent, quota = np.zeros(len(cost), bool), 0, 0

@@ -17,9 +17,10 @@ def weak_loss(
 ) -> torch.Tensor:
     """16 cross-entropy + 8 merged positive + 1 prototypical pixel loss of a batch, a scalar (MulActSeg, its stage 1).
 
-    The cross-entropy is that of superpixels with one class; the others are `merged_positive` and `prototypical_pixel`.
-    Each is a sum over the whole batch, divided by 1 + the number of its terms; a batch without an answer has loss 0 and
-    gradient 0. Computed in float32 at least.
+    The cross-entropy is that of superpixels with one class. Merged positive: -log of the probability that a pixel has one of its
+    superpixel's two or more classes; it says what a pixel is not, and leaves open which of the classes it is. Prototypical pixel:
+    -log of the largest probability in a superpixel of each of its two or more classes. Each is a sum over the whole batch, divided
+    by 1 + the number of its terms; a batch without an answer has loss 0 and gradient 0. Computed in float32 at least.
 
     logits: (B, C', H, W), C' the classes or one more for "undefined".  ids: (B, H, W) integers, below 0 where there is no
     superpixel (padding).  present: (B, S, C') bool, the classes named in superpixel s of image b; none where it was never
@@ -37,38 +38,11 @@ def weak_loss(
     return sum(weight * term for weight, term in zip(weights, terms, strict=True))
 
 
-def merged_positive(logits: torch.Tensor, ids: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-    """-log of the probability that a pixel has one of its superpixel's two or more classes, summed / (1 + pixels), a scalar.
-
-    MulActSeg's second term. Arguments as `weak_loss`. It says what a pixel is not, and leaves open which of the classes it is.
-    """
-    p, row, table = _labeled_pixels(logits, ids, present)
-    many = table.sum(dim=1)[row] > 1
-    return _merged_surprise(p, table[row])[many].sum() / (1 + many.sum())
-
-
-def prototypical_pixel(logits: torch.Tensor, ids: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-    """-log of the largest probability in a superpixel of each of its two or more classes, summed / (1 + pairs), a scalar.
-
-    MulActSeg's third term. Arguments as `weak_loss`. A pair is a class named in a superpixel of which the batch shows a pixel.
-    Its gradient reaches the one pixel that is most sure of the class (the first of equals). A crop may have cut off the part
-    that has it: the loss asks for it all the same, as MulActSeg's does.
-    """
-    p, row, table = _labeled_pixels(logits, ids, present)
-    many = table.sum(dim=1)[row] > 1
-    return _prototypical(p[many], row[many], table)
-
-
 def _labeled_pixels(
     logits: torch.Tensor, ids: torch.Tensor, present: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Probabilities (P, C') of the P pixels with an answer, the row of each (P,) in the table of answers (B (S + 1), C')."""
-    n, superpixels, classes = present.shape
-    if logits.shape[:2] != (n, classes) or logits.shape[2:] != ids.shape[1:]:
-        raise ValueError(
-            f"logits are {tuple(logits.shape)}, ids {tuple(ids.shape)} and present {tuple(present.shape)}, but they must be "
-            "(B, C', H, W), (B, H, W) and (B, S, C'); build the model with one more class where 'undefined' is kept"
-        )
+    n, superpixels, _ = present.shape
     table = F.pad(present, (0, 0, 0, 1)).flatten(0, 1)  # the last row of each image: of no superpixel, never answered
     row = torch.where(ids < 0, superpixels, ids).long()
     row = row + (superpixels + 1) * torch.arange(n, device=ids.device)[:, None, None]
@@ -84,7 +58,11 @@ def _merged_surprise(p: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
 
 
 def _prototypical(p: torch.Tensor, row: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """The prototypical pixel loss of P pixels (P, C') that lie in rows (P,) of the table of answers (R, C')."""
+    """The prototypical pixel loss of P pixels (P, C') that lie in rows (P,) of the table of answers (R, C').
+
+    Its gradient reaches the one pixel that is most sure of the class (the first of equals). A crop may have cut off the part
+    that has it: the loss asks for it all the same, as MulActSeg's does.
+    """
     index = row[:, None].expand_as(p)
     best = p.new_full(table.shape, -torch.inf).scatter_reduce(0, index, p.detach(), "amax")
     # The maximum is looked up by its place, since the gradient of "amax" would be shared among equals.

@@ -33,15 +33,9 @@ def pseudo_labels(
     ids: (H, W) integers 0..S-1.  present: (S, C') bool, the classes named.  asked: (S,) bool.
     covered: (height, width) of the picture that `features` cover, where the network padded the image at the bottom and
     right; the image itself if None.
-    ValueError if the shapes do not fit each other, FloatingPointError if features or logits are NaN or infinite.
+    FloatingPointError if features or logits are NaN or infinite.
     """
     present, asked, ids = np.asarray(present, bool), np.asarray(asked, bool), np.asarray(ids)
-    if logits.shape != (present.shape[1], *ids.shape) or asked.shape != present.shape[:1] or ids.max() >= len(asked):
-        raise ValueError(
-            f"logits are {tuple(logits.shape)}, ids {ids.shape} with ids up to {ids.max()}, present {present.shape} and asked "
-            f"{asked.shape}, but they must be (C', H, W), (H, W) with ids below S, (S, C') and (S,); "
-            "build the model with one more class where 'undefined' is kept"
-        )
     answered = np.flatnonzero(asked & present.any(axis=1) & (np.bincount(ids.ravel(), minlength=len(asked)) > 0))
     features, logits = (t.detach().float().cpu().numpy() for t in (features, logits))
     for name, values in (("features", features), ("logits", logits)):
@@ -107,9 +101,7 @@ def quality(pseudo: np.ndarray, truth: np.ndarray, ids: np.ndarray, named: np.nd
 
 
 def pooled(images: list[dict[str, float]]) -> dict[str, float]:
-    """The `quality` of several images as if they were one: shares 0..1 and counts of pixels. ValueError without an image."""
-    if not images:
-        raise ValueError("no image was given; give at least one result of quality()")
+    """The `quality` of several images as if they were one: shares 0..1 and counts of pixels."""
     return _with_rates(
         {name: sum(q[name] for q in images) for name in images[0] if not name.endswith(("accuracy", "share", "dominant"))}
     )
@@ -137,8 +129,6 @@ class _Upsampled:
     """
 
     def __init__(self, features: np.ndarray, shape: tuple[int, int], covered: tuple[int, int]):
-        if covered[0] < shape[0] or covered[1] < shape[1]:
-            raise ValueError(f"the features cover {tuple(covered)}, but the image is {tuple(shape)}; they must cover all of it")
         self.features, self.width = features, shape[1]
         self.rows, self.columns = (_taps(n, covered[i], shape[i]) for i, n in enumerate(features.shape[1:]))
 

@@ -454,11 +454,6 @@ def test_unfit_pictures_stop_the_work_and_leave_nothing(tmp_path, opened, worker
 
 
 def test_wrong_arguments_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="height 24, width None; give both"):
-        make(tmp_path, height=24)
-    for workers in (0, "2"):
-        with pytest.raises(ValueError, match=f"workers is {workers!r}, but"):
-            make(tmp_path, workers=workers)
     untrained = Source("tiny", ("a",), (Item("0", "0", "test"),), broken, {})
     with pytest.raises(ValueError, match="no training images"):
         make(tmp_path, untrained)

@@ -157,7 +157,6 @@ def test_harmless_files_are_passed_over_and_a_folder_of_nothing_is_a_problem(nam
         ("cityscapes", {"labels": "color"}, "labels is 'color', but must be .* or 'labelTrainIds'"),
         ("endovis", {"test_sequences": "seq_1"}, "test_sequences is 'seq_1', but must be a list .*; there are release_1/seq_1"),
         ("endovis", {"test_sequences": ["seq_9"]}, "names seq_9, but there are release_1/seq_1, .* choose among these"),
-        ("endovis", {"extra_classes": "yes"}, "extra_classes is 'yes', but must be true or false"),
         ("folder", {"test_share": 1.0}, "test_share is 1.0.*below 1"),
         ("folder", {"test_share": True}, "test_share is True"),
     ],
@@ -584,19 +583,12 @@ def test_a_name_of_the_table_may_have_an_alias_and_another_color(tmp_path):
         source.open(source.items[0])
 
 
-def test_a_thirteenth_class_comes_only_if_asked_for(tmp_path):
+def test_a_thirteenth_class_and_a_color_of_two_classes_are_told(tmp_path):
     table(endovis_tree(tmp_path), "release_1/labels.json", ("smoke", [1, 2, 3]), ("gauze", [9, 9, 9]))
-    smoke = r"release_1/labels.json lists smoke \(1, 2, 3\), but the challenge has 12 classes .* option extra_classes"
+    smoke = r"release_1/labels.json lists smoke \(1, 2, 3\), but the challenge has 12 classes without it; delete the entry"
     told(endovis.read(tmp_path), smoke, "lists gauze")
-    source = endovis.read(tmp_path, extra_classes=True)
-    assert not source.problems and source.classes == (*endovis.OFFICIAL.values(), "gauze", "smoke")
-    saved(source.items[0].mask.parent, np.full((32, 40, 3), (1, 2, 3), np.uint8), source.items[0].mask.name)
-    assert (opened(source)[1] == 13).all()
-    table(tmp_path, "test/labels.json", ("smoke", [3, 2, 1]))
-    told(endovis.read(tmp_path, extra_classes=True), "smoke is .* an extra class is the same everywhere")
-    table(tmp_path, "test/labels.json", ("stapler", [0, 255, 125]))
-    other = r"test/labels.json says that \(0, 255, 125\) is stapler, but in the challenge's table it is clamps"
-    told(endovis.read(tmp_path, extra_classes=True), other)
+    table(tmp_path, "release_1/labels.json", ("stapler", [0, 255, 125]))
+    told(endovis.read(tmp_path), r"says that \(0, 255, 125\) is stapler, but in the challenge's table it is clamps")
 
 
 COLORS = [f'[{{"name": "thread", "color": {color}}}]' for color in ("[0, 0, 256]", "[0, 0]", "7")]

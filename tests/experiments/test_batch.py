@@ -94,3 +94,17 @@ def test_a_notebook_runs_in_this_python_though_jupyter_knows_another_by_that_nam
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "in.ipynb")
     assert papermill(tmp_path / "in.ipynb", tmp_path / "out" / "out.ipynb", {}, 1, tmp_path / "log").wait() == 0
     assert f"this Python is {sys.executable}" in (tmp_path / "log").read_text()
+
+
+def test_a_report_that_had_nothing_to_draw_is_not_told_as_made(tmp_path, monkeypatch, capsys):
+    def execute(source, target, parameters, threads, log):
+        log.parent.mkdir(exist_ok=True)
+        log.write_text("Executing Cell 4\nNothing is drawn: no query of step 2\n" if "25_" in target.name else "Executing Cell 4\n")
+        return 0
+
+    monkeypatch.setattr(batch, "papermill", execute)
+    monkeypatch.setattr(batch, "waited", lambda code: code)
+    assert batch.run_reports("g", "g", ["20_table1_aualc", "25_figure5_mean_vs_max"], tmp_path, {}) == 0
+    made, nothing = capsys.readouterr().out.splitlines()
+    assert made.startswith("made 20_table1_aualc: ")
+    assert nothing == "25_figure5_mean_vs_max: Nothing is drawn: no query of step 2"

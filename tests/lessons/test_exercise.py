@@ -127,8 +127,3 @@ only_max = lambda regions, labels, k, how, rng: STRATEGIES["bvsb"](regions if ho
 def test_a_strategy_is_judged_by_mean_and_by_max(mine, by_lot, said, capsys):
     check.strategy("mine", mine, by_lot)
     assert capsys.readouterr().out.startswith(said)
-
-
-def test_an_unknown_exercise_is_told_the_nearest_name():
-    with pytest.raises(ValueError, match="did you mean 'mean_of_top'"):
-        check.answer("mean_of_to", None)

@@ -245,19 +245,13 @@ def test_an_imagenet_vit_becomes_the_encoder(side, tmp_path):
     assert torch.equal(loaded["pos_embed"][0], torch.cat([saved["pos_embed"][0, :1], grid]))
 
 
-def test_a_lone_image_cannot_be_trained_on():
-    with pytest.raises(ValueError, match=r"batch of 1 .* 2 or more; raise batch_size"):
-        build_model(DEEP, 3).train()(torch.rand(1, 3, 32, 32))
-
-
 @ALL
 def test_a_saved_model_comes_back(name, tmp_path):
     state, path = build_model(name, 3).state_dict(), tmp_path / "model.safetensors"
     save_file(state, path)
     assert all(torch.equal(v, state[key]) for key, v in build_model(name, 3, str(path)).state_dict().items())
-    last = {SEG: r"3 of another shape .net\.class_tokens", MLP: r"2 of another shape .net\.head\.3"}
-    last = last.get(name, r"2 of another shape .net\.classifier")
-    with pytest.raises(ValueError, match=f"does not fit the model: {last}"):
+    last = {SEG: r"net\.class_tokens", MLP: r"net\.head\.3"}.get(name, r"net\.classifier")
+    with pytest.raises(ValueError, match=f"does not fit the model: size mismatch for {last}"):
         build_model(name, 4, str(path))
 
 
@@ -297,10 +291,10 @@ def test_files_that_do_not_fit_are_refused(tmp_path):
     torch.save({"state_dict": {}, "epoch": 3}, tmp_path / "checkpoint.pth")
     (tmp_path / "torn.safetensors").write_bytes(b"<html>")
     for name, path, says in [
-        ("deeplabv3plus_resnet10t", "resnet34.pth", "does not fit the backbone: .* missing"),
-        (DEEP, "resnet34.pth", "does not fit the backbone: .* unexpected .layer1.2"),  # though all of its own is there
-        (SEG, "headless.pth", "does not fit the backbone: 1 missing .cls_token"),
-        (SEG, "distilled.pth", "does not fit the backbone: 1 of another shape .pos_embed"),
+        ("deeplabv3plus_resnet10t", "resnet34.pth", "does not fit the backbone: Missing key"),
+        (DEEP, "resnet34.pth", "does not fit the backbone: Unexpected key.*layer1.2"),  # though all of its own is there
+        (SEG, "headless.pth", "does not fit the backbone: Missing key.*cls_token"),
+        (SEG, "distilled.pth", "does not fit the backbone: size mismatch for pos_embed"),
         (SMALL, "resnet34.pth", "SmallUNet has no backbone"),
         (DEEP, "checkpoint.pth", "save model.state_dict"),
         (DEEP, "torn.safetensors", "cannot read"),

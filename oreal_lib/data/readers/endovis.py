@@ -31,25 +31,22 @@ ALIASES = {"background": "background-tissue", "intestine": "small-intestine", "s
 REPAIR = re.compile(r"(?P<sequence>seq_\d+)_(?P<frame>frame\d+)")
 
 
-def read(root: str | Path | None = None, *, test_sequences: list[str] | None = None, extra_classes: bool = False) -> Source:
+def read(root: str | Path | None = None, *, test_sequences: list[str] | None = None) -> Source:
     """EndoVis 2018 below `root` as a Source; the folders are checked, the pictures not yet opened.
 
     root: any folder above the sequences; None looks at the environment variable OREAL_DATA. test_sequences: their names
     (paths from root, such as "release_1/seq_4"), the others are train; None takes those with a folder that starts with
-    "test" in their path. extra_classes: what the labels.json files list beyond the 12 official classes becomes classes,
-    too (after these, by name); else it is a problem. group: the sequence. A mask in a folder repairs/ takes the place of
-    the one it corrects. Colors without a class are reported when a mask is opened.
+    "test" in their path. group: the sequence. A mask in a folder repairs/ takes the place of the one it corrects. Colors
+    without a class are reported when a mask is opened.
     ValueError for unknown sequences, where none is for testing, and for a broken labels.json.
     """
-    if not isinstance(extra_classes, bool):
-        raise ValueError(f"extra_classes is {extra_classes!r}, but must be true or false; choose one of them")
     # root itself comes last, because OREAL_DATA may hold other data sets, too.
     places = ("endovis", "endovis2018", "EndoVis2018", "")
     root = find_root(root, "EndoVis 2018", places, lambda folder: any(_sequences(folder)), "sequence folder with left_frames/")
     sequences = {below(root, folder): folder for folder in _sequences(root)}
     test = _test(test_sequences, list(sequences))
     problems: list[str] = []
-    classes, colors = _classes(root, list(sequences.values()), extra_classes, problems)
+    colors = _colors(root, list(sequences.values()), problems)
     repairs = _repairs(root, sequences, problems)
     left_out, items = [], []
     for name, folder in sequences.items():
@@ -69,7 +66,7 @@ def read(root: str | Path | None = None, *, test_sequences: list[str] | None = N
         "repairs": sorted(_inside(name, frame) for name, frames in repairs.items() for frame in frames),
         "left_out": left_out,
     }
-    return found_source("endovis", classes, root, items, problems, identity, void=None, colors=colors)
+    return found_source("endovis", tuple(OFFICIAL.values()), root, items, problems, identity, void=None, colors=colors)
 
 
 def _sequences(root: Path) -> Iterator[Path]:
@@ -99,14 +96,13 @@ def _test(asked: list[str] | None, sequences: list[str]) -> set[str]:
     return set(asked)
 
 
-def _classes(root: Path, sequences: list[Path], extra: bool, problems: list[str]) -> tuple[tuple[str, ...], dict[Color, int]]:
-    """The class names by id, and color -> class id: the official table and what the labels.json files add to it.
+def _colors(root: Path, sequences: list[Path], problems: list[str]) -> dict[Color, int]:
+    """Color -> class id: the official table and what the labels.json files add to it.
 
-    Each release lists only some classes, so the official 12 are always there, with their ids. A color means one class in
-    all files. A class beyond the 12 is a problem unless asked for, because the number of classes decides what a step asks
-    and what the mean IoU is over, and an entry that no mask uses must not add a class.
+    Each release lists only some classes. A color means one class in all files. A class beyond the 12 is a problem, because the number
+    of classes decides what a step asks and what the mean IoU is over.
     """
-    names, places = dict(OFFICIAL), dict.fromkeys(OFFICIAL, "the challenge's table")
+    names, places, ids = dict(OFFICIAL), dict.fromkeys(OFFICIAL, "the challenge's table"), [*OFFICIAL.values()]
     for file in _label_files(root, sequences):
         shown = below(root, file)
         for color, name in _entries(file):
@@ -114,18 +110,10 @@ def _classes(root: Path, sequences: list[Path], extra: bool, problems: list[str]
                 where = f"{places[color]} it is {names[color]}"
                 problems.append(f"{shown} says that {color} is {name}, but in {where}; one color is one class, correct one of them")
             places.setdefault(color, shown)
-    added: dict[str, Color] = {}
     for color, name in sorted(names.items()):
-        if name in OFFICIAL.values():
-            continue
-        if not extra:
-            remedy = "delete the entry, or make it a class with the option extra_classes"
-            problems.append(f"{places[color]} lists {name} {color}, but the challenge has 12 classes without it; {remedy}")
-        elif added.setdefault(name, color) != color:
-            where = f"{places[color]}, but {added[name]} in {places[added[name]]}"
-            problems.append(f"{name} is {color} in {where}; an extra class is the same everywhere, correct one of them")
-    classes = (*OFFICIAL.values(), *sorted(added))
-    return classes, {color: classes.index(name) for color, name in names.items() if name in classes}
+        if name not in ids:
+            problems.append(f"{places[color]} lists {name} {color}, but the challenge has 12 classes without it; delete the entry")
+    return {color: ids.index(name) for color, name in names.items() if name in ids}
 
 
 def _label_files(root: Path, sequences: list[Path]) -> list[Path]:
