@@ -46,7 +46,7 @@ def outputs() -> str:
 def released() -> str:
     """The table of the released networks in markdown: the last step of their record, and of the published one of the same run."""
     rows, classes = [], []
-    for path in sorted((home() / "weights").iterdir()):
+    for path in sorted((home() / "docs" / "weights").iterdir()):
         for folder, what in ((RunFolder(path), "released"), (RunFolder(home() / "figures" / "runs" / path.name), "published")):
             last, classes = folder.steps()[-1], folder.done["classes"]
             values = [last.miou, last.boundary_miou, *last.class_iou]

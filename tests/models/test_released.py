@@ -13,7 +13,7 @@ from oreal_lib.predict import evaluate
 from oreal_lib.storage.paths import home
 
 CARD = (home() / "docs" / "model_card.md").read_text(encoding="utf-8")
-FOLDERS = sorted((home() / "weights").iterdir())
+FOLDERS = sorted((home() / "docs" / "weights").iterdir())
 
 
 @pytest.mark.parametrize("path", FOLDERS, ids=lambda path: path.name)
