@@ -96,20 +96,36 @@ class Question:
     scores: dict[tuple[str, str], np.ndarray]
 
 
+def config_of(folder: RunFolder) -> RunConfig:
+    """The config of a run that has begun."""
+    if (about := folder.config) is None:
+        raise FileNotFoundError(
+            f"{folder.path} holds no run that has begun (no config.json); start it first, or give another folder"
+        )
+    return RunConfig.make({k: v for k, v in about.items() if k in RunConfig.model_fields})
+
+
+def find_run(configs: Sequence[RunConfig], run: Path | str | None = None, runs_dir: Path | str | None = None) -> Path:
+    """The folder of a run, given by its folder or its id; None: of the first of the configs that asks by score and has begun, else of
+    the newest such run in runs_dir, whoever made it."""
+    root = Path(runs_dir or runs_root())
+    if run is not None:
+        return Path(run) if Path(run).is_dir() else root / run
+    newest = sorted(root.glob("*/config.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    there = {file.parent.name: config_of(RunFolder(file.parent)) for file in newest}
+    asking = [name for name, c in there.items() if c.supervision == "active" and c.stage == 1 and c.strategy not in WITHOUT_SCORES]
+    return root / next((name for name in [*(c.run_id for c in configs), *asking] if name in asking), configs[0].run_id)
+
+
 def open_run(run: RunConfig | Path | str, runs_dir: Path | str | None = None) -> Run:
     """A run by its config, its id or its folder, with its data opened; nothing is computed or written.
 
     FileNotFoundError where it has not begun, ValueError where it asks nothing (full supervision, stage two).
     """
     root = Path(runs_dir or runs_root())
-    path = root / run.run_id if isinstance(run, RunConfig) else Path(run)
-    if not isinstance(run, RunConfig) and not path.is_dir():
-        path = root / path
+    path = root / run.run_id if isinstance(run, RunConfig) else find_run((), run, root)
     folder = RunFolder(path)
-    about = folder.config
-    if about is None:
-        raise FileNotFoundError(f"{path} holds no run that has begun (no config.json); start it first, or give another folder")
-    config = RunConfig.make({k: v for k, v in about.items() if k in RunConfig.model_fields})
+    config = config_of(folder)
     if config.supervision != "active":
         raise ValueError(f"supervision of {path.name} is {config.supervision!r}, which asks nothing; give a run of a strategy")
     if config.stage == 2:

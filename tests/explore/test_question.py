@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -6,8 +8,8 @@ from oreal_lib import scores
 from oreal_lib.aggregate import Regions
 from oreal_lib.experiments import run as loop
 from oreal_lib.experiments.run_folder import RunFolder
-from oreal_lib.explore.question import DEPTH, LADDERS, ladder, open_run, question
-from oreal_lib.explore.view import curves, differing, probabilities, view
+from oreal_lib.explore.question import DEPTH, LADDERS, find_run, ladder, open_run, question
+from oreal_lib.explore.view import beside, curves, differing, probabilities, view
 
 WEAK = {"labeling": "weak", "undefined": "keep", "label_trim": 1, "query_size": 12}
 
@@ -101,6 +103,20 @@ def test_a_running_run_offers_what_it_has_and_later_more(tiny, tiny_config, tmp_
     assert frame["step"].tolist() == [1, 2, 3] and set(frame["labeling"]) == {"dominant"}
     with pytest.raises(FileNotFoundError, match="none of the 1 runs has finished a step"):
         curves([tiny_config(seed=4)], tmp_path)
+
+
+def test_any_run_is_found_by_its_folder_its_id_a_grid_or_as_the_newest(tiny, tiny_grid, tiny_config, tmp_path):
+    configs, root = tiny_grid.configs, tiny_grid.runs_dir
+    wanted = next(c.run_id for c in configs if c.column == "bvsb mean")
+    assert find_run(configs, None, root) == find_run((), wanted, root) == find_run((), root / wanted) == root / wanted
+    assert find_run(configs, None, tmp_path) == tmp_path / configs[0].run_id  # of which `open_run` says that it has not begun
+    mine = [tiny_config(strategy="oreal", seed=9, steps=2), tiny_config(strategy="bvsb", seed=8, steps=2, max_epochs=1)]
+    for i, config in enumerate([*mine, tiny_config(strategy="random", seed=9, steps=2)]):
+        list(loop.run(config, tmp_path, tiny))
+        os.utime(tmp_path / config.run_id / "config.json", (i, i))
+    assert find_run(configs, None, tmp_path) == tmp_path / mine[1].run_id
+    alike = {c.column for c in beside(open_run(mine[0], tmp_path))}
+    assert alike == {"oreal max", "random"}  # not that of fewer epochs, and not the step that all begin with
 
 
 @pytest.mark.parametrize(
