@@ -16,9 +16,7 @@ from ..balance import class_debt
 from ..draw import CLASS_COLORS, as_written, color_mask, draw_image, draw_selection, draw_uncertainty
 from ..reports.figures import by_column, draw_curves, without_box
 from ..reports.frames import active, full
-from ..strategies import choice
 
-ABSCISSAS = {"clicks": "clicks", "labeled_pixels": "labeled pixels", "labeled_fraction": "labeled superpixels"}
 WATER = "#88c5ee"
 
 
@@ -107,27 +105,12 @@ def class_names(frame: pd.DataFrame) -> list[str]:
     return told[0] if told else [f"class {c}" for c in range(len(frame["class_iou"].iloc[0]))]
 
 
-def draw_curve_explorer(
-    frame: pd.DataFrame, axes: np.ndarray, step: int, x: str = "clicks", of_class: int | None = None
-) -> np.ndarray:
-    """Learning curves, and beside them the IoU of every class in one step, in a pair (2,) of Axes.
-
-    frame: of `frames.load` or `view.curves`.  x: a key of ABSCISSAS.  of_class: the curves' class, or None for the mIoU.
-    ValueError for another x or class.
-    """
-    names, curves = class_names(frame), frame
-    choice("x", x, ABSCISSAS)
-    if of_class is not None:
-        if not 0 <= of_class < len(names):
-            raise ValueError(f"of_class is {of_class}, but the classes are 0 to {len(names) - 1}; choose one of these")
-        iou = [np.nan if row[of_class] is None else row[of_class] for row in frame["class_iou"]]
-        curves = frame.assign(miou=np.array(iou, float))
-    ax = draw_curves(curves, axes[0], x)
-    if of_class is not None:
-        as_written(ax.set_ylabel(f"IoU of {names[of_class]} on the test images (%)"))
-    asking = active(frame)
-    if len(now := asking.loc[asking["step"] == step, x]):
-        ax.axvline(now.mean() * (1 if x == "clicks" else 100), color="#999999", lw=5, alpha=0.3, zorder=0)
+def draw_curve_explorer(frame: pd.DataFrame, axes: np.ndarray, step: int) -> np.ndarray:
+    """Learning curves, and beside them the IoU of every class in one step, in a pair (2,) of Axes. frame: of `frames.load` or
+    `view.curves`."""
+    ax, asking = draw_curves(frame, axes[0]), active(frame)
+    if len(now := asking.loc[asking["step"] == step, "clicks"]):
+        ax.axvline(now.mean(), color="#999999", lw=5, alpha=0.3, zorder=0)
     place = {"loc": "lower right"}
     if len(ax.get_legend_handles_labels()[1]) > 8:  # they would hide the curves
         place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 4, "frameon": False}

@@ -5,7 +5,7 @@ generator; so two questions differ only in what the strategies are. Runs are onl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,6 @@ LADDERS = {  # from mean to max, along one kind of aggregation
     "power": ("mean", "power_2", "power_4", "power_8", "power_16", "power_64", "max"),
     "quantile": ("mean", "quantile_0.5", "quantile_0.75", "quantile_0.9", "quantile_0.98", "max"),
 }
-DEPTH = 4  # queries that a list of ranks holds: this one, and what would follow if all before it were gone
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,18 +64,11 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Listed:
-    """What a strategy would ask: ids (M,) int32 in its order, the query's `n` first, then up to DEPTH - 1 queries more, as if what
-    was asked before were gone. for_class (n,) int16, or None.  border_share: of the query."""
+    """What a strategy would ask: ids (n,) int32 in its order.  for_class (n,) int16, or None.  border_share: of the query."""
 
     ids: np.ndarray
-    n: int
     for_class: np.ndarray | None
     border_share: float
-
-    @property
-    def query(self) -> np.ndarray:
-        """(n,) int32, the ids of the query alone."""
-        return self.ids[: self.n]
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,14 +181,8 @@ def question(run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: 
 
 
 def _list(run: Run, labels: Labels, regions: Remembering, name: str, how: str, step: int) -> Listed:
-    """The query of a strategy, and those that would follow it; by the run's own options where the strategy is the run's own."""
+    """The query of a strategy, by the run's own options where the strategy is the run's own."""
     options = run.config.strategy_options if name == run.config.strategy else {}
     config = run.config.model_copy(update={"strategy": name, "aggregate": how, "strategy_options": options})
-    rng, queries = np.random.default_rng([config.seed, step]), []
-    while not queries or (len(queries) < DEPTH and labels.unlabeled.sum() >= run.setting.query_size):
-        queries.append(put(config, run.setting, labels, regions, step, rng))
-        gone = labels.asked_in.copy()
-        gone[queries[-1].ids] = -1  # without an answer: debts and budgets stay those of this step
-        labels = replace(labels, asked_in=gone)
-    first, ids = queries[0], np.concatenate([query.ids for query in queries]).astype(np.int32)
-    return Listed(ids, len(first.ids), first.for_class, float(run.on_border[first.ids].mean()))
+    query = put(config, run.setting, labels, regions, step, np.random.default_rng([config.seed, step]))
+    return Listed(query.ids, query.for_class, float(run.on_border[query.ids].mean()))

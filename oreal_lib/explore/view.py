@@ -52,7 +52,7 @@ def probabilities(run: Run, asked: Question, image: int) -> torch.Tensor:
 
 def differing(asked: Question, a: tuple[str, str], b: tuple[str, str]) -> np.ndarray:
     """(M,) int64 ids that one of two (strategy, how) asks and the other does not."""
-    return np.setxor1d(asked.listed[a].query, asked.listed[b].query)
+    return np.setxor1d(asked.listed[a].ids, asked.listed[b].ids)
 
 
 def view(
@@ -62,7 +62,7 @@ def view(
 
     score: a name in SCORES, of_class the class where it is ovr_entropy.
     Returns image (h, w, 3) uint8, truth and prediction (h, w) uint8, uncertainty (h, w) float32, ids (h, w), all thinned to at most
-    WIDEST pixels a side; sides: of A and B {title, score (k,) float32, rank (k,) int 0 = not listed, 1 = first, asked (k,) bool, n
+    WIDEST pixels a side; sides: of A and B {title, score (k,) float32, rank (k,) int 0 = not asked, 1 = first, asked (k,) bool, n
     (of the query), border_share, for_class (k,) int or None, -1 = not asked}; asked_in (k,) int step, that of the run's query in
     this step included; run_asked (k,) bool or None; step, labeled (before the step), pool (N), differ (of A's query, not in B's),
     run_differ (the run's query, not in A's) or None, score_name, classes, name, run_id.
@@ -96,8 +96,8 @@ def view(
         "step": asked.step,
         "labeled": int((~asked.labels.unlabeled).sum()),
         "pool": len(setting.superpixels),
-        "differ": len(np.setdiff1d(asked.listed[a].query, asked.listed[b].query)),
-        "run_differ": None if asked.asked is None else len(np.setdiff1d(asked.asked, asked.listed[a].query)),
+        "differ": len(np.setdiff1d(asked.listed[a].ids, asked.listed[b].ids)),
+        "run_differ": None if asked.asked is None else len(np.setdiff1d(asked.asked, asked.listed[a].ids)),
         "score_name": score_name(score, classes[of_class]),
         "classes": classes,
         "name": setting.dataset.names[where],
@@ -117,15 +117,14 @@ def _side(asked: Question, which: tuple[str, str], score: str, channel: int, min
     rank, for_class = np.zeros(n, int), None
     rank[local] = here + 1
     if listed.for_class is not None:
-        first = here < listed.n
         for_class = np.full(n, -1)
-        for_class[local[first]] = listed.for_class[here[first]]
+        for_class[local] = listed.for_class[here]
     return {
         "title": title(name if name in WITHOUT_SCORES else f"{name} {how}"),
         "score": asked.scores[score, how][mine, channel].astype(np.float32),
         "rank": rank,
-        "asked": (rank > 0) & (rank <= listed.n),
-        "n": listed.n,
+        "asked": rank > 0,
+        "n": len(listed.ids),
         "border_share": listed.border_share,
         "for_class": for_class,
     }

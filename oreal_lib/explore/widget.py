@@ -95,7 +95,7 @@ class RunExplorer(Explorer):
         """Go to the image in which A and B differ in most superpixels; where they are the same, ask most."""
         asked, (a, b) = self._question(), self._sides()
         ids = differing(asked, a, b)
-        ids = ids if len(ids) else asked.listed[a].query
+        ids = ids if len(ids) else asked.listed[a].ids
         self.chosen = self.chosen | {"image": int(np.bincount(self.run.setting.superpixels.image[ids]).argmax())}
         self._show()
 

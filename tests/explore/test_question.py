@@ -8,7 +8,7 @@ from oreal_lib import scores
 from oreal_lib.aggregate import Regions
 from oreal_lib.experiments import run as loop
 from oreal_lib.experiments.run_folder import RunFolder
-from oreal_lib.explore.question import DEPTH, LADDERS, find_run, ladder, open_run, question
+from oreal_lib.explore.question import LADDERS, find_run, ladder, open_run, question
 from oreal_lib.explore.view import beside, curves, differing, probabilities, view
 
 WEAK = {"labeling": "weak", "undefined": "keep", "label_trim": 1, "query_size": 12}
@@ -46,14 +46,14 @@ def test_what_a_run_would_ask_is_what_it_asked_to_the_last_bit(strategy, how, op
     for step in (2, 3):
         asked = question(run, step, ("mean", *{how} - {"mean"}))
         mine = asked.listed[strategy, config.aggregate]
-        assert mine.query.tolist() == recorded[step].ids.tolist() == asked.asked.tolist()
+        assert mine.ids.tolist() == recorded[step].ids.tolist() == asked.asked.tolist()
         if mine.for_class is not None:
             assert mine.for_class.tolist() == recorded[step].for_class.tolist()
         assert mine.border_share == steps[step - 1].border_share
         assert (~asked.labels.unlabeled).sum() == sum(len(recorded[t].ids) for t in range(1, step))
 
 
-def test_a_list_goes_on_where_the_query_ends_and_names_nothing_twice(oreal):
+def test_a_query_holds_the_highest_and_names_nothing_twice(oreal):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     asked = question(oreal, 2, ("mean", "max"))
@@ -61,17 +61,17 @@ def test_a_list_goes_on_where_the_query_ends_and_names_nothing_twice(oreal):
     torch.set_num_threads(threads)
     q, free = oreal.setting.query_size, asked.labels.unlabeled
     for listed in asked.listed.values():
-        assert listed.n == q and len(listed.ids) == len(set(listed.ids)) == DEPTH * q and free[listed.ids].all()
+        assert len(listed.ids) == len(set(listed.ids)) == q and free[listed.ids].all()
     exact = Regions(lambda: (probabilities(oreal, asked, i) for i in range(6)), oreal.setting.superpixels, 8)(scores.bvsb, "max")
     ranked = exact[asked.listed["bvsb", "max"].ids, 0]
-    assert (np.diff(ranked) <= 1e-6).all() and ranked[-1] >= np.sort(exact[free, 0])[-DEPTH * q] - 1e-6
+    assert (np.diff(ranked) <= 1e-6).all() and ranked[-1] >= np.sort(exact[free, 0])[-q] - 1e-6
     assert np.abs(asked.scores["bvsb", "max"] - exact).max() < 1e-3
 
 
 def test_two_questions_differ_in_what_only_one_of_them_asks(oreal):
     asked = question(oreal, 3, ("mean", "max"))
     a, b = ("bvsb", "mean"), ("bvsb", "max")
-    mine, other = set(asked.listed[a].query.tolist()), set(asked.listed[b].query.tolist())
+    mine, other = set(asked.listed[a].ids.tolist()), set(asked.listed[b].ids.tolist())
     assert set(differing(asked, a, b).tolist()) == mine ^ other and mine != other
     assert view(oreal, asked, 0, a, b)["differ"] == len(mine - other)
 
@@ -85,7 +85,7 @@ def test_only_networks_that_were_kept_can_be_asked_and_the_rest_is_said(tiny, ti
     with pytest.raises(ValueError, match=r"step is 3, but the steps that can be shown are: 2, 4\. Step 3 cannot"):
         question(run, 3)
     after = question(run, 4, ("max",))  # the run is over, but it can be asked once more
-    assert after.asked is None and after.listed["bvsb", "max"].n == run.setting.query_size
+    assert after.asked is None and after.listed["bvsb", "max"].ids.size == run.setting.query_size
 
 
 def test_a_running_run_offers_what_it_has_and_later_more(tiny, tiny_config, tmp_path):

@@ -51,7 +51,7 @@ def test_what_is_chosen_decides_what_is_shown(run):
     choose(explorer, B="oreal", how_B="power_2", score="ovr_entropy", of_class=1)
     choose(explorer, step=2, image=1)
     v, b = explorer.view, explorer.shown["sides"][1]
-    of_b = explorer._question().listed["oreal", "power_2"].query
+    of_b = explorer._question().listed["oreal", "power_2"].ids
     assert b["title"] == "B: OREAL power_2" and b["asked"] == sorted(i - 16 for i in of_b if 16 <= i < 32)
     assert (v["step"], v["name"]) == (2, explorer.run.setting.dataset.names[explorer.run.setting.pool[1]])
     ids, unsure = (np.frombuffer(explorer.shown[name], "<u2").reshape(32, 32) for name in ("ids", "unsure"))
@@ -142,16 +142,6 @@ def test_bars_are_the_mean_over_seeds_of_each_class():
     assert np.allclose(ax.lines[-1].get_xdata(), [90, 70])
     with pytest.raises(ValueError, match="step is 9, but no run shown has finished it; choose an earlier step"):
         figures.draw_class_iou(FRAME, 9, ax)
-
-
-def test_curves_are_of_the_class_chosen():
-    axes = Figure().subplots(1, 2)
-    figures.draw_curve_explorer(FRAME, axes, 1, "labeled_pixels", of_class=1)
-    curve = {line.get_label(): line for line in axes[0].lines}
-    assert np.allclose(curve["OREAL max"].get_xydata(), [(10, 50), (20, 80)]) and axes[0].get_ylabel().startswith("IoU of road")
-    for wrong, text in (({"x": "epochs"}, "x is 'epochs'; choose one of clicks"), ({"of_class": 2}, "the classes are 0 to 1")):
-        with pytest.raises(ValueError, match=text):
-            figures.draw_curve_explorer(FRAME, axes, 1, **wrong)
 
 
 def test_curves_are_data_for_a_widget_and_what_is_not_known_is_none():
