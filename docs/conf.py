@@ -62,7 +62,7 @@ CONTENTS = """
 ```
 """
 PARTS = {
-    "Play": ["docs/play_*"],
+    "Play": ["docs/play_mean_or_max", "docs/play_debts", "docs/play_curves"],
     "Answers": ["docs/results", "docs/plan", "docs/reproducibility", "docs/questions", "docs/choices"],
     "Lessons": ["notebooks/README", "notebooks/0*"],
     "Runs": ["notebooks/1*"],

@@ -89,7 +89,7 @@ class Question:
 
 
 def config_of(folder: RunFolder) -> RunConfig:
-    """The config of a run that has begun."""
+    """The config of a run; FileNotFoundError where it has not begun."""
     if (about := folder.config) is None:
         raise FileNotFoundError(
             f"{folder.path} holds no run that has begun (no config.json); start it first, or give another folder"
