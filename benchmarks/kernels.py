@@ -16,7 +16,7 @@ from oreal_lib.storage.paths import home
 
 from .bench import row
 
-IMPORTS = "import torch, matplotlib.pyplot, oreal_lib.loop, oreal_lib.lessons.check, oreal_lib.explore.browser"
+IMPORTS = "import torch, matplotlib.pyplot, oreal_lib.loop, oreal_lib.lessons.check, oreal_lib.explore.widget"
 
 
 def do(client: Any, code: str) -> None:

@@ -48,7 +48,8 @@ autodoc_default_options = {"members": True}
 
 CORE = re.findall(r"automodule:: (\S+)", (HERE / "api.md").read_text(encoding="utf-8"))
 WIDGET = "application/vnd.jupyter.widget-view+json"
-FIRST = """In five minutes: [what max does](notebooks/03_mean_or_max.ipynb), [whether it pays](docs/results.md),
+FIRST = """Play: [where mean and max ask](docs/play_mean_or_max.md), [class debts](docs/play_debts.md), [learning curves](docs/play_curves.md).
+In five minutes: [what max does](notebooks/03_mean_or_max.ipynb), [whether it pays](docs/results.md),
 [how that can be checked](docs/reproducibility.md). At length: <a href="article.pdf">the article as PDF</a>.
 """
 CONTENTS = """
@@ -61,6 +62,7 @@ CONTENTS = """
 ```
 """
 PARTS = {
+    "Play": ["docs/play_mean_or_max", "docs/play_debts", "docs/play_curves"],
     "Answers": ["docs/results", "docs/plan", "docs/reproducibility", "docs/questions", "docs/choices"],
     "Lessons": ["notebooks/README", "notebooks/0*"],
     "Runs": ["notebooks/1*"],
@@ -188,6 +190,9 @@ def finish(app, failed) -> None:
 
 
 def setup(app) -> None:
+    import play
+
+    app.add_directive("explorer", play.Explorer)
     app.connect("builder-inited", execute)
     app.connect("source-read", parts)
     app.connect("doctree-read", mend)

@@ -80,7 +80,7 @@ def test_only_the_widgets_know_jupyter_and_only_the_batch_knows_papermill():
             yield from (name.split(".")[0] for name in names if isinstance(node, ast.Import | ast.ImportFrom))
 
     jupyter = {"ipywidgets", "anywidget", "traitlets", "IPython"}
-    allowed = {p for p in FILES if name_of(p) == "explore"} | {PACKAGE / "annotate" / "widget.py"}
+    allowed = {PACKAGE / name / "widget.py" for name in ("explore", "annotate")}
     assert {p for p in FILES if jupyter & set(packages(p))} <= allowed
     assert {p for p in FILES if '"-m", "papermill"' in p.read_text(encoding="utf-8")} == {PACKAGE / "experiments" / "batch.py"}
 

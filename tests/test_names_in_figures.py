@@ -72,7 +72,7 @@ KINDS = {  # -> names that it shows
     "description": (page, [f"{c} {name}" for c, name in enumerate(NAMES)]),
     "browser": (browser, NAMES),
     "class debt": (lambda axes: explore.draw_class_debt([0, 1, 2, 3, 4], 3, NAMES, axes[0]), NAMES),
-    "curves": (partial(iou, drawn=lambda frame, axes: explore.draw_curve_explorer(frame, axes[:2], 1, of_class=1)), NAMES),
+    "curves": (partial(iou, drawn=lambda frame, axes: explore.draw_curve_explorer(frame, axes[:2], 1)), NAMES),
     "class IoU": (partial(iou, drawn=lambda frame, axes: explore.draw_class_iou(frame, 1, axes[0])), NAMES),
     "label cost": (
         lambda axes: reports.draw_label_cost(pd.DataFrame(COST, NAMES), axes[0]),

@@ -5,7 +5,7 @@ generator; so two questions differ only in what the strategies are. Runs are onl
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +33,6 @@ LADDERS = {  # from mean to max, along one kind of aggregation
     "power": ("mean", "power_2", "power_4", "power_8", "power_16", "power_64", "max"),
     "quantile": ("mean", "quantile_0.5", "quantile_0.75", "quantile_0.9", "quantile_0.98", "max"),
 }
-DEPTH = 4  # queries that a list of ranks holds: this one, and what would follow if all before it were gone
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,18 +64,11 @@ class Run:
 
 @dataclass(frozen=True, eq=False)
 class Listed:
-    """What a strategy would ask: ids (M,) int32 in its order, the query's `n` first, then up to DEPTH - 1 queries more, as if what
-    was asked before were gone. for_class (n,) int16, or None.  border_share: of the query."""
+    """What a strategy would ask: ids (n,) int32 in its order.  for_class (n,) int16, or None.  border_share: of the query."""
 
     ids: np.ndarray
-    n: int
     for_class: np.ndarray | None
     border_share: float
-
-    @property
-    def query(self) -> np.ndarray:
-        """(n,) int32, the ids of the query alone."""
-        return self.ids[: self.n]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,20 +88,36 @@ class Question:
     scores: dict[tuple[str, str], np.ndarray]
 
 
+def config_of(folder: RunFolder) -> RunConfig:
+    """The config of a run; FileNotFoundError where it has not begun."""
+    if (about := folder.config) is None:
+        raise FileNotFoundError(
+            f"{folder.path} holds no run that has begun (no config.json); start it first, or give another folder"
+        )
+    return RunConfig.make({k: v for k, v in about.items() if k in RunConfig.model_fields})
+
+
+def find_run(configs: Sequence[RunConfig], run: Path | str | None = None, runs_dir: Path | str | None = None) -> Path:
+    """The folder of a run, given by its folder or its id; None: of the first of the configs that asks by score and has begun, else of
+    the newest such run in runs_dir, whoever made it."""
+    root = Path(runs_dir or runs_root())
+    if run is not None:
+        return Path(run) if Path(run).is_dir() else root / run
+    newest = sorted(root.glob("*/config.json"), key=lambda file: file.stat().st_mtime, reverse=True)
+    there = {file.parent.name: config_of(RunFolder(file.parent)) for file in newest}
+    asking = [name for name, c in there.items() if c.supervision == "active" and c.stage == 1 and c.strategy not in WITHOUT_SCORES]
+    return root / next((name for name in [*(c.run_id for c in configs), *asking] if name in asking), configs[0].run_id)
+
+
 def open_run(run: RunConfig | Path | str, runs_dir: Path | str | None = None) -> Run:
     """A run by its config, its id or its folder, with its data opened; nothing is computed or written.
 
     FileNotFoundError where it has not begun, ValueError where it asks nothing (full supervision, stage two).
     """
     root = Path(runs_dir or runs_root())
-    path = root / run.run_id if isinstance(run, RunConfig) else Path(run)
-    if not isinstance(run, RunConfig) and not path.is_dir():
-        path = root / path
+    path = root / run.run_id if isinstance(run, RunConfig) else find_run((), run, root)
     folder = RunFolder(path)
-    about = folder.config
-    if about is None:
-        raise FileNotFoundError(f"{path} holds no run that has begun (no config.json); start it first, or give another folder")
-    config = RunConfig.make({k: v for k, v in about.items() if k in RunConfig.model_fields})
+    config = config_of(folder)
     if config.supervision != "active":
         raise ValueError(f"supervision of {path.name} is {config.supervision!r}, which asks nothing; give a run of a strategy")
     if config.stage == 2:
@@ -173,14 +181,8 @@ def question(run: Run, step: int, hows: Sequence[str] = LADDERS["top"], device: 
 
 
 def _list(run: Run, labels: Labels, regions: Remembering, name: str, how: str, step: int) -> Listed:
-    """The query of a strategy, and those that would follow it; by the run's own options where the strategy is the run's own."""
+    """The query of a strategy, by the run's own options where the strategy is the run's own."""
     options = run.config.strategy_options if name == run.config.strategy else {}
     config = run.config.model_copy(update={"strategy": name, "aggregate": how, "strategy_options": options})
-    rng, queries = np.random.default_rng([config.seed, step]), []
-    while not queries or (len(queries) < DEPTH and labels.unlabeled.sum() >= run.setting.query_size):
-        queries.append(put(config, run.setting, labels, regions, step, rng))
-        gone = labels.asked_in.copy()
-        gone[queries[-1].ids] = -1  # without an answer: debts and budgets stay those of this step
-        labels = replace(labels, asked_in=gone)
-    first, ids = queries[0], np.concatenate([query.ids for query in queries]).astype(np.int32)
-    return Listed(ids, len(first.ids), first.for_class, float(run.on_border[first.ids].mean()))
+    query = put(config, run.setting, labels, regions, step, np.random.default_rng([config.seed, step]))
+    return Listed(query.ids, query.for_class, float(run.on_border[query.ids].mean()))

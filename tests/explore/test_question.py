@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -6,8 +8,8 @@ from oreal_lib import scores
 from oreal_lib.aggregate import Regions
 from oreal_lib.experiments import run as loop
 from oreal_lib.experiments.run_folder import RunFolder
-from oreal_lib.explore.question import DEPTH, LADDERS, ladder, open_run, question
-from oreal_lib.explore.view import curves, differing, probabilities, view
+from oreal_lib.explore.question import LADDERS, find_run, ladder, open_run, question
+from oreal_lib.explore.view import beside, curves, differing, probabilities, view
 
 WEAK = {"labeling": "weak", "undefined": "keep", "label_trim": 1, "query_size": 12}
 
@@ -44,14 +46,14 @@ def test_what_a_run_would_ask_is_what_it_asked_to_the_last_bit(strategy, how, op
     for step in (2, 3):
         asked = question(run, step, ("mean", *{how} - {"mean"}))
         mine = asked.listed[strategy, config.aggregate]
-        assert mine.query.tolist() == recorded[step].ids.tolist() == asked.asked.tolist()
+        assert mine.ids.tolist() == recorded[step].ids.tolist() == asked.asked.tolist()
         if mine.for_class is not None:
             assert mine.for_class.tolist() == recorded[step].for_class.tolist()
         assert mine.border_share == steps[step - 1].border_share
         assert (~asked.labels.unlabeled).sum() == sum(len(recorded[t].ids) for t in range(1, step))
 
 
-def test_a_list_goes_on_where_the_query_ends_and_names_nothing_twice(oreal):
+def test_a_query_holds_the_highest_and_names_nothing_twice(oreal):
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     asked = question(oreal, 2, ("mean", "max"))
@@ -59,17 +61,17 @@ def test_a_list_goes_on_where_the_query_ends_and_names_nothing_twice(oreal):
     torch.set_num_threads(threads)
     q, free = oreal.setting.query_size, asked.labels.unlabeled
     for listed in asked.listed.values():
-        assert listed.n == q and len(listed.ids) == len(set(listed.ids)) == DEPTH * q and free[listed.ids].all()
+        assert len(listed.ids) == len(set(listed.ids)) == q and free[listed.ids].all()
     exact = Regions(lambda: (probabilities(oreal, asked, i) for i in range(6)), oreal.setting.superpixels, 8)(scores.bvsb, "max")
     ranked = exact[asked.listed["bvsb", "max"].ids, 0]
-    assert (np.diff(ranked) <= 1e-6).all() and ranked[-1] >= np.sort(exact[free, 0])[-DEPTH * q] - 1e-6
+    assert (np.diff(ranked) <= 1e-6).all() and ranked[-1] >= np.sort(exact[free, 0])[-q] - 1e-6
     assert np.abs(asked.scores["bvsb", "max"] - exact).max() < 1e-3
 
 
 def test_two_questions_differ_in_what_only_one_of_them_asks(oreal):
     asked = question(oreal, 3, ("mean", "max"))
     a, b = ("bvsb", "mean"), ("bvsb", "max")
-    mine, other = set(asked.listed[a].query.tolist()), set(asked.listed[b].query.tolist())
+    mine, other = set(asked.listed[a].ids.tolist()), set(asked.listed[b].ids.tolist())
     assert set(differing(asked, a, b).tolist()) == mine ^ other and mine != other
     assert view(oreal, asked, 0, a, b)["differ"] == len(mine - other)
 
@@ -83,7 +85,7 @@ def test_only_networks_that_were_kept_can_be_asked_and_the_rest_is_said(tiny, ti
     with pytest.raises(ValueError, match=r"step is 3, but the steps that can be shown are: 2, 4\. Step 3 cannot"):
         question(run, 3)
     after = question(run, 4, ("max",))  # the run is over, but it can be asked once more
-    assert after.asked is None and after.listed["bvsb", "max"].n == run.setting.query_size
+    assert after.asked is None and after.listed["bvsb", "max"].ids.size == run.setting.query_size
 
 
 def test_a_running_run_offers_what_it_has_and_later_more(tiny, tiny_config, tmp_path):
@@ -101,6 +103,20 @@ def test_a_running_run_offers_what_it_has_and_later_more(tiny, tiny_config, tmp_
     assert frame["step"].tolist() == [1, 2, 3] and set(frame["labeling"]) == {"dominant"}
     with pytest.raises(FileNotFoundError, match="none of the 1 runs has finished a step"):
         curves([tiny_config(seed=4)], tmp_path)
+
+
+def test_any_run_is_found_by_its_folder_its_id_a_grid_or_as_the_newest(tiny, tiny_grid, tiny_config, tmp_path):
+    configs, root = tiny_grid.configs, tiny_grid.runs_dir
+    wanted = next(c.run_id for c in configs if c.column == "bvsb mean")
+    assert find_run(configs, None, root) == find_run((), wanted, root) == find_run((), root / wanted) == root / wanted
+    assert find_run(configs, None, tmp_path) == tmp_path / configs[0].run_id  # of which `open_run` says that it has not begun
+    mine = [tiny_config(strategy="oreal", seed=9, steps=2), tiny_config(strategy="bvsb", seed=8, steps=2, max_epochs=1)]
+    for i, config in enumerate([*mine, tiny_config(strategy="random", seed=9, steps=2)]):
+        list(loop.run(config, tmp_path, tiny))
+        os.utime(tmp_path / config.run_id / "config.json", (i, i))
+    assert find_run(configs, None, tmp_path) == tmp_path / mine[1].run_id
+    alike = {c.column for c in beside(open_run(mine[0], tmp_path))}
+    assert alike == {"oreal max", "random"}  # not that of fewer epochs, and not the step that all begin with
 
 
 @pytest.mark.parametrize(
