@@ -17,8 +17,9 @@ from ..storage import checked, provenance
 from ..storage.lock import Lock
 from ..superpixels import SuperpixelRecipe
 from . import rounds
-from .board import MOST_CLASSES, Board, Named
+from .board import Board
 from .events import VOID, Event, clicks, minutes, read_whole
+from .named import MOST_CLASSES, Named
 from .pictures import find_pictures, open_pictures
 
 WORDS = r"\w[\w.-]*(?<!\.)"  # of an annotator, who gets a folder of that name; Windows drops a trailing dot

@@ -29,9 +29,10 @@ from ..strategies import STRATEGIES, choice
 from ..strategies import check as check_strategy
 from . import quality, rounds
 from .beside import Beside, keep, what_lacks
-from .board import UNLABELED, Board, Change
+from .board import Board, Change
 from .cuts import PIECES, brushed, enclosed, pack, split
 from .events import Event, Log, clicks, minutes, now, to_line
+from .named import UNLABELED
 from .pictures import Picture, common_colors, open_pictures
 from .rounds import Progress, first_query
 from .saved import add_classes, check_annotator, check_usable, read_about, read_json, read_live, recipe_of, work_folder

@@ -15,7 +15,7 @@ from ...data.resize import nearest
 from ...oracle import class_votes, dominant_label
 from ...storage.progress import told
 from ...types import IGNORE
-from ..board import UNLABELED
+from ..named import UNLABELED
 from ..session import Session
 
 SHARE = 0.9  # our choice: a person would accept one wrong pixel in ten, too
