@@ -20,6 +20,8 @@ from .events import VOID, Event, in_words
 from .named import UNLABELED, Named
 from .pictures import Picture
 
+ON_PICTURES = ("label", "skip", "split", "paint")
+
 
 @dataclass(frozen=True)
 class Change:
@@ -131,7 +133,7 @@ class Board:
             raise ValueError("there is nothing to undo")
         if event.what == "redo" and not self._undone:
             raise ValueError("there is nothing to redo")
-        if event.what in ("label", "skip", "split", "paint"):
+        if event.what in ON_PICTURES:
             self.place(event.image)
         if why := self._unfit(event):
             raise ValueError(why)
@@ -140,7 +142,7 @@ class Board:
         """Why an act on an existing picture, or on classes, does not fit the board as it is; "" if it does."""
         if event.what == "classes":
             return self.named.misfit(event.note)
-        if event.what not in ("label", "skip", "split", "paint"):
+        if event.what not in ON_PICTURES:
             return ""
         count = len(self._labels[self._place[event.image]])
         if not event.superpixels and event.what != "paint":
@@ -192,12 +194,12 @@ class Board:
         return changes
 
     def _do(self, event: Event) -> list[Change]:
-        if event.what == "classes":
-            return self._rename(event)
-        if event.image not in self._place or self._unfit(event):
+        if (event.what != "classes" and event.image not in self._place) or self._unfit(event):
             self.lost += 1
             self._done.append(_Done(event, -1, None))
             return []
+        if event.what == "classes":
+            return self._rename(event)
         i = self._place[event.image]
         labels, ids = self._labels[i], np.array(event.superpixels, np.int64)
         if event.what == "split":
@@ -214,10 +216,6 @@ class Board:
         return [Change(i, ids, labels[ids])]
 
     def _rename(self, event: Event) -> list[Change]:
-        if self.named.misfit(event.note):
-            self.lost += 1
-            self._done.append(_Done(event, -1, None))
-            return []
         self._done.append(_Done(event, -1, (self.named, [labels.copy() for labels in self._labels])))
         self.named, changes = self.named.edited(event.note), []
         for i, labels in enumerate(self._labels):
@@ -282,7 +280,9 @@ class Board:
         if done.event.what == "classes" and done.before is not None:
             named, before = done.before
             self.named = named.grown(self.named)
-            return [Change(i, d, old[d]) for i, old in enumerate(before) if len(d := self._back(i, old))]
+            differ = [np.flatnonzero(labels != old) for labels, old in zip(self._labels, before, strict=True)]
+            self._labels = before
+            return [Change(i, ids, before[i][ids]) for i, ids in enumerate(differ) if len(ids)]
         if done.picture < 0:
             return []
         if done.event.what in ("split", "paint"):
@@ -292,11 +292,6 @@ class Board:
         else:
             self._labels[i][ids] = done.before
         return [Change(i, ids, self._labels[i][ids])]
-
-    def _back(self, i: int, old: np.ndarray) -> np.ndarray:
-        differ = np.flatnonzero(self._labels[i] != old)
-        self._labels[i] = old
-        return differ
 
     def _uncut_again(self, done: _Done, i: int) -> list[Change]:
         labels, packed, (free, last), self._skipped = done.before

@@ -13,16 +13,20 @@ from PIL import Image
 from ..data.files import read_image
 from .pictures import Picture
 
-THUMB = (128, 128)
 
-
-def jpeg(image: np.ndarray, most: Sequence[int] | None = None) -> bytes:
-    """The JPEG file of an image (H, W, 3) uint8, made smaller to fit into `most` (width, height)."""
-    shown, buffer = Image.fromarray(image), BytesIO()
-    if most:
-        shown.thumbnail(most)
-    shown.save(buffer, "JPEG", quality=80, optimize=True)
+def jpeg(image: Image.Image, **how: object) -> bytes:
+    """The JPEG file of an image."""
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", **how)
     return buffer.getvalue()
+
+
+def shown(image: np.ndarray, most: Sequence[int] | None = None) -> bytes:
+    """The file of an image (H, W, 3) uint8, made smaller to fit into `most` (width, height)."""
+    picture = Image.fromarray(image)
+    if most:
+        picture.thumbnail(most)
+    return jpeg(picture, quality=80, optimize=True)
 
 
 def part(picture: Picture, box: Sequence[float], most: Sequence[int]) -> bytes:
@@ -30,7 +34,7 @@ def part(picture: Picture, box: Sequence[float], most: Sequence[int]) -> bytes:
     native = _native(picture.file)
     grow = native.shape[1] / picture.size[1]
     left, top, right, bottom = (max(0, round(v * grow)) for v in box)
-    return jpeg(native[top:bottom, left:right], most)
+    return shown(native[top:bottom, left:right], most)
 
 
 @lru_cache(maxsize=1)

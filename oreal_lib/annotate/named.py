@@ -50,7 +50,8 @@ class Named:
         into = {c: gone.get(i, i) for c, i in self.into} | gone
         order = dict.fromkeys([*(code for code, *_ in said["classes"]), *self.shown])
         was = self.was + tuple((name, c) for c, name in enumerate(self.names) if names[c] != name)
-        return Named(_by_code(names), _by_code(colors), tuple(c for c in order if c not in into), tuple(into.items()), was)
+        in_order = (tuple(found[c] for c in range(len(names))) for found in (names, colors))
+        return Named(*in_order, tuple(c for c in order if c not in into), tuple(into.items()), was)
 
     def grown(self, later: Named) -> Named:
         """With the classes that were added later: what is once there stays, for others may use it."""
@@ -77,7 +78,3 @@ class Named:
         said += [f"{new} colored anew" for _, new, old, color in pairs if old != color]
         said += [f"{self.names[c]} merged into {later.names[i]}" for c, i in later.into if c in self.shown]
         return ", ".join(said) or "classes put in another order" * (self.shown != later.shown)
-
-
-def _by_code(found: dict[int, str]) -> tuple[str, ...]:
-    return tuple(found[c] for c in range(len(found)))

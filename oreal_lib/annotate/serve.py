@@ -35,8 +35,8 @@ def serve(session: Session, folder: Path, port: int | None = None, browser: bool
     own port, or a browser would not find the clicks that it has kept for it.
     """
     session.close()
-    given = [str(value) for value in (folder, session.annotator, session.work)]
-    code = f"from oreal_lib.annotate.widget import page\npage({', '.join(map(repr, given))})"
+    given = ", ".join(repr(str(value)) for value in (folder, session.annotator, session.work))
+    code = f"from oreal_lib.annotate.widget import page\npage({given})"
     page = session.home / "label.ipynb"
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)], metadata={"kernelspec": kernel}), page)
@@ -44,21 +44,21 @@ def serve(session: Session, folder: Path, port: int | None = None, browser: bool
     options += [f"--Voila.port={port or PORTS[zlib.crc32(session.name.encode()) % len(PORTS)]}"]
     options += ["--MappingKernelManager.cull_idle_timeout=60", "--MappingKernelManager.cull_interval=10"]  # of pages that were left
     print("The address of the page, with its token, follows below. Ctrl-C ends it; every click is on disk.", flush=True)
-    command = [sys.executable, "-m", "oreal_lib.annotate.serve", *given, str(page), *options]
+    command = [sys.executable, "-m", "oreal_lib.annotate.serve", str(folder), str(session.work), str(page), *options]
     environment = os.environ | kernel_of_this_python()
     if os.name == "nt":
         raise SystemExit(subprocess.call(command, env=environment))
     os.execve(sys.executable, command, environment)  # noqa: S606 (no shell is wanted)
 
 
-def _serve(folder: str, annotator: str, work: str, *arguments: str) -> NoReturn:
+def _serve(folder: str, work: str, *arguments: str) -> NoReturn:
     """Runs Voila with these arguments until it is stopped, then says what was done."""
     from voila.app import main
 
     main(arguments, tornado_settings={"headers": {"Content-Security-Policy": ONLY_HERE}})
-    from .saved import read_session, summary  # which bring torch, not needed before
+    from .saved import status  # which brings torch, not needed before
 
-    print(summary(read_session(folder, annotator, work)), flush=True)
+    print(status(folder, work), flush=True)
     raise KeyboardInterrupt  # which Voila has taken for its own
 
 

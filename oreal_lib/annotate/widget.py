@@ -34,7 +34,7 @@ from ..storage.progress import lines_to
 from ..strategies import STRATEGIES
 from ..types import IGNORE
 from .events import VOID, Log
-from .jpegs import THUMB, jpeg, part
+from .jpegs import part, shown
 from .named import UNLABELED
 from .out.export import export
 from .saved import work_folder
@@ -45,6 +45,11 @@ ASKS = {  # plain words for what orders the suggestions: (strategy, aggregate, a
     "where it is most unsure": ("bvsb", "mean", "Superpixels in which two classes are almost equally likely come first."),
     "balance the classes": ("oreal", "max", "Classes with few labels come first, each where it is most unsure."),
     "surprise me": ("random", "mean", "Superpixels come in random order."),
+}
+CHOICES = {
+    "strategies": list(STRATEGIES),
+    "titles": {name: title(name).rstrip("*") for name in STRATEGIES},
+    "sentences": {name: (strategy.__doc__ or "").partition("\n")[0] for name, strategy in STRATEGIES.items()},
 }
 MORE = ("factor", "points", "radius", "classes", "into", "numbering")  # what some acts have besides
 HERE = Path(__file__).parent / "page"
@@ -129,15 +134,12 @@ class Annotator(anywidget.AnyWidget):
         for act in content.get("pending", []):
             if not self._act(act | {"now": content.get("now")}):
                 break  # those after it wait for it
-        self._learn()
-        self._state()
-
-    def _learn(self) -> None:
         self.session.learn(self._shown, self._live)
+        self._state()
 
     def _switch(self, on: bool) -> None:
         self.session.set_live(on)
-        self._learn()
+        self.session.learn(self._shown, self._live)
         self._state()
 
     def _live(self, picture: int | None) -> None:
@@ -147,9 +149,14 @@ class Annotator(anywidget.AnyWidget):
             layers = {} if picture is None else self._prediction(picture)
         except (ValueError, OSError) as error:  # a picture's file is damaged
             return self.send({"kind": "error", "text": str(error)})
-        about = {"text": session.live_text(), "learned": session.learned, "query": session.query(), "counters": session.counters()}
-        about |= {"quality": session.quality()}
-        self.send({"kind": "live", "picture": picture, **about, "layers": list(layers)}, list(layers.values()))
+        about = {"kind": "live", "picture": picture, "learned": session.learned, "layers": list(layers)}
+        self.send(about | self._news(), list(layers.values()))
+
+    def _news(self) -> dict[str, Any]:
+        """What may be new after whatever happened."""
+        session = self.session
+        about = {"text": session.live_text(), "query": session.query(), "counters": session.counters()}
+        return about | {"quality": session.quality()}
 
     def _act(self, content: dict) -> bool:
         """Whether the act is settled, done or refused. One that came before the act it follows (`after`) is asked for again."""
@@ -222,7 +229,7 @@ class Annotator(anywidget.AnyWidget):
 
     def _thumb(self, picture: int) -> None:
         self.session.check_picture(picture)
-        self.send({"kind": "thumb", "picture": picture}, [jpeg(self.session.pictures[picture].image(), THUMB)])
+        self.send({"kind": "thumb", "picture": picture}, [shown(self.session.pictures[picture].image(), (128, 128))])
 
     def _tile(self, content: dict) -> None:
         """A part of a picture for a view of `size` pixels, see `jpegs.part`."""
@@ -234,35 +241,23 @@ class Annotator(anywidget.AnyWidget):
         named, pictures = board.named, []
         for i, picture in enumerate(session.pictures):
             labels, (height, width) = board.labels(i), picture.size
-            labeled = int(np.count_nonzero(labels != UNLABELED))
             finer = picture.native[1] > width  # there is more to see than at working size
             about = {"name": picture.name, "height": height, "width": width, "finer": finer}
-            about |= {"superpixels": len(labels), "labeled": labeled}
-            pictures.append(about)
+            pictures.append(about | {"superpixels": len(labels), "labeled": int(np.count_nonzero(labels != UNLABELED))})
+        classes = [{"name": name, "color": color} for name, color in zip(named.names, named.colors, strict=True)]
         state = {
             "kind": "state",
             "session": session.name,
-            "classes": [{"name": name, "color": color} for name, color in zip(named.names, named.colors, strict=True)],
-            "order": named.shown,
             "problems": session.problems,
-            "pictures": pictures,
             "picture": self._shown,
             "round": session.round,
-            "query": session.query(),
-            "strategies": list(STRATEGIES),
-            "titles": {name: title(name).rstrip("*") for name in STRATEGIES},
-            "sentences": {name: (strategy.__doc__ or "").partition("\n")[0] for name, strategy in STRATEGIES.items()},
-            "asks": ASKS,
-            "aggregates": list(dict.fromkeys([*AGGREGATES, session.config.aggregate])),
-            "strategy": session.config.strategy,
-            "aggregate": session.config.aggregate,
-            "counters": session.counters(),
             "training": vars(session.training()),
             "live": session.live,
-            "quality": session.quality(),
-            "text": session.live_text(),
         }
-        self.send(state)
+        state |= {"classes": classes, "order": named.shown, "pictures": pictures}
+        state |= {"strategy": session.config.strategy, "aggregate": session.config.aggregate, "asks": ASKS} | CHOICES
+        state["aggregates"] = list(dict.fromkeys([*AGGREGATES, session.config.aggregate]))
+        self.send(state | self._news())
         if show:
             self._show(self._shown)
 
@@ -272,11 +267,8 @@ class Annotator(anywidget.AnyWidget):
         session.check_picture(picture)
         self._shown = picture if remember else self._shown
         height, width = session.pictures[picture].size
-        layers = {} if keep else {"image": jpeg(session.pictures[picture].image())}
-        layers |= {
-            "ids": zlib.compress(session.board.ids(picture), 6),
-            "labels": session.board.labels(picture).tobytes(),
-        }
+        layers = {} if keep else {"image": shown(session.pictures[picture].image())}
+        layers |= {"ids": zlib.compress(session.board.ids(picture), 6), "labels": session.board.labels(picture).tobytes()}
         layers |= self._prediction(picture)
         count = len(session.board.labels(picture))
         about = {"kind": "picture", "picture": picture, "width": width, "height": height, "count": count, "keep": keep}

@@ -113,7 +113,8 @@ class Lock(AbstractContextManager):
         elsewhere a copy is as good as abandoned."""
         with suppress(OSError, AttributeError):  # released just now, or of another person
             owner, here = self._lease.owner, self.path.stat()
-            elsewhere = not any(os.path.samestat(here, file.stat()) for file in os.scandir(f"/proc/{owner.pid}/fd"))
+            with os.scandir(f"/proc/{owner.pid}/fd") as files:
+                elsewhere = not any(os.path.samestat(here, file.stat()) for file in files)
             return elsewhere and owner.hostname == host_name() and owner == self._lease.owner
         return False
 

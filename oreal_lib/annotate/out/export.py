@@ -21,7 +21,8 @@ from ...storage import checked, provenance
 from ...storage.progress import told
 from ...types import IGNORE
 from .. import quality, rounds
-from ..events import Event
+from ..board import ON_PICTURES
+from ..jpegs import jpeg
 from ..live import SIDE as LOOKS
 from ..live import Learner, network_of
 from ..named import UNLABELED
@@ -74,9 +75,8 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     A second export replaces the first; killed in between, each file is whole. Raises ValueError for an `out` that cannot be used
     (`output.filled`) and OSError with the remedy where the disk is full. A picture whose files are damaged is left out and named.
     """
-    if isinstance(session, Saved):
-        saved = session
-    else:
+    saved = session
+    if isinstance(session, Session):
         saved = Saved(session.home, session.annotator, session.board, tuple(session.log.events))
     board, home = saved.board, saved.home
     out = home.parent / "export" / saved.annotator if out is None else Path(out).expanduser()
@@ -175,10 +175,8 @@ def _preview(saved: Saved, i: int, ids: np.ndarray, codes: np.ndarray, seen: np.
     count = int((board.labels(i) != UNLABELED).sum())
     note = f"{count} of {len(board.labels(i))} superpixels labeled (outlined)"
     note += ", the rest as predicted" * bool((seen != IGNORE).any())
-    buffer = BytesIO()
     shown = blend(resized(image, size), mask, codes, ids, board.named.palette())
-    with_legend(shown, board.classes, present, note, board.named.palette()).save(buffer, "JPEG", quality=90, subsampling=0)
-    return buffer.getvalue()
+    return jpeg(with_legend(shown, board.classes, present, note, board.named.palette()), quality=90, subsampling=0)
 
 
 def _live_model(saved: Saved, learner: Learner, problems: list[str]) -> dict[str, bytes]:
@@ -245,17 +243,13 @@ def onnx(network: nn.Module, problems: list[str]) -> dict[str, bytes]:
 
 def _rows(saved: Saved) -> list[list]:
     """A row for each label, skip and split, in the order in which they came, including those that were undone."""
-    acts = {event.id for event in saved.board.acts}
-    return [
-        _row(saved.annotator, e, e.id not in acts) for e in saved.events if e.what in ("label", "skip", "split", "paint", "classes")
-    ]
-
-
-def _row(annotator: str, event: Event, undone: bool) -> list:
-    act = "clear" if event.what == "label" and not event.to else event.what
-    superpixels = " ".join(map(str, event.superpixels))
-    said = [event.at, annotator, event.image, act, superpixels, event.to, event.how, event.round, int(event.round > 0)]
-    return [*said, event.seconds, int(undone), event.id]
+    acts, rows = {event.id for event in saved.board.acts}, []
+    for e in saved.events:
+        if e.what in (*ON_PICTURES, "classes"):
+            act, asked = "clear" if e.what == "label" and not e.to else e.what, int(e.round > 0)
+            which = [e.at, saved.annotator, e.image, act, " ".join(map(str, e.superpixels)), e.to, e.how]
+            rows.append([*which, e.round, asked, e.seconds, int(e.id not in acts), e.id])
+    return rows
 
 
 def table(columns: list[str], rows: list[list]) -> bytes:

@@ -79,7 +79,7 @@ export const classes = {
     const button = h("button", { type: "button", title: "Merge: labels of the first class become labels of the second; undo takes it back", click: merge, text: "Merge" });
     const ready = () => (button.disabled = gone.value === into.value);
     menus.forEach((menu) => menu.addEventListener("change", ready));
-    return [h("div.head", { text: "Merge a class" }), gone, h("label.check", {}, "into", into), button];
+    return [h("div.head", { text: "Merge classes" }), gone, h("div.group", {}, "into", into, button)];
   },
 
   table() {

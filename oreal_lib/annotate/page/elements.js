@@ -27,8 +27,8 @@ export function svg(tag, props = {}, ...children) {
 export const LAYERS = [
   // name, opacity at the start, shown at the start
   ["borders", 0.6, true],
-  ["labels", 0.55, true],
-  ["prediction", 0.3, true],
+  ["labels", 0.5, true],
+  ["prediction", 0.25, true],
   ["uncertainty", 0.8, false],
 ];
 export const TOOLS = [
@@ -65,7 +65,7 @@ export function build(run) {
 
 /** The row above the picture: pictures, suggestions, tools, history, the save indicator. */
 export function buildBar(ui, button, word) {
-  ui.picture = h("select.picture", { "aria-label": "Picture", title: "Picture" });
+  ui.picture = h("select.picture", { "aria-label": "Picture", title: "The picture that is shown" });
   ui.left = h("span.left", { title: "Suggestions answered in this round" });
   ui.go = h("input", { type: "checkbox" });
   ui.saved = h("span.saved");

@@ -48,7 +48,7 @@ export const receiving = {
     this.buildStrip();
     ui.live.checked = state.live;
     ui.train.textContent = state.live ? "Train the network" : "Train and ask again";
-    for (const [button, primary] of [[ui.train, !state.live], [ui.next, state.live]]) button.classList.toggle("oreal-primary", primary);
+    for (const [button, primary] of [[ui.train, !state.live], [ui.next, Boolean(state.live)]]) button.classList.toggle("oreal-primary", primary);
     ui.note.textContent = state.text ?? "";
     setOptions(ui.strategy, state.strategies, state.strategy, state.titles);
     setOptions(ui.aggregate, state.aggregates, state.aggregate);
