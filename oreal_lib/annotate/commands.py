@@ -89,7 +89,7 @@ def _serve(given: argparse.Namespace) -> NoReturn:
     if given.superpixels:
         how = {"superpixel_count": int(given.superpixels)} if given.superpixels.isdecimal() else {"partition": given.superpixels}
     session = open_session(given.folder, classes, annotator=given.annotator, work=given.work, side=given.side, **how)
-    serve(session, given.folder.expanduser().resolve(), given.port, not given.no_browser)
+    return serve(session, given.folder.expanduser().resolve(), given.port, not given.no_browser)
 
 
 def _train(given: argparse.Namespace) -> int:

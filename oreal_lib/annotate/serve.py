@@ -29,7 +29,7 @@ PORTS = range(8866, 9866)
 
 def serve(session: Session, folder: Path, port: int | None = None, browser: bool = True) -> NoReturn:
     """Closes the session and becomes the process of its page, so that there is one to kill, without the memory of this one. On
-    Windows, where a process that becomes another one lets go of its terminal, that one is waited for.
+    Windows, where a process that becomes another one lets go of its terminal, it waits for that one: SystemExit with its code.
 
     The page needs the token in the address that is printed and opened: other users of this computer do not get in. A session has its
     own port, or a browser would not find the clicks that it has kept for it.
