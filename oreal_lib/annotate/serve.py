@@ -44,23 +44,20 @@ def serve(session: Session, folder: Path, port: int | None = None, browser: bool
     options += [f"--Voila.port={port or PORTS[zlib.crc32(session.name.encode()) % len(PORTS)]}"]
     options += ["--MappingKernelManager.cull_idle_timeout=60", "--MappingKernelManager.cull_interval=10"]  # of pages that were left
     print("The address of the page, with its token, follows below. Ctrl-C ends it; every click is on disk.", flush=True)
-    command = [sys.executable, "-m", "oreal_lib.annotate.serve", str(folder), str(session.work), str(page), *options]
+    command = [sys.executable, "-m", "oreal_lib.annotate.serve", str(page), *options]
     environment = os.environ | kernel_of_this_python()
     if os.name == "nt":
         raise SystemExit(subprocess.call(command, env=environment))
     os.execve(sys.executable, command, environment)  # noqa: S606 (no shell is wanted)
 
 
-def _serve(folder: str, work: str, *arguments: str) -> NoReturn:
-    """Runs Voila with these arguments until it is stopped, then says what was done."""
+def _serve(arguments: list[str]) -> NoReturn:
+    """Runs Voila with these arguments until it is stopped."""
     from voila.app import main
 
     main(arguments, tornado_settings={"headers": {"Content-Security-Policy": ONLY_HERE}})
-    from .saved import status  # which brings torch, not needed before
-
-    print(status(folder, work), flush=True)
     raise KeyboardInterrupt  # which Voila has taken for its own
 
 
 if __name__ == "__main__":
-    sys.exit(unless_stopped(lambda: _serve(*sys.argv[1:]), "every click is on disk; start the same command again"))
+    sys.exit(unless_stopped(lambda: _serve(sys.argv[1:]), "every click is on disk; start the same command again"))
