@@ -49,7 +49,7 @@ export const classes = {
     add.addEventListener("change", send);
     const rows = order.map((code, i) => this.classRow(code, i));
     const adding = h("div.group", {}, add, h("button", { type: "button", text: "Add" }));
-    editor.replaceChildren(...rows, adding, ...(order.length > 1 ? this.mergeRows() : []));
+    editor.replaceChildren(adding, ...(order.length > 1 ? this.mergeRows() : []), h("div.head", { text: "Names, colors, order" }), ...rows);
     inputs()[place]?.focus();
   },
 
