@@ -85,10 +85,11 @@ def hex_palette(n: int, first: Sequence[str] = CLASS_COLORS, away: np.ndarray | 
     """n colors "#rrggbb": `first`, then each as far as it can be from those before and from the colors `away` (m, 3) uint8."""
     colors = list(first[:n] or (CLASS_COLORS[:n] if away is None else ()))
     if len(colors) < n:
-        levels = np.arange(15, 256, 20, np.uint8)
+        levels = np.arange(45, 236, 10, np.uint8)
         grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)
         lab = rgb2lab(grid[None])[0]
-        seen = (lab[:, 0] > 35) & (lab[:, 0] < 92) & (np.hypot(*lab[:, 1:].T) > 30)  # neither dark nor pale
+        strong = np.hypot(*lab[:, 1:].T)
+        seen = (lab[:, 0] > 38) & (lab[:, 0] < 80) & (strong > 20) & (strong < 56)  # neither dark nor pale nor shrill
         grid, lab = grid[seen], lab[seen]
         known = np.concatenate([rgb(colors), np.zeros((0, 3), np.uint8) if away is None else away])
         near = np.full(len(lab), np.inf)

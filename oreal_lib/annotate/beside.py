@@ -22,9 +22,10 @@ import torch
 
 from ..config import RunConfig
 from . import quality
-from .board import UNLABELED, Board
+from .board import Board
 from .events import from_line
 from .live import FEW, Learner
+from .named import UNLABELED
 from .training import classes_and_doubt
 
 
@@ -164,14 +165,16 @@ class _Work:
                 continue
             if self.asks:
                 self._ask()
-            elif self._due():
+            elif self.measuring:
                 self._measure()
             elif unseen := learner.unseen(self.look_at):
                 self._see(unseen)
+            if self.measuring is None:
+                self._due()
 
     def _hear(self) -> bool:
         """Takes in all that was told, waiting for it where there is nothing else to do; False when the session has ended."""
-        idle = not (self.changed or self.looks or self.asks or self.learner.unseen(0) or self._due())
+        idle = not (self.changed or self.looks or self.asks or self.learner.unseen(0) or self.measuring)
         while idle or not self._told.empty():
             idle, told = False, self._told.get()
             if told is None:
@@ -196,14 +199,13 @@ class _Work:
         self.query = learner.ask(self.look_at, np.random.default_rng([learner.config.seed, self.events]))
         self.say("query", query=self.query)
 
-    def _due(self) -> bool:
-        """Whether there is quality to measure: after the last act for which it is due."""
+    def _due(self) -> None:
+        """Begins to measure quality after the last act for which it is due, if there is one."""
         learner, acts = self.learner, self.learner.board.acts
-        if self.measuring is None and (due := [k for k, _ in quality.marks(acts) if acts[k - 1].id not in self.measured]):
+        if due := [k for k, _ in quality.marks(acts) if acts[k - 1].id not in self.measured]:
             clicked = quality.examples(learner, acts[: due[-1]])
             if clicked is not None:
                 self.measuring = acts[due[-1] - 1].id, quality.agreement(clicked, len(learner.board.classes))
-        return self.measuring is not None
 
     def _measure(self) -> None:
         """One fold: a tenth of a second or so that a click may have to wait."""

@@ -6,22 +6,21 @@ import json
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ..data.files import class_pixels
-from ..draw import hex_palette, rgb
+from ..draw import hex_palette
 from ..storage.ragged import Ragged
 from ..superpixels import MOST_SUPERPIXELS
 from ..types import IGNORE, Labels, Superpixels
 from .cuts import unpack
-from .events import VOID, Event
+from .events import VOID, Event, in_words
+from .named import UNLABELED, Named
 from .pictures import Picture
 
-UNLABELED = 254  # code of a superpixel nobody has labeled; classes are 0..C-1, void is IGNORE
-MOST_CLASSES = 200
+ON_PICTURES = ("label", "skip", "split", "paint")
 
 
 @dataclass(frozen=True)
@@ -41,49 +40,6 @@ class Change:
     def split(self) -> bool:
         """Whether the partition changed."""
         return self.of is not None
-
-
-@dataclass(frozen=True)
-class Named:
-    """The classes by code. names: of all there ever were.  colors: "#rrggbb" each.  shown: the codes that can be chosen, in their
-    order.  into: code -> the code it was merged into.  was: (name, code) that a class had before it was renamed."""
-
-    names: tuple[str, ...]
-    colors: tuple[str, ...]
-    shown: tuple[int, ...]
-    into: tuple[tuple[int, int], ...] = ()
-    was: tuple[tuple[str, int], ...] = ()
-
-    @cached_property
-    def codes(self) -> dict[str, int]:
-        """Name, also an old one -> the code of its labels."""
-        old = {name: dict(self.into).get(c, c) for name, c in self.was}
-        return (
-            old | {self.names[c]: i for c, i in self.into} | {self.names[c]: c for c in self.shown} | {VOID: IGNORE, "": UNLABELED}
-        )
-
-    def palette(self) -> np.ndarray:
-        """(C, 3) uint8 RGB."""
-        return rgb(self.colors)
-
-    def edited(self, note: str) -> Named:
-        """As an event's note says: {"classes": [[code, name, color], ...] in the order shown, "into": [[code, code], ...] merged}.
-        Others stay as they are, at the end."""
-        said = json.loads(note)
-        names, colors = dict(enumerate(self.names)), dict(enumerate(self.colors))
-        for code, name, color in said["classes"]:
-            names[code], colors[code] = name, color
-        gone = dict(said["into"])
-        into = {c: gone.get(i, i) for c, i in self.into} | gone
-        order = dict.fromkeys([*(code for code, *_ in said["classes"]), *self.shown])
-        was = self.was + tuple((name, c) for c, name in enumerate(self.names) if names[c] != name)
-        return Named(_by_code(names), _by_code(colors), tuple(c for c in order if c not in into), tuple(into.items()), was)
-
-    def grown(self, later: Named) -> Named:
-        """With the classes that were added later: what is once there stays, for others may use it."""
-        n = len(self.names)
-        more = tuple(range(n, len(later.names)))
-        return Named(self.names + later.names[n:], self.colors + later.colors[n:], self.shown + more, self.into, self.was)
 
 
 @dataclass
@@ -177,7 +133,7 @@ class Board:
             raise ValueError("there is nothing to undo")
         if event.what == "redo" and not self._undone:
             raise ValueError("there is nothing to redo")
-        if event.what in ("label", "skip", "split", "paint"):
+        if event.what in ON_PICTURES:
             self.place(event.image)
         if why := self._unfit(event):
             raise ValueError(why)
@@ -185,8 +141,8 @@ class Board:
     def _unfit(self, event: Event) -> str:
         """Why an act on an existing picture, or on classes, does not fit the board as it is; "" if it does."""
         if event.what == "classes":
-            return self._misnamed(event)
-        if event.what not in ("label", "skip", "split", "paint"):
+            return self.named.misfit(event.note)
+        if event.what not in ON_PICTURES:
             return ""
         count = len(self._labels[self._place[event.image]])
         if not event.superpixels and event.what != "paint":
@@ -211,16 +167,6 @@ class Board:
             box[:] = pieces != IGNORE
         if not (covered == np.isin(ids, event.superpixels)).all():  # a split before it was lost when the log was repaired
             return f"the pieces do not cover superpixel {event.superpixels[0]} of {event.image}; split it again"
-        return ""
-
-    def _misnamed(self, event: Event) -> str:
-        said = json.loads(event.note)
-        codes, into = [code for code, *_ in said["classes"]], dict(said["into"])
-        there = {*range(len(self.classes)), *codes}
-        if len(set(codes)) < len(codes) or there != set(range(len(there))) or len(there) > MOST_CLASSES:
-            return f"there can be {MOST_CLASSES} classes, each once; reload the page"
-        if bad := [c for c, i in into.items() if c not in there or i not in codes or i in into or c in codes]:
-            return f"class {bad[0]} cannot be merged into class {into[bad[0]]}; reload the page"
         return ""
 
     def apply(self, event: Event) -> list[Change]:
@@ -248,12 +194,12 @@ class Board:
         return changes
 
     def _do(self, event: Event) -> list[Change]:
-        if event.what == "classes":
-            return self._rename(event)
-        if event.image not in self._place or self._unfit(event):
+        if (event.what != "classes" and event.image not in self._place) or self._unfit(event):
             self.lost += 1
             self._done.append(_Done(event, -1, None))
             return []
+        if event.what == "classes":
+            return self._rename(event)
         i = self._place[event.image]
         labels, ids = self._labels[i], np.array(event.superpixels, np.int64)
         if event.what == "split":
@@ -270,10 +216,6 @@ class Board:
         return [Change(i, ids, labels[ids])]
 
     def _rename(self, event: Event) -> list[Change]:
-        if self._misnamed(event):
-            self.lost += 1
-            self._done.append(_Done(event, -1, None))
-            return []
         self._done.append(_Done(event, -1, (self.named, [labels.copy() for labels in self._labels])))
         self.named, changes = self.named.edited(event.note), []
         for i, labels in enumerate(self._labels):
@@ -338,7 +280,9 @@ class Board:
         if done.event.what == "classes" and done.before is not None:
             named, before = done.before
             self.named = named.grown(self.named)
-            return [Change(i, d, old[d]) for i, old in enumerate(before) if len(d := self._back(i, old))]
+            differ = [np.flatnonzero(labels != old) for labels, old in zip(self._labels, before, strict=True)]
+            self._labels = before
+            return [Change(i, ids, before[i][ids]) for i, ids in enumerate(differ) if len(ids)]
         if done.picture < 0:
             return []
         if done.event.what in ("split", "paint"):
@@ -348,11 +292,6 @@ class Board:
         else:
             self._labels[i][ids] = done.before
         return [Change(i, ids, self._labels[i][ids])]
-
-    def _back(self, i: int, old: np.ndarray) -> np.ndarray:
-        differ = np.flatnonzero(self._labels[i] != old)
-        self._labels[i] = old
-        return differ
 
     def _uncut_again(self, done: _Done, i: int) -> list[Change]:
         labels, packed, (free, last), self._skipped = done.before
@@ -368,6 +307,19 @@ class Board:
             self._split[i] = ids
         back = np.unique(old).astype(np.int64)
         return [Change(i, back, labels[back], np.arange(len(labels)))]
+
+    def turned(self, acts: list[Event], named: Named) -> str:
+        """In words what an undo or redo has changed, with these acts and classes in force before it; "" if it was none."""
+        now = self.acts
+        gone, back = acts[len(now) :], now[len(acts) :]
+        if not (act := gone or back):
+            return ""
+        if act[0].what != "classes":
+            said = in_words(act)
+        elif not (said := self.named.changed(named) if gone else named.changed(self.named)):
+            added = json.loads(act[0].note)["classes"][-1][1]
+            said = f"{added} added" + "; the class stays in the list, for others may use it" * bool(gone)
+        return f"{'Undone' if gone else 'Done again'}: {said}."
 
     def counts(self) -> np.ndarray:
         """(C + 1,) int64: labeled superpixels of each class, void last."""
@@ -392,10 +344,6 @@ class Board:
 
 def _largest(pieces: np.ndarray) -> int:
     return int(np.max(pieces, where=pieces != IGNORE, initial=0))
-
-
-def _by_code(found: dict[int, str]) -> tuple[str, ...]:
-    return tuple(found[c] for c in range(len(found)))
 
 
 def _turned(count: int, some: np.ndarray, into: np.ndarray) -> np.ndarray:

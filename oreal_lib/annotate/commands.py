@@ -8,11 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from . import beside, training
 from .out.export import export
 from .out.predictions import predict_folder
-from .saved import annotators, check_annotator, read_board, read_session, status, summary, work_folder
+from .saved import annotators, check_annotator, read_board, read_session, status, work_folder
 from .serve import serve
 from .session import open_session
 from .several.masks import SHARE, import_masks
@@ -42,7 +43,7 @@ def add_to(parser: argparse.ArgumentParser) -> None:
     sub.add_argument("--classes", help='their names, separated by commas: "road,sky,other"; only the first time')
     sub.add_argument("--side", type=int, help="pixels of the longer side at which you work (default: 1024); only the first time")
     sub.add_argument("--superpixels", help="how many a picture is cut into, or a folder of label maps; only the first time")
-    sub.add_argument("--port", type=int, help="default: the first that is free from 8866 on")
+    sub.add_argument("--port", type=int, help="default: one from 8866 to 9865 that stays the same for a session")
     sub.add_argument("--no-browser", action="store_true", help="only print the address")
     sub = add("train", _train, "carry out a round that a session has asked for", "the last finished epoch is kept", one)
     sub.add_argument("--round", type=int, required=True)
@@ -81,17 +82,14 @@ def _names(text: str | None) -> list[str] | None:
     return names
 
 
-def _serve(given: argparse.Namespace) -> int:
+def _serve(given: argparse.Namespace) -> NoReturn:
     classes, how = _names(given.classes), {}
     if classes is None and not (work_folder(given.folder, given.work) / "session.json").exists() and given.folder.is_dir():
         raise ValueError('the classes are not named; add CLASSES="road,sky,other" to make label, or --classes "road,sky,other"')
     if given.superpixels:
         how = {"superpixel_count": int(given.superpixels)} if given.superpixels.isdecimal() else {"partition": given.superpixels}
     session = open_session(given.folder, classes, annotator=given.annotator, work=given.work, side=given.side, **how)
-    try:
-        return serve(session, given.folder.expanduser().resolve(), given.port, not given.no_browser)
-    finally:
-        print(summary(read_session(given.folder, given.annotator, given.work)), flush=True)
+    return serve(session, given.folder.expanduser().resolve(), given.port, not given.no_browser)
 
 
 def _train(given: argparse.Namespace) -> int:
@@ -112,7 +110,7 @@ def _export(given: argparse.Namespace) -> int:
     done = export(read_session(given.folder, given.annotator, given.work), given.out)
     trained = f"predictions and network of round {done.round}" if done.round else "nothing learned yet"
     trained = "predictions and model as learned after the last click" if done.live else trained
-    print(f"{done.out}: {done.pictures} masks, {done.labeled} labeled superpixels, {trained}")
+    print(f"{done.out}: {done.pictures} masks, {done.labeled} labeled superpixels, {trained}\npixels: {done.shares}")
     return _left_out(done.problems)
 
 

@@ -11,7 +11,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +31,7 @@ class Event:
     """One act.
 
     what: "label" (to: a class name, VOID, or "" to clear), "skip", "split" (superpixels into `pieces`, more or fewer), "paint" (the
-    pixels of `pieces` get the label `to`), "classes" (see `board.Named.edited`), "undo", "redo", or "open" (a session begins).
+    pixels of `pieces` get the label `to`), "classes" (see `named.Named.edited`), "undo", "redo", or "open" (a session begins).
     id: unique; an act that arrives twice is done once.  at: UTC time, ISO 8601.  seconds: since the act before it.
     image: name of a picture.  superpixels: local ids in it.  how: click, drag, key, accept, all, fill, import, merge.
     round: whose question was answered, 0 = labeled without being asked.  pieces: see `cuts.pack`.
@@ -71,12 +71,27 @@ def to_line(event: Event) -> bytes:
     return (checked.dumps(values) + "\n").encode()
 
 
+class Newer(ValueError):
+    """A line is whole, but of a newer version."""
+
+
 def from_line(line: bytes) -> Event:
-    """The event of a line; ValueError if the line is not one that `to_line` wrote."""
+    """The event of a line; ValueError if the line is not one that `to_line` wrote, `Newer` if it is one of a newer version."""
     values = checked.loads(line)
-    if unknown := set(values) - set(DEFAULTS):
-        raise ValueError(f"it holds {min(unknown)!r}, which this version does not know; update the library")
+    if unknown := [*({values.get("what", "open")} - set(WHATS)), *(set(values) - set(DEFAULTS))]:
+        raise Newer(f"it holds {unknown[0]!r}, which this version does not know; update the library, nothing was changed")
     return Event(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def in_words(act: Sequence[Event]) -> str:
+    """What an act, of one event or more, did to superpixels: "3 superpixels of a.png labeled road"."""
+    first, n = act[0], sum(len(event.superpixels) for event in act)
+    if first.what == "paint":
+        return f"pixels of {first.image} painted {first.to}" if first.to else f"pixels of {first.image} erased"
+    did = {"skip": "skipped", "split": "cut anew"}.get(first.what) or ("labeled" if first.to else "cleared")
+    did = {"accept": "accepted as", "all": "accepted as predicted", "fill": "filled with"}.get(first.how, did)
+    to = first.to if first.how != "all" else ""
+    return f"{n} superpixel{'s' * (n != 1)} of {first.image} {did} {to}".rstrip()
 
 
 def clicks(events: Iterable[Event]) -> int:
@@ -93,7 +108,7 @@ def parse(data: bytes, name: str) -> tuple[list[Event], list[tuple[int, str]], i
     """The events of a log's bytes, its damaged lines as (line number, what is wrong), and the bytes up to a torn last line.
 
     A last line without its newline was being written when the power failed: it is torn, and in neither list.  An id that comes
-    twice (two copies of a log put together) counts once.
+    twice (two copies of a log put together) counts once.  `Newer` if a newer version wrote some of it.
     """
     whole = data.rfind(b"\n") + 1
     events, damaged = {}, []
@@ -101,6 +116,8 @@ def parse(data: bytes, name: str) -> tuple[list[Event], list[tuple[int, str]], i
         try:
             event = from_line(line)
             events.setdefault(event.id, event)
+        except Newer as newer:
+            raise Newer(f"line {number} of {name} was made by a newer version: {newer}") from None
         except (ValueError, TypeError) as error:
             damaged.append((number, f"line {number} of {name} is damaged: {error}"))
     return list(events.values()), damaged, whole
@@ -165,7 +182,7 @@ class Log:
                 return
             except Held as held:
                 if time.monotonic() >= limit:
-                    how = "close it there (shut down that kernel), or if it is gone, open it again in a minute"
+                    how = "close it there (the page or the notebook), or if that is gone, open it again in a minute"
                     raise ValueError(f"{self.path} is open already in {held}; {how}") from None
             time.sleep(0.1)
 

@@ -28,8 +28,9 @@ from ..storage.ragged import Ragged
 from ..strategies import STRATEGIES
 from ..superpixels import SuperpixelRecipe, superpixels
 from ..types import Labels, Query, Superpixels
-from .board import UNLABELED, Board
+from .board import Board
 from .events import Event
+from .named import UNLABELED
 
 ENCODER = "linear_tf_efficientnet_lite0"  # its weights come with a package
 SIDE = 768  # pixels, the longer side of what the encoder sees, at most (our choice)

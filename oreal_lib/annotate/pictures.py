@@ -31,6 +31,9 @@ from ..superpixels import MOST_SUPERPIXELS, SuperpixelRecipe, dense, superpixels
 PARTITIONS = (".npy", ".png", ".tif", ".tiff")
 
 
+REMEDY = "put back a copy of it. Deleting it and its .json cuts the picture again, which gives the same superpixels only on the same versions"
+
+
 @dataclass(frozen=True)
 class Picture:
     """One picture: its name (path in the folder without suffix), file, native and working size (height, width), superpixels
@@ -58,17 +61,10 @@ class Picture:
         try:
             array = np.ascontiguousarray(read_npy(file))
         except (OSError, ValueError) as error:
-            raise ValueError(_damaged(file, error)) from error
+            raise ValueError(f"{file} is damaged ({error}); {REMEDY}") from error
         if array.shape != shape or zlib.crc32(array) != check:
-            raise ValueError(_damaged(file, "its checksum is wrong"))
+            raise ValueError(f"{file} is damaged (its checksum is wrong); {REMEDY}")
         return array
-
-
-def _damaged(file: Path, why: object) -> str:
-    return (
-        f"{file} is damaged ({why}); put back a copy of it. Deleting it and its .json cuts the picture again, which gives the same "
-        "superpixels only on the same versions"
-    )
 
 
 def common_colors(pictures: Sequence[Picture], most: int = 20) -> np.ndarray:
@@ -146,12 +142,7 @@ def open_pictures(
 
 def _read_entry(store: Path, name: str) -> dict | None:
     file = store / f"{key(name)}.json"
-    if not file.exists():
-        return None
-    try:
-        return checked.loads(file.read_bytes())
-    except ValueError as error:
-        raise ValueError(_damaged(file, error)) from error
+    return checked.read(file, REMEDY) if file.exists() else None
 
 
 def _changed(file: Path, entry: dict, store: Path) -> str | None:
@@ -188,18 +179,10 @@ def _cut(
             ids = superpixels(image, recipe) if not maps else dense(nearest(read_partition(maps[name], native), size))
     except (ValueError, OSError) as error:
         return None, str(error)
-    entry = {
-        "name": name,
-        "native": list(native),
-        "size": list(size),
-        "count": int(ids.max()) + 1,
-        "ids": zlib.crc32(ids),
-        "image": zlib.crc32(np.ascontiguousarray(image)),
-        "stat": [stat.st_size, stat.st_mtime_ns],
-        "content": hashlib.sha256(data).hexdigest(),
-        "brightest": int(image.max()),
-        "superpixels": asdict(recipe) if not maps else maps[name].name,
-    }
+    entry = {"name": name, "native": list(native), "size": list(size), "count": int(ids.max()) + 1}
+    entry |= {"ids": zlib.crc32(ids), "image": zlib.crc32(np.ascontiguousarray(image)), "brightest": int(image.max())}
+    entry |= {"stat": [stat.st_size, stat.st_mtime_ns], "content": hashlib.sha256(data).hexdigest()}
+    entry["superpixels"] = asdict(recipe) if not maps else maps[name].name
     for part, array in (("image", image), ("ids", ids)):
         buffer = BytesIO()
         np.save(buffer, array, allow_pickle=False)

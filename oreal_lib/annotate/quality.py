@@ -14,9 +14,9 @@ from itertools import accumulate
 import numpy as np
 from sklearn.model_selection import GroupKFold
 
-from .board import UNLABELED
 from .events import IMPORTED, Event, clicks
 from .live import Learner, classifier_of
+from .named import UNLABELED
 
 FIRST, GROWTH = 10, 1.2  # clicks at which quality is told: ten, then a fifth more each time (our choice)
 FOLDS = 5  # groups of pictures that are left out in turn (our choice)

@@ -16,7 +16,6 @@ import numpy as np
 
 from ..aggregate import Regions
 from ..storage import checked
-from ..storage.checked import load_arrays
 from ..storage.lock import holder
 from ..strategies import STRATEGIES
 from ..types import Query
@@ -63,11 +62,9 @@ def read_view(home: Path, number: int, picture: Picture) -> tuple[np.ndarray, np
     file = folder_of(home, number) / "views" / f"{key(picture.name)}.npz"
     if not file.exists():
         return None
-    try:
-        arrays = load_arrays(file.read_bytes())
+    with checked.reading(file, f"move the folder {file.parent.parent} away and train again"):
+        arrays = checked.load_arrays(file.read_bytes())
         return arrays["predicted"], arrays["unsure"]
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{file} is damaged ({error!r}); move the folder {file.parent.parent} away and train again") from error
 
 
 def write_query(home: Path, number: int, board: Board, query: Query | None, log: int) -> None:

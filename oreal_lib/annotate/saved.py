@@ -17,8 +17,9 @@ from ..storage import checked, provenance
 from ..storage.lock import Lock
 from ..superpixels import SuperpixelRecipe
 from . import rounds
-from .board import MOST_CLASSES, Board, Named
+from .board import Board
 from .events import VOID, Event, clicks, minutes, read_whole
+from .named import MOST_CLASSES, Named
 from .pictures import find_pictures, open_pictures
 
 WORDS = r"\w[\w.-]*(?<!\.)"  # of an annotator, who gets a folder of that name; Windows drops a trailing dot
@@ -103,12 +104,8 @@ def add_classes(home: Path, named: Named, classes: Sequence[Sequence], into: dic
         check_classes(known)
         table += [[c, known[c], colors[c]] for c in range(len(named.names), len(known)) if c not in [row[0] for row in table]]
         if n := len(known) - len(begun):
-            more = {
-                "begun": about.get("begun", len(begun)),
-                "classes": about["classes"] + known[-n:],
-                "colors": begun + colors[-n:],
-            }
-            checked.write(home / "session.json", about | more)
+            more = {"classes": about["classes"] + known[-n:], "colors": begun + colors[-n:]}
+            checked.write(home / "session.json", {"begun": len(begun)} | about | more)
     return json.dumps({"classes": table, "into": [[int(a), int(b)] for a, b in into.items()]}, ensure_ascii=False)
 
 
@@ -122,7 +119,7 @@ def check_usable(config: RunConfig) -> None:
         raise ValueError("labeling is 'weak' with undefined 'keep', but a click names one class; write labeling: dominant")
 
 
-def read_about(home: Path, classes, side: int | None, config: RunConfig, partition) -> dict:
+def read_about(home: Path, classes, side: int | None, config: RunConfig, partition, count: int | None = None) -> dict:
     """session.json: what was decided when the first picture was cut and must stay so; new values where there is no session yet.
 
     ValueError for a `side` outside 32..8192 pixels, missing classes, a damaged file, or a contradiction to the existing session.
@@ -134,14 +131,8 @@ def read_about(home: Path, classes, side: int | None, config: RunConfig, partiti
     if not (home / "session.json").exists():
         if given is None:
             raise ValueError("the classes are not named; give classes, such as classes=['background', 'tool']")
-        return {
-            "session": secrets.token_hex(8),
-            "classes": list(given),
-            "side": side or 1024,
-            "superpixels": config.superpixel_recipe,
-            "partition": partition,
-            "versions": provenance.versions(),
-        }
+        chosen = {"classes": list(given), "side": side or 1024, "superpixels": config.superpixel_recipe, "partition": partition}
+        return {"session": secrets.token_hex(8)} | chosen | {"versions": provenance.versions()}
     about = read_json(home)
     old = about["classes"]
     fewest = about.get("begun", len(old))  # others were added in the page
@@ -152,7 +143,8 @@ def read_about(home: Path, classes, side: int | None, config: RunConfig, partiti
         )
     if partition is not None and about["partition"] is not None and not Path(about["partition"]).is_dir():
         about["partition"] = partition  # it has moved; what is cut stays as it is
-    for name, now, was in (("side", side, about["side"]), ("partition", partition, about["partition"])):
+    both = [("side", side, about["side"]), ("partition", partition, about["partition"])]
+    for name, now, was in [*both, ("superpixels", count, about["superpixels"]["count"])]:
         if now is not None and now != was:
             raise ValueError(
                 f"{name} is {now!r}, but the session was begun with {was!r}; leave it out, or begin another session (work=)"
@@ -221,13 +213,6 @@ def read_session(folder: Path | str, annotator: str = "me", work: Path | str | N
         if name not in names
     ]
     return Saved(home, annotator, board, tuple(events), tuple(problems + board.lost_acts()))
-
-
-def summary(saved: Saved) -> str:
-    """What an annotator has done, in a line, and how to go on in the next."""
-    column = _column(saved)
-    have = ", ".join(f"{name.strip()} {n}" for name, n in column.items() if name.startswith("  "))
-    return f"{column['clicks']} clicks in {column['minutes']} minutes, {column['labeled']} of {column['superpixels']} superpixels labeled: {have}"
 
 
 def status(folder: Path | str, work: Path | str | None = None) -> str:

@@ -1,30 +1,38 @@
-"""Label pictures in a browser without a notebook in sight: Voila, reachable from this computer only."""
+"""Label pictures in a browser without a notebook in sight: Voila, reachable from this computer only.
+
+`serve` ends in a process that runs this file and knows neither torch nor the session; each page has a kernel that does.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
+import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import nbformat
 
+from ..storage.interrupt import unless_stopped
 from ..storage.processes import kernel_of_this_python
-from .session import Session
+
+if TYPE_CHECKING:
+    from .session import Session
 
 # The browser asks nobody but this computer: the page of Voila would fetch fonts of icons.
 ONLY_HERE = (
     "default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; connect-src 'self' ws://127.0.0.1:*; frame-ancestors 'self'"
 )
-PATIENCE = 10.0  # seconds that the page's process has to end after Ctrl-C
+PORTS = range(8866, 9866)
 
 
-def serve(session: Session, folder: Path, port: int | None = None, browser: bool = True) -> int:
-    """Closes the session and opens it again in a page of Voila; comes back with its exit code when it ends by itself. Ctrl-C or a
-    polite kill ends it and is a KeyboardInterrupt.
+def serve(session: Session, folder: Path, port: int | None = None, browser: bool = True) -> NoReturn:
+    """Closes the session and becomes the process of its page, so that there is one to kill, without the memory of this one. On
+    Windows, where a process that becomes another one lets go of its terminal, it waits for that one: SystemExit with its code.
 
-    The page needs the token in the address that is printed and opened: other users of this computer do not get in.
+    The page needs the token in the address that is printed and opened: other users of this computer do not get in. A session has its
+    own port, or a browser would not find the clicks that it has kept for it.
     """
     session.close()
     given = ", ".join(repr(str(value)) for value in (folder, session.annotator, session.work))
@@ -33,29 +41,23 @@ def serve(session: Session, folder: Path, port: int | None = None, browser: bool
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)], metadata={"kernelspec": kernel}), page)
     options = ["--Voila.ip=127.0.0.1", "--Voila.auto_token=True", "--strip_sources=True", f"--Voila.open_browser={browser}"]
-    options += [f"--Voila.tornado_settings={ {'headers': {'Content-Security-Policy': ONLY_HERE}} }"]
-    options += [f"--Voila.port={port}"] if port else []
+    options += [f"--Voila.port={port or PORTS[zlib.crc32(session.name.encode()) % len(PORTS)]}"]
     options += ["--MappingKernelManager.cull_idle_timeout=60", "--MappingKernelManager.cull_interval=10"]  # of pages that were left
     print("The address of the page, with its token, follows below. Ctrl-C ends it; every click is on disk.", flush=True)
+    command = [sys.executable, "-m", "oreal_lib.annotate.serve", str(page), *options]
     environment = os.environ | kernel_of_this_python()
-    child = subprocess.Popen([sys.executable, "-m", "voila", str(page), *options], env=environment)
-    stopped = []
+    if os.name == "nt":
+        raise SystemExit(subprocess.call(command, env=environment))
+    os.execve(sys.executable, command, environment)  # noqa: S606 (no shell is wanted)
 
-    def end(*_: object) -> None:  # or the page's process would live on
-        stopped.append(True)
-        child.terminate()
 
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), end)
-    while True:
-        try:
-            code = child.wait(PATIENCE if stopped else None)
-            break
-        except KeyboardInterrupt:  # in a terminal Voila has it, too, and ends
-            stopped.append(True)
-        except subprocess.TimeoutExpired:
-            child.terminate()
-    if stopped:
-        raise KeyboardInterrupt
-    return code
+def _serve(arguments: list[str]) -> NoReturn:
+    """Runs Voila with these arguments until it is stopped."""
+    from voila.app import main
+
+    main(arguments, tornado_settings={"headers": {"Content-Security-Policy": ONLY_HERE}})
+    raise KeyboardInterrupt  # which Voila has taken for its own
+
+
+if __name__ == "__main__":
+    sys.exit(unless_stopped(lambda: _serve(sys.argv[1:]), "every click is on disk; start the same command again"))

@@ -29,9 +29,10 @@ from ..strategies import STRATEGIES, choice
 from ..strategies import check as check_strategy
 from . import quality, rounds
 from .beside import Beside, keep, what_lacks
-from .board import UNLABELED, Board, Change
+from .board import Board, Change
 from .cuts import PIECES, brushed, enclosed, pack, split
 from .events import Event, Log, clicks, minutes, now, to_line
+from .named import UNLABELED
 from .pictures import Picture, common_colors, open_pictures
 from .rounds import Progress, first_query
 from .saved import add_classes, check_annotator, check_usable, read_about, read_json, read_live, recipe_of, work_folder
@@ -76,14 +77,10 @@ def open_session(
     if there:
         whose = checked.read(there[0], "delete it, or name another folder").get("folder", "the folder with the pictures")
         raise ValueError(f"{folder} holds the labels of a session ({there[0].parent}), which are no pictures; name {whose}")
-    read_about(home, classes, side, config, partition)  # before anything is written
+    wanted = classes, side, config, partition, changes.get("superpixel_count")
+    read_about(home, *wanted)  # before anything is written
     with Lock(home / ".lock").wait("the session is being opened"):
-        about = read_about(home, classes, side, config, partition)  # another annotator may have begun it meanwhile
-        if (count := changes.get("superpixel_count")) not in (None, about["superpixels"]["count"]) and "folder" in about:
-            was = about["superpixels"]["count"]
-            raise ValueError(
-                f"superpixels is {count}, but the session was begun with {was}; leave it out, or begin another session (work=)"
-            )
+        about = read_about(home, *wanted)  # another annotator may have begun it meanwhile
         about["folder"] = str(folder)  # for the process that trains; it may have moved since the last time
         pictures, problems = open_pictures(
             folder, home / "pictures", recipe_of(about), about["side"], about["partition"], config.workers

@@ -135,16 +135,10 @@ class _Round:
             query = ask(self.config, now, model, self.number)
         self.lock.check()
         write_query(self.home, self.number, now, query, clicks)
-        done = {
-            "round": self.number,
-            "labeled": board.as_labels().clicks,
-            "classes": list(now.classes),
-            "epochs": fitted.epochs,
-            "agreement_with_clicks": None if np.isnan(fitted.val_miou) else round(fitted.val_miou, 6),
-            "seconds": round(time.monotonic() - began, 1),
-            "device": provenance.device_name(device_of(model)),
-            "versions": provenance.versions(),
-        }
+        agreement = None if np.isnan(fitted.val_miou) else round(fitted.val_miou, 6)
+        done = {"round": self.number, "labeled": board.as_labels().clicks, "classes": list(now.classes), "epochs": fitted.epochs}
+        done |= {"agreement_with_clicks": agreement, "seconds": round(time.monotonic() - began, 1)}
+        done |= {"device": provenance.device_name(device_of(model)), "versions": provenance.versions()}
         checked.write(self.folder / "done.json", done)
         tidy(self.folder)
         self.say("done", 1.0, "done")
@@ -261,7 +255,4 @@ def load_network(config: RunConfig, n_classes: int, weights: Path, device: str =
 
 def read_weights(file: Path) -> dict[str, torch.Tensor]:
     """The weights of a round or an export, on the CPU; ValueError if the file is damaged."""
-    try:
-        return checked.load_tensors(Path(file).read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{file} is damaged ({error}); {REMEDY}") from error
+    return checked.read(Path(file), REMEDY, checked.load_tensors)

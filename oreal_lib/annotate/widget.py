@@ -4,9 +4,9 @@ Every act is on disk before it is acknowledged; until then the browser keeps it 
 labels: class ids 0..C-1, 254 = not labeled, 255 = void.
 
 From the browser: hello (acts not acknowledged yet), act, show (a picture), thumb (a small one), tile (a part at full resolution), look
-(live, at a picture it has), set (strategy, aggregate), live (on or off), train, stop, poll, export, finish.
+(live, at a picture it has), set (strategy, aggregate), live (on or off), train, stop, poll, finish.
 To the browser: state, picture (with buffers: JPEG, ids, labels, prediction, uncertainty), thumb, tile, done or refused or failed (an
-act), live (suggestions, counters, what to know, and a picture's prediction), training, exported, finished, closed, error.
+act), live (suggestions, counters, what to know, and a picture's prediction), training, finished, closed, error.
 
 Messages state and live have `quality`, cross-validated on the clicks (see `quality`): {"agreement": 0..1 or null, "n": clicks,
 "per_class": [[right, n], ...] or [], "curve": [[clicks, minutes, agreement], ...]}. counters.foreseen is [right, n] of the last
@@ -21,7 +21,6 @@ import threading
 import time
 import zlib
 from html import escape
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +28,14 @@ import anywidget
 import ipywidgets as widgets
 import numpy as np
 import traitlets
-from PIL import Image
 
-from ..data.files import read_image
 from ..draw import title
 from ..storage.progress import lines_to
 from ..strategies import STRATEGIES
 from ..types import IGNORE
-from .board import UNLABELED
 from .events import VOID, Log
+from .jpegs import part, shown
+from .named import UNLABELED
 from .out.export import export
 from .saved import work_folder
 from .session import Session, open_session
@@ -47,6 +45,11 @@ ASKS = {  # plain words for what orders the suggestions: (strategy, aggregate, a
     "where it is most unsure": ("bvsb", "mean", "Superpixels in which two classes are almost equally likely come first."),
     "balance the classes": ("oreal", "max", "Classes with few labels come first, each where it is most unsure."),
     "surprise me": ("random", "mean", "Superpixels come in random order."),
+}
+CHOICES = {
+    "strategies": list(STRATEGIES),
+    "titles": {name: title(name).rstrip("*") for name in STRATEGIES},
+    "sentences": {name: (strategy.__doc__ or "").partition("\n")[0] for name, strategy in STRATEGIES.items()},
 }
 MORE = ("factor", "points", "radius", "classes", "into", "numbering")  # what some acts have besides
 HERE = Path(__file__).parent / "page"
@@ -101,7 +104,6 @@ class Annotator(anywidget.AnyWidget):
     def __init__(self, session: Session) -> None:
         self.session, self._shown = session, 0
         self._refused: set[str] = set()
-        self._native: tuple[int, np.ndarray] | None = None  # the picture that was last zoomed into, at its own size
         super().__init__(session_name=session.name)
         session.log.at_end.append(lambda: self.send({"kind": "closed"}))
         if query := session.query():
@@ -121,7 +123,6 @@ class Annotator(anywidget.AnyWidget):
                 "train": lambda _: self._training(self.session.train()),
                 "stop": self._stop,
                 "poll": lambda _: self._training(self.session.training()),
-                "export": self._export,
                 "finish": self._finish,
                 "thumb": lambda c: self._thumb(int(c["picture"])),
                 "tile": self._tile,
@@ -133,15 +134,12 @@ class Annotator(anywidget.AnyWidget):
         for act in content.get("pending", []):
             if not self._act(act | {"now": content.get("now")}):
                 break  # those after it wait for it
-        self._learn()
-        self._state()
-
-    def _learn(self) -> None:
         self.session.learn(self._shown, self._live)
+        self._state()
 
     def _switch(self, on: bool) -> None:
         self.session.set_live(on)
-        self._learn()
+        self.session.learn(self._shown, self._live)
         self._state()
 
     def _live(self, picture: int | None) -> None:
@@ -151,13 +149,19 @@ class Annotator(anywidget.AnyWidget):
             layers = {} if picture is None else self._prediction(picture)
         except (ValueError, OSError) as error:  # a picture's file is damaged
             return self.send({"kind": "error", "text": str(error)})
-        about = {"text": session.live_text(), "learned": session.learned, "query": session.query(), "counters": session.counters()}
-        about |= {"quality": session.quality()}
-        self.send({"kind": "live", "picture": picture, **about, "layers": list(layers)}, list(layers.values()))
+        about = {"kind": "live", "picture": picture, "learned": session.learned, "layers": list(layers)}
+        self.send(about | self._news(), list(layers.values()))
+
+    def _news(self) -> dict[str, Any]:
+        """What may be new after whatever happened."""
+        session = self.session
+        about = {"text": session.live_text(), "query": session.query(), "counters": session.counters()}
+        return about | {"quality": session.quality()}
 
     def _act(self, content: dict) -> bool:
         """Whether the act is settled, done or refused. One that came before the act it follows (`after`) is asked for again."""
-        session, act_id, after, named = self.session, content["id"], content.get("after"), self.session.board.named
+        session, act_id, after = self.session, content["id"], content.get("after")
+        acts, named, turns = session.board.acts, session.board.named, content["do"] in ("undo", "redo")
         if after and after not in session.log and after not in self._refused:
             self.send({"kind": "again", "id": act_id})
             return False
@@ -184,18 +188,11 @@ class Annotator(anywidget.AnyWidget):
                 self._state(show=False)
             return True
         written = round(1000 * time.time(), 3)  # ms since 1970: by now the act is on disk
-        elsewhere = changes[0].picture if changes and content["do"] in ("undo", "redo") else None
+        elsewhere = changes[0].picture if changes and turns else None
         plain = [{"picture": c.picture, "superpixels": c.superpixels.tolist(), "labels": c.labels.tolist()} for c in changes]
-        text = session.live_text()
-        done = {
-            "kind": "done",
-            "text": text,
-            "id": act_id,
-            "changes": plain,
-            "query": session.query(),
-            "counters": session.counters(),
-        }
-        self.send(done | {"to_see": elsewhere, "written": written})
+        done = {"kind": "done", "id": act_id, "changes": plain, "to_see": elsewhere, "written": written}
+        done |= {"text": session.live_text(), "query": session.query(), "counters": session.counters()}
+        self.send(done | {"turned": session.board.turned(acts, named) if turns else ""})
         if session.board.named != named:
             self._state(show=False)
         for change in changes:
@@ -220,72 +217,47 @@ class Annotator(anywidget.AnyWidget):
         if progress.state == "done" and self.session.refresh():
             self._state()
 
-    def _export(self, _: dict) -> None:
-        self.send({"kind": "exported", "text": self._exported()})
-
-    def _exported(self) -> str:
-        with lines_to(lambda line: None):
-            done = export(self.session)
-        left_out = f"; left out: {'; '.join(done.problems)}" if done.problems else ""
-        return f"exported {done.pictures} masks to {done.out}{left_out}"
-
     def _finish(self, _: dict) -> None:
         """Writes the masks, and says what was done, where they are and how to go on."""
-        text, session = self._exported(), self.session
-        self.send({"kind": "finished", "text": text, "again": again(session), "counters": session.counters()})
+        session = self.session
+        with lines_to(lambda line: None):
+            done = export(session)
+        left_out = f"; left out: {'; '.join(done.problems)}" if done.problems else ""
+        text = f"{done.pictures} masks, the clicks and what was learned are in {done.out}{left_out}"
+        about = {"again": again(session), "counters": session.counters(), "shares": done.shares}
+        self.send({"kind": "finished", "text": text, **about})
 
     def _thumb(self, picture: int) -> None:
         self.session.check_picture(picture)
-        image = Image.fromarray(self.session.pictures[picture].image())
-        image.thumbnail((128, 128))
-        self.send({"kind": "thumb", "picture": picture}, [_jpeg(np.asarray(image))])
+        self.send({"kind": "thumb", "picture": picture}, [shown(self.session.pictures[picture].image(), (128, 128))])
 
     def _tile(self, content: dict) -> None:
-        """The part `box` (left, top, right, bottom, at working size) of a picture, from its own file, for a view of `size` pixels."""
-        i, picture = int(content["picture"]), self.session.pictures[int(content["picture"])]
-        if self._native is None or self._native[0] != i:
-            self._native = i, read_image(picture.file)
-        native = self._native[1]
-        grow = native.shape[1] / picture.size[1]
-        left, top, right, bottom = (max(0, round(v * grow)) for v in content["box"])
-        part = Image.fromarray(native[top:bottom, left:right])
-        part.thumbnail(content["size"])
-        self.send({"kind": "tile", "picture": i, "box": content["box"]}, [_jpeg(np.asarray(part))])
+        """A part of a picture for a view of `size` pixels, see `jpegs.part`."""
+        i, box = int(content["picture"]), content["box"]
+        self.send({"kind": "tile", "picture": i, "box": box}, [part(self.session.pictures[i], box, content["size"])])
 
     def _state(self, show: bool = True) -> None:
         session, board = self.session, self.session.board
         named, pictures = board.named, []
         for i, picture in enumerate(session.pictures):
             labels, (height, width) = board.labels(i), picture.size
-            labeled = int(np.count_nonzero(labels != UNLABELED))
             finer = picture.native[1] > width  # there is more to see than at working size
             about = {"name": picture.name, "height": height, "width": width, "finer": finer}
-            about |= {"superpixels": len(labels), "labeled": labeled}
-            pictures.append(about)
+            pictures.append(about | {"superpixels": len(labels), "labeled": int(np.count_nonzero(labels != UNLABELED))})
+        classes = [{"name": name, "color": color} for name, color in zip(named.names, named.colors, strict=True)]
         state = {
             "kind": "state",
             "session": session.name,
-            "classes": [{"name": name, "color": color} for name, color in zip(named.names, named.colors, strict=True)],
-            "order": named.shown,
             "problems": session.problems,
-            "pictures": pictures,
             "picture": self._shown,
             "round": session.round,
-            "query": session.query(),
-            "strategies": list(STRATEGIES),
-            "titles": {name: title(name).rstrip("*") for name in STRATEGIES},
-            "sentences": {name: (strategy.__doc__ or "").partition("\n")[0] for name, strategy in STRATEGIES.items()},
-            "asks": ASKS,
-            "aggregates": list(dict.fromkeys([*AGGREGATES, session.config.aggregate])),
-            "strategy": session.config.strategy,
-            "aggregate": session.config.aggregate,
-            "counters": session.counters(),
             "training": vars(session.training()),
             "live": session.live,
-            "quality": session.quality(),
-            "text": session.live_text(),
         }
-        self.send(state)
+        state |= {"classes": classes, "order": named.shown, "pictures": pictures}
+        state |= {"strategy": session.config.strategy, "aggregate": session.config.aggregate, "asks": ASKS} | CHOICES
+        state["aggregates"] = list(dict.fromkeys([*AGGREGATES, session.config.aggregate]))
+        self.send(state | self._news())
         if show:
             self._show(self._shown)
 
@@ -295,11 +267,8 @@ class Annotator(anywidget.AnyWidget):
         session.check_picture(picture)
         self._shown = picture if remember else self._shown
         height, width = session.pictures[picture].size
-        layers = {} if keep else {"image": _jpeg(session.pictures[picture].image())}
-        layers |= {
-            "ids": zlib.compress(session.board.ids(picture), 6),
-            "labels": session.board.labels(picture).tobytes(),
-        }
+        layers = {} if keep else {"image": shown(session.pictures[picture].image())}
+        layers |= {"ids": zlib.compress(session.board.ids(picture), 6), "labels": session.board.labels(picture).tobytes()}
         layers |= self._prediction(picture)
         count = len(session.board.labels(picture))
         about = {"kind": "picture", "picture": picture, "width": width, "height": height, "count": count, "keep": keep}
@@ -327,9 +296,3 @@ def waited(clicked: float | None, now: float | None) -> float:
     """Seconds that an act waited in the browser, by its own clock (ms since 1970); 0 where that is not known. Clocks may be changed
     meanwhile, so it is at most a year, and not negative."""
     return 0.0 if clicked is None or now is None else min(max(0.0, (now - clicked) / 1000), A_YEAR)
-
-
-def _jpeg(image: np.ndarray) -> bytes:
-    buffer = BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=80, optimize=True)
-    return buffer.getvalue()

@@ -15,6 +15,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 import filelock
+from filelock._identity import host_name
 
 from .atomic import remedy
 from .progress import log
@@ -42,7 +43,9 @@ class Lock(AbstractContextManager):
         """Takes the lock at once. `Held` if it is held; OSError with the remedy where nothing can be written."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not self._take(0.3) and self._is_abandoned():  # not 0: somebody may only be looking (`holder`)
+            if not self._take(0.3) and (
+                self._is_a_copy() or self._is_abandoned()
+            ):  # not 0: somebody may only be looking (`holder`)
                 self._lease.force_break()  # the lease itself does that, too, but cannot on network drives
                 self._take(0.3)
         except OSError as error:
@@ -104,6 +107,16 @@ class Lock(AbstractContextManager):
         owner = self._lease.owner
         host = owner.hostname.partition("?")[0] if owner else ""  # ?: before the number of a container
         return f"process {owner.pid} on {host}" if owner else "another process"
+
+    def _is_a_copy(self) -> bool:
+        """Whether its holder, on this machine, has another file open: the folder was copied while it was held. Only Linux tells;
+        elsewhere a copy is as good as abandoned."""
+        with suppress(OSError, AttributeError):  # released just now, or of another person
+            owner, here = self._lease.owner, self.path.stat()
+            with os.scandir(f"/proc/{owner.pid}/fd") as files:
+                elsewhere = not any(os.path.samestat(here, file.stat()) for file in files)
+            return elsewhere and owner.hostname == host_name() and owner == self._lease.owner
+        return False
 
     def _is_abandoned(self) -> bool:
         """Whether there was no sign of life for DEAD seconds, the last of them while we watched: after a sleep, the next is due."""

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from oreal_lib.annotate.events import WHATS, Event, Log, from_line, parse, read_whole, to_line
+from oreal_lib.annotate.events import WHATS, Event, Log, from_line, in_words, parse, read_whole, to_line
 from oreal_lib.storage import checked
 
 LABEL = Event(
@@ -40,6 +40,27 @@ def test_an_event_comes_back_from_its_line(what):
         assert line.count(b"\n") == 1 and line.endswith(b"\n")
 
 
+@pytest.mark.parametrize(
+    "act, words",
+    [
+        ([Event("label", "", image="a", superpixels=(3,), to="sky")], "1 superpixel of a labeled sky"),
+        ([Event("label", "", image="a", superpixels=(3, 4))], "2 superpixels of a cleared"),
+        ([Event("label", "", image="a", superpixels=(3,), to="sky", how="accept")], "1 superpixel of a accepted as sky"),
+        (
+            [Event("label", "", image="a", superpixels=(i,), to=to, how="all") for i, to in enumerate(("sky", "road"))],
+            "2 superpixels of a accepted as predicted",
+        ),
+        ([Event("label", "", image="a", superpixels=(3,), to="sky", how="fill")], "1 superpixel of a filled with sky"),
+        ([Event("skip", "", image="a", superpixels=(3,))], "1 superpixel of a skipped"),
+        ([Event("split", "", image="a", superpixels=(3,), how="region")], "1 superpixel of a cut anew"),
+        ([Event("paint", "", image="a", to="sky", how="brush")], "pixels of a painted sky"),
+        ([Event("paint", "", image="a", how="brush")], "pixels of a erased"),
+    ],
+)
+def test_each_kind_of_act_is_told_in_words(act, words):
+    assert in_words(act) == words
+
+
 def test_an_event_of_an_unknown_kind_is_refused():
     with pytest.raises(ValueError, match="'dance', but must be one of open, label"):
         Event("dance", "x")
@@ -59,10 +80,17 @@ def test_what_is_no_event_is_refused(line):
         from_line(line)
 
 
-def test_a_field_of_a_later_version_is_named_with_the_remedy():
-    line = checked.dumps({"what": "undo", "id": "u", "mood": "good"}).encode()
-    with pytest.raises(ValueError, match="'mood', which this version does not know; update"):
-        from_line(line)
+@pytest.mark.parametrize(
+    "values, new", [({"what": "undo", "id": "u", "mood": "good"}, "mood"), ({"what": "dance", "id": "d"}, "dance")]
+)
+def test_a_log_of_a_newer_version_is_not_damaged_and_no_repair_takes_lines_out_of_it(path, values, new):
+    with open(path, "a") as file:
+        file.write(checked.dumps(values) + "\n")
+    data = path.read_bytes()
+    for repair in (False, True):
+        with pytest.raises(ValueError, match=f"line 4 of .* was made by a newer version: it holds '{new}'.*update the library"):
+            Log(path, repair)
+    assert path.read_bytes() == data
 
 
 def test_a_log_cut_at_any_byte_holds_the_events_of_its_whole_lines(path):

@@ -117,17 +117,21 @@ def test_a_click_waits_for_one_fold_at_most_and_the_last_due_measure_comes_first
     monkeypatch.setattr(quality, "classifier_of", lambda *given: fitted.append(given))
     acts = work.learner.board.acts
     acts += [label(k, [k]) for k in range(9)]
-    assert not work._due()
+    work._due()
+    assert work.measuring is None
     acts += [label(k, [k]) for k in range(9, 12)]
+    work._due()
     for folds in range(1, quality.FOLDS + 1):
-        assert work._due()
+        assert work.measuring
         work._measure()
         assert len(fitted) == folds and not said
     acts.append(label(12, [12]))  # a click between two folds
     work._measure()
     assert said == [("quality", {"act": "11", "per_class": [[12, 12], [0, 6]]})] and work.measured == {"11"}
-    assert work._due() and work.measuring[0] == "9"
+    work._due()
+    assert work.measuring[0] == "9"
     work.measured.add("9")
     work.measuring = None
     acts += [label(k, [k], image="b") for k in range(13, 15)]  # a picture without features
-    assert not work._due()
+    work._due()
+    assert work.measuring is None

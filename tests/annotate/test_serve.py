@@ -2,7 +2,6 @@
 
 import ast
 import os
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,43 +9,48 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
+from oreal_lib.annotate import serve as module
 from oreal_lib.annotate.serve import serve
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="there it waits for a process of the page")
+
+
+class Became(Exception):
+    """Instead of what the process would become: the command and its environment."""
 
 
 @pytest.fixture
-def voila(monkeypatch):
-    """Plays Voila's process: `wait` ends at once, `command` and `env` are how it was started."""
-    child = SimpleNamespace(wait=lambda timeout: 0, command=None, env=None)
-    monkeypatch.setattr("oreal_lib.annotate.serve.signal.signal", lambda *_: None)
-    monkeypatch.setattr(
-        "oreal_lib.annotate.serve.subprocess.Popen", lambda command, env: vars(child).update(command=command, env=env) or child
-    )
-    return child
+def become(monkeypatch):
+    """become(folder, work, name, **how): the command and the environment of the page."""
+
+    def stop(_, command, environment):
+        raise Became(command, environment)
+
+    monkeypatch.setattr(module.os, "execve", stop)
+
+    def begin(folder, work, name="1-me", **how):
+        done = []
+        session = SimpleNamespace(close=lambda: done.append("closed"), annotator="me", work=work, home=work.parent, name=name)
+        with pytest.raises(Became) as became:
+            serve(session, folder, browser=False, **how)
+        assert done == ["closed"]
+        return became.value.args
+
+    return begin
 
 
-def session(folder, done):
-    return SimpleNamespace(close=lambda: done.append("closed"), annotator="me", work=folder, home=folder.parent)
-
-
-def test_ctrl_c_ends_the_page_even_if_it_alone_has_not_heard_it(voila, tmp_path):
-    answers, done = [KeyboardInterrupt, subprocess.TimeoutExpired("voila", 10), 0], []
-
-    def wait(timeout):
-        done.append(f"waited {timeout}")
-        if answers[0] != 0:
-            raise answers.pop(0)
-        return 0
-
-    voila.wait, voila.terminate = wait, lambda: done.append("terminated")
-    with pytest.raises(KeyboardInterrupt):
-        serve(session(tmp_path / "work", done), tmp_path, browser=False)
-    assert done == ["closed", "waited None", "waited 10.0", "terminated", "waited 10.0"]
-
-
-def test_the_page_runs_in_this_python_whatever_kernel_jupyter_knows(voila, tmp_path, monkeypatch):
+def test_the_page_runs_in_this_python_whatever_kernel_jupyter_knows(become, tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_PATH", "/cluster")
-    serve(session(tmp_path / "work", []), tmp_path, browser=False)
-    assert voila.env["JUPYTER_PATH"].split(os.pathsep) == [os.path.join(sys.prefix, "share", "jupyter"), "/cluster"]
+    command, environment = become(tmp_path, tmp_path / "work")
+    assert environment["JUPYTER_PATH"].split(os.pathsep) == [os.path.join(sys.prefix, "share", "jupyter"), "/cluster"]
+    assert command[:3] == [sys.executable, "-m", "oreal_lib.annotate.serve"]
+
+
+def test_a_session_has_its_own_port_at_which_the_browser_keeps_its_clicks(become, tmp_path):
+    def port(**how):
+        return next(word for word in become(tmp_path, tmp_path / "work", **how)[0] if word.startswith("--Voila.port="))
+
+    assert port(name="a-me") == port(name="a-me") != port(name="a-ana") and port(port=9001) == "--Voila.port=9001"
 
 
 NAMES = [
@@ -61,11 +65,10 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_page_is_for_this_computer_asks_for_a_token_and_gets_names_as_they_are(tmp_path, voila, name):
-    done = []
-    assert serve(session(tmp_path / name, done), Path(name), 8866, browser=False) == 0 and done == ["closed"]
-    assert {"--Voila.ip=127.0.0.1", "--Voila.auto_token=True", "--Voila.port=8866"} <= set(voila.command)
-    assert isinstance(voila.command, list) and voila.command[3] == str(tmp_path / "label.ipynb")
+def test_the_page_is_for_this_computer_asks_for_a_token_and_gets_names_as_they_are(tmp_path, become, name):
+    command, _ = become(Path(name), tmp_path / name)
+    assert {"--Voila.ip=127.0.0.1", "--Voila.auto_token=True"} <= set(command)
+    assert command[3] == str(tmp_path / "label.ipynb")
     (cell,) = nbformat.read(tmp_path / "label.ipynb", 4).cells
     loaded, shown = ast.parse(cell.source).body  # two statements, whatever is in the name
     assert ast.unparse(loaded) == "from oreal_lib.annotate.widget import page" and shown.value.func.id == "page"

@@ -117,6 +117,26 @@ def test_acts_after_one_that_cannot_be_written_wait_for_it(widget, monkeypatch):
     assert [c["id"] for c, _ in widget.sent if c["kind"] == "failed"] == ["x"]
 
 
+def test_an_undo_says_what_it_has_taken_back(widget):
+    said = []
+    label(widget, "one", 1, [3, 4], 1)
+    table = [[0, "road", "#112233"], [1, "sky", "#445566"]]
+    street = [[0, "street", "#112233"], table[1]]
+    for n, classes in enumerate([street, [*street, [None, "tree", "#778899"]]]):
+        widget.hear(kind="act", id=f"c{n}", do="classes", classes=classes)
+    widget.hear(kind="act", id="m", do="classes", classes=[street[0], [2, "tree", "#778899"]], into=[[1, 0]])
+    for n in range(5):
+        widget.hear(kind="act", id=f"u{n}", do="undo" if n < 4 else "redo")
+        said.append(last(widget, "done")[0]["turned"])
+    assert said == [
+        "Undone: sky merged into street.",
+        "Undone: tree added; the class stays in the list, for others may use it.",
+        "Undone: road renamed street, street colored anew, sky colored anew.",
+        "Undone: 2 superpixels of b labeled sky.",
+        "Done again: 2 superpixels of b labeled sky.",
+    ]
+
+
 def test_what_was_seen_is_accepted_though_a_round_has_ended_meanwhile(widget):
     widget.session._views = {0: (np.full((48, 64), 1, np.uint8), np.full((48, 64), 9, np.uint8))}  # sky by now
     widget.hear(kind="act", id="a", do="accept", picture=0, superpixels=[2], to=0, how="key", seconds=0)
@@ -146,10 +166,13 @@ def test_what_is_no_message_becomes_a_sentence_and_not_a_traceback(widget):
     assert "label a few of each class" in last(widget, "error")[0]["text"]
 
 
-def test_export_says_how_many_masks_lie_where(widget):
-    widget.hear(kind="export")
-    text = last(widget, "exported")[0]["text"]
-    assert text == f"exported 2 masks to {widget.session.work / 'export' / 'me'}"
+def test_to_finish_says_how_many_masks_lie_where_and_how_many_pixels_were_clicked(widget):
+    widget.session._views = {i: (np.zeros((48, 64), np.uint8),) * 2 for i in range(2)}
+    label(widget, "one", 1, [3, 4, 5], 1)
+    widget.hear(kind="finish")
+    done, _ = last(widget, "finished")
+    assert done["text"] == f"2 masks, the clicks and what was learned are in {widget.session.work / 'export' / 'me'}"
+    assert done["shares"] == "768 clicked (12%), 0 only predicted (0%), 5,376 without a class (88%)"  # nothing was trained
     assert (widget.session.work / "export" / "me" / "masks" / "b.png").exists()
 
 

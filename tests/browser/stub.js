@@ -96,7 +96,6 @@ export class StubModel {
       show: () => this.picture(message.picture),
       train: () => this.reply({ kind: "training", state: "running", share: 0.4, text: "epoch 4 of 10", seconds_left: 42 }),
       stop: () => this.reply({ kind: "training", state: "stopped", share: 0.4, text: "stopped", seconds_left: null }),
-      export: () => this.reply({ kind: "exported", text: "2 masks written" }),
     }[message.kind];
     answer?.();
   }

@@ -184,8 +184,8 @@ def test_a_folder_of_photos_becomes_masks(browser, lab, photos, screenshot, film
     me.saved()
 
     # masks at full size
-    page.get_by_role("button", name="Export").click()
-    page.wait_for_function("document.querySelector('.oreal-status').textContent.includes('export')", timeout=60_000)
+    page.get_by_role("button", name="Finish").click()
+    page.wait_for_selector("text=masks, the clicks and what was learned are in", timeout=60_000)
     masks = sorted((me.home / "export" / "me" / "masks").glob("*.png"))
     assert [m.stem for m in masks] == sorted(truth)
     right = []

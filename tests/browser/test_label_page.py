@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from lab import until
 from PIL import Image
@@ -18,6 +19,14 @@ from oreal_lib.storage.lock import holder
 pytestmark = pytest.mark.browser
 
 
+def start(folder, said, *more):
+    """The process of `serve` and the address of its page."""
+    command = [sys.executable, "-m", "oreal_lib", "annotate", "serve", str(folder), "--no-browser", *more]
+    with open(said, "w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file)
+    return process, until(lambda: re.search(r"http://127\.0\.0\.1\S+token=\w+", said.read_text()), 150, "the address")[0]
+
+
 @pytest.fixture
 def served(tmp_path, request):
     """(process, address, log of clicks) of a page for three gray pictures, or with classes as parameter for photographs."""
@@ -27,23 +36,9 @@ def served(tmp_path, request):
     photos = {name: getattr(data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")}
     for name, image in (photos if hasattr(request, "param") else noise).items():
         Image.fromarray(image).save(tmp_path / "photos" / f"{name}.png")
-    said = tmp_path / "said.txt"
-    command = [
-        sys.executable,
-        "-m",
-        "oreal_lib",
-        "annotate",
-        "serve",
-        str(tmp_path / "photos"),
-        "--classes",
-        classes,
-        "--no-browser",
-    ]
-    with open(said, "w") as file:
-        process = subprocess.Popen(command, stdout=file, stderr=file)
-    found = until(lambda: re.search(r"http://127\.0\.0\.1\S+token=\w+", said.read_text()), 150, "the address")
-    yield process, found[0], tmp_path / "photos-labels" / "me" / "clicks.jsonl"
-    process.terminate()  # a kill would leave the page behind it
+    process, address = start(tmp_path / "photos", tmp_path / "said.txt", "--classes", classes)
+    yield process, address, tmp_path / "photos-labels" / "me" / "clicks.jsonl"
+    process.kill()
 
 
 def clicked(log):
@@ -78,3 +73,24 @@ def test_a_page_that_is_left_or_opened_twice_goes_on_where_it_was(browser, serve
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) is not None
     until(lambda: not holder(Path(f"{log}.lock")), 20, "the end of what answered the page")
+
+
+def test_a_kill_leaves_nothing_and_what_is_clicked_meanwhile_is_done_when_the_same_command_runs_again(browser, served):
+    process, address, log = served
+    context = browser.new_context(viewport={"width": 1300, "height": 850})
+    context.set_default_navigation_timeout(150_000)  # a kernel starts
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_selector(".oreal-view canvas", timeout=90_000)
+    page.wait_for_function("document.querySelector('.oreal-counters').textContent.includes('superpixels labeled')", timeout=90_000)
+    assert holder(Path(f"{log}.lock")) != "" and psutil.Process(process.pid).memory_info().rss < 300e6
+    process.kill()
+    until(lambda: not holder(Path(f"{log}.lock")), 60, "the end of what answered the page")
+    page.keyboard.press("n")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=1 not saved yet")
+    again, address = start(log.parents[2] / "photos", log.parents[2] / "again.txt")
+    page.goto(address)
+    until(lambda: len(clicked(log)) == 1, 150, "the click")
+    context.close()
+    again.kill()

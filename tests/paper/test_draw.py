@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from skimage.color import rgb2lab
 
 from oreal_lib import draw
 from oreal_lib.types import IGNORE
@@ -36,6 +37,13 @@ def test_what_was_not_asked_can_lose_its_color(ax):
     drawn = ax.images[0].get_array()
     assert drawn[3, 9].tolist() == [200, 100, 60]
     assert drawn[3, 2].tolist() == [78, 78, 78]  # the mean 120 is shade 120 of 8, 24, ..., 248, dimmed to 65 %
+
+
+def test_150_colors_chosen_for_pictures_differ_and_are_neither_pale_nor_shrill():
+    lab = rgb2lab(draw.rgb(draw.hex_palette(150, (), np.array([[120, 92, 68]], np.uint8)))[None])[0]
+    apart = np.linalg.norm(lab[:, None] - lab[None], axis=-1)[~np.eye(150, dtype=bool)]
+    chroma = np.hypot(*lab[:, 1:].T)
+    assert apart.min() > 10 and 20 < chroma.min() and chroma.max() < 56 and 38 < lab[:, 0].min() and lab[:, 0].max() < 80
 
 
 def test_classes_have_distinct_colors_and_void_is_white():

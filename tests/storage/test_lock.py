@@ -3,6 +3,7 @@
 import errno
 import multiprocessing
 import os
+import shutil
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -81,6 +82,14 @@ def test_another_process_is_refused_and_a_killed_one_frees_it_at_once(path, othe
     assert holder(path) == ""
     with Lock(path).acquire():
         assert holder(path).startswith(f"process {os.getpid()} on ")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="only Linux tells which files a process has open")
+def test_a_copy_of_a_held_folder_is_free_and_the_folder_is_not(path, other, tmp_path):
+    shutil.copytree(path.parent, tmp_path / "copy")
+    assert Lock(tmp_path / "copy" / path.name).acquire().is_ours
+    with pytest.raises(Held):
+        Lock(path).acquire()
 
 
 def test_whoever_waits_is_told_once_for_whom_and_gets_it(path, other):

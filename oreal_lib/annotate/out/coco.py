@@ -27,13 +27,8 @@ def regions(labels: np.ndarray) -> Iterator[dict]:
         counts = np.diff(turns, prepend=0, append=line.size)
         rows, columns = (np.flatnonzero((labels == c).any(axis=axis)) for axis in (1, 0))
         box = (columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
-        yield {
-            "category_id": int(c) + 1,
-            "iscrowd": 1,
-            "area": int(counts[1::2].sum()),
-            "bbox": [int(v) for v in box],
-            "segmentation": {"size": [height, width], "counts": counts.tolist()},
-        }
+        about = {"category_id": int(c) + 1, "iscrowd": 1, "area": int(counts[1::2].sum()), "bbox": [int(v) for v in box]}
+        yield about | {"segmentation": {"size": [height, width], "counts": counts.tolist()}}
 
 
 class Coco:

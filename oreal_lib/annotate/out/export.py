@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -20,10 +21,11 @@ from ...storage import checked, provenance
 from ...storage.progress import told
 from ...types import IGNORE
 from .. import quality, rounds
-from ..board import UNLABELED
-from ..events import Event
+from ..board import ON_PICTURES
+from ..jpegs import jpeg
 from ..live import SIDE as LOOKS
 from ..live import Learner, network_of
+from ..named import UNLABELED
 from ..pictures import Picture
 from ..saved import Saved, read_json, read_live
 from ..session import Session
@@ -33,14 +35,15 @@ from .output import class_files, filled, png
 from .overlay import SIDE, blend, with_legend
 
 README = Path(__file__).parent / "export.md"
-COLUMNS = "time annotator picture act superpixels class how round asked seconds undone".split()
+COLUMNS = "time annotator picture act superpixels class how round asked seconds undone id".split()
 
 
 @dataclass(frozen=True)
 class Exported:
     """What was written. pictures: how many have a mask.  labeled: superpixels.  predicted: pictures whose mask holds predictions.
     acts: rows of clicks.csv.  round: of the predictions and the network, 0 if no network was trained.  problems: a sentence each.
-    live: whether predictions and model are what was learned after the last click.
+    live: whether predictions and model are what was learned after the last click.  pixels: of all masks, how many have the class that
+    a person said, how many one that is only predicted, and how many none.
     """
 
     out: Path
@@ -51,6 +54,14 @@ class Exported:
     round: int
     problems: tuple[str, ...] = ()
     live: bool = False
+    pixels: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def shares(self) -> str:
+        """`pixels` in words."""
+        kinds = ("clicked", "only predicted", "without a class")
+        parts = zip(self.pixels, kinds, strict=True)
+        return ", ".join(f"{n:,} {kind} ({n / max(1, sum(self.pixels)):.0%})" for n, kind in parts)
 
 
 def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
@@ -64,9 +75,8 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     A second export replaces the first; killed in between, each file is whole. Raises ValueError for an `out` that cannot be used
     (`output.filled`) and OSError with the remedy where the disk is full. A picture whose files are damaged is left out and named.
     """
-    if isinstance(session, Saved):
-        saved = session
-    else:
+    saved = session
+    if isinstance(session, Session):
         saved = Saved(session.home, session.annotator, session.board, tuple(session.log.events))
     board, home = saved.board, saved.home
     out = home.parent / "export" / saved.annotator if out is None else Path(out).expanduser()
@@ -82,6 +92,7 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     names = {p.name: [f"{folder}/{p.name}.{suffix}" for folder, suffix in kinds] for p in board.pictures}
     everything = [*files, "coco.json", "coco_labels.json", *(name for three in names.values() for name in three)]
     coco, of_clicks, written, predicted = Coco(board.classes, palette), Coco(board.classes, palette), 0, 0
+    pixels = np.zeros(3, np.int64)
     with filled(out, everything, top, f"export of {saved.annotator}") as write:
         for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported")):
             try:
@@ -99,10 +110,12 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
             for one, values in ((coco, mask), (of_clicks, labels)):
                 one.add(picture.file.relative_to(top).as_posix(), values)
             written, predicted = written + 1, predicted + (seen is not None)
+            have = [np.count_nonzero(values != IGNORE) for values in (labels, mask)]
+            pixels += (have[0], have[1] - have[0], mask.size - have[1])
         for name, data in (files | {"coco.json": coco.file(), "coco_labels.json": of_clicks.file()}).items():
             write(name, data)
     labeled = int(board.counts().sum())
-    return Exported(out, written, labeled, predicted, len(rows), last, tuple(problems), learner is not None)
+    return Exported(out, written, labeled, predicted, len(rows), last, tuple(problems), learner is not None, tuple(pixels.tolist()))
 
 
 def _learner(saved: Saved) -> Learner | None:
@@ -162,29 +175,25 @@ def _preview(saved: Saved, i: int, ids: np.ndarray, codes: np.ndarray, seen: np.
     count = int((board.labels(i) != UNLABELED).sum())
     note = f"{count} of {len(board.labels(i))} superpixels labeled (outlined)"
     note += ", the rest as predicted" * bool((seen != IGNORE).any())
-    buffer = BytesIO()
     shown = blend(resized(image, size), mask, codes, ids, board.named.palette())
-    with_legend(shown, board.classes, present, note, board.named.palette()).save(buffer, "JPEG", quality=90, subsampling=0)
-    return buffer.getvalue()
+    return jpeg(with_legend(shown, board.classes, present, note, board.named.palette()), quality=90, subsampling=0)
 
 
 def _live_model(saved: Saved, learner: Learner, problems: list[str]) -> dict[str, bytes]:
     """The files of model/, for `predictions`."""
-    home, classes = read_json(saved.home.parent), saved.board.classes
-    about = {
-        "classes": list(classes),
-        "colors": saved.board.named.palette().tolist(),
-        "live": True,
-        "working_side": home["side"],
-        "side": LOOKS,
-        "superpixels": None if home["partition"] else home["superpixels"],
-        "annotator": saved.annotator,
-        "versions": provenance.versions(),
-    }
-    return {
-        "model/model.json": (checked.dumps(about, indent=1) + "\n").encode(),
-        "model/weights.safetensors": checked.dump_tensors(state := learner.classifier.state()),
-    } | onnx(network_of(state), problems)
+    home, state = read_json(saved.home.parent), learner.classifier.state()
+    cut = None if home["partition"] else home["superpixels"]
+    about = {"live": True, "side": LOOKS, "superpixels": cut, "versions": provenance.versions()}
+    weights = checked.dump_tensors(state)
+    return _model_files(saved, saved.board.classes, about, weights) | onnx(network_of(state), problems)
+
+
+def _model_files(saved: Saved, classes: Sequence[str], about: dict, weights: bytes) -> dict[str, bytes]:
+    """model.json with what both kinds of models have besides `about`, and their weights."""
+    colors = saved.board.named.palette()[: len(classes)].tolist()
+    side = read_json(saved.home.parent)["side"]
+    about = {"classes": list(classes), "colors": colors, "annotator": saved.annotator, "working_side": side} | about
+    return {"model/model.json": (checked.dumps(about, indent=1) + "\n").encode(), "model/weights.safetensors": weights}
 
 
 def _model(saved: Saved, problems: list[str]) -> tuple[int, dict[str, bytes]]:
@@ -196,20 +205,12 @@ def _model(saved: Saved, problems: list[str]) -> tuple[int, dict[str, bytes]]:
     try:
         request, done = (checked.read(folder / f"{name}.json", "train again") for name in ("request", "done"))
         config = RunConfig.make(request["config"])
-        about = {
-            "classes": done["classes"],
-            "colors": saved.board.named.palette()[: len(done["classes"])].tolist(),
-            "round": last,
-            "side": config.height,
-            "working_side": read_json(saved.home.parent)["side"],
-            "annotator": saved.annotator,
-            "versions": done["versions"],
-            "config": request["config"],
-        }
-        return last, {
-            "model/model.json": (checked.dumps(about, indent=1) + "\n").encode(),
-            "model/weights.safetensors": (folder / "weights.safetensors").read_bytes(),
-        } | onnx(load_network(config, len(done["classes"]), folder / "weights.safetensors", "cpu"), problems)
+        about = {"round": last, "side": config.height, "versions": done["versions"], "config": request["config"]}
+        weights, network = (
+            folder / "weights.safetensors",
+            onnx(load_network(config, len(done["classes"]), folder / "weights.safetensors", "cpu"), problems),
+        )
+        return last, _model_files(saved, done["classes"], about, weights.read_bytes()) | network
     except (OSError, ValueError) as error:
         problems.append(f"the network of round {last} is left out: {folder} is damaged ({error!r}); train again")
         return last, {}
@@ -242,17 +243,13 @@ def onnx(network: nn.Module, problems: list[str]) -> dict[str, bytes]:
 
 def _rows(saved: Saved) -> list[list]:
     """A row for each label, skip and split, in the order in which they came, including those that were undone."""
-    acts = {event.id for event in saved.board.acts}
-    return [
-        _row(saved.annotator, e, e.id not in acts) for e in saved.events if e.what in ("label", "skip", "split", "paint", "classes")
-    ]
-
-
-def _row(annotator: str, event: Event, undone: bool) -> list:
-    act = "clear" if event.what == "label" and not event.to else event.what
-    superpixels = " ".join(map(str, event.superpixels))
-    asked = int(event.round > 0)
-    return [event.at, annotator, event.image, act, superpixels, event.to, event.how, event.round, asked, event.seconds, int(undone)]
+    acts, rows = {event.id for event in saved.board.acts}, []
+    for e in saved.events:
+        if e.what in (*ON_PICTURES, "classes"):
+            act, asked = "clear" if e.what == "label" and not e.to else e.what, int(e.round > 0)
+            which = [e.at, saved.annotator, e.image, act, " ".join(map(str, e.superpixels)), e.to, e.how]
+            rows.append([*which, e.round, asked, e.seconds, int(e.id not in acts), e.id])
+    return rows
 
 
 def table(columns: list[str], rows: list[list]) -> bytes:

@@ -78,7 +78,4 @@ def class_files(classes: tuple[str, ...], palette: np.ndarray) -> dict[str, byte
     about = {"classes": named, "void": {"id": IGNORE, "color": [255, 255, 255]}}
     # Names only: with colors there, masks would be read by color, and beyond 21 classes colors repeat.
     text = yaml.safe_dump({"classes": list(classes), "void": IGNORE}, allow_unicode=True, sort_keys=False)
-    return {
-        "classes.json": (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode(),
-        "classes.yaml": text.encode(),
-    }
+    return {"classes.json": (json.dumps(about, indent=1, ensure_ascii=False) + "\n").encode(), "classes.yaml": text.encode()}

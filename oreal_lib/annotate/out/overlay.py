@@ -9,8 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ...draw import class_palette, font_for
 from ...types import IGNORE
-from ..board import UNLABELED
 from ..events import VOID
+from ..named import UNLABELED
 
 SIDE = 1600  # pixels, the longer side at most
 INK, PAPER, QUIET = (34, 34, 34), (255, 255, 255), (110, 110, 110)

@@ -59,7 +59,7 @@ export const sending = {
     try {
       this.model.send(message);
     } catch {
-      if (message.kind !== "act") this.say("The kernel does not answer.", "bad"); // an act stays pending: the save indicator says so
+      if (message.kind !== "act") this.say("Nothing answers.", "bad"); // an act stays pending: the save indicator says so
     }
   },
 

@@ -1,7 +1,7 @@
 /* The classes beside the picture: choosing, finding and editing them. */
 
 import { VOID } from "./colors.js";
-import { h } from "./elements.js";
+import { h, place, setOptions } from "./elements.js";
 import { CLASS_KEYS } from "./keys.js";
 import { classButton } from "./side.js";
 
@@ -21,6 +21,12 @@ export const classes = {
     this.chosen = code;
     for (const button of this.ui.classes.children) button.setAttribute("aria-pressed", Number(button.dataset.code) === code);
     this.showPreview(this.hover);
+    this.remember();
+  },
+
+  /** Picture and class are there again after a reload. */
+  remember() {
+    if (this.shown) place.set(this.session, { picture: this.state.pictures[this.shown.index].name, chosen: this.chosen });
   },
 
   /** Only the classes that hold what is typed; returns them. */
@@ -42,7 +48,8 @@ export const classes = {
     const send = () => add.value.trim() && this.editClasses([...this.table(), [null, add.value.trim(), null]]) & (add.value = "");
     add.addEventListener("change", send);
     const rows = order.map((code, i) => this.classRow(code, i));
-    editor.replaceChildren(...rows, h("div.group", {}, add, h("button", { type: "button", text: "Add" })));
+    const adding = h("div.group", {}, add, h("button", { type: "button", text: "Add" }));
+    editor.replaceChildren(adding, ...(order.length > 1 ? this.mergeRows() : []), h("div.head", { text: "Names, colors, order" }), ...rows);
     inputs()[place]?.focus();
   },
 
@@ -52,19 +59,27 @@ export const classes = {
     const changed = (field, value) => this.table().map((row) => (row[0] === code ? row.with(field, value) : row));
     const hue = h("input", { type: "color", value: color, "aria-label": `Color of ${name}` });
     const text = h("input", { value: name, "aria-label": `Name of ${name}` });
-    const into = h("select", { "aria-label": `Merge ${name} into`, title: "Merge into another class" });
-    const others = order.filter((c) => c !== code);
-    into.append(h("option", { value: "", text: "→" }), ...others.map((c) => h("option", { value: c, text: `into ${classes[c].name}` })));
     hue.addEventListener("change", () => this.editClasses(changed(2, hue.value)));
     text.addEventListener("change", () => text.value.trim() && this.editClasses(changed(1, text.value.trim())));
-    into.addEventListener("change", () => {
-      const rest = this.table().filter(([c]) => c !== code);
-      this.editClasses(rest, [[code, Number(into.value)]]);
-    });
     const up = () => this.editClasses(this.table().toSpliced(i, 1).toSpliced(i - 1, 0, this.table()[i]));
     const move = h("button", { type: "button", "aria-label": `Move ${name} up`, title: "Move up", click: up, text: "▴" });
     move.disabled = i === 0;
-    return h("div.row", {}, hue, text, move, into);
+    return h("div.row", {}, hue, text, move);
+  },
+
+  /** Two menus and a button: all labels of the one class become labels of the other. */
+  mergeRows() {
+    const { classes, order } = this.state;
+    const names = Object.fromEntries(order.map((c) => [c, classes[c].name]));
+    const menus = ["Class to merge", "Merge into"].map((label) => h("select", { "aria-label": label }));
+    const [gone, into] = menus;
+    setOptions(gone, order, order.at(-1), names);
+    setOptions(into, order, order[0], names);
+    const merge = () => this.editClasses(this.table().filter(([c]) => c !== Number(gone.value)), [[Number(gone.value), Number(into.value)]]);
+    const button = h("button", { type: "button", title: "Merge: labels of the first class become labels of the second; undo takes it back", click: merge, text: "Merge" });
+    const ready = () => (button.disabled = gone.value === into.value);
+    menus.forEach((menu) => menu.addEventListener("change", ready));
+    return [h("div.head", { text: "Merge classes" }), gone, h("div.group", {}, "into", into, button)];
   },
 
   table() {

@@ -27,8 +27,8 @@ export function svg(tag, props = {}, ...children) {
 export const LAYERS = [
   // name, opacity at the start, shown at the start
   ["borders", 0.6, true],
-  ["labels", 0.6, true],
-  ["prediction", 0.5, true],
+  ["labels", 0.5, true],
+  ["prediction", 0.25, true],
   ["uncertainty", 0.8, false],
 ];
 export const TOOLS = [
@@ -65,18 +65,20 @@ export function build(run) {
 
 /** The row above the picture: pictures, suggestions, tools, history, the save indicator. */
 export function buildBar(ui, button, word) {
-  ui.picture = h("select.picture", { "aria-label": "Picture", title: "Picture" });
+  ui.picture = h("select.picture", { "aria-label": "Picture", title: "The picture that is shown" });
   ui.left = h("span.left", { title: "Suggestions answered in this round" });
   ui.go = h("input", { type: "checkbox" });
   ui.saved = h("span.saved");
   ui.again = h("button", { type: "button", hidden: "", text: "Try again" });
-  ui.finish = h("button", { type: "button", title: "Write the masks, and see what was done and how to go on", text: "Finish" });
+  const files = "Finish: write the masks of all pictures and the clicks as files, and see what was done. You can go on afterwards.";
+  ui.finish = h("button.primary", { type: "button", title: files, text: "Finish" });
+  ui.next = button("n", "Next ▸", "Next suggestion");
   ui.tools = TOOLS.map(([tool, key, name]) => Object.assign(word(key, name), { tool }));
   return h(
     "div.bar",
     { role: "toolbar", "aria-label": "Pictures, suggestions and history" },
     h("span.group", {}, button("[", "◂", "Previous picture"), ui.picture, button("]", "▸", "Next picture")),
-    h("span.group", {}, button("p", "◂", "Previous suggestion"), ui.left, button("n", "Next ▸", "Next suggestion")),
+    h("span.group", {}, button("p", "◂", "Previous suggestion"), ui.left, ui.next),
     h("label.check", { title: "After a suggestion is answered, go to the next one" }, ui.go, "auto"),
     h("span.group", {}, word("a"), word("s"), word("x")),
     h("span.group.tools", {}, ...ui.tools),
@@ -96,7 +98,7 @@ export function buildPicture(ui, button, word) {
   ui.ring = svg("circle", { class: "oreal-ring", r: 0 });
   ui.lines = svg("g", {}, ...["borders", "suggestions", "hover", "cursor", "current", "region"].map(line), ui.ring);
   ui.bordersLine.removeChild(ui.bordersLine.firstChild);
-  ui.wait = h("div.wait", { text: "Waiting for the kernel ..." });
+  ui.wait = h("div.wait", { text: "Opening the session ..." });
   ui.view = h("div.view", {}, ui.stage, svg("svg", { "aria-hidden": "true" }, ui.lines), ui.wait);
   ui.info = h("span.info");
   ui.counters = h("span.counters");
@@ -109,18 +111,30 @@ export function buildPicture(ui, button, word) {
 }
 
 export const setLine = (group, path) => group.childNodes.forEach((node) => node.setAttribute("d", path));
-/** What the browser keeps of a person's taste, under a name; `fallback` where there is nothing, or it keeps nothing. */
+/** What the browser keeps of a person's taste, under a name; `fallback` where there is nothing. In cookies: each session has a port of
+ * its own, and these are for all ports. */
 export const taste = {
   get(name, fallback = null) {
-    try {
-      return JSON.parse(localStorage.getItem("oreal:" + name)) ?? fallback;
-    } catch {
-      return fallback;
-    }
+    const found = document.cookie.split("; ").find((cookie) => cookie.startsWith(`oreal-${name}=`));
+    return found ? JSON.parse(decodeURIComponent(found.slice(name.length + 7))) : fallback;
   },
   set(name, value) {
+    document.cookie = `oreal-${name}=${encodeURIComponent(JSON.stringify(value))}; max-age=31536000; path=/; samesite=strict`;
+  },
+};
+
+/** Where a tab is in a session, {picture, chosen}, which outlives a reload. */
+export const place = {
+  get(session) {
     try {
-      localStorage.setItem("oreal:" + name, JSON.stringify(value));
+      return JSON.parse(sessionStorage.getItem("oreal:" + session)) ?? {};
+    } catch {
+      return {};
+    }
+  },
+  set(session, value) {
+    try {
+      sessionStorage.setItem("oreal:" + session, JSON.stringify(value));
     } catch {} // a browser that keeps nothing
   },
 };

@@ -50,6 +50,7 @@ export const painting = {
     this.showShare(index);
     if (shown && shown.index !== index && this.thumbs[shown.index]) this.showThumb(shown.index);
     this.showInStrip(index);
+    this.remember();
     this.prefetch();
     if (this.state.live) this.send({ kind: "look", picture: index });
     while (this.early.length && this.shown.index === this.wanted) this.run(...this.early.shift());

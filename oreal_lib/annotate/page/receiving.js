@@ -3,7 +3,7 @@
 import { bytesOf, inflate, middle, sortPixels } from "./pixels.js";
 import { VOID, palette } from "./colors.js";
 import { actStore, applyActs, measure, openSuggestions } from "./acts.js";
-import { h, setOptions } from "./elements.js";
+import { h, place, setOptions } from "./elements.js";
 import { duration, plural } from "./words.js";
 
 export const KEPT = 4; // pictures held in memory: the one shown, the next suggestion's, and two to go back to
@@ -17,7 +17,6 @@ export const RECEIVERS = {
   again: "receiveAgain",
   live: "receiveLive",
   training: "receiveTraining",
-  exported: "receiveExported",
   finished: "receiveFinished",
   closed: "receiveClosed",
   thumb: "receiveThumb",
@@ -42,11 +41,14 @@ export const receiving = {
     ui.wait.hidden = true;
     if (message.session !== this.session) this.store = actStore((this.session = message.session));
     this.colors = palette(state.classes);
+    const before = first ? place.get(this.session) : {};
+    this.chosen = before.chosen ?? this.chosen;
     if (this.chosen !== VOID && !state.order.includes(this.chosen)) this.chosen = state.order[0];
     this.buildClasses();
     this.buildStrip();
     ui.live.checked = state.live;
     ui.train.textContent = state.live ? "Train the network" : "Train and ask again";
+    for (const [button, primary] of [[ui.train, !state.live], [ui.next, Boolean(state.live)]]) button.classList.toggle("oreal-primary", primary);
     ui.note.textContent = state.text ?? "";
     setOptions(ui.strategy, state.strategies, state.strategy, state.titles);
     setOptions(ui.aggregate, state.aggregates, state.aggregate);
@@ -61,8 +63,10 @@ export const receiving = {
     if (this.shown && !newRound) this.display(this.shown); // colors may be others
     const news = first || state.training?.state === "running"; // how it ended was said when it did
     if (state.training?.state) this.receiveTraining(news ? state.training : { ...state.training, text: "" });
-    if (this.wanted < 0) this.wanted = state.picture;
-    else if (newRound && this.wanted !== state.picture) this.request(this.wanted); // Python sends only state.picture by itself
+    if (this.wanted < 0) {
+      this.wanted = this.places.get(before.picture) ?? state.picture;
+      if (this.wanted !== state.picture) this.request(this.wanted);
+    } else if (newRound && this.wanted !== state.picture) this.request(this.wanted); // Python sends only state.picture by itself
     if (newRound && !state.live) this.say(`Round ${state.round}: ${plural(this.query.length, "new suggestion")}, press n.`, "good");
     else if (first && !state.counters.labeled) {
       this.say("What is inside the yellow outlines? Press n to go to one, a number key for its class, and Enter or a click to label it.");
@@ -112,6 +116,7 @@ export const receiving = {
     this.takeQuery(message.query);
     this.showCounters(counters);
     this.ui.note.textContent = message.text ?? "";
+    if (mine && message.turned) this.say(message.turned);
     const allAnswered = !this.state.live && counters.asked && counters.answered === counters.asked && !this.query.length;
     if (mine && allAnswered && !this.ui.train.disabled) {
       this.say("All suggestions are answered: train and ask again, or label wherever you like.");
@@ -181,10 +186,6 @@ export const receiving = {
     const late = () => performance.now() - this.lastSend > 200;
     if (late()) this.sendAgain();
     else setTimeout(() => late() && this.store.all().length && this.sendAgain(), 250);
-  },
-
-  receiveExported({ text }) {
-    this.say(text, "good");
   },
 
   receiveError({ text }) {

@@ -36,12 +36,11 @@ function buildAsking(ui) {
   ui.strategy = h("select", { "aria-label": "Strategy", title: "What orders the suggestions" });
   ui.aggregate = h("select", { "aria-label": "Aggregate", title: "How the scores of its pixels make the score of a superpixel" });
   ui.sentence = h("p.soft");
-  ui.train = h("button.primary", { type: "button", title: "Train on what is labeled, then suggest anew" }, "Train and ask again");
+  ui.train = h("button", { type: "button", title: "Train on what is labeled, then suggest anew" }, "Train and ask again");
   ui.live = h("input", { type: "checkbox" });
   ui.stop = h("button", { type: "button", title: "Stop the training", hidden: "", text: "Stop" });
   ui.progress = h("progress", { max: 1, value: 0, hidden: "", "aria-label": "Training" });
   ui.training = h("span.training");
-  ui.export = h("button", { type: "button", title: "Write masks, clicks and weights to disk", text: "Export" });
   const advanced = [h("label.check", {}, "by", ui.strategy), h("label.check", {}, "over", ui.aggregate), ui.sentence];
   return h(
     "div.asking",
@@ -49,7 +48,7 @@ function buildAsking(ui) {
     h("div.head", {}, "Suggest", h("label.check", { title: "Learn after every click" }, ui.live, "live")),
     ui.ask,
     h("details", {}, h("summary", { title: "The strategies of the paper, by name" }, "advanced"), ...advanced),
-    h("div.group", {}, ui.train, ui.stop, ui.export),
+    h("div.group", {}, ui.train, ui.stop),
     ui.progress,
     ui.training
   );

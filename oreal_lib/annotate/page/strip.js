@@ -86,15 +86,16 @@ export const strip = {
   },
 
   /** What was done in this session, when it ends. */
-  receiveFinished({ text, again, counters }) {
+  receiveFinished({ text, again, counters, shares }) {
     const { classes, order } = this.state;
     const { clicks, minutes, labeled, superpixels } = counters;
     const done = [`${plural(clicks, "click")} in ${Math.round(minutes)} min`, `${labeled} of ${superpixels} superpixels labeled`];
     if (this.quality?.agreement != null) done.push(`${Math.round(100 * this.quality.agreement)} % agreement with the clicks`);
     const have = order.map((c) => h("li", {}, h("span.swatch", { style: `background:${classes[c].color}` }), `${classes[c].name}: ${counters.per_class[c]}`));
-    const lines = [h("p", { text: done.join(", ") }), h("ul.have", {}, ...have), h("p", { text }), h("p", { text: "To go on:" })];
-    this.dialog("Done for today", [...lines, h("pre", { text: again })]);
-    this.say(text, "good");
+    const said = [done.join(", "), `Pixels: ${shares}.`].map((text) => h("p", { text }));
+    const goOn = "Go on at any time, here or by this command, and finish again: the files are then replaced.";
+    this.dialog("Done for today", [...said, h("ul.have", {}, ...have), h("p", { text }), h("p", { text: goOn }), h("pre", { text: again })]);
+    this.say("The files are written.", "good");
   },
 
   // ------------------------------------------------------------------ light and dark
@@ -109,11 +110,11 @@ export const strip = {
     if (outside || taste.get("dark") !== null) root.dataset.dark = dark ? "yes" : "no";
   },
 
-  /** What a button does is said when it is pressed for the first time. */
+  /** What a control does is said when it is pressed, or reached by the keyboard, for the first time. */
   explain(event) {
-    const button = event.target.closest("button[title]:not(.oreal-class, .oreal-thumb)");
+    const button = event.target.closest(":is(button, input, select, summary)[title]:not(.oreal-class, .oreal-thumb)");
     const known = taste.get("explained", []);
-    const name = button?.dataset.key ?? button?.textContent;
+    const name = button?.dataset.key ?? button?.getAttribute("aria-label") ?? button?.textContent;
     if (!button || known.includes(name)) return;
     taste.set("explained", [...known, name]);
     if (!this.ui.status.matches(".oreal-bad")) this.say(button.title);

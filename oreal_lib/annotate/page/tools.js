@@ -74,11 +74,11 @@ export const tools = {
     setLine(this.ui.regionLine, some.map((k) => this.outlineOf(k)).join(""));
     if (!some.length) return;
     const items = [
-      ["Label all", "with the current class", () => this.labelAll(some)],
-      ["Accept what is predicted", "of what has no label yet", () => this.acceptAll(false, some)],
-      ["Finer superpixels", "about four in place of each", () => this.answer("split", some, { factor: 4, how: "region" })],
-      ["Coarser superpixels", "about one in place of four", () => this.answer("split", some, { factor: 0.25, how: "region" })],
-      ["Clear", "take their labels away", () => this.labelAll(some, NONE)],
+      ["Label all", "Gives all of them the current class.", () => this.labelAll(some)],
+      ["Accept what is predicted", "Gives those without a label the class that is predicted.", () => this.acceptAll(false, some)],
+      ["Finer superpixels", "Cuts each of them into about four.", () => this.answer("split", some, { factor: 4, how: "region" })],
+      ["Coarser superpixels", "Makes about one out of four.", () => this.answer("split", some, { factor: 0.25, how: "region" })],
+      ["Clear", "Takes their labels away.", () => this.labelAll(some, NONE)],
     ];
     this.showMenu(event.clientX, event.clientY, `${plural(some.length, "superpixel")}:`, items);
   },
@@ -94,6 +94,7 @@ export const tools = {
     const { left, top, width, height } = root.getBoundingClientRect();
     menu.style.left = `${Math.max(4, Math.min(x - left, width - menu.offsetWidth - 8))}px`;
     menu.style.top = `${Math.max(4, Math.min(y - top, height - menu.offsetHeight - 8))}px`;
+    if (document.activeElement.matches("button:focus-visible")) menu.querySelector("button").focus(); // opened by the keyboard
   },
 
   hideMenu() {
@@ -113,8 +114,8 @@ export const tools = {
   acceptMenu() {
     const { left, bottom } = this.ui.root.querySelector("[data-key=all]").getBoundingClientRect();
     this.showMenu(left, bottom + 4, "What is predicted in this picture, where it has no label:", [
-      ["Everything", "", () => this.acceptAll(false)],
-      ["All above 95 %", "the best class against the second, 95 to 5 or more, on average", () => this.acceptAll(true)],
+      ["Everything", "Gives each superpixel the class that is predicted.", () => this.acceptAll(false)],
+      ["All above 95 %", "Only where the best class has 95 % against the second, on average.", () => this.acceptAll(true)],
     ]);
   },
 

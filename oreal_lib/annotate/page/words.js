@@ -160,6 +160,7 @@ export const words = {
       this.sortStrip();
     });
     this.on(ui.root, "click", (event) => this.explain(event));
+    this.on(ui.root, "focusin", (event) => event.target.matches(":focus-visible") && this.explain(event));
     this.on(ui.finish, "click", () => {
       this.say("Writing the masks ...");
       this.send({ kind: "finish" });
@@ -171,10 +172,6 @@ export const words = {
       this.send({ kind: "train" });
     });
     this.on(ui.stop, "click", () => this.send({ kind: "stop" }));
-    this.on(ui.export, "click", () => {
-      this.say("Exporting ...");
-      this.send({ kind: "export" });
-    });
     this.on(ui.again, "click", () => this.sendAgain());
   },
 };

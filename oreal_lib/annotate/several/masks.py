@@ -15,7 +15,7 @@ from ...data.resize import nearest
 from ...oracle import class_votes, dominant_label
 from ...storage.progress import told
 from ...types import IGNORE
-from ..board import UNLABELED
+from ..named import UNLABELED
 from ..session import Session
 
 SHARE = 0.9  # our choice: a person would accept one wrong pixel in ten, too
@@ -140,11 +140,7 @@ def _answers(truth: np.ndarray, session: Session, i: int, file: Path, share: flo
     """(k,) the dominant class of each superpixel, and (k,) bool whether enough of its pixels agree."""
     picture = session.pictures[i]
     if truth.shape != picture.native:
-        turned = (
-            " (the EXIF turns only one of them; turn the mask's pixels, without EXIF)"
-            if truth.shape == picture.native[::-1]
-            else ""
-        )
+        turned = " (the EXIF turns only one of them; turn the mask's pixels, without EXIF)" * (truth.shape == picture.native[::-1])
         (h, w), (height, width) = truth.shape, picture.native
         raise ValueError(f"the mask {file} is {w}x{h} pixels, but its picture is {width}x{height}{turned}; both need one size")
     votes = class_votes(nearest(truth, picture.size), session.board.ids(i), len(session.board.labels(i)), len(session.classes))

@@ -14,9 +14,10 @@ from ...draw import hex_palette
 from ...storage import atomic, checked, provenance
 from ...storage.progress import told
 from ...types import IGNORE
-from ..board import MOST_CLASSES, UNLABELED, Board, Named
+from ..board import Board
 from ..cuts import MOST_PIECES, pack
 from ..events import VOID, Event, now, to_line
+from ..named import MOST_CLASSES, UNLABELED, Named
 from ..out.export import table
 from ..saved import check_annotator, read_board, read_json, read_log, work_folder
 

@@ -1,0 +1,42 @@
+"""Pictures as the browser gets them: JPEG files of the whole at working size, of the whole in small, and of a part of the file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..data.files import read_image
+from .pictures import Picture
+
+
+def jpeg(image: Image.Image, **how: object) -> bytes:
+    """The JPEG file of an image."""
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", **how)
+    return buffer.getvalue()
+
+
+def shown(image: np.ndarray, most: Sequence[int] | None = None) -> bytes:
+    """The file of an image (H, W, 3) uint8, made smaller to fit into `most` (width, height)."""
+    picture = Image.fromarray(image)
+    if most:
+        picture.thumbnail(most)
+    return jpeg(picture, quality=80, optimize=True)
+
+
+def part(picture: Picture, box: Sequence[float], most: Sequence[int]) -> bytes:
+    """The part `box` (left, top, right, bottom, at working size) of a picture, from its own file."""
+    native = _native(picture.file)
+    grow = native.shape[1] / picture.size[1]
+    left, top, right, bottom = (max(0, round(v * grow)) for v in box)
+    return shown(native[top:bottom, left:right], most)
+
+
+@lru_cache(maxsize=1)
+def _native(file: Path) -> np.ndarray:
+    return read_image(file)
