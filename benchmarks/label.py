@@ -343,8 +343,9 @@ def main(arguments: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     file = given.out / "label.json"
     found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"ways": {}}
+    here = provenance.device_name(torch.device("cpu"))
     about = {
-        "device": provenance.device_name(torch.device("cpu")),
+        "device": "; ".join(sorted({*found.get("device", here).split("; "), here})),  # seeds may come from several machines
         "versions": provenance.versions(),
         "commit": provenance.commit(),
     }

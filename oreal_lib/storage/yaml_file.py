@@ -99,7 +99,7 @@ def explain(error: Mapping[str, Any], known: Iterable[str]) -> str:
     elif kind == "string_type":
         remedy = f"put the text in quotes; with papermill write -r {key} and the text"
     elif kind.endswith("_type") and isinstance(value, str):
-        remedy = f"write it without quotes, 1e-4 as 1.0e-4; with papermill -y '{key}: {value}'"
+        remedy = f"write it without quotes, 1e-4 as 1.0e-4; with papermill -y '{key}: {said[1:-1]}'"
     return f"{key} is {said} ({type(value).__name__}), but: {error['msg'][0].lower()}{error['msg'][1:]}; {remedy}"
 
 

@@ -103,6 +103,7 @@ def test_where_snakemake_cannot_run_there_is_one_run_after_another(place, monkey
     def execute(source, target, parameters, threads, log):
         executed.append(source.stem)
         target.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
         if "grid" not in parameters:
             RunFolder(target.parent).save_json("done.json", {"steps": 0})
         return 0

@@ -26,7 +26,7 @@ export const classes = {
 
   /** Picture and class are there again after a reload. */
   remember() {
-    if (this.shown) place.set(this.session, { picture: this.state.pictures[this.shown.index].name, chosen: this.chosen });
+    if (this.shown) place.leave(this.session, { picture: this.state.pictures[this.shown.index].name, chosen: this.chosen });
   },
 
   /** Only the classes that hold what is typed; returns them. */

@@ -125,14 +125,14 @@ export const taste = {
 
 /** Where a tab is in a session, {picture, chosen}, which outlives a reload. */
 export const place = {
-  get(session) {
+  recall(session) {
     try {
       return JSON.parse(sessionStorage.getItem("oreal:" + session)) ?? {};
     } catch {
       return {};
     }
   },
-  set(session, value) {
+  leave(session, value) {
     try {
       sessionStorage.setItem("oreal:" + session, JSON.stringify(value));
     } catch {} // a browser that keeps nothing

@@ -41,7 +41,7 @@ export const receiving = {
     ui.wait.hidden = true;
     if (message.session !== this.session) this.store = actStore((this.session = message.session));
     this.colors = palette(state.classes);
-    const before = first ? place.get(this.session) : {};
+    const before = first ? place.recall(this.session) : {};
     this.chosen = before.chosen ?? this.chosen;
     if (this.chosen !== VOID && !state.order.includes(this.chosen)) this.chosen = state.order[0];
     this.buildClasses();
