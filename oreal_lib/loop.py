@@ -124,14 +124,16 @@ def learn(
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32; on a CPU it would change bits and gain nothing
         torch.cuda.reset_peak_memory_stats(device)
-    if train is None:
+    bought = train is None
+    if bought:
         masks = config.supervision == "full_masks"
         train = setting.painted(some(setting.dataset.truth, setting.pool)) if masks else setting.bought(labels)
     val, before = setting.pairs(setting.val), {k: v.clone() for k, v in model.state_dict().items()}
     fitted = fit(model, train, val, config, (config.seed, step), keep)
-    if config.drop_contradicted:
-        seen, first = predict(model, train.images, config.eval_batch_size), fitted
-        train = replace(train, target=believed(seen, train.target, config.drop_contradicted))
+    if bought and config.drop_contradicted:
+        seen = predict(model, some(setting.inputs, setting.pool), config.eval_batch_size)
+        target = believed(seen, setting.oracle.paint(labels, setting.superpixels), config.drop_contradicted)
+        train, first = setting.painted(target), fitted
         model.load_state_dict(before)
         fitted = fit(model, train, val, config, (config.seed, step, 1), keep)
         fitted = replace(fitted, seconds=first.seconds + fitted.seconds)
