@@ -17,6 +17,7 @@ from oreal_lib.loop import view_of_pool
 from oreal_lib.reports.selections import compare, pseudo_labeled
 from oreal_lib.setting import open_setting
 from oreal_lib.storage.yaml_file import ConfigError
+from oreal_lib.train import fit as train_fit
 from oreal_lib.types import IGNORE
 
 FROZEN = {
@@ -95,6 +96,19 @@ def test_each_labeled_position_is_learned_from_and_mirror_images_count_twice(tin
     seen = setting.features[setting.pool]
     wanted = [tuple(seen[i][row, column]) for i, row, column in zip(*np.nonzero(small != IGNORE), strict=True)]
     assert wanted and {*wanted} <= {*found} and len(found) == len(wanted) * (1 + (mirrored > 0))
+
+
+def test_labels_that_the_first_training_contradicts_are_left_out(go, monkeypatch):
+    """With positions that mean nothing side by side, what is believed is decided on the pictures themselves."""
+    learned = []
+
+    def fit(model, train, *others):
+        learned.append(sum(np.count_nonzero(np.asarray(y) != IGNORE) for y in train.target))
+        return train_fit(model, train, *others)
+
+    monkeypatch.setattr("oreal_lib.loop.fit", fit)
+    steps, _ = go(drop_contradicted=0.9, augment_hflip=0.5, learning_rate=1e-5)  # too little to fit its labels
+    assert len(steps) == 2 and 0 < learned[1] < learned[0] and 0 < learned[3] < learned[2]
 
 
 @pytest.mark.parametrize("first", ["random", "features"])
