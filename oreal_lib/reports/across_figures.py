@@ -30,7 +30,7 @@ def draw_forest(found: pd.DataFrame, ax: Axes) -> Axes:
             whole = strategy == AVERAGE
             color, where = ("black", y) if whole else (STRATEGY_COLORS[strategy], y + 0.14 * (1 + list(ASKING).index(strategy)))
             ax.plot([d["low"], d["high"]], [where] * 2, color=color, lw=2 if whole else 1)
-            label = name(strategy) if study == studies[0] else None
+            label = None if name(strategy) in ax.get_legend_handles_labels()[1] else name(strategy)
             ax.plot(d["mean"], where, "D" if whole else "o", color=color, ms=6 if whole else 4, label=label)
     over = summary(found)
     if AVERAGE in over.index and over.loc[AVERAGE, "k"] > 2:  # of two studies the interval says nothing
