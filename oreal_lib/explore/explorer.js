@@ -256,6 +256,13 @@ const shades = (stops) =>
 const MAGMA = shades(["000004", "1d1147", "51127c", "832681", "b73779", "e75263", "fc8961", "fec488", "fcfdbf"].map(rgb));
 const PURPLES = shades(["f4f1f8", "54278f"].map(rgb));
 
+/* What the least and the largest value of a painted map look like. */
+function scaleBar({ low, high, colors }) {
+  const shown = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((i) => `rgb(${colors[i] & 255} ${(colors[i] >> 8) & 255} ${(colors[i] >> 16) & 255})`);
+  const ends = [low, high].map((v) => +v.toFixed(2));
+  return h("div", { class: "scale" }, `${ends[0]}`, h("span", { style: `background: linear-gradient(90deg, ${shown})` }), `${ends[1]}`);
+}
+
 /* The bytes of a DataView from a kernel, or of base64 text in a page. */
 function buffer(bytes) {
   if (typeof bytes === "string") return Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0)).buffer;
@@ -278,12 +285,23 @@ function outline(ids, width, marked, scale) {
   return path;
 }
 
+/* "power_8" in a sentence, and beside a slider whose kind stands above it. */
+const HOW = { top: (v) => `mean of the most unsure ${percent(v)}`, power: (v) => `power mean, p = ${v}`, quantile: (v) => `quantile ${percent(v)}` };
+const percent = (share) => `${+(100 * share).toFixed(1)} %`;
+
+function called(how, short = false) {
+  const [kind, value] = how.split("_");
+  if (!value) return how === "max" ? "maximum" : how;
+  if (!short) return HOW[kind](value);
+  return kind === "power" ? `p = ${value}` : percent(value);
+}
+
 /* One picture with what A and B ask of it. A page has `pictures` and computes A by the slider, against the mean; a kernel answers with a
    view of a run. */
 function asked(data, model) {
   const { kinds, ladders, pictures } = data;
-  const named = (list) => list.map((how) => [how, how]);
-  const between = { name: "kind", label: "family", kind: "choice", options: kinds };
+  const named = (list) => list.map((how) => [how, called(how, true)]);
+  const between = { name: "kind", label: "between mean and max", kind: "choice", options: kinds };
   between.also = (kind, now) => Object.fromEntries(["how", "how_A", "how_B"].map((how) => [how, ladders[kind].includes(now[how]) ? now[how] : "max"]));
   const ladder = (name, label, of) => ({ name, label, kind: "range", options: (now) => named(ladders[now.kind]), off: (now) => data.by_lot?.includes(now[of]) });
   const under = { name: "under", label: "what lies under", kind: "choice", options: data.under };
@@ -305,12 +323,12 @@ function asked(data, model) {
     const picture = pictures[i];
     picture.pixels ??= { ids: new Uint16Array(buffer(picture.ids)), unsure: Float64Array.from(new Uint16Array(buffer(picture.unsure)), (v) => v * picture.scale) };
     picture.parts ??= bySuperpixel(picture.pixels.unsure, picture.pixels.ids, picture.count);
-    const [a, b] = [how, "mean"].map((by) => {
+    const [a, b] = [[how, "the slider"], ["mean", "the mean"]].map(([by, title]) => {
       const score = ((picture.scores ??= {})[by] ??= aggregate(picture.parts, by));
-      return { title: by, score, asked: highest(score, ask) };
+      return { title, score, asked: highest(score, ask) };
     });
     const both = a.asked.filter((id) => b.asked.includes(id)).length;
-    const text = `By ${how}, ${a.asked.length} of ${picture.count} superpixels are asked; ${both} of them are asked by the mean, too. ${picture.about}`;
+    const text = `Asked by ${called(how)}: ${a.asked.length} of ${picture.count} superpixels; ${both} of them are asked by the mean, too. ${picture.about}`;
     return { ...picture, ...picture.pixels, sides: [a, b], text };
   };
   const received = () => {
@@ -332,7 +350,7 @@ function asked(data, model) {
       const known = values.filter(Number.isFinite);
       const [low, high] = known.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
       const colored = Array.from(values, (v) => colors[Math.round((255 * Math.max(0, v - low)) / (high - low || 1)) || 0]);
-      return (i) => colored[of(i)];
+      return Object.assign((i) => colored[of(i)], { low, high, colors });
     };
     const { ids, unsure, sides } = view;
     const classes = (bytes) => {
@@ -359,7 +377,7 @@ function asked(data, model) {
       image.src = URL.createObjectURL(new Blob([buffer(view.image)]));
       source = view.image;
     }
-    stage.style.setProperty("--wide", `${Math.min(900, (560 * width) / height)}px`);
+    stage.style.setProperty("--ratio", width / height);
     Object.assign(canvas, { width: width * scale, height: height * scale });
     const pen = canvas.getContext("2d");
     const color = colors(chosen);
@@ -375,19 +393,21 @@ function asked(data, model) {
     const stroke = (path, style, wide) => (Object.assign(pen, { strokeStyle: style, lineWidth: wide }), pen.stroke(path));
     if (chosen.borders) stroke(outline(ids, width, new Array(view.count).fill(true), scale), "#ffffff70", 1);
     const paths = sides.map((side) => outline(ids, width, side.asked.reduce((marked, id) => ((marked[id] = true), marked), []), scale));
-    stroke(paths[1], "#000000b0", 8);
-    stroke(paths[1], ASKED[1], 5);
-    stroke(paths[0], "#000000b0", 4);
+    stroke(paths[1], "#000000b0", 10);
+    stroke(paths[1], ASKED[1], 8);
+    stroke(paths[0], "#000000b0", 3.5);
     stroke(paths[0], ASKED[0], 2.5);
     canvas.dataset.asked = sides[0].asked.join(" ");
     canvas.setAttribute("aria-label", `${view.name}: ${sides.map(({ title, asked }) => `${title} asks ${asked.length} here`).join(", ")}`);
     const about = sides.map(({ title, asked, more = "" }, i) => [swatch(ASKED[i]), `${title}: ${asked.length} asked here${more}`]);
-    heads.replaceChildren(legend(...about));
+    const both = sides[0].asked.filter((id) => sides[1].asked.includes(id)).length;
+    heads.replaceChildren(legend(...about, [swatch(ASKED[0], "both"), `both: ${both}`]));
+    if (color?.colors) heads.append(scaleBar(color));
     if (["prediction", "truth"].includes(chosen.under)) heads.append(legend(...data.classes.map((name, c) => [swatch(data.colors[c]), name])));
     if (stage.parentNode !== box) box.replaceChildren(heads, stage, hover);
     return view.text;
   };
-  return { fields, start: { picture: 0, kind: kinds[0][0], how: "max", ask: 20, under: data.under[0][0], borders: false }, draw };
+  return { fields, start: { picture: 0, kind: kinds[0][0], how: "mean", ask: 20, under: data.under[0][0], borders: false }, draw };
 }
 
 const EXPLORERS = { debts, curves, asked };
