@@ -83,16 +83,16 @@ def test_a_slider_pays_class_debts(opened, width):
     page = opened("debts", width)
     names, rows = page.data["names"], page.data["rows"]
 
-    def owed(counts, budget):
-        return f"Of {budget} clicks, owed to: {', '.join(f'{n} {d}' for n, d in zip(names, class_debt(counts, budget), strict=True) if d)}."
+    def owed(counts, budget, whose):
+        return f"Of {budget} clicks, owed to: {', '.join(f'{n} {d}' for n, d in zip(names, class_debt(counts, budget), strict=True) if d)}. The counts are {whose}."
 
-    assert text(page) == owed(rows[0], page.data["budget"])
-    control(page, "after step").focus()
+    assert text(page) == owed(rows[0], page.data["budget"], "those after step 1 of the run")
+    control(page, "counts after step").focus()
     page.keyboard.press("End")
     control(page, "budget").fill("100")
-    control(page, names[1]).fill("7")
+    control(page, f"{names[1]}, as a number").fill("7")
     counts = [rows[-1][0], 7, *rows[-1][2:]]
-    assert text(page) == owed(counts, 100)
+    assert text(page) == owed(counts, 100, "your own")
     assert page.get_by_text(f"poorest class afterwards: {(counts + class_debt(counts, 100)).min()}").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
