@@ -74,9 +74,12 @@ function control(field, pick) {
   const { name, label, kind, max, min = 0, color } = field;
   if (kind === "button") return { element: h("button", { type: "button", click: () => pick(field.act) }, label), sync() {} };
   let chosen = {};
+  const clamped = (value) => Math.round(Math.min(Math.max(value, min), max));
   const options = () => (typeof field.options === "function" ? field.options(chosen) : field.options);
   if (kind === "many") return many(field, options, pick, (now) => (chosen = now));
-  const output = h("output");
+  const bounded = kind === "range" && !field.options; // then a number can be typed, too
+  const output = bounded ? h("input", { type: "number", "aria-label": `${label}, as a number`, min, max }) : h("output");
+  if (bounded) output.addEventListener("input", () => output.value !== "" && pick({ [name]: clamped(Number(output.value)), ...field.also?.(clamped(Number(output.value)), chosen) }));
   const input = kind === "choice" ? h("select", { "aria-label": label }) : h("input", { type: kind, "aria-label": label });
   input.addEventListener("input", () => {
     const value = kind === "checkbox" ? input.checked : options() ? options()[input.value][0] : Number(input.value);
@@ -95,7 +98,9 @@ function control(field, pick) {
     else input.value = list ? list.findIndex(([value]) => value === now[name]) : now[name];
     input.disabled = Boolean(field.off?.(now));
     if (kind !== "range") return;
-    output.textContent = list ? texts[input.value] : input.value;
+    if (bounded && (output.value === "" || Number(output.value) !== now[name])) output.value = now[name];
+    if (bounded) return;
+    output.textContent = texts[input.value];
     input.setAttribute("aria-valuetext", output.textContent);
   };
   return { element: h("label", {}, h("span", {}, ...(color ? [swatch(color)] : []), label), input, output), sync };
@@ -128,7 +133,7 @@ const line = (color, dash) =>
 function debts({ names, colors, rows, budget }) {
   const max = 2 * Math.max(10, budget, ...rows.flat());
   const of = (row) => Object.fromEntries(row.map((count, c) => [`class ${c}`, count]));
-  const step = { name: "step", label: "after step", kind: "range", min: 1, max: rows.length, also: (t) => of(rows[t - 1]) };
+  const step = { name: "step", label: "counts after step", kind: "range", min: 1, max: rows.length, also: (t) => of(rows[t - 1]) };
   const fields = [{ name: "budget", label: "budget", kind: "range", max }, ...(rows.length > 1 ? [step] : [])];
   fields.push(...names.map((label, c) => ({ name: `class ${c}`, label, kind: "range", max, color: colors[c] })));
   const draw = (box, chosen) => {
@@ -137,7 +142,8 @@ function debts({ names, colors, rows, budget }) {
     const after = counts.map((count, c) => count + debt[c]);
     const level = Math.min(...after);
     const [width, height, foot] = [box.clientWidth || 640, 300, 64];
-    const left = width < 90 * names.length ? 26 : 0; // then names are tilted
+    const tilted = width < 90 * names.length;
+    const left = tilted ? 30 : 20;
     const slot = (width - left) / names.length;
     const y = (value) => (height - foot) * (1 - value / (1.12 * Math.max(1, ...after)));
     const bar = (c, from, to, props) => h("rect", { x: left + (c + 0.1) * slot, width: 0.8 * slot, y: y(to), height: y(from) - y(to), ...props });
@@ -146,19 +152,28 @@ function debts({ names, colors, rows, budget }) {
     names.forEach((name, c) => {
       const middle = left + (c + 0.5) * slot;
       picture.append(bar(c, 0, counts[c], { fill: colors[c] }), bar(c, counts[c], after[c], { fill: "url(#oreal-water)" }));
-      picture.append(h("text", { x: middle, y: y(after[c]) - 4, "text-anchor": "middle", ...(debt[c] ? { class: "strong" } : {}) }, debt[c] ? `+${debt[c]}` : "0"));
-      const place = left ? { transform: `translate(${middle + 6} ${height - foot + 16}) rotate(-35)`, "text-anchor": "end" } : { x: middle, y: height - foot + 16, "text-anchor": "middle" };
+      picture.append(h("text", { x: middle, y: height - foot - 5, "text-anchor": "middle", class: "count" }, `${counts[c]}`));
+      picture.append(h("text", { x: middle, y: y(after[c]) - 4, "text-anchor": "middle", ...(debt[c] ? { class: "strong" } : {}) }, `+${debt[c]}`));
+      const place = tilted ? { transform: `translate(${middle + 6} ${height - foot + 16}) rotate(-35)`, "text-anchor": "end" } : { x: middle, y: height - foot + 16, "text-anchor": "middle" };
       picture.append(h("text", place, name.length > 14 ? `${name.slice(0, 13)}…` : name));
     });
-    picture.append(h("line", { x2: width, y1: y(level), y2: y(level), class: "level" }));
-    box.replaceChildren(legend([swatch("#999"), "labeled so far"], [swatch("#88c5ee", "water"), "class debt"], [swatch("#4593c8", "level"), `poorest class afterwards: ${level}`]), picture);
+    picture.append(ordinate("labeled superpixels", (height - foot) / 2));
+    picture.append(h("line", { x1: left, x2: width, y1: y(level), y2: y(level), class: "level" }));
+    box.replaceChildren(legend([swatch(`linear-gradient(90deg, ${colors.slice(0, 4)})`), "labeled so far: number at the foot"], [swatch("#88c5ee", "water"), "owed (class debt): + above"], [swatch("#4593c8", "level"), `poorest class afterwards: ${level}`]), picture);
     const owed = names.flatMap((name, c) => (debt[c] ? [`${name} ${debt[c]}`] : []));
-    return `Of ${chosen.budget} clicks, owed to: ${owed.join(", ") || "none"}.`;
+    const whose = counts.every((count, c) => count === rows[chosen.step - 1][c]) ? `those after step ${chosen.step} of the run` : "your own";
+    return `Of ${chosen.budget} clicks, owed to: ${owed.join(", ") || "none"}.${rows.length > 1 ? ` The counts are ${whose}.` : ""}`;
   };
   return { fields, start: { budget, step: 1, ...of(rows[0]) }, draw };
 }
 
 const ABSCISSAS = [["clicks", "clicks"], ["labeled_pixels", "labeled pixels (%)"], ["labeled_fraction", "labeled superpixels (%)"]];
+
+/* Full supervision, in words. */
+const FULL = { "true masks (A)": "network A, trained on all true masks", "all dominant labels (B)": "network B, trained on the label of every superpixel" };
+
+/* The title of an upright axis. */
+const ordinate = (text, middle) => h("text", { transform: `translate(14 ${middle}) rotate(-90)`, "text-anchor": "middle" }, text);
 
 /* Round numbers from low to high, about n of them. */
 function ticks(low, high, n) {
@@ -189,16 +204,18 @@ function curves({ sets, columns }) {
     const all = set.columns.filter(({ column }) => chosen.columns.includes(column)).map((one) => points(one, chosen)).filter(({ length }) => length);
     if (!all.length) return box.replaceChildren() ?? "Nothing is chosen; choose a strategy.";
     const full = Object.entries(set.full).map(([name, of]) => [name, chosen.of_class < 0 ? of.miou : of.class_iou[chosen.of_class]]).filter(([, v]) => v !== null);
-    const [width, height, left, foot] = [box.clientWidth || 640, 340, 40, 44];
+    const [width, height, left, foot, head] = [box.clientWidth || 640, 340, 58, 44, 10];
     const ends = all.flat().flatMap(({ mean, sd }) => [mean - sd, mean + sd]).concat(full.map(([, v]) => v));
     const [low, high, far] = [Math.max(0, Math.min(...ends) - 2), Math.max(...ends) + 2, 1.03 * Math.max(...all.flat().map((p) => p.x))];
     const at = (p) => left + ((width - left - 8) * p) / far;
-    const up = (v) => (height - foot) * (1 - (v - low) / (high - low));
+    const up = (v) => head + (height - foot - head) * (1 - (v - low) / (high - low));
     const picture = h("svg", { width, height, tabindex: 0, role: "img", "aria-label": "Learning curves; the arrow keys go from point to point" });
     for (const v of ticks(low, high, 6)) picture.append(h("line", { x1: left, x2: width, y1: up(v), y2: up(v), class: "grid" }), h("text", { x: left - 6, y: up(v) + 4, "text-anchor": "end" }, +v.toFixed(6)));
     for (const v of ticks(0, far, width < 500 ? 4 : 8)) picture.append(h("text", { x: at(v), y: height - foot + 18, "text-anchor": "middle" }, +v.toFixed(6)));
     picture.append(h("text", { x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, ABSCISSAS.find(([x]) => x === chosen.x)[1]));
-    full.forEach(([name, v], i) => picture.append(h("line", { x1: left, x2: width, y1: up(v), y2: up(v), class: "full", "stroke-dasharray": ["2 3", "8 3 2 3"][i] }), h("text", { x: left + 4, y: up(v) - 4 }, `${name} ${v.toFixed(1)}`)));
+    const name = chosen.of_class < 0 ? "mIoU" : `IoU of ${set.classes[chosen.of_class]}`;
+    picture.append(ordinate(`${name} (%)`, (height - foot) / 2));
+    full.forEach(([name, v], i) => picture.append(h("line", { x1: left, x2: width, y1: up(v), y2: up(v), class: "full", "stroke-dasharray": ["2 3", "8 3 2 3"][i] }), h("text", { x: left + 4, y: up(v) - 4 }, `${FULL[name] ?? name}: ${v.toFixed(1)}`)));
     for (const curve of all) {
       const path = (f) => curve.map((p) => `${at(p.x)} ${up(f(p))}`);
       const look = { class: "own", style: `--own: ${curve[0].color}` };
@@ -231,7 +248,6 @@ function curves({ sets, columns }) {
       show();
     });
     box.replaceChildren(picture, tip);
-    const name = chosen.of_class < 0 ? "mIoU" : `IoU of ${set.classes[chosen.of_class]}`;
     return `${name} on the test images, in percent, mean ± standard deviation of n runs, after the last step: ${all.map((curve) => `${curve[0].title} ${inWords(curve.at(-1))}`).join("; ")}.`;
   };
   return { fields, start: { set: 0, x: "clicks", of_class: -1, columns }, draw };
@@ -256,6 +272,13 @@ const shades = (stops) =>
 const MAGMA = shades(["000004", "1d1147", "51127c", "832681", "b73779", "e75263", "fc8961", "fec488", "fcfdbf"].map(rgb));
 const PURPLES = shades(["f4f1f8", "54278f"].map(rgb));
 
+/* What the least and the largest value of a painted map look like. */
+function scaleBar({ low, high, colors }) {
+  const shown = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((i) => `rgb(${colors[i] & 255} ${(colors[i] >> 8) & 255} ${(colors[i] >> 16) & 255})`);
+  const ends = [low, high].map((v) => +v.toFixed(2));
+  return h("div", { class: "scale" }, `${ends[0]}`, h("span", { style: `background: linear-gradient(90deg, ${shown})` }), `${ends[1]}`);
+}
+
 /* The bytes of a DataView from a kernel, or of base64 text in a page. */
 function buffer(bytes) {
   if (typeof bytes === "string") return Uint8Array.from(atob(bytes), (letter) => letter.charCodeAt(0)).buffer;
@@ -278,12 +301,23 @@ function outline(ids, width, marked, scale) {
   return path;
 }
 
+/* "power_8" in a sentence, and beside a slider whose kind stands above it. */
+const HOW = { top: (v) => `mean of the most unsure ${percent(v)}`, power: (v) => `power mean, p = ${v}`, quantile: (v) => `quantile ${percent(v)}` };
+const percent = (share) => `${+(100 * share).toFixed(1)} %`;
+
+function called(how, short = false) {
+  const [kind, value] = how.split("_");
+  if (!value) return how === "max" ? "maximum" : how;
+  if (!short) return HOW[kind](value);
+  return kind === "power" ? `p = ${value}` : percent(value);
+}
+
 /* One picture with what A and B ask of it. A page has `pictures` and computes A by the slider, against the mean; a kernel answers with a
    view of a run. */
 function asked(data, model) {
   const { kinds, ladders, pictures } = data;
-  const named = (list) => list.map((how) => [how, how]);
-  const between = { name: "kind", label: "family", kind: "choice", options: kinds };
+  const named = (list) => list.map((how) => [how, called(how, true)]);
+  const between = { name: "kind", label: "between mean and max", kind: "choice", options: kinds };
   between.also = (kind, now) => Object.fromEntries(["how", "how_A", "how_B"].map((how) => [how, ladders[kind].includes(now[how]) ? now[how] : "max"]));
   const ladder = (name, label, of) => ({ name, label, kind: "range", options: (now) => named(ladders[now.kind]), off: (now) => data.by_lot?.includes(now[of]) });
   const under = { name: "under", label: "what lies under", kind: "choice", options: data.under };
@@ -305,12 +339,12 @@ function asked(data, model) {
     const picture = pictures[i];
     picture.pixels ??= { ids: new Uint16Array(buffer(picture.ids)), unsure: Float64Array.from(new Uint16Array(buffer(picture.unsure)), (v) => v * picture.scale) };
     picture.parts ??= bySuperpixel(picture.pixels.unsure, picture.pixels.ids, picture.count);
-    const [a, b] = [how, "mean"].map((by) => {
+    const [a, b] = [[how, "the slider"], ["mean", "the mean"]].map(([by, title]) => {
       const score = ((picture.scores ??= {})[by] ??= aggregate(picture.parts, by));
-      return { title: by, score, asked: highest(score, ask) };
+      return { title, score, asked: highest(score, ask) };
     });
     const both = a.asked.filter((id) => b.asked.includes(id)).length;
-    const text = `By ${how}, ${a.asked.length} of ${picture.count} superpixels are asked; ${both} of them are asked by the mean, too. ${picture.about}`;
+    const text = `Asked by ${called(how)}: ${a.asked.length} of ${picture.count} superpixels; ${both} of them are asked by the mean, too. ${picture.about}`;
     return { ...picture, ...picture.pixels, sides: [a, b], text };
   };
   const received = () => {
@@ -332,7 +366,7 @@ function asked(data, model) {
       const known = values.filter(Number.isFinite);
       const [low, high] = known.reduce(([a, b], v) => [Math.min(a, v), Math.max(b, v)], [Infinity, -Infinity]);
       const colored = Array.from(values, (v) => colors[Math.round((255 * Math.max(0, v - low)) / (high - low || 1)) || 0]);
-      return (i) => colored[of(i)];
+      return Object.assign((i) => colored[of(i)], { low, high, colors });
     };
     const { ids, unsure, sides } = view;
     const classes = (bytes) => {
@@ -359,7 +393,7 @@ function asked(data, model) {
       image.src = URL.createObjectURL(new Blob([buffer(view.image)]));
       source = view.image;
     }
-    stage.style.setProperty("--wide", `${Math.min(900, (560 * width) / height)}px`);
+    stage.style.setProperty("--ratio", width / height);
     Object.assign(canvas, { width: width * scale, height: height * scale });
     const pen = canvas.getContext("2d");
     const color = colors(chosen);
@@ -375,19 +409,21 @@ function asked(data, model) {
     const stroke = (path, style, wide) => (Object.assign(pen, { strokeStyle: style, lineWidth: wide }), pen.stroke(path));
     if (chosen.borders) stroke(outline(ids, width, new Array(view.count).fill(true), scale), "#ffffff70", 1);
     const paths = sides.map((side) => outline(ids, width, side.asked.reduce((marked, id) => ((marked[id] = true), marked), []), scale));
-    stroke(paths[1], "#000000b0", 8);
-    stroke(paths[1], ASKED[1], 5);
-    stroke(paths[0], "#000000b0", 4);
+    stroke(paths[1], "#000000b0", 10);
+    stroke(paths[1], ASKED[1], 8);
+    stroke(paths[0], "#000000b0", 3.5);
     stroke(paths[0], ASKED[0], 2.5);
     canvas.dataset.asked = sides[0].asked.join(" ");
     canvas.setAttribute("aria-label", `${view.name}: ${sides.map(({ title, asked }) => `${title} asks ${asked.length} here`).join(", ")}`);
     const about = sides.map(({ title, asked, more = "" }, i) => [swatch(ASKED[i]), `${title}: ${asked.length} asked here${more}`]);
-    heads.replaceChildren(legend(...about));
+    const both = sides[0].asked.filter((id) => sides[1].asked.includes(id)).length;
+    heads.replaceChildren(legend(...about, [swatch(ASKED[0], "both"), `both: ${both}`]));
+    if (color?.colors) heads.append(scaleBar(color));
     if (["prediction", "truth"].includes(chosen.under)) heads.append(legend(...data.classes.map((name, c) => [swatch(data.colors[c]), name])));
     if (stage.parentNode !== box) box.replaceChildren(heads, stage, hover);
     return view.text;
   };
-  return { fields, start: { picture: 0, kind: kinds[0][0], how: "max", ask: 20, under: data.under[0][0], borders: false }, draw };
+  return { fields, start: { picture: 0, kind: kinds[0][0], how: "mean", ask: 20, under: data.under[0][0], borders: false }, draw };
 }
 
 const EXPLORERS = { debts, curves, asked };

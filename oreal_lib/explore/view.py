@@ -29,10 +29,10 @@ WIDEST = 640  # pixels of a shown picture's longer side
 DASHES = {"-": "", "--": "7 4", "-.": "7 3 2 3", ":": "2 3"}  # of a line -> of an SVG
 SET = ("dataset", "model", "labeling")  # columns of a frame: runs that share all of them can be in one curve
 FIRST = ("random", "bvsb mean", "bvsb max", "oreal mean", "oreal max")  # curves that are drawn at the start
-PLAIN = {"image": "the image", "unsure": "uncertainty of each pixel", "A": "score of each superpixel"}
+PLAIN = {"image": "the image", "unsure": "pixel uncertainty", "A": "superpixel score"}
 ASKED = {  # `data` of what is asked, but for the pictures
     "kind": "asked",
-    "kinds": [("top", "mean of the most unsure share"), ("power", "power mean"), ("quantile", "quantile")],
+    "kinds": [("top", "most unsure share"), ("power", "power mean"), ("quantile", "quantile")],
     "ladders": LADDERS,
     "under": [
         *({**PLAIN, "A": "score of A", "B": "score of B"}).items(),

@@ -83,16 +83,16 @@ def test_a_slider_pays_class_debts(opened, width):
     page = opened("debts", width)
     names, rows = page.data["names"], page.data["rows"]
 
-    def owed(counts, budget):
-        return f"Of {budget} clicks, owed to: {', '.join(f'{n} {d}' for n, d in zip(names, class_debt(counts, budget), strict=True) if d)}."
+    def owed(counts, budget, whose):
+        return f"Of {budget} clicks, owed to: {', '.join(f'{n} {d}' for n, d in zip(names, class_debt(counts, budget), strict=True) if d)}. The counts are {whose}."
 
-    assert text(page) == owed(rows[0], page.data["budget"])
-    control(page, "after step").focus()
+    assert text(page) == owed(rows[0], page.data["budget"], "those after step 1 of the run")
+    control(page, "counts after step").focus()
     page.keyboard.press("End")
     control(page, "budget").fill("100")
-    control(page, names[1]).fill("7")
+    control(page, f"{names[1]}, as a number").fill("7")
     counts = [rows[-1][0], 7, *rows[-1][2:]]
-    assert text(page) == owed(counts, 100)
+    assert text(page) == owed(counts, 100, "your own")
     assert page.get_by_text(f"poorest class afterwards: {(counts + class_debt(counts, 100)).min()}").is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
@@ -101,19 +101,21 @@ def test_a_slider_from_mean_to_max_asks_what_python_would_ask(opened):
     page = opened("mean_or_max")
     for i, picture in enumerate(page.data["pictures"]):
         control(page, "picture").select_option(index=i)
-        for kind, place in (("top", 3), ("power", 5), ("quantile", 7), ("quantile", 0)):
+        for kind, place in (("top", 3), ("power", 5), ("quantile", 6), ("quantile", 0)):
             how = page.data["ladders"][kind][place]
-            control(page, "family").select_option(label=dict(page.data["kinds"])[kind])
+            control(page, "between mean and max").select_option(label=dict(page.data["kinds"])[kind])
             control(page, "from mean to max").fill(str(place))
             asked = [int(v) for v in page.locator("#explorer canvas").get_attribute("data-asked").split()]
             score = by_python(picture, how)
             assert len(set(asked)) == 20 and np.allclose(np.sort(score[asked]), np.sort(score)[-20:], atol=1e-6), how
-            assert text(page).startswith(f"By {how}, 20 of {picture['count']} superpixels are asked; ")
+            words = {"top": "mean of the most unsure 40 %", "power": "power mean, p = 64", "quantile": "quantile 95 %"}[kind]
+            words = words if place else "mean"
+            assert text(page).startswith(f"Asked by {words}: 20 of {picture['count']} superpixels; ")
     assert "; 20 of them are asked by the mean" not in text(page) or how == "mean"
     control(page, "superpixels to ask").focus()
     page.keyboard.press("ArrowRight")
-    control(page, "what lies under").select_option("score of each superpixel")
-    assert text(page).startswith("By mean, 21 of ")
+    control(page, "what lies under").select_option("superpixel score")
+    assert text(page).startswith("Asked by mean: 21 of ")
 
 
 def test_a_point_of_a_curve_tells_its_value_its_spread_and_its_n(opened):

@@ -21,6 +21,10 @@ def test_every_slide_fits_and_the_right_key_shows_all_of_them(browser, tmp_path,
         assert box["width"] <= size[0] + 1 and box["height"] <= size[1] + 1, at
         page.keyboard.press("ArrowRight")
     assert page.locator("#place").inner_text() == f"{n} / {n}" and page.locator(".fragment:not(.seen)").count() == 0
+    page.keyboard.press("Home")
+    page.mouse.click(5, 5)
+    assert page.locator("#place").inner_text() == f"2 / {n}" and page.locator("#how").is_hidden()
+    page.keyboard.press("End")
     page.keyboard.press("ArrowLeft")
     assert page.locator("#place").inner_text() == f"{n - 1} / {n}"
     page.close()
