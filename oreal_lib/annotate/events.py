@@ -23,6 +23,7 @@ from ..storage.lock import Held, Lock
 WHATS = ("open", "label", "skip", "split", "paint", "classes", "undo", "redo")
 VOID = "void"  # the answer "no class, or I cannot tell"
 IMPORTED = ("import", "merge", "all", "fill")  # how labels came that nobody clicked one by one in this session
+ACCEPTED = ("accept", "all")  # how labels came that had been predicted
 PATIENCE = 8.0  # seconds in which the page or kernel that was just left may let go of the log
 
 

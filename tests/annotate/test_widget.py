@@ -172,7 +172,9 @@ def test_to_finish_says_how_many_masks_lie_where_and_how_many_pixels_were_clicke
     widget.hear(kind="finish")
     done, _ = last(widget, "finished")
     assert done["text"] == f"2 masks, the clicks and what was learned are in {widget.session.work / 'export' / 'me'}"
-    assert done["shares"] == "768 clicked (12%), 0 only predicted (0%), 5,376 without a class (88%)"  # nothing was trained
+    assert (
+        done["shares"] == "768 clicked (12%), 0 accepted (0%), 0 only predicted (0%), 5,376 without a class (88%)"
+    )  # nothing was trained
     assert (widget.session.work / "export" / "me" / "masks" / "b.png").exists()
 
 
