@@ -96,6 +96,13 @@ class AtWork:
         self.page.wait_for_function("document.querySelector('.oreal-saved').textContent.includes('✓')", timeout=5000)
         self.page.wait_for_timeout(60)
 
+    def labeled(self):
+        """What the picker, the strip and its bar say is labeled of the picture in sight."""
+        picked = self.page.evaluate("document.querySelector('.oreal-picture').selectedOptions[0].textContent").split(" · ")[1]
+        thumb = f".oreal-thumb[data-index='{self.shown}']"
+        told = self.page.get_attribute(thumb, "title").split(": ")[1].split(",")[0]
+        return picked, told, self.page.get_attribute(f"{thumb} .oreal-share > span", "style")
+
     def events(self, what):
         return [e for e in read_whole(self.session.log.path) if e.what == what]
 
@@ -263,8 +270,10 @@ def test_all_that_is_predicted_is_accepted_at_once_or_where_it_is_sure_and_one_u
     me.page.click("text=Everything")
     me.settled()
     assert (me.labels() != UNLABELED).all() and me.labels()[0] == 1
+    assert me.labeled() == ("48 labeled", "48 of 48 labeled", "width: 100%;")
     me.page.keyboard.press("u")
     me.settled()
+    assert me.labeled() == ("8 labeled", "8 of 48 labeled", "width: 16.6667%;")
     assert (me.labels()[8:] == UNLABELED).all() and me.labels()[1] == 0
     assert me.session.counters()["clicks"] == 1
 

@@ -162,6 +162,7 @@ export const receiving = {
     const before = picture.labels.slice();
     superpixels.forEach((k, i) => (picture.labels[k] = labels[i]));
     this.applyPending(picture);
+    this.showShare(index);
     if (picture === this.shown) this.paintLabels([...before.keys()].filter((k) => picture.labels[k] !== before[k]));
   },
 
