@@ -201,6 +201,15 @@ def test_a_class_that_cannot_be_is_refused_and_the_page_shows_what_there_is(work
     me.page.get_by_label("Name of tissue").press("Enter")
     me.page.wait_for_selector("text=is named twice")
     assert me.page.get_by_label("Name of tissue").input_value() == "tissue" and me.events("classes") == []
+    me.page.get_by_label("Name of tissue").fill("flesh")
+    me.page.get_by_label("Name of tissue").press("Enter")
+    me.page.wait_for_selector("[aria-label='Name of flesh']")
+    assert me.page.inner_text(".oreal-status") == ""  # what was wrong is over
+    me.page.click("text=Add")
+    assert me.page.inner_text(".oreal-status") == "A class needs a name: type one."
+    me.page.get_by_label("Name of flesh").fill(" ")
+    me.page.get_by_label("Name of flesh").press("Enter")
+    assert me.page.get_by_label("Name of flesh").input_value() == "flesh" and len(me.events("classes")) == 1
 
 
 def test_the_brush_labels_pixels_and_the_eraser_takes_some_away(work, screenshot):
@@ -269,11 +278,17 @@ def test_all_that_is_predicted_is_accepted_at_once_or_where_it_is_sure_and_one_u
     me.page.click("[data-key=all]")
     me.page.click("text=Everything")
     me.settled()
+    assert me.page.inner_text(".oreal-status").startswith("Accepted 40 superpixels")  # though all is pressed for the first time
     assert (me.labels() != UNLABELED).all() and me.labels()[0] == 1
     assert me.labeled() == ("48 labeled", "48 of 48 labeled", "width: 100%;")
     me.page.keyboard.press("u")
     me.settled()
     assert me.labeled() == ("8 labeled", "8 of 48 labeled", "width: 16.6667%;")
+    assert me.page.inner_text(".oreal-status").startswith("Undone")
+    me.page.mouse.click(*me.middle(0))
+    assert me.page.inner_text(".oreal-status") == ""
+    me.page.keyboard.press("u")
+    me.settled()
     assert (me.labels()[8:] == UNLABELED).all() and me.labels()[1] == 0
     assert me.session.counters()["clicks"] == 1
 

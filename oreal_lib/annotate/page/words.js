@@ -159,7 +159,7 @@ export const words = {
       ui.order.textContent = this.doubtful ? "unsure" : "A–Z";
       this.sortStrip();
     });
-    this.on(ui.root, "click", (event) => this.explain(event));
+    this.on(ui.root, "click", (event) => this.explain(event), { capture: true }); // before what it does says how that went
     this.on(ui.root, "focusin", (event) => event.target.matches(":focus-visible") && this.explain(event));
     this.on(ui.finish, "click", () => {
       this.say("Writing the masks ...");
