@@ -216,7 +216,13 @@ def test_live_every_act_is_told_and_what_was_learned_is_shown(widget, monkeypatc
     beside = widget.session._beside
     assert last(widget, "state")[0]["live"] and beside.told[0]["upto"] == 1 and beside.told[0]["look"] == widget._shown
     label(widget, "one", 0, [3], 1)
-    assert last(widget, "done")[0]["text"].startswith("No label yet: road. Click one of each by hand; two classes are needed.")
+    lacks = "No label yet: road. Click one of each by hand; two classes are needed."
+    assert last(widget, "done")[0]["text"] == f"{lacks} looking at the pictures: 0 of 2."
+    for name in "ab":  # as they lie there when it starts again
+        file = widget.session.work / "pictures" / "features-any" / f"{name}.npy"
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    assert widget.session.live_text() == f"{lacks} reading what was seen of the pictures: 0 of 2."
     widget.hear(kind="look", picture=1)
     widget.hear(kind="set", strategy="bvsb", aggregate="mean")
     assert [set(told) for told in beside.told[1:]] == [{"line"}, {"look"}, {"ask"}]
