@@ -132,8 +132,8 @@ def test_an_undo_says_what_it_has_taken_back(widget):
         "Undone: sky merged into street.",
         "Undone: tree added; the class stays in the list, for others may use it.",
         "Undone: road renamed street, street colored anew, sky colored anew.",
-        "Undone: 2 superpixels of b labeled sky.",
-        "Done again: 2 superpixels of b labeled sky.",
+        'Undone: 2 superpixels of "b" labeled sky.',
+        'Done again: 2 superpixels of "b" labeled sky.',
     ]
 
 

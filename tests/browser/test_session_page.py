@@ -233,7 +233,7 @@ def test_the_brush_labels_pixels_and_the_eraser_takes_some_away(work, screenshot
     me.page.keyboard.press("c")
     me.settled()
     assert me.board.paint(me.shown)[24, 40] == 1
-    assert me.page.inner_text(".oreal-status") == f"Undone: pixels of {me.session.pictures[me.shown].name} erased."
+    assert me.page.inner_text(".oreal-status") == f'Undone: pixels of "{me.session.pictures[me.shown].name}" erased.'
     assert [e.to for e in me.events("paint")] == ["organ", ""]
 
 
@@ -312,7 +312,9 @@ def test_small_pictures_show_what_is_done_and_what_waits_and_lead_there(work):
     me.drag((8, 8), (120, 8))
     me.settled()
     assert me.page.get_attribute(".oreal-thumb[data-index='3'] .oreal-share > span", "style") == f"width: {100 * 8 / 48:.4f}%;"
+    assert me.page.inner_text(".oreal-order") == "Unsure first"  # what it will do
     me.page.click(".oreal-order")
+    assert me.page.inner_text(".oreal-order") == "Sort A–Z"
     first = min(
         range(4), key=lambda i: int(me.page.evaluate(f"document.querySelector('.oreal-thumb[data-index=\"{i}\"]').style.order"))
     )
@@ -452,7 +454,9 @@ def test_finishing_writes_the_masks_and_says_what_was_done_and_how_to_go_on(work
     me.page.click("text=Finish")
     me.page.wait_for_selector(".oreal-help:not([hidden])", timeout=20_000)
     text = me.page.inner_text(".oreal-help")
-    assert "1 click in" in text and "tissue: 1" in text and "3 masks, the clicks and what was learned are in" in text
+    assert "1 click in" in text and "tissue: 1 superpixel" in text and "3 masks, the clicks and what was learned are in" in text
+    assert "No label yet: organ, tool." in text and "Pictures without a label, so that their masks are prediction only: " in text
+    assert me.session.pictures[me.shown].name not in text.split("prediction only: ")[1].split("\n")[0]
     assert "256 clicked (1%), 0 accepted (0%), 0 only predicted (0%), 36,608 without a class (99%)" in text
     assert f"make label FOLDER='{me.folder}'" in text or f"make label FOLDER={me.folder}" in text
     assert len(list((me.session.work / "export" / "me" / "masks").glob("*.png"))) == 3
