@@ -455,8 +455,8 @@ def test_finishing_writes_the_masks_and_says_what_was_done_and_how_to_go_on(work
     me.page.wait_for_selector(".oreal-help:not([hidden])", timeout=20_000)
     text = me.page.inner_text(".oreal-help")
     assert "1 click in" in text and "tissue: 1 superpixel" in text and "3 masks, the clicks and what was learned are in" in text
-    assert "No label yet: organ, tool." in text and "Pictures without a label, so that their masks are prediction only: " in text
-    assert me.session.pictures[me.shown].name not in text.split("prediction only: ")[1].split("\n")[0]
+    assert "No label yet: organ, tool." in text and "Pictures without a label, whose masks hold only what is predicted: " in text
+    assert me.session.pictures[me.shown].name not in text.split("only what is predicted: ")[1].split("\n")[0]
     assert "256 clicked (1%), 0 accepted (0%), 0 only predicted (0%), 36,608 without a class (99%)" in text
     assert f"make label FOLDER='{me.folder}'" in text or f"make label FOLDER={me.folder}" in text
     assert len(list((me.session.work / "export" / "me" / "masks").glob("*.png"))) == 3

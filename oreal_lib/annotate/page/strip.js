@@ -106,7 +106,7 @@ export const strip = {
     const bare = pictures.filter(({ labeled }) => !labeled).map(({ name }) => name);
     return [
       ...(never.length ? [`No label yet: ${names(never)}`] : []),
-      ...(bare.length ? [`Pictures without a label, so that their masks are prediction only: ${names(bare)}`] : []),
+      ...(bare.length ? [`Pictures without a label, whose masks hold only what is predicted: ${names(bare)}`] : []),
     ];
   },
 
