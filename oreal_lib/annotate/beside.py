@@ -106,7 +106,9 @@ def what_lacks(board: Board, beside: Beside | None) -> str:
             f"No label yet: {names}. Click one of each by hand" + "; two classes are needed" * bool((counts > 0).sum() < 2)
         )
     if (seen := 0 if beside is None else beside.seen) < len(board.pictures):
-        parts.append(f"looking at the pictures: {seen} of {len(board.pictures)}")
+        kept = sum(1 for _ in board.pictures[0].store.glob("features-*/*.npy"))  # of an earlier time
+        doing = "reading what was seen of the pictures" if kept >= len(board.pictures) else "looking at the pictures"
+        parts.append(f"{doing}: {seen} of {len(board.pictures)}")
     return " ".join(f"{part}." for part in parts)
 
 

@@ -23,6 +23,7 @@ from ..storage.lock import Held, Lock
 WHATS = ("open", "label", "skip", "split", "paint", "classes", "undo", "redo")
 VOID = "void"  # the answer "no class, or I cannot tell"
 IMPORTED = ("import", "merge", "all", "fill")  # how labels came that nobody clicked one by one in this session
+ACCEPTED = ("accept", "all")  # how labels came that had been predicted
 PATIENCE = 8.0  # seconds in which the page or kernel that was just left may let go of the log
 
 
@@ -84,14 +85,15 @@ def from_line(line: bytes) -> Event:
 
 
 def in_words(act: Sequence[Event]) -> str:
-    """What an act, of one event or more, did to superpixels: "3 superpixels of a.png labeled road"."""
+    """What an act, of one event or more, did to superpixels: '3 superpixels of "a" labeled road'."""
     first, n = act[0], sum(len(event.superpixels) for event in act)
+    image = f'"{first.image}"'
     if first.what == "paint":
-        return f"pixels of {first.image} painted {first.to}" if first.to else f"pixels of {first.image} erased"
+        return f"pixels of {image} painted {first.to}" if first.to else f"pixels of {image} erased"
     did = {"skip": "skipped", "split": "cut anew"}.get(first.what) or ("labeled" if first.to else "cleared")
     did = {"accept": "accepted as", "all": "accepted as predicted", "fill": "filled with"}.get(first.how, did)
     to = first.to if first.how != "all" else ""
-    return f"{n} superpixel{'s' * (n != 1)} of {first.image} {did} {to}".rstrip()
+    return f"{n} superpixel{'s' * (n != 1)} of {image} {did} {to}".rstrip()
 
 
 def clicks(events: Iterable[Event]) -> int:

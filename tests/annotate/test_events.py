@@ -43,18 +43,18 @@ def test_an_event_comes_back_from_its_line(what):
 @pytest.mark.parametrize(
     "act, words",
     [
-        ([Event("label", "", image="a", superpixels=(3,), to="sky")], "1 superpixel of a labeled sky"),
-        ([Event("label", "", image="a", superpixels=(3, 4))], "2 superpixels of a cleared"),
-        ([Event("label", "", image="a", superpixels=(3,), to="sky", how="accept")], "1 superpixel of a accepted as sky"),
+        ([Event("label", "", image="a", superpixels=(3,), to="sky")], '1 superpixel of "a" labeled sky'),
+        ([Event("label", "", image="a", superpixels=(3, 4))], '2 superpixels of "a" cleared'),
+        ([Event("label", "", image="a", superpixels=(3,), to="sky", how="accept")], '1 superpixel of "a" accepted as sky'),
         (
             [Event("label", "", image="a", superpixels=(i,), to=to, how="all") for i, to in enumerate(("sky", "road"))],
-            "2 superpixels of a accepted as predicted",
+            '2 superpixels of "a" accepted as predicted',
         ),
-        ([Event("label", "", image="a", superpixels=(3,), to="sky", how="fill")], "1 superpixel of a filled with sky"),
-        ([Event("skip", "", image="a", superpixels=(3,))], "1 superpixel of a skipped"),
-        ([Event("split", "", image="a", superpixels=(3,), how="region")], "1 superpixel of a cut anew"),
-        ([Event("paint", "", image="a", to="sky", how="brush")], "pixels of a painted sky"),
-        ([Event("paint", "", image="a", how="brush")], "pixels of a erased"),
+        ([Event("label", "", image="a", superpixels=(3,), to="sky", how="fill")], '1 superpixel of "a" filled with sky'),
+        ([Event("skip", "", image="a", superpixels=(3,))], '1 superpixel of "a" skipped'),
+        ([Event("split", "", image="a", superpixels=(3,), how="region")], '1 superpixel of "a" cut anew'),
+        ([Event("paint", "", image="a", to="sky", how="brush")], 'pixels of "a" painted sky'),
+        ([Event("paint", "", image="a", how="brush")], 'pixels of "a" erased'),
     ],
 )
 def test_each_kind_of_act_is_told_in_words(act, words):

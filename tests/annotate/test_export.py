@@ -108,6 +108,21 @@ def test_a_mask_holds_clicks_first_then_predictions_and_labels_hold_clicks_only(
     assert (done.labeled, done.predicted, done.round, done.problems) == (2, 4, 2, ())
 
 
+def test_accepted_predictions_are_told_from_clicks_also_in_the_pieces_of_a_split(session):
+    a = picture_of(session, "a")
+    trained(session, CAR)
+    session.act("label", a, [0], to="car")
+    session.act("all", a, [1, 2, 3], ["car"] * 3, how="all")
+    session.act("accept", a, [4], how="key")
+    session.act("split", a, [2])
+    session.act("label", a, [3], to="road")  # corrected by a click
+    session.act("all", a, [5], ["car"], how="all")
+    session.act("undo")
+    done = export(session)
+    assert done.pixels[:2] == (2 * 400, 3 * 400) and sum(done.pixels) == 3 * 2400 + 5400
+    assert done.shares.startswith("800 clicked (6%), 1,200 accepted (10%), ")
+
+
 def test_what_is_damaged_is_left_out_and_named(session):
     trained(session, CAR)
     (rounds.folder_of(session.home, 2) / "views" / f"{key('a')}.npz").write_bytes(b"torn")

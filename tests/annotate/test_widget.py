@@ -132,8 +132,8 @@ def test_an_undo_says_what_it_has_taken_back(widget):
         "Undone: sky merged into street.",
         "Undone: tree added; the class stays in the list, for others may use it.",
         "Undone: road renamed street, street colored anew, sky colored anew.",
-        "Undone: 2 superpixels of b labeled sky.",
-        "Done again: 2 superpixels of b labeled sky.",
+        'Undone: 2 superpixels of "b" labeled sky.',
+        'Done again: 2 superpixels of "b" labeled sky.',
     ]
 
 
@@ -172,7 +172,9 @@ def test_to_finish_says_how_many_masks_lie_where_and_how_many_pixels_were_clicke
     widget.hear(kind="finish")
     done, _ = last(widget, "finished")
     assert done["text"] == f"2 masks, the clicks and what was learned are in {widget.session.work / 'export' / 'me'}"
-    assert done["shares"] == "768 clicked (12%), 0 only predicted (0%), 5,376 without a class (88%)"  # nothing was trained
+    assert (
+        done["shares"] == "768 clicked (12%), 0 accepted (0%), 0 only predicted (0%), 5,376 without a class (88%)"
+    )  # nothing was trained
     assert (widget.session.work / "export" / "me" / "masks" / "b.png").exists()
 
 
@@ -214,7 +216,13 @@ def test_live_every_act_is_told_and_what_was_learned_is_shown(widget, monkeypatc
     beside = widget.session._beside
     assert last(widget, "state")[0]["live"] and beside.told[0]["upto"] == 1 and beside.told[0]["look"] == widget._shown
     label(widget, "one", 0, [3], 1)
-    assert last(widget, "done")[0]["text"].startswith("No label yet: road. Click one of each by hand; two classes are needed.")
+    lacks = "No label yet: road. Click one of each by hand; two classes are needed."
+    assert last(widget, "done")[0]["text"] == f"{lacks} looking at the pictures: 0 of 2."
+    for name in "ab":  # as they lie there when it starts again
+        file = widget.session.work / "pictures" / "features-any" / f"{name}.npy"
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    assert widget.session.live_text() == f"{lacks} reading what was seen of the pictures: 0 of 2."
     widget.hear(kind="look", picture=1)
     widget.hear(kind="set", strategy="bvsb", aggregate="mean")
     assert [set(told) for told in beside.told[1:]] == [{"line"}, {"look"}, {"ask"}]

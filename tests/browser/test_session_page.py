@@ -96,6 +96,13 @@ class AtWork:
         self.page.wait_for_function("document.querySelector('.oreal-saved').textContent.includes('✓')", timeout=5000)
         self.page.wait_for_timeout(60)
 
+    def labeled(self):
+        """What the picker, the strip and its bar say is labeled of the picture in sight."""
+        picked = self.page.evaluate("document.querySelector('.oreal-picture').selectedOptions[0].textContent").split(" · ")[1]
+        thumb = f".oreal-thumb[data-index='{self.shown}']"
+        told = self.page.get_attribute(thumb, "title").split(": ")[1].split(",")[0]
+        return picked, told, self.page.get_attribute(f"{thumb} .oreal-share > span", "style")
+
     def events(self, what):
         return [e for e in read_whole(self.session.log.path) if e.what == what]
 
@@ -194,6 +201,15 @@ def test_a_class_that_cannot_be_is_refused_and_the_page_shows_what_there_is(work
     me.page.get_by_label("Name of tissue").press("Enter")
     me.page.wait_for_selector("text=is named twice")
     assert me.page.get_by_label("Name of tissue").input_value() == "tissue" and me.events("classes") == []
+    me.page.get_by_label("Name of tissue").fill("flesh")
+    me.page.get_by_label("Name of tissue").press("Enter")
+    me.page.wait_for_selector("[aria-label='Name of flesh']")
+    assert me.page.inner_text(".oreal-status") == ""  # what was wrong is over
+    me.page.click("text=Add")
+    assert me.page.inner_text(".oreal-status") == "A class needs a name: type one."
+    me.page.get_by_label("Name of flesh").fill(" ")
+    me.page.get_by_label("Name of flesh").press("Enter")
+    assert me.page.get_by_label("Name of flesh").input_value() == "flesh" and len(me.events("classes")) == 1
 
 
 def test_the_brush_labels_pixels_and_the_eraser_takes_some_away(work, screenshot):
@@ -217,7 +233,7 @@ def test_the_brush_labels_pixels_and_the_eraser_takes_some_away(work, screenshot
     me.page.keyboard.press("c")
     me.settled()
     assert me.board.paint(me.shown)[24, 40] == 1
-    assert me.page.inner_text(".oreal-status") == f"Undone: pixels of {me.session.pictures[me.shown].name} erased."
+    assert me.page.inner_text(".oreal-status") == f'Undone: pixels of "{me.session.pictures[me.shown].name}" erased.'
     assert [e.to for e in me.events("paint")] == ["organ", ""]
 
 
@@ -262,7 +278,15 @@ def test_all_that_is_predicted_is_accepted_at_once_or_where_it_is_sure_and_one_u
     me.page.click("[data-key=all]")
     me.page.click("text=Everything")
     me.settled()
+    assert me.page.inner_text(".oreal-status").startswith("Accepted 40 superpixels")  # though all is pressed for the first time
     assert (me.labels() != UNLABELED).all() and me.labels()[0] == 1
+    assert me.labeled() == ("48 labeled", "48 of 48 labeled", "width: 100%;")
+    me.page.keyboard.press("u")
+    me.settled()
+    assert me.labeled() == ("8 labeled", "8 of 48 labeled", "width: 16.6667%;")
+    assert me.page.inner_text(".oreal-status").startswith("Undone")
+    me.page.mouse.click(*me.middle(0))
+    assert me.page.inner_text(".oreal-status") == ""
     me.page.keyboard.press("u")
     me.settled()
     assert (me.labels()[8:] == UNLABELED).all() and me.labels()[1] == 0
@@ -288,7 +312,9 @@ def test_small_pictures_show_what_is_done_and_what_waits_and_lead_there(work):
     me.drag((8, 8), (120, 8))
     me.settled()
     assert me.page.get_attribute(".oreal-thumb[data-index='3'] .oreal-share > span", "style") == f"width: {100 * 8 / 48:.4f}%;"
+    assert me.page.inner_text(".oreal-order") == "Unsure first"  # what it will do
     me.page.click(".oreal-order")
+    assert me.page.inner_text(".oreal-order") == "Sort A–Z"
     first = min(
         range(4), key=lambda i: int(me.page.evaluate(f"document.querySelector('.oreal-thumb[data-index=\"{i}\"]').style.order"))
     )
@@ -428,8 +454,10 @@ def test_finishing_writes_the_masks_and_says_what_was_done_and_how_to_go_on(work
     me.page.click("text=Finish")
     me.page.wait_for_selector(".oreal-help:not([hidden])", timeout=20_000)
     text = me.page.inner_text(".oreal-help")
-    assert "1 click in" in text and "tissue: 1" in text and "3 masks, the clicks and what was learned are in" in text
-    assert "256 clicked (1%), 0 only predicted (0%), 36,608 without a class (99%)" in text
+    assert "1 click in" in text and "tissue: 1 superpixel" in text and "3 masks, the clicks and what was learned are in" in text
+    assert "No label yet: organ, tool." in text and "Pictures without a label, whose masks hold only what is predicted: " in text
+    assert me.session.pictures[me.shown].name not in text.split("only what is predicted: ")[1].split("\n")[0]
+    assert "256 clicked (1%), 0 accepted (0%), 0 only predicted (0%), 36,608 without a class (99%)" in text
     assert f"make label FOLDER='{me.folder}'" in text or f"make label FOLDER={me.folder}" in text
     assert len(list((me.session.work / "export" / "me" / "masks").glob("*.png"))) == 3
     screenshot(me.page, "finished")

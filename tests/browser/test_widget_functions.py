@@ -58,7 +58,9 @@ def value(page, expression):
         ("w.zoomed({x: 0, y: 0, scale: 30}, 9, 0, 0, 1).scale", 40),
         ("w.zoomed({x: 0, y: 0, scale: 1}, 0.01, 0, 0, 3).scale", 0.5),
         ("w.closeUp(picture, 0, 40, 30)", None),  # nothing is larger than the whole picture
-        ("w.closeUp({box: Int32Array.of(40, 40, 49, 49), width: 1000, height: 1000}, 0, 400, 400).scale", 1),
+        ("w.closeUp({box: Int32Array.of(40, 40, 49, 49), width: 1000, height: 1000}, 0, 580, 580).scale", 1),  # a third of it
+        ("w.closeUp({box: Int32Array.of(40, 40, 49, 49), width: 300, height: 200}, 0, 1000, 720).scale", 4),
+        ("w.closeUp({box: Int32Array.of(40, 40, 49, 49), width: 100, height: 100}, 0, 500, 500)", None),  # it is larger as it is
         ("w.areaAround({x: 0, y: 0, scale: 2}, 40, 20)", [0, 0, 30, 15]),
         ("w.superpixelsIn(picture, [2, 0, 3, 3])", [1]),
         # acts on their way

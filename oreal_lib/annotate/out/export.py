@@ -21,7 +21,8 @@ from ...storage import checked, provenance
 from ...storage.progress import told
 from ...types import IGNORE
 from .. import quality, rounds
-from ..board import ON_PICTURES
+from ..board import ON_PICTURES, Board
+from ..events import ACCEPTED
 from ..jpegs import jpeg
 from ..live import SIDE as LOOKS
 from ..live import Learner, network_of
@@ -43,7 +44,7 @@ class Exported:
     """What was written. pictures: how many have a mask.  labeled: superpixels.  predicted: pictures whose mask holds predictions.
     acts: rows of clicks.csv.  round: of the predictions and the network, 0 if no network was trained.  problems: a sentence each.
     live: whether predictions and model are what was learned after the last click.  pixels: of all masks, how many have the class that
-    a person said, how many one that is only predicted, and how many none.
+    a person gave, how many a prediction that a person accepted, how many one that is only predicted, and how many none.
     """
 
     out: Path
@@ -54,12 +55,12 @@ class Exported:
     round: int
     problems: tuple[str, ...] = ()
     live: bool = False
-    pixels: tuple[int, int, int] = (0, 0, 0)
+    pixels: tuple[int, int, int, int] = (0, 0, 0, 0)
 
     @property
     def shares(self) -> str:
         """`pixels` in words."""
-        kinds = ("clicked", "only predicted", "without a class")
+        kinds = ("clicked", "accepted", "only predicted", "without a class")
         parts = zip(self.pixels, kinds, strict=True)
         return ", ".join(f"{n:,} {kind} ({n / max(1, sum(self.pixels)):.0%})" for n, kind in parts)
 
@@ -67,9 +68,9 @@ class Exported:
 def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     """Writes everything a session has into a folder, `<work>/export/<annotator>` unless `out` names one.
 
-    masks/<name>.png: (h, w) class ids at the picture's own size, turned as its EXIF says, 255 = void: what was clicked, and where
-    nobody clicked what is predicted: live, unless the network was trained after the last act, or by the last round.
-    labels/<name>.png: what was clicked, 255 elsewhere. Both are enlarged from the size that the person saw, by the nearest pixel.
+    masks/<name>.png: (h, w) class ids at the picture's own size, turned as its EXIF says, 255 = void: what was clicked or accepted,
+    and elsewhere what is predicted: live, unless the network was trained after the last act, or by the last round.
+    labels/<name>.png: what was clicked or accepted, 255 elsewhere. Both are enlarged from the size that the person saw, by the nearest pixel.
     export.md, which goes along as README.md, says what the other files are. model/ is there if anything was learned.
 
     A second export replaces the first; killed in between, each file is whole. Raises ValueError for an `out` that cannot be used
@@ -92,7 +93,7 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     names = {p.name: [f"{folder}/{p.name}.{suffix}" for folder, suffix in kinds] for p in board.pictures}
     everything = [*files, "coco.json", "coco_labels.json", *(name for three in names.values() for name in three)]
     coco, of_clicks, written, predicted = Coco(board.classes, palette), Coco(board.classes, palette), 0, 0
-    pixels = np.zeros(3, np.int64)
+    pixels, taken = np.zeros(4, np.int64), _accepted(saved)
     with filled(out, everything, top, f"export of {saved.annotator}") as write:
         for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported")):
             try:
@@ -110,8 +111,10 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
             for one, values in ((coco, mask), (of_clicks, labels)):
                 one.add(picture.file.relative_to(top).as_posix(), values)
             written, predicted = written + 1, predicted + (seen is not None)
-            have = [np.count_nonzero(values != IGNORE) for values in (labels, mask)]
-            pixels += (have[0], have[1] - have[0], mask.size - have[1])
+            labeled = labels != IGNORE
+            accepted = np.count_nonzero(labeled & (nearest(taken[i][board.ids(i)], picture.native) > 0))
+            given, known = np.count_nonzero(labeled), np.count_nonzero(mask != IGNORE)
+            pixels += (given - accepted, accepted, known - given, mask.size - known)
         for name, data in (files | {"coco.json": coco.file(), "coco_labels.json": of_clicks.file()}).items():
             write(name, data)
     labeled = int(board.counts().sum())
@@ -137,8 +140,22 @@ def _learner(saved: Saved) -> Learner | None:
     return learner if learner.classifier is not None else None
 
 
+def _accepted(saved: Saved) -> list[np.ndarray]:
+    """For each picture (k,) uint8: 1 where the label of a superpixel is a prediction that was accepted; pieces have it from the whole."""
+    board = saved.board
+    again = Board(board.pictures, tuple(read_json(saved.home.parent)["classes"]))
+    taken = [np.zeros(picture.count, np.uint8) for picture in board.pictures]
+    for event in board.acts:
+        for change in again.apply(event):
+            if change.split:
+                taken[change.picture] = taken[change.picture][change.of]
+            if event.what in ("label", "paint"):
+                taken[change.picture][change.superpixels] = event.how in ACCEPTED
+    return taken
+
+
 def _images(saved: Saved, i: int, seen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, bytes]:
-    """The mask, the clicked labels, each (h, w) uint8 at the picture's own size, and the overlay's file."""
+    """The mask, the labels that were given, each (h, w) uint8 at the picture's own size, and the overlay's file."""
     ids, picture = saved.board.ids(i), saved.board.pictures[i]
     codes = saved.board.labels(i)[ids]
     seen = np.full(picture.size, IGNORE, np.uint8) if seen is None else seen

@@ -77,7 +77,7 @@ export const sending = {
     if (!this.held) this.send({ kind: "act", ...message, after, now: message.clicked });
     this.showSaved();
     setTimeout(() => this.showSaved(), 350); // most acts are on disk by then: no alarm
-    if (now - this.statusAt > 8000) this.say("");
+    if (now - this.statusAt > 8000 || this.ui.status.matches(".oreal-turned")) this.say("");
   },
 
   sendAgain() {

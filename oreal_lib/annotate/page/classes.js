@@ -46,9 +46,11 @@ export const classes = {
     const { order } = this.state;
     const add = h("input.new", { placeholder: "a new class", "aria-label": "A new class", value: typed });
     const send = () => add.value.trim() && this.editClasses([...this.table(), [null, add.value.trim(), null]]) & (add.value = "");
+    const check = () => add.value.trim() || this.sayNameless();
     add.addEventListener("change", send);
+    add.addEventListener("keydown", ({ key }) => key === "Enter" && check());
     const rows = order.map((code, i) => this.classRow(code, i));
-    const adding = h("div.group", {}, add, h("button", { type: "button", text: "Add" }));
+    const adding = h("div.group", {}, add, h("button", { type: "button", text: "Add", mousedown: check }));
     editor.replaceChildren(adding, ...(order.length > 1 ? this.mergeRows() : []), h("div.head", { text: "Names, colors, order" }), ...rows);
     inputs()[place]?.focus();
   },
@@ -60,7 +62,11 @@ export const classes = {
     const hue = h("input", { type: "color", value: color, "aria-label": `Color of ${name}` });
     const text = h("input", { value: name, "aria-label": `Name of ${name}` });
     hue.addEventListener("change", () => this.editClasses(changed(2, hue.value)));
-    text.addEventListener("change", () => text.value.trim() && this.editClasses(changed(1, text.value.trim())));
+    text.addEventListener("change", () => {
+      if (text.value.trim()) return this.editClasses(changed(1, text.value.trim()));
+      text.value = name;
+      this.sayNameless();
+    });
     const up = () => this.editClasses(this.table().toSpliced(i, 1).toSpliced(i - 1, 0, this.table()[i]));
     const move = h("button", { type: "button", "aria-label": `Move ${name} up`, title: "Move up", click: up, text: "▴" });
     move.disabled = i === 0;
@@ -80,6 +86,10 @@ export const classes = {
     const ready = () => (button.disabled = gone.value === into.value);
     menus.forEach((menu) => menu.addEventListener("change", ready));
     return [h("div.head", { text: "Merge classes" }), gone, h("div.group", {}, "into", into, button)];
+  },
+
+  sayNameless() {
+    this.say("A class needs a name: type one.", "bad");
   },
 
   table() {

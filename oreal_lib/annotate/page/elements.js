@@ -54,7 +54,7 @@ export function build(run) {
   ui.late = h("div.bad.alert", { role: "alert", hidden: "" });
   ui.dialog = h("div.help", { hidden: "", role: "dialog" });
   ui.menu = h("div.menu", { hidden: "", role: "menu" });
-  ui.order = h("button.order", { type: "button", title: "Sort the pictures: those with the most doubtful suggestions first, or by name" }, "A–Z");
+  ui.order = h("button.order", { type: "button", title: "Sort the pictures: those with the most doubtful suggestions first, or by name" }, "Unsure first");
   ui.thumbs = h("div.thumbs", {});
   ui.strip = h("div.strip", { role: "group", "aria-label": "Pictures" }, ui.order, ui.thumbs);
   const main = h("div.main", {}, ui.strip, buildPicture(ui, button, word), buildSide(ui, word));

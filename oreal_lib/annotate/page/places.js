@@ -48,9 +48,9 @@ export function zoomed(place, factor, x, y, fit) {
 export function closeUp({ box, width, height }, k, w, h) {
   const [left, top, right, bottom] = box.subarray(4 * k, 4 * k + 4);
   const fit = fitScale({ width, height }, w, h);
-  const room = (low, high, size) => Math.max(5 * (high - low + 1), Math.min(64, size), 0.4 * size);
+  const room = (low, high, size) => Math.max(5 * (high - low + 1), Math.min(64, size), 0.58 * size); // 0.58 squared: a third of the picture
   const wanted = Math.min(w / room(left, right, width), h / room(top, bottom, height));
-  const scale = Math.min(Math.max(wanted, fit), 24);
+  const scale = Math.max(Math.min(wanted, 4), fit); // larger, nothing is recognized
   if (scale === fit) return null;
   const start = (room, low, high, size) => {
     const least = room - size * scale; // at the picture's edge: more of the picture rather than emptiness

@@ -116,7 +116,8 @@ export const receiving = {
     this.takeQuery(message.query);
     this.showCounters(counters);
     this.ui.note.textContent = message.text ?? "";
-    if (mine && message.turned) this.say(message.turned);
+    if (mine && this.lastSend > this.statusAt && this.ui.status.matches(".oreal-bad")) this.say(""); // what was wrong is over
+    if (mine && message.turned) this.say(message.turned, "turned");
     const allAnswered = !this.state.live && counters.asked && counters.answered === counters.asked && !this.query.length;
     if (mine && allAnswered && !this.ui.train.disabled) {
       this.say("All suggestions are answered: train and ask again, or label wherever you like.");
@@ -162,6 +163,7 @@ export const receiving = {
     const before = picture.labels.slice();
     superpixels.forEach((k, i) => (picture.labels[k] = labels[i]));
     this.applyPending(picture);
+    this.showShare(index);
     if (picture === this.shown) this.paintLabels([...before.keys()].filter((k) => picture.labels[k] !== before[k]));
   },
 

@@ -90,12 +90,24 @@ export const strip = {
     const { classes, order } = this.state;
     const { clicks, minutes, labeled, superpixels } = counters;
     const done = [`${plural(clicks, "click")} in ${Math.round(minutes)} min`, `${labeled} of ${superpixels} superpixels labeled`];
-    if (this.quality?.agreement != null) done.push(`${Math.round(100 * this.quality.agreement)} % agreement with the clicks`);
-    const have = order.map((c) => h("li", {}, h("span.swatch", { style: `background:${classes[c].color}` }), `${classes[c].name}: ${counters.per_class[c]}`));
-    const said = [done.join(", "), `Pixels: ${shares}.`].map((text) => h("p", { text }));
+    if (this.quality?.agreement != null) done.push(`${Math.round(100 * this.quality.agreement)} % of the clicks were foretold from other pictures`);
+    const have = order.map((c) => h("li", {}, h("span.swatch", { style: `background:${classes[c].color}` }), `${classes[c].name}: ${plural(counters.per_class[c], "superpixel")}`));
+    const said = [done.join(", "), `Pixels: ${shares}.`, ...this.unlabeled(counters.per_class)].map((text) => h("p", { text }));
     const goOn = "Go on at any time, here or by this command, and finish again: the files are then replaced.";
     this.dialog("Done for today", [...said, h("ul.have", {}, ...have), h("p", { text }), h("p", { text: goOn }), h("pre", { text: again })]);
     this.say("The files are written.", "good");
+  },
+
+  /** Which classes and pictures have no label, a sentence each. */
+  unlabeled(perClass) {
+    const { classes, order, pictures } = this.state;
+    const names = (all) => all.slice(0, 5).join(", ") + (all.length > 5 ? ` and ${all.length - 5} more` : "") + ".";
+    const never = order.filter((c) => !perClass[c]).map((c) => classes[c].name);
+    const bare = pictures.filter(({ labeled }) => !labeled).map(({ name }) => name);
+    return [
+      ...(never.length ? [`No label yet: ${names(never)}`] : []),
+      ...(bare.length ? [`Pictures without a label, whose masks hold only what is predicted: ${names(bare)}`] : []),
+    ];
   },
 
   // ------------------------------------------------------------------ light and dark

@@ -52,7 +52,10 @@ export const words = {
       const c = Math.min(button.dataset.code, have.length - 1); // void comes last
       const owed = debt[c] ?? 0;
       const name = state.classes[c]?.name ?? "void";
-      button.querySelector(".oreal-count").textContent = have[c] + (owed ? ` +${owed}` : "");
+      const about = `${plural(have[c], "superpixel")} labeled` + (owed ? `; +${owed} (hatched): how many of it the next query asks for when it balances the classes` : "");
+      const count = button.querySelector(".oreal-count");
+      count.textContent = have[c] + (owed ? ` +${owed}` : "");
+      for (const part of [count, button.querySelector(".oreal-debt")]) if (part) part.title = about;
       button.setAttribute("aria-label", `${name}: ${have[c]} labeled${owed ? `, ${owed} owed in the next query` : ""}`);
       const [a, b] = button.querySelectorAll(".oreal-debt > span");
       if (a) a.style.width = `${(100 * have[c]) / most}%`;
@@ -84,7 +87,7 @@ export const words = {
     ui.saved.className = `oreal-saved oreal-${kind}`;
     if (this.closed) return;
     const again = this.alone
-      ? "Reload the page; if that fails, start it again by the same command and port, and open the address it prints"
+      ? "Reload the page; if that fails, start it again by the same command, and open the address it prints"
       : "Run the cell again (or reload the page)";
     ui.late.textContent = late ? `Nothing answers; your clicks are kept in this browser. ${again}: then they are sent.` : "";
     ui.late.hidden = !late || held; // while it cannot write, it does answer
@@ -156,10 +159,10 @@ export const words = {
     this.on(ui.go, "change", () => taste.set("auto-next", ui.go.checked));
     this.on(ui.order, "click", () => {
       this.doubtful = !this.doubtful;
-      ui.order.textContent = this.doubtful ? "unsure" : "A–Z";
+      ui.order.textContent = this.doubtful ? "Sort A–Z" : "Unsure first";
       this.sortStrip();
     });
-    this.on(ui.root, "click", (event) => this.explain(event));
+    this.on(ui.root, "click", (event) => this.explain(event), { capture: true }); // before what it does says how that went
     this.on(ui.root, "focusin", (event) => event.target.matches(":focus-visible") && this.explain(event));
     this.on(ui.finish, "click", () => {
       this.say("Writing the masks ...");
