@@ -101,6 +101,8 @@ def gains(runs: pd.DataFrame) -> pd.DataFrame:
     """
     rows = {}
     for study, mine in runs[runs["aggregate"].isin(["mean", "max"])].groupby("study"):
+        if mine["aggregate"].nunique() < 2:
+            continue
         wide = mine.pivot(index=["strategy", "seed"], columns="aggregate", values=list(VALUES)).dropna(
             subset=[("aualc", "max"), ("aualc", "mean")]
         )

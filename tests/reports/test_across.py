@@ -132,6 +132,7 @@ def test_what_is_beyond_the_paper_is_compared_with_the_best_column_of_the_set_it
         ("street, 0.5 % a step", "apart max"): [(3.0, 1), (2.0, 1), nothing],
     }
     assert "| minus CBAL mean (95 %) |" in across.against_best_text(best, found)
+    assert {study.dropped for study in across.gains(runs(*rows)).index.unique("study")} == {False}  # by max alone there is no gain
     assert across.against_best(runs(*rows[2:]))[0] == ""  # no random: the eleven are not whole
 
 
