@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -124,13 +125,14 @@ def learn(
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")  # TF32; on a CPU it would change bits and gain nothing
         torch.cuda.reset_peak_memory_stats(device)
-    bought = train is None
-    if bought:
+    again = train is None and config.drop_contradicted > 0
+    before = copy.deepcopy(model.state_dict()) if again else {}
+    if train is None:
         masks = config.supervision == "full_masks"
         train = setting.painted(some(setting.dataset.truth, setting.pool)) if masks else setting.bought(labels)
-    val, before = setting.pairs(setting.val), {k: v.clone() for k, v in model.state_dict().items()}
+    val = setting.pairs(setting.val)
     fitted = fit(model, train, val, config, (config.seed, step), keep)
-    if bought and config.drop_contradicted:
+    if again:
         seen = predict(model, some(setting.inputs, setting.pool), config.eval_batch_size)
         target = believed(seen, setting.oracle.paint(labels, setting.superpixels), config.drop_contradicted)
         train, first = setting.painted(target), fitted

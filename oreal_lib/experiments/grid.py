@@ -5,13 +5,22 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from ..config import RunConfig
 from ..storage.yaml_file import ConfigError, explain_all, read_yaml, shown
 from ..strategies import STRATEGIES
+
+
+def _known(name: str) -> str:
+    if name not in STRATEGIES:  # looked up now, so that a strategy of your own can be among them
+        raise ValueError(f"options are for {name!r}, which is not a strategy; choose of {', '.join(STRATEGIES)}")
+    return name
+
+
+Strategy = Annotated[str, AfterValidator(_known)]
 
 
 class GridFile(BaseModel, extra="forbid"):
@@ -22,7 +31,7 @@ class GridFile(BaseModel, extra="forbid"):
     grid: dict | list[dict] = {}
     grids: list[str] = []
     only: dict = {}
-    options: dict[Literal[tuple(STRATEGIES)], dict] = {}
+    options: dict[Strategy, dict] = {}
     reports: list[str] = []
     runs: list[dict] = []
     set: dict = {}

@@ -43,7 +43,15 @@ class DeepLabV3Plus(nn.Module):
                     nn.init.kaiming_normal_(module.weight)
 
     def features(self, x: Tensor) -> Tensor:
-        """(B, 256, H/4, W/4) float: what the classifier sees of normalized images (B, 3, H, W); in training of 2 or more."""
+        """(B, 256, H/4, W/4) float: what the classifier sees of normalized images (B, 3, H, W).
+
+        ValueError for a training batch of one image.
+        """
+        if len(x) < 2 and self.aspp.convs[-1][2].training:
+            raise ValueError(
+                f"a training batch of {len(x)} image, but DeepLabV3+ averages it to 1 x 1 and its batch norm there "
+                "needs 2 or more; raise batch_size, drop the last incomplete batch, or call model.eval()"
+            )
         features = self.backbone(x)
         low, high = self.reduce(features[self.low]), self.aspp(features[-1])
         high = F.interpolate(high, size=low.shape[-2:], mode="bilinear", align_corners=False)

@@ -179,9 +179,11 @@ def draw_labelings(frame: pd.DataFrame, ax: Axes, column: str) -> Axes:
     """Learning curves over clicks of one column, such as "oreal max": dominant labels, weak labels and their stage two, those
     that were run; mean over seeds with one standard deviation, full supervision as in `draw_curves`.
 
-    frame: of `frames.load`.
+    frame: of `frames.load`.  ValueError if nothing of the column was run.
     """
     mine = frame[frame["column"] == column]
+    if mine.empty:
+        raise ValueError(f"no run is {column!r}; choose one of {', '.join(frame['column'].unique())}")
     curves = {labeling: runs for labeling, runs in mine.groupby("labeling")}
     ax.set_title(title(column), fontsize="medium")
     return _draw_all(((curves[name], look) for name, look in LABELINGS.items() if name in curves), frame, ax)

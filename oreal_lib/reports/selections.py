@@ -77,6 +77,8 @@ def _open(
     for config, query in zip(configs, queries, strict=True):
         if step not in query:
             raise FileNotFoundError(f"run {config.run_id} has no query of step {step} in {root}; run it first")
+    if other := [c for c in configs if c.step_one.run_id != first.step_one.run_id]:
+        raise ValueError(f"{first.run_id} and {other[0].run_id} begin with different step 1; compare runs of one seed and setting")
     folder = RunFolder(root / first.run_id)
     weights = (folder.network_before(step) or folder).weights(step - 1)
     setting = open_setting(first)

@@ -43,9 +43,8 @@ class Lock(AbstractContextManager):
         """Takes the lock at once. `Held` if it is held; OSError with the remedy where nothing can be written."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            if not self._take(0.3) and (
-                self._is_a_copy() or self._is_abandoned()
-            ):  # not 0: somebody may only be looking (`holder`)
+            taken = self._take(0.3)  # not 0: somebody may only be looking (`holder`)
+            if not taken and (self._is_a_copy() or self._is_abandoned()):
                 self._lease.force_break()  # the lease itself does that, too, but cannot on network drives
                 self._take(0.3)
         except OSError as error:

@@ -5,6 +5,7 @@ from oreal_lib.experiments.batch import notebook
 from oreal_lib.experiments.grid import combinations, read_grid
 from oreal_lib.storage.paths import params_root
 from oreal_lib.storage.yaml_file import ConfigError
+from oreal_lib.strategies import STRATEGIES
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_set_changes_every_run_and_the_command_line_wins(grid_file):
         ({"grid": [{"seed": 0}, 2]}, r"grid is 2 \(int\), but: input should be a valid dictionary"),
         ({"only": {"sead": 0}}, "`only` names 'sead', which is not a parameter"),
         ({"only": {"seed": 77}}, "no run has seed 77, so `only` leaves nothing"),
-        ({"options": {"pixlbal": {"nu": 6}}}, "options is 'pixlbal' .*should be 'random', 'bvsb'"),
+        ({"options": {"pixlbal": {"nu": 6}}}, "options are for 'pixlbal', which is not a strategy"),
         ({"data": {"toy": 3}}, r"data is 3 \(int\), but: input should be a valid dictionary"),
         ({"data": {"toy": {}}}, "for several data sets, and none is named; write one of mine.yaml@toy"),
         ({"grid": {"seed": []}}, "describes no run"),
@@ -84,6 +85,12 @@ def test_a_data_set_says_what_is_particular_to_it_and_the_file_the_rest(grid_fil
         read_grid(f"{path}@voc")
     with pytest.raises(ConfigError, match="has no `data` to choose from; leave out @voc"):
         read_grid("demo@voc")
+
+
+def test_a_strategy_of_ones_own_can_have_options(grid_file, monkeypatch):
+    monkeypatch.setitem(STRATEGIES, "mine", STRATEGIES["bvsb"])
+    grid = read_grid(grid_file(runs=[{"strategy": "mine", "aggregate": "max"}], options={"mine": {"nu": 6}}))
+    assert [c.strategy_options for c in grid.configs] == [{"nu": 6}] * 2
 
 
 def test_before_the_runs_of_a_grid_come_those_they_begin_with(grid_file):

@@ -245,6 +245,11 @@ def test_an_imagenet_vit_becomes_the_encoder(side, tmp_path):
     assert torch.equal(loaded["pos_embed"][0], torch.cat([saved["pos_embed"][0, :1], grid]))
 
 
+def test_a_lone_image_cannot_be_trained_on():
+    with pytest.raises(ValueError, match=r"batch of 1 .* 2 or more; raise batch_size"):
+        build_model(DEEP, 3).train()(torch.rand(1, 3, 32, 32))
+
+
 @ALL
 def test_a_saved_model_comes_back(name, tmp_path):
     state, path = build_model(name, 3).state_dict(), tmp_path / "model.safetensors"

@@ -71,9 +71,12 @@ def test_the_network_of_step_one_is_found_where_all_runs_have_it_from(bvsb, copi
         compare(*bvsb, runs_dir=copied)
 
 
-def test_runs_that_are_not_there_are_not_compared(bvsb, copied):
+def test_runs_that_are_not_there_or_began_differently_are_not_compared(bvsb, copied):
     other = bvsb[0].model_copy(update={"seed": 1})
     with pytest.raises(FileNotFoundError, match=r"has no query of step 2 .*; run it first"):
+        compare(bvsb[0], other, runs_dir=copied)
+    (copied / bvsb[1].run_id).rename(copied / other.run_id)
+    with pytest.raises(ValueError, match="begin with different step 1; compare runs of one seed"):
         compare(bvsb[0], other, runs_dir=copied)
 
 

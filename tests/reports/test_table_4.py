@@ -138,6 +138,8 @@ def test_a_picture_of_one_column_has_a_curve_for_each_of_its_labelings(frame):
     lines = {line.get_label(): list(line.get_ydata()) for line in left.lines}
     assert lines["weak labels"] == pytest.approx([25, 25]) and lines["weak labels, stage 2"] == pytest.approx([40, 45])
     assert lines["dominant labels"] == pytest.approx([10, 30]) and lines["all dominant labels (B)"][0] == pytest.approx(50)
+    with pytest.raises(ValueError, match="no run is 'cbal max'; choose one of full_dominant, random"):
+        figures.draw_labelings(frame, right, "cbal max")
     figures.draw_pseudo_quality(table_4.pseudo_quality(frame), right, "expansion_share")
     assert right.lines[0].get_xdata().tolist() == [1, 2] and right.lines[0].get_ydata().tolist() == pytest.approx([10, 10])
     assert right.lines[0].get_label() == "OREAL max" and right.get_ylim()[0] >= 0

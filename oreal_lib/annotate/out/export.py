@@ -223,10 +223,8 @@ def _model(saved: Saved, problems: list[str]) -> tuple[int, dict[str, bytes]]:
         request, done = (checked.read(folder / f"{name}.json", "train again") for name in ("request", "done"))
         config = RunConfig.make(request["config"])
         about = {"round": last, "side": config.height, "versions": done["versions"], "config": request["config"]}
-        weights, network = (
-            folder / "weights.safetensors",
-            onnx(load_network(config, len(done["classes"]), folder / "weights.safetensors", "cpu"), problems),
-        )
+        weights = folder / "weights.safetensors"
+        network = onnx(load_network(config, len(done["classes"]), weights, "cpu"), problems)
         return last, _model_files(saved, done["classes"], about, weights.read_bytes()) | network
     except (OSError, ValueError) as error:
         problems.append(f"the network of round {last} is left out: {folder} is damaged ({error!r}); train again")
