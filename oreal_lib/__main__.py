@@ -1,7 +1,5 @@
 """The one command line: `python -m oreal_lib COMMAND ...`; with --help, what each command does and takes."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 `by_superpixel` handles one image; `Regions` is the only loop over the pool.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field

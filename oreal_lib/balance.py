@@ -1,7 +1,5 @@
 """How many superpixels each class is owed."""
 
-from __future__ import annotations
-
 import numpy as np
 
 

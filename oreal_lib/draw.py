@@ -1,7 +1,5 @@
 """Names and colors, and the four pictures everything else is made of."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Active learning: ask, answer, train, test. This loop keeps nothing on disk; `experiments.run` is the same loop, and may be killed."""
 
-from __future__ import annotations
-
 import copy
 import time
 from collections.abc import Iterator

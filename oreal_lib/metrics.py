@@ -1,7 +1,5 @@
 """What is measured: everything per class comes from one confusion matrix, everything about cost from the learning curve."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from scipy import ndimage

@@ -1,7 +1,5 @@
 """Predictions of a network: probabilities for the strategies, confusion matrices for the tables."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import numpy as np

@@ -4,8 +4,6 @@ Every score maps probabilities (B, C, ...) float32, a softmax over C, most often
 itself. Natural logarithms; a probability of exactly 0 or 1 contributes exactly 0. `fast.tiles` computes the same numbers sooner.
 """
 
-from __future__ import annotations
-
 import torch
 
 TINY = torch.finfo(torch.float32).tiny

@@ -1,7 +1,5 @@
 """From scores to a query. Ties fall in the order of the run's generator, never in the order of files."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .types import Query

@@ -1,7 +1,5 @@
 """The data of a run's seed, its oracle and its budget. Options that do not fit the data are refused here."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ A strategy is `strategy(regions, labels, budget, how, rng) -> Query`: it sees th
 that were bought, nothing else. `how` is the aggregation ("mean", "max", or what lies between: see `aggregate.parse_how`).
 """
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from functools import partial

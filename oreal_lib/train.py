@@ -1,7 +1,5 @@
 """Train until validation stops improving (OREAL Sec. 4.2)."""
 
-from __future__ import annotations
-
 import time
 import zlib
 from collections.abc import Callable, Iterator

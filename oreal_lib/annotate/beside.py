@@ -4,8 +4,6 @@ It is told every act by a line on its standard input and answers on its standard
 ends when its input does, so with the session, whatever killed that. It keeps nothing but features: the log is the truth.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import queue

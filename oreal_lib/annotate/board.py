@@ -1,7 +1,5 @@
 """What the acts of a log add up to: the label of every superpixel of every picture, with undo and redo without limit."""
 
-from __future__ import annotations
-
 import json
 import zlib
 from collections.abc import Callable, Iterable, Sequence

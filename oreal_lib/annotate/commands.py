@@ -1,7 +1,5 @@
 """`python -m oreal_lib annotate serve|train|learn|export|predict|merge|import|status ...`: what a session does without a notebook."""
 
-from __future__ import annotations
-
 import argparse
 import re
 import sys

@@ -1,7 +1,5 @@
 """Other superpixels where the picture asks for them: pieces of some, or pixels that a brush has crossed."""
 
-from __future__ import annotations
-
 import base64
 import zlib
 from collections.abc import Sequence

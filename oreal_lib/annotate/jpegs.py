@@ -1,7 +1,5 @@
 """Pictures as the browser gets them: JPEG files of the whole at working size, of the whole in small, and of a part of the file."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 from io import BytesIO

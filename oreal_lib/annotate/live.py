@@ -4,8 +4,6 @@ It is fitted from scratch each time, which takes hundredths of a second; so it d
 there, by undo or otherwise. Because it is linear, it classifies single positions, too, and masks are finer than superpixels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path

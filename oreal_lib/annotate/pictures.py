@@ -4,8 +4,6 @@ Labels name superpixels by number, so the partition a person has clicked on must
 whatever version of OpenCV comes later. Pictures can be added to the folder at any time.
 """
 
-from __future__ import annotations
-
 import hashlib
 import zlib
 from collections.abc import Sequence

@@ -5,8 +5,6 @@ whole pictures are left out: each click is foretold from the clicks in other pic
 before it was clicked, which the log keeps. Suggestions are the hardest questions: both say less than is right over all pixels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate

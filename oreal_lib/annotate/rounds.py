@@ -4,8 +4,6 @@
 picture), query.json (what it asks) and, last of all, done.json. Round 1 asks before anything is trained.
 """
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

@@ -2,8 +2,6 @@
 hold the session open and go on clicking meanwhile.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import secrets

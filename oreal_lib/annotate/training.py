@@ -1,7 +1,5 @@
 """The work of a round, done by a separate process: train on the clicks, look at every picture, ask again."""
 
-from __future__ import annotations
-
 import time
 import traceback
 from collections.abc import Callable, Iterator

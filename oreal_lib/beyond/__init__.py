@@ -1,7 +1,5 @@
 """Strategies that are not in the paper: two baselines, three from later work, two of our own. Each is one sentence, as in `strategies`."""
 
-from __future__ import annotations
-
 import heapq
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The next results meanwhile. Plain twin: `map`."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor

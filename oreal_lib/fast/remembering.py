@@ -1,7 +1,5 @@
 """Answers that are kept: a strategy that asks several times, or several strategies, look at the pool once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Pixels in pieces that fit into a CPU's cache: scores, softmax, arg-max, sums. The bits are those of the plain twins."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

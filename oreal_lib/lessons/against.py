@@ -1,7 +1,5 @@
 """You against a strategy: the same pictures, network and number of clicks, and the masks that neither of you has seen."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The checks that the lessons call: is an answer right, and if not, what is wrong with it?"""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

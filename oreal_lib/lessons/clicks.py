@@ -1,7 +1,5 @@
 """Lesson 01: what a click buys, and the price of the dominant label."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

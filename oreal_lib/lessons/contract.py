@@ -4,8 +4,6 @@ Each clause is a sentence and a function that puts questions about pools of 5 im
 what is broken, or None.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterable, Sequence
 

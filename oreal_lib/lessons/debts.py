@@ -1,7 +1,5 @@
 """Lesson 04: what each class is owed, and who pays it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

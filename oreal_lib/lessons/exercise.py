@@ -1,7 +1,5 @@
 """An exercise and its verdict: the answer key is the library, and a wrong answer is told what is wrong with it."""
 
-from __future__ import annotations
-
 import copy
 import traceback
 from collections.abc import Callable, Mapping, Sequence

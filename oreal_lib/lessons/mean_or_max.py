@@ -1,7 +1,5 @@
 """Lesson 03: from pixels to superpixels by mean, by max, and by what lies between."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

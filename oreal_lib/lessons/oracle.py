@@ -1,7 +1,5 @@
 """Lesson 06: a person is the oracle; how right is she, and what do two people agree on?"""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..annotate.board import UNLABELED

@@ -1,7 +1,5 @@
 """Lesson 07: a strategy of one's own is a function; the contract judges it, a race shows what it is worth."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

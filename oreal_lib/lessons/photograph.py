@@ -1,7 +1,5 @@
 """Lessons 02 and 03: a real photograph, a few labeled rectangles, and a pretrained network's doubts about all other pixels."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 

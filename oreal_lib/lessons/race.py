@@ -1,7 +1,5 @@
 """Who learns most from as many clicks: the same pictures and network, whoever chooses."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise

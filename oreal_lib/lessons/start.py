@@ -1,7 +1,5 @@
 """Lesson 00: the loop on one page; what is asked, and what it costs."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..select import top

@@ -1,7 +1,5 @@
 """Lesson 02: how unsure a pixel is, and why there is more than one answer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

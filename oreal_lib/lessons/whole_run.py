@@ -1,7 +1,5 @@
 """Lesson 05, a whole run: mIoU, AuALC and the spread over seeds by hand, and the pictures of the last two."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

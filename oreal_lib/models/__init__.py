@@ -1,7 +1,5 @@
 """Networks by name, those of OREAL Table 1 and a small one: each takes images as they are and gives logits of the same size."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Sequence
 from importlib import import_module

@@ -1,7 +1,5 @@
 """Backbones by timm's names: with ImageNet weights that a package ships or that are fetched, or an error says which are wanted."""
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 from importlib import metadata

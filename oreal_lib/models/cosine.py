@@ -1,7 +1,5 @@
 """The last layer of a network: a plain 1 x 1 convolution, or cosines with one direction per class."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -1,7 +1,5 @@
 """DeepLabV3+ (Chen et al. 2018) at output stride 16 on any timm backbone that can be dilated."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

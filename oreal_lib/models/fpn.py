@@ -1,7 +1,5 @@
 """A light feature pyramid (Lin et al. 2017) for CPUs: 1 x 1 laterals, each level added to the next finer one, depthwise fusion."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 

@@ -1,7 +1,5 @@
 """Segmenter (Strudel et al. 2021) with its mask transformer, on any plain vision transformer (ViT) of timm."""
 
-from __future__ import annotations
-
 import torch
 from timm.layers import PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer

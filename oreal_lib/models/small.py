@@ -3,8 +3,6 @@
 Our choice: a U-Net (Ronneberger et al. 2015).
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch

@@ -3,8 +3,6 @@
 Names are those of timm, torchvision and our own networks; what a file may leave out is our choice.
 """
 
-from __future__ import annotations
-
 from math import isqrt
 from pathlib import Path
 from pickle import UnpicklingError

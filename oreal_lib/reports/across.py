@@ -1,7 +1,5 @@
 """When does max help? Max minus mean in every study: one data set, network, budget, size of superpixels and kind of answers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

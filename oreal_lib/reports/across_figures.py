@@ -1,7 +1,5 @@
 """The pictures of `across`: max - mean of every study, and against what might explain it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes

@@ -1,7 +1,5 @@
 """The paper's claims, and two of our own, as a table of hypotheses: which difference paired by seed speaks for each."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whether runs support, contradict or cannot decide the paper's claims, and what so few seeds cannot show."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import ceil, log2
 

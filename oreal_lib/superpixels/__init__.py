@@ -4,8 +4,6 @@ SEEDS as the OREAL baselines use it (Cai et al. 2021; `seeds.py`), SLIC, a plain
 leaves this package is dense: uint16 ids 0..k-1, none of them empty.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import numpy as np

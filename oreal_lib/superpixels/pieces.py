@@ -1,7 +1,5 @@
 """Label maps: dense ids, and superpixels in one piece."""
 
-from __future__ import annotations
-
 import numpy as np
 from skimage.measure import label
 

@@ -3,8 +3,6 @@
 After MulActSeg (Hwang et al. 2023), as OREAL Sec. 5 uses it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The training loss of weak labels: three terms for the set of classes named in a superpixel (MulActSeg, Hwang et al. 2023)."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 

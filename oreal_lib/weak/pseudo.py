@@ -3,8 +3,6 @@
 After MulActSeg `eval_save_cosplbl_prop_includeonehot.py`. Works through one superpixel and its neighbors at a time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Labels in COCO's format: for each picture and class one region, as run lengths that go down the columns."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 

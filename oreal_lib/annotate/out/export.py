@@ -1,7 +1,5 @@
 """What a person gets out of a session: masks at full size, the clicks, and a network that works on other pictures."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import warnings

@@ -1,7 +1,5 @@
 """A folder that an export fills: a new export replaces what an earlier one wrote there and touches no other file."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """A preview of a mask: the picture in the colors of the classes, the labeled superpixels outlined, a legend below."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import numpy as np

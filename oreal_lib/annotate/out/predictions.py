@@ -1,7 +1,5 @@
 """The model of an export, used on other pictures: what was learned live, or a network."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Masks that exist already become labels of the superpixels that they fill, so that a person looks at the rest only."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What several people clicked in one folder becomes one log; where they disagree, somebody must say who is right."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
