@@ -26,7 +26,7 @@ class NormalizeAndPad(nn.Module):
     """Any image size in, logits of that size out: what every network here has in common.
 
     The inner `net` says what it needs: `mean` and `std` (3,) of its training images, and `multiple`, the number its
-    input height and width must be divisible by. It may return logits at a lower resolution.
+    input height and width must be divisible by. Its `features_and_logits` may return both at a lower resolution.
     """
 
     def __init__(self, net: nn.Module):
@@ -44,7 +44,7 @@ class NormalizeAndPad(nn.Module):
                 "move the color axis to the second place and divide uint8 by 255"
             )
         x = self.padded(images)
-        return enlarged(self.net(x), x.shape[-2:], images.shape[-2:])
+        return enlarged(self.net.features_and_logits(x)[1], x.shape[-2:], images.shape[-2:])
 
     def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """What the last layer compares with the classes, (B, D, h, w) float32 of length 1 over D; the logits of `forward`; and

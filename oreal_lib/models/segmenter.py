@@ -71,15 +71,8 @@ class Segmenter(nn.Module):
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, d, h, w) of length 1 over d, which is compared with the classes, and (B, C, h, w) logits, both float32, of normalized
         images (B, 3, H, W); H and W are divisible by the patch size (here 16), and h and w smaller by that factor."""
-        features, logits = self.decode(self.encode(x))
-        return self._as_image(features, x), self._as_image(logits, x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The logits of `features_and_logits`."""
-        return self.features_and_logits(x)[1]
-
-    def _as_image(self, tokens: Tensor, x: Tensor) -> Tensor:
-        return tokens.transpose(1, 2).unflatten(2, (x.shape[2] // self.multiple, x.shape[3] // self.multiple))
+        grid = [side // self.multiple for side in x.shape[2:]]
+        return tuple(tokens.transpose(1, 2).unflatten(2, grid) for tokens in self.decode(self.encode(x)))
 
 
 def plain_vit(name: str, imagenet: bool) -> VisionTransformer:

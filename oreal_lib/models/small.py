@@ -36,8 +36,9 @@ class SmallUNet(nn.Module):
         self.up = nn.ModuleList(conv_bn_relu(low + high, high) for high, low in reversed(list(pairwise(CHANNELS))))
         self.classifier = CLASSIFIERS[classifier](CHANNELS[0], n_classes, temperature)
 
-    def features(self, x: Tensor) -> Tensor:
-        """(B, 16, H/2, W/2) float: what the classifier sees of normalized images (B, 3, H, W)."""
+    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the last layer sees, (B, 16, H/2, W/2), and its logits (B, C, H/2, W/2), both float, of normalized images
+        (B, 3, H, W), H and W divisible by 32."""
         x = self.stem(x)
         skips = []
         for stage in self.down:
@@ -46,13 +47,4 @@ class SmallUNet(nn.Module):
         for stage, skip in zip(self.up, skips[-2::-1], strict=True):
             x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
             x = stage(torch.cat([skip, x], dim=1))
-        return x
-
-    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`features` and (B, C, H/2, W/2) float logits of normalized images (B, 3, H, W), H and W divisible by 32."""
-        features = self.features(x)
-        return features, self.classifier(features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The logits of `features_and_logits`."""
-        return self.features_and_logits(x)[1]
+        return x, self.classifier(x)
