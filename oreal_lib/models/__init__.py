@@ -61,35 +61,16 @@ class NormalizeAndPad(nn.Module):
         return F.pad(x, (0, -width % self.net.multiple, 0, -height % self.net.multiple))
 
 
-def _small_unet(backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
-    if backbone:
-        raise ValueError(f"small_unet has no backbone to choose, but got {backbone!r}; write small_unet")
-    if imagenet:
-        raise ValueError("small_unet has no ImageNet weights; pass weights=none and train it from scratch")
-    return SmallUNet(n_classes, classifier, temperature)
-
-
 def _later(module: str, name: str, **more: int) -> Callable[..., nn.Module]:
     """A network of a module that is imported when it is made: timm takes seconds, and the small net does without it."""
     return lambda *given: getattr(import_module(f".{module}", __package__), name)(*given, **more)
 
 
-def _segmenter(backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
-    if classifier != "linear":
-        raise ValueError(
-            f"classifier is {classifier!r}, but a segmenter already compares vectors of length 1 in its mask decoder and has "
-            "no last layer to replace; write classifier=linear, or take deeplabv3plus or small_unet"
-        )
-    from .segmenter import Segmenter
-
-    return Segmenter(backbone, n_classes, imagenet)
-
-
 # family -> function(backbone, n_classes, imagenet, classifier, temperature) -> inner net. A model name is "family" or "family_backbone".
 FAMILIES = {
-    "small_unet": _small_unet,
+    "small_unet": SmallUNet,
     "deeplabv3plus": _later("deeplab", "DeepLabV3Plus"),
-    "segmenter": _segmenter,
+    "segmenter": _later("segmenter", "Segmenter"),
     "fpn": _later("fpn", "FPN"),
     "linear": _later("linear", "Linear"),
     "mlp": _later("linear", "Linear", hidden=HIDDEN),

@@ -24,7 +24,7 @@ class DeepLabV3Plus(nn.Module):
 
     multiple = OUTPUT_STRIDE  # every stride divides evenly (our choice): 769 -> 784, 513 -> 528, 220 -> 224
 
-    def __init__(self, backbone: str, n_classes: int, imagenet: bool = False, classifier: str = "linear", temperature: float = 1.0):
+    def __init__(self, backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float):
         super().__init__()
         self.backbone = dilated_backbone(backbone, imagenet)
         self.mean, self.std = color_statistics(backbone)

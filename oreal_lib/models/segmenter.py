@@ -26,8 +26,13 @@ class Segmenter(nn.Module):
     1e-5), and the position embedding is resized whenever the grid differs (there when the number of patches does).
     """
 
-    def __init__(self, backbone: str, n_classes: int, imagenet: bool = False):
+    def __init__(self, backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float):
         super().__init__()
+        if classifier != "linear":
+            raise ValueError(
+                f"classifier is {classifier!r}, but a segmenter already compares vectors of length 1 in its mask decoder and has "
+                "no last layer to replace; write classifier=linear, or take deeplabv3plus or small_unet"
+            )
         self.backbone = plain_vit(SIZES.get(backbone, backbone), imagenet)
         self.mean, self.std = color_statistics(SIZES.get(backbone, backbone))
         self.multiple = self.backbone.patch_embed.patch_size[0]

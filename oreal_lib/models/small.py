@@ -26,8 +26,12 @@ class SmallUNet(nn.Module):
     multiple = 32
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
-    def __init__(self, n_classes: int, classifier: str = "linear", temperature: float = 1.0):
+    def __init__(self, backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float):
         super().__init__()
+        if backbone:
+            raise ValueError(f"small_unet has no backbone to choose, but got {backbone!r}; write small_unet")
+        if imagenet:
+            raise ValueError("small_unet has no ImageNet weights; pass weights=none and train it from scratch")
         self.stem = conv_bn_relu(3, CHANNELS[0], stride=2)
         self.down = nn.ModuleList(
             nn.Sequential(conv_bn_relu(c_in, c_out), conv_bn_relu(c_out, c_out))
