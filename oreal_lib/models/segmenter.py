@@ -23,7 +23,8 @@ class Segmenter(nn.Module):
 
     Layers and initialization follow rstrudel/segmenter `segm/model/{vit,decoder,segmenter}.py` and `segm/config.yml`.
     Two choices of ours: the encoder's layer norms keep timm's eps 1e-6, which the weights were trained with (there
-    1e-5), and the position embedding is resized whenever the grid differs (there when the number of patches does).
+    1e-5), and the position embedding is resized whenever the grid differs (there when the number of patches does). ValueError for a
+    classifier other than "linear".
     """
 
     def __init__(self, backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float):

@@ -21,7 +21,10 @@ def conv_bn_relu(c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> nn.
 
 
 class SmallUNet(nn.Module):
-    """U-Net of 0.22 M parameters: down to 1/32 of the size in five stages, and up to 1/2, where the logits are."""
+    """U-Net of 0.22 M parameters: down to 1/32 of the size in five stages, and up to 1/2, where the logits are.
+
+    ValueError for a backbone or ImageNet weights, which it has not.
+    """
 
     multiple = 32
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
