@@ -20,9 +20,7 @@ STRIDES = (4, 8, 16, 32)  # of the levels
 class Standardize(nn.BatchNorm2d):
     """Each channel with mean 0 and standard deviation 1: of the batch, as batch norm has it, or, once given, of the pool (our choice)."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, affine=False)
-        self.given = False
+    given = False
 
     def give(self, mean: np.ndarray, std: np.ndarray) -> None:
         """Takes these of the pool, (D,) float32 each, from here on (our choice)."""
@@ -39,7 +37,9 @@ class Standardize(nn.BatchNorm2d):
 def new_head(channels: int, n_classes: int, hidden: int, classifier: str, temperature: float) -> nn.Sequential:
     """Standardized features, a hidden layer or none, and the last layer: (B, D, h, w) features to (B, C, h, w) logits (our choice)."""
     middle = [nn.Conv2d(channels, hidden, 1), nn.ReLU(inplace=True)] if hidden else []
-    return nn.Sequential(Standardize(channels), *middle, CLASSIFIERS[classifier](hidden or channels, n_classes, temperature))
+    return nn.Sequential(
+        Standardize(channels, affine=False), *middle, CLASSIFIERS[classifier](hidden or channels, n_classes, temperature)
+    )
 
 
 class Linear(nn.Module):
