@@ -28,8 +28,7 @@ def draw_area(clicks: Sequence[float], score: Sequence[float], full: float, ax: 
         middle = ((clicks[i] + clicks[i + 1]) / 2, (score[i] + score[i + 1]) / 4)
         ax.annotate(f"{(clicks[i + 1] - clicks[i]) * (score[i] + score[i + 1]) / 2:.0f}", middle, ha="center", va="center")
     ax.set(ylim=(0, 1.15 * max(full, *score)), xlabel="clicks", ylabel="mIoU")
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax, visible=False)  # no grid, too
 
 
 def draw_seeds(wide: pd.DataFrame, pairs: Sequence[tuple[str, str]], ax: Axes) -> Axes:
@@ -47,8 +46,7 @@ def draw_seeds(wide: pd.DataFrame, pairs: Sequence[tuple[str, str]], ax: Axes) -
     ax.set_xticks(ticks, names, fontsize="small")
     ax.set_ylabel("AuALC (% of B)")
     ax.legend(fontsize="x-small", frameon=False, loc="lower right")
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax, visible=False)  # no grid, too
 
 
 def draw_differences(differences: Mapping[str, pd.Series], ax: Axes) -> Axes:
