@@ -74,8 +74,8 @@ def classifier_of(
 def network_of(state: dict[str, torch.Tensor]) -> nn.Module:
     """The network that classifies positions: the encoder and an exported `Classifier.state`. See `build_model`."""
     network = build_model(ENCODER, len(state["bias"]), "imagenet")
-    network.net.head = nn.Conv2d(*state["weight"].shape[::-1], 1)
-    network.net.head.load_state_dict({"weight": state["weight"][..., None, None], "bias": state["bias"]})
+    network.net.head = nn.Sequential(nn.Conv2d(*state["weight"].shape[::-1], 1))
+    network.net.head[0].load_state_dict({"weight": state["weight"][..., None, None], "bias": state["bias"]})
     return network.eval()
 
 

@@ -134,10 +134,10 @@ class Features:
 
     def head(self, n_classes: int, classifier: str, temperature: float) -> torch.nn.Module:
         """What is trained of the encoder's network, which sees these features standardized; random weights from torch's generator."""
-        from ..models.linear import FrozenHead, Head
+        from ..models.linear import FrozenHead, new_head
 
         net = _network(self.encoder).net
-        head = Head(net.channels, n_classes, net.hidden, classifier, temperature)
+        head = new_head(net.channels, n_classes, net.hidden, classifier, temperature)
         return FrozenHead(head, self.images[0].shape[:2], self.mean, self.std)
 
     def compute(self, workers: int | None = None) -> None:

@@ -95,8 +95,7 @@ def draw_class_debt(counts: Sequence[int], budget: int, names: Sequence[str], ax
     ax.set(ylim=(0, 1.1 * highest), ylabel="superpixels")
     ax.set_title(f"{budget} clicks for {np.count_nonzero(debt)} of {len(at)} classes", fontsize="medium", pad=26)
     ax.legend(handles=handles, fontsize="small", frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderpad=0)
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax, visible=False)  # no grid, too
 
 
 def class_names(frame: pd.DataFrame) -> list[str]:

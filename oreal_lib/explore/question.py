@@ -52,12 +52,11 @@ class Run:
 
     def missing(self) -> str:
         """One sentence about the steps that cannot be shown and the remedy; empty where there are none."""
-        there = self.networks()
-        lost = [str(t) for t in range(2, len(self.folder.steps()) + 2) if t not in there]
+        lost = sorted({*range(2, len(self.folder.steps()) + 2)} - {*self.networks()})
         if not lost:
             return ""
         return (
-            f"Step{'s' if len(lost) > 1 else ''} {', '.join(lost)} cannot be shown: the network before was not kept "
+            f"Step{'s' if len(lost) > 1 else ''} {', '.join(map(str, lost))} cannot be shown: the network before was not kept "
             f"(keep_weights: {self.config.keep_weights}); move the folder away and run again with keep_weights: all."
         )
 

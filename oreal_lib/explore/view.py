@@ -98,16 +98,11 @@ def view(
         "pool": len(setting.superpixels),
         "differ": len(np.setdiff1d(asked.listed[a].ids, asked.listed[b].ids)),
         "run_differ": None if asked.asked is None else len(np.setdiff1d(asked.asked, asked.listed[a].ids)),
-        "score_name": score_name(score, classes[of_class]),
+        "score_name": SCORE_NAMES[score] + f" of {classes[of_class]}" * (score == "ovr_entropy"),
         "classes": classes,
         "name": setting.dataset.names[where],
         "run_id": run.folder.path.name,
     }
-
-
-def score_name(score: str, class_name: str = "one class") -> str:
-    """A pixel score as readers know it."""
-    return SCORE_NAMES[score] + f" of {class_name}" * (score == "ovr_entropy")
 
 
 def _side(asked: Question, which: tuple[str, str], score: str, channel: int, mine: slice) -> dict:

@@ -26,11 +26,6 @@ def water_level(counts: Sequence[int] = HAVE, budget: int = BUDGET) -> int:
     return int((np.asarray(counts) + class_debt(counts, budget)).min())
 
 
-def _equal(counts: np.ndarray, budget: int) -> np.ndarray:
-    part, left = divmod(budget, len(counts))
-    return part + (np.arange(len(counts)) < left)
-
-
 def _inverse(counts: np.ndarray, budget: int) -> np.ndarray:
     weight = 1 / (np.asarray(counts) + 1)
     debt = np.floor(budget * weight / weight.sum()).astype(int)
@@ -43,13 +38,6 @@ def _by_id_alone(counts: np.ndarray, budget: int) -> np.ndarray:
     for _ in range(budget):
         have[have.argmin()] += 1
     return have - counts
-
-
-def _down(counts: np.ndarray, budget: int) -> np.ndarray:
-    """The leftover clicks are lost."""
-    debt = class_debt(counts, budget)
-    level = (np.asarray(counts) + debt)[debt > 0].min() if budget else 0
-    return np.maximum(0, level - np.asarray(counts))
 
 
 def _in_turns(score: np.ndarray, debt: np.ndarray) -> np.ndarray:
@@ -84,7 +72,9 @@ EXERCISES: dict[str, Exercise] = {
         ),
         mistakes={
             "these are the labels afterwards; the debt is what was added": lambda have, budget: have + class_debt(have, budget),
-            "that divides the budget equally, whatever the classes have already": _equal,
+            "that divides the budget equally, whatever the classes have already": lambda have, n: np.bincount(
+                np.arange(n) % len(have), minlength=len(have)
+            ),
             "that divides the budget in proportion to 1 / (count + 1); Eq. 3 fills the poorest up to one level, and classes above "
             "that level get nothing": _inverse,
             "of equally poor classes the lowest id comes first, not the highest": lambda have, n: class_debt(have[::-1], n)[::-1],
@@ -93,7 +83,9 @@ EXERCISES: dict[str, Exercise] = {
             "all of it goes to one class; look again after each click": lambda have, n: (
                 n * (np.arange(len(have)) == np.argmin(have))
             ),
-            "the clicks that are left over below the next level are lost; the debts add up to the budget": _down,
+            "the clicks that are left over below the next level are lost; the debts add up to the budget": lambda have, n: (
+                np.maximum(0, water_level(have, n) - have)
+            ),
             "that is CBAL's shortfall, what a class lacks to an equal share; it need not add up to the budget": shortfall,
         },
         see="oreal_lib/balance.py",
@@ -133,10 +125,8 @@ def came_as(for_class: np.ndarray, answers: np.ndarray) -> np.ndarray:
 
     for_class: (Q,) int class ids.  answers: (Q, C) bool, at most one True a row, none for void.
     """
-    n_classes = answers.shape[1]
-    answer = np.where(answers.any(axis=1), answers.argmax(axis=1), n_classes)
-    index = np.asarray(for_class, np.int64) * (n_classes + 1) + answer
-    return np.bincount(index, minlength=n_classes * (n_classes + 1)).reshape(n_classes, n_classes + 1)
+    wanted, void = np.eye(answers.shape[1], dtype=np.int64)[for_class], ~answers.any(axis=1)
+    return wanted.T @ np.column_stack([answers, void])
 
 
 def draw_came_as(table: np.ndarray, names: Sequence[str], ax: Axes, text: str = "") -> Axes:

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from ..aggregate import by_superpixel
 from ..draw import ASKED
+from ..reports.figures import without_box
 from .exercise import Exercise
 
 PIXELS = ((0.9, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), (0.8, 0.8, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0), (0.5,) * 8)
@@ -124,8 +125,7 @@ def draw_ladder(shares: Mapping[str, float], by_lot: float, ax: Axes, text: str 
     ax.set(ylim=(0, 115 * max(*shares.values(), by_lot)), ylabel="of the query on borders (%)")
     ax.set_title(text, fontsize="medium")
     ax.legend(frameon=False, loc="upper left", fontsize="small")
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax, visible=False)  # no grid, too
 
 
 def draw_by_size(size: np.ndarray, by: Mapping[str, np.ndarray], ax: Axes, text: str = "") -> Axes:
@@ -135,5 +135,4 @@ def draw_by_size(size: np.ndarray, by: Mapping[str, np.ndarray], ax: Axes, text:
     ax.set(xlabel="pixels of the superpixel", ylabel="score")
     ax.set_title(text, fontsize="medium")
     ax.legend(frameon=False, fontsize="small", markerscale=3)
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax, visible=False)  # no grid, too

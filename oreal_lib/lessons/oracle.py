@@ -8,11 +8,6 @@ from ..types import IGNORE
 from .against import right_share
 from .exercise import Exercise
 
-
-def _share(codes: np.ndarray, answers: np.ndarray, counted: np.ndarray | slice, of_void: int = IGNORE) -> float:
-    return float((codes == np.where(answers.any(axis=1), answers.argmax(axis=1), of_void))[counted].mean())
-
-
 _ANSWERS = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0], [1, 0, 0]], bool)  # the fourth is void
 
 EXERCISES: dict[str, Exercise] = {
@@ -25,11 +20,13 @@ EXERCISES: dict[str, Exercise] = {
         ),
         mistakes={
             "argmax of a row without any True is 0, so a void answer passes for the first class": (
-                lambda codes, answers: _share(codes, answers, codes != UNLABELED, of_void=0)
+                lambda codes, answers: right_share(codes, np.eye(answers.shape[1], dtype=bool)[answers.argmax(axis=1)])
             ),
-            "unlabeled superpixels are not mistakes; leave them out": lambda codes, answers: _share(codes, answers, slice(None)),
+            "unlabeled superpixels are not mistakes; leave them out": (
+                lambda codes, answers: right_share(codes, answers) * np.mean(codes != UNLABELED)
+            ),
             "void is an answer, too: whoever says void where the oracle does is right": (
-                lambda codes, answers: _share(codes, answers, (codes != UNLABELED) & (codes != IGNORE))
+                lambda codes, answers: right_share(np.where(codes == IGNORE, UNLABELED, codes), answers)
             ),
         },
         see="oreal_lib/lessons/against.py",

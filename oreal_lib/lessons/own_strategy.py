@@ -18,13 +18,11 @@ def entropy_top(regions: Regions, labels: Labels, budget: int, how: str, rng: np
     return top(regions(entropy, how)[:, 0], budget, labels.unlabeled, rng)
 
 
-def _by(score: Callable[[torch.Tensor], torch.Tensor], sign: int = 1, how: str = "") -> Callable[..., Query]:
-    """As `entropy_top`, by another score, from the other end, or by an aggregation of its own."""
-    return lambda regions, labels, budget, given, rng: top(sign * regions(score, how or given)[:, 0], budget, labels.unlabeled, rng)
-
-
-def _labeled_too(regions: Regions, labels: Labels, budget: int, how: str, rng: np.random.Generator) -> Query:
-    return top(regions(entropy, how)[:, 0], budget, np.ones(len(labels.asked_in), bool), rng)
+def _by(score: Callable[[torch.Tensor], torch.Tensor], sign: int = 1, how: str = "", labeled: bool = False) -> Callable[..., Query]:
+    """As `entropy_top`, by another score, from the other end, by an aggregation of its own, or among the labeled, too."""
+    return lambda regions, labels, budget, given, rng: top(
+        sign * regions(score, how or given)[:, 0], budget, labels.unlabeled | labeled, rng
+    )
 
 
 def _case(seed: int, budget: int, how: str) -> tuple:
@@ -36,7 +34,7 @@ EXERCISES: dict[str, Exercise] = {
         key=entropy_top,
         cases=lambda: (_case(0, 9, "max"), _case(1, 5, "mean"), _case(2, 40, "max")),
         mistakes={
-            "it asks superpixels that are labeled already; choose among labels.unlabeled": _labeled_too,
+            "it asks superpixels that are labeled already; choose among labels.unlabeled": _by(entropy, labeled=True),
             "it aggregates by max whatever `how` says; hand `how` on to regions": _by(entropy, how="max"),
             "it aggregates by mean whatever `how` says; hand `how` on to regions": _by(entropy, how="mean"),
             "that is BvSB, which looks at the best two classes only; the entropy of all is wanted (scores.entropy)": _by(bvsb),

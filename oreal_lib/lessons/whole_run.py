@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from scipy import stats
 
 from ..draw import title
-from ..metrics import aualc, miou
+from ..metrics import aualc, class_iou, miou
 from ..reports.figures import without_box
 from ..reports.frames import interval
 from .exercise import Exercise
@@ -28,8 +28,7 @@ def draw_area(clicks: Sequence[float], score: Sequence[float], full: float, ax: 
         middle = ((clicks[i] + clicks[i + 1]) / 2, (score[i] + score[i + 1]) / 4)
         ax.annotate(f"{(clicks[i + 1] - clicks[i]) * (score[i] + score[i + 1]) / 2:.0f}", middle, ha="center", va="center")
     ax.set(ylim=(0, 1.15 * max(full, *score)), xlabel="clicks", ylabel="mIoU")
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax, visible=False)  # no grid, too
 
 
 def draw_seeds(wide: pd.DataFrame, pairs: Sequence[tuple[str, str]], ax: Axes) -> Axes:
@@ -47,8 +46,7 @@ def draw_seeds(wide: pd.DataFrame, pairs: Sequence[tuple[str, str]], ax: Axes) -
     ax.set_xticks(ticks, names, fontsize="small")
     ax.set_ylabel("AuALC (% of B)")
     ax.legend(fontsize="x-small", frameon=False, loc="lower right")
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return without_box(ax, visible=False)  # no grid, too
 
 
 def draw_differences(differences: Mapping[str, pd.Series], ax: Axes) -> Axes:
@@ -71,17 +69,9 @@ def paired_interval(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.array([about["low"], about["high"]])
 
 
-def _share(m: np.ndarray, below: np.ndarray, otherwise: float = np.nan) -> np.ndarray:
-    """Right pixels of each class over what is below; `otherwise` for 0 / 0."""
-    return np.divide(np.diag(m).astype(float), below, out=np.full(len(m), otherwise), where=below > 0)
-
-
-def _mean(m: np.ndarray, below: np.ndarray, times: float = 1.0) -> float:
-    return times * np.nanmean(_share(m, below))
-
-
-def _iou(m: np.ndarray, absent: float = np.nan) -> np.ndarray:
-    return _share(m, m.sum(0) + m.sum(1) - np.diag(m), absent)
+def _mean(m: np.ndarray, below: np.ndarray) -> float:
+    """Mean over the classes of their right pixels over what is below, without 0 / 0."""
+    return np.mean(np.diag(m)[below > 0] / below[below > 0])
 
 
 def _area(x: Sequence[float], y: Sequence[float], width: float | None = None) -> float:
@@ -108,17 +98,21 @@ EXERCISES: dict[str, Exercise] = {
             "this is the pixel accuracy, which the most frequent class decides": lambda m: np.trace(m) / m.sum(),
             "this is the mean recall, TP / (TP + FN); the FP (rest of the column) belong below, too": lambda m: _mean(m, m.sum(1)),
             "this is the mean precision, TP / (TP + FP); the FN (rest of the row) belong below, too": lambda m: _mean(m, m.sum(0)),
-            "these are the IoUs of the classes; their mean is wanted": _iou,
-            "a class that does not occur has 0 / 0, which is NaN; leave it out of the mean": lambda m: np.mean(_iou(m)),
+            "these are the IoUs of the classes; their mean is wanted": class_iou,
+            "a class that does not occur has 0 / 0, which is NaN; leave it out of the mean": lambda m: np.mean(class_iou(m)),
             "row + column counts the right pixels twice; take the diagonal away once": lambda m: _mean(m, m.sum(0) + m.sum(1)),
-            "this is Dice (F1), 2 TP / (2 TP + FP + FN), not IoU": lambda m: _mean(m, m.sum(0) + m.sum(1), times=2),
+            "this is Dice (F1), 2 TP / (2 TP + FP + FN), not IoU": lambda m: 2 * _mean(m, m.sum(0) + m.sum(1)),
             "TP, FP and FN were summed over the classes; divide class by class": lambda m: (
                 np.trace(m) / (2 * m.sum() - np.trace(m))
             ),
-            "a class in neither truth nor prediction counts as 0 here; leave it out of the mean": lambda m: np.mean(_iou(m, 0.0)),
-            "a class in neither truth nor prediction counts as 1 here; leave it out of the mean": lambda m: np.mean(_iou(m, 1.0)),
-            "a class that is predicted but never true has IoU 0; keep it in": lambda m: np.mean(_iou(m, 0.0)[m.sum(1) > 0]),
-            "a class that is true but never predicted has IoU 0; keep it in": lambda m: np.mean(_iou(m, 0.0)[m.sum(0) > 0]),
+            "a class in neither truth nor prediction counts as 0 here; leave it out of the mean": (
+                lambda m: np.nansum(class_iou(m)) / len(m)
+            ),
+            "a class in neither truth nor prediction counts as 1 here; leave it out of the mean": (
+                lambda m: np.nan_to_num(class_iou(m), nan=1).mean()
+            ),
+            "a class that is predicted but never true has IoU 0; keep it in": lambda m: class_iou(m)[m.sum(1) > 0].mean(),
+            "a class that is true but never predicted has IoU 0; keep it in": lambda m: class_iou(m)[m.sum(0) > 0].mean(),
         },
         see="oreal_lib/metrics.py",
     ),

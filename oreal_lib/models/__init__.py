@@ -26,7 +26,7 @@ class NormalizeAndPad(nn.Module):
     """Any image size in, logits of that size out: what every network here has in common.
 
     The inner `net` says what it needs: `mean` and `std` (3,) of its training images, and `multiple`, the number its
-    input height and width must be divisible by. It may return logits at a lower resolution.
+    input height and width must be divisible by. Its `features_and_logits` may return both at a lower resolution.
     """
 
     def __init__(self, net: nn.Module):
@@ -44,7 +44,7 @@ class NormalizeAndPad(nn.Module):
                 "move the color axis to the second place and divide uint8 by 255"
             )
         x = self.padded(images)
-        return enlarged(self.net(x), x.shape[-2:], images.shape[-2:])
+        return enlarged(self.net.features_and_logits(x)[1], x.shape[-2:], images.shape[-2:])
 
     def features_and_logits(self, images: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """What the last layer compares with the classes, (B, D, h, w) float32 of length 1 over D; the logits of `forward`; and
@@ -61,35 +61,16 @@ class NormalizeAndPad(nn.Module):
         return F.pad(x, (0, -width % self.net.multiple, 0, -height % self.net.multiple))
 
 
-def _small_unet(backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
-    if backbone:
-        raise ValueError(f"small_unet has no backbone to choose, but got {backbone!r}; write small_unet")
-    if imagenet:
-        raise ValueError("small_unet has no ImageNet weights; pass weights=none and train it from scratch")
-    return SmallUNet(n_classes, classifier, temperature)
-
-
 def _later(module: str, name: str, **more: int) -> Callable[..., nn.Module]:
     """A network of a module that is imported when it is made: timm takes seconds, and the small net does without it."""
     return lambda *given: getattr(import_module(f".{module}", __package__), name)(*given, **more)
 
 
-def _segmenter(backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float) -> nn.Module:
-    if classifier != "linear":
-        raise ValueError(
-            f"classifier is {classifier!r}, but a segmenter already compares vectors of length 1 in its mask decoder and has "
-            "no last layer to replace; write classifier=linear, or take deeplabv3plus or small_unet"
-        )
-    from .segmenter import Segmenter
-
-    return Segmenter(backbone, n_classes, imagenet)
-
-
 # family -> function(backbone, n_classes, imagenet, classifier, temperature) -> inner net. A model name is "family" or "family_backbone".
 FAMILIES = {
-    "small_unet": _small_unet,
+    "small_unet": SmallUNet,
     "deeplabv3plus": _later("deeplab", "DeepLabV3Plus"),
-    "segmenter": _segmenter,
+    "segmenter": _later("segmenter", "Segmenter"),
     "fpn": _later("fpn", "FPN"),
     "linear": _later("linear", "Linear"),
     "mlp": _later("linear", "Linear", hidden=HIDDEN),

@@ -24,7 +24,7 @@ class DeepLabV3Plus(nn.Module):
 
     multiple = OUTPUT_STRIDE  # every stride divides evenly (our choice): 769 -> 784, 513 -> 528, 220 -> 224
 
-    def __init__(self, backbone: str, n_classes: int, imagenet: bool = False, classifier: str = "linear", temperature: float = 1.0):
+    def __init__(self, backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float):
         super().__init__()
         self.backbone = dilated_backbone(backbone, imagenet)
         self.mean, self.std = color_statistics(backbone)
@@ -40,11 +40,9 @@ class DeepLabV3Plus(nn.Module):
                 if isinstance(module, nn.Conv2d):
                     nn.init.kaiming_normal_(module.weight)
 
-    def features(self, x: Tensor) -> Tensor:
-        """(B, 256, H/4, W/4) float: what the classifier sees of normalized images (B, 3, H, W).
-
-        ValueError for a training batch of one image.
-        """
+    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the last layer sees, (B, 256, H/4, W/4), and its logits (B, C, H/4, W/4), both float, of normalized images
+        (B, 3, H, W), H and W divisible by 16. ValueError for a training batch of one image."""
         if len(x) < 2 and self.aspp.convs[-1][2].training:
             raise ValueError(
                 f"a training batch of {len(x)} image, but DeepLabV3+ averages it to 1 x 1 and its batch norm there "
@@ -53,16 +51,8 @@ class DeepLabV3Plus(nn.Module):
         features = self.backbone(x)
         low, high = self.reduce(features[self.low]), self.aspp(features[-1])
         high = F.interpolate(high, size=low.shape[-2:], mode="bilinear", align_corners=False)
-        return self.fuse(torch.cat([low, high], dim=1))
-
-    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`features` and (B, C, H/4, W/4) float logits of normalized images (B, 3, H, W), H and W divisible by 16."""
-        features = self.features(x)
-        return features, self.classifier(features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The logits of `features_and_logits`."""
-        return self.features_and_logits(x)[1]
+        fused = self.fuse(torch.cat([low, high], dim=1))
+        return fused, self.classifier(fused)
 
 
 def dilated_backbone(name: str, imagenet: bool) -> nn.Module:

@@ -39,7 +39,3 @@ class FPN(nn.Module):
                 side = side + F.interpolate(top, side.shape[-2:], mode="bilinear", align_corners=False)
             top = fuse(side)
         return top, self.classifier(top)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The logits of `features_and_logits`, float."""
-        return self.features_and_logits(x)[1]

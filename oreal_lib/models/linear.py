@@ -1,6 +1,6 @@
 """A linear probe: several levels of an encoder side by side at stride 8, and one 1 x 1 convolution that sees them standardized.
 
-After the probes of self-supervised encoders (Oquab et al., DINOv2, 2023). With a frozen encoder only `Head` is trained.
+After the probes of self-supervised encoders (Oquab et al., DINOv2, 2023). With a frozen encoder only the head is trained.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ STRIDES = (4, 8, 16, 32)  # of the levels
 class Standardize(nn.BatchNorm2d):
     """Each channel with mean 0 and standard deviation 1: of the batch, as batch norm has it, or, once given, of the pool (our choice)."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, affine=False)
-        self.given = False
+    given = False
 
     def give(self, mean: np.ndarray, std: np.ndarray) -> None:
         """Takes these of the pool, (D,) float32 each, from here on (our choice)."""
@@ -36,20 +34,12 @@ class Standardize(nn.BatchNorm2d):
         return super().train(mode and not self.given)
 
 
-class Head(nn.Sequential):
+def new_head(channels: int, n_classes: int, hidden: int, classifier: str, temperature: float) -> nn.Sequential:
     """Standardized features, a hidden layer or none, and the last layer: (B, D, h, w) features to (B, C, h, w) logits (our choice)."""
-
-    def __init__(self, channels: int, n_classes: int, hidden: int, classifier: str, temperature: float) -> None:
-        middle = [nn.Conv2d(channels, hidden, 1), nn.ReLU(inplace=True)] if hidden else []
-        last = CLASSIFIERS[classifier](hidden or channels, n_classes, temperature)
-        super().__init__(Standardize(channels), *middle, last)
-
-    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """What the last layer sees of features x (B, D, h, w), (B, D', h, w), and its logits (B, C, h, w), both float (our choice)."""
-        *before, last = self
-        for layer in before:
-            x = layer(x)
-        return x, last(x)
+    middle = [nn.Conv2d(channels, hidden, 1), nn.ReLU(inplace=True)] if hidden else []
+    return nn.Sequential(
+        Standardize(channels, affine=False), *middle, CLASSIFIERS[classifier](hidden or channels, n_classes, temperature)
+    )
 
 
 class Linear(nn.Module):
@@ -62,7 +52,7 @@ class Linear(nn.Module):
         self.backbone = pyramid(backbone, imagenet)
         self.mean, self.std = color_statistics(backbone)
         self.channels, self.hidden = sum(self.backbone.feature_info.channels()), hidden
-        self.head = Head(self.channels, n_classes, hidden, classifier, temperature)
+        self.head = new_head(self.channels, n_classes, hidden, classifier, temperature)
 
     def features(self, x: Tensor) -> Tensor:
         """(B, D, H/8, W/8) float: the levels of normalized images (B, 3, H, W), H and W divisible by 32, at stride 8 (our choice)."""
@@ -72,11 +62,8 @@ class Linear(nn.Module):
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """What the last layer sees, (B, D', H/8, W/8), and its logits (B, C, H/8, W/8), both float, of normalized images (B, 3, H, W)
         (our choice)."""
-        return self.head.features_and_logits(self.features(x))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The logits of `features_and_logits`, float, of normalized images x (B, 3, H, W) (our choice)."""
-        return self.head(self.features(x))
+        seen = self.head[:-1](self.features(x))
+        return seen, self.head[-1](seen)
 
 
 def _at(level: Tensor, size: list[int]) -> Tensor:
@@ -110,7 +97,7 @@ class FrozenHead(nn.Module):
     size: (height, width) of the images.  mean, std: (D,) float32 of the pool's features.
     """
 
-    def __init__(self, head: Head, size: tuple[int, int], mean: np.ndarray, std: np.ndarray) -> None:
+    def __init__(self, head: nn.Sequential, size: tuple[int, int], mean: np.ndarray, std: np.ndarray) -> None:
         super().__init__()
         self.head, self.size = head, size
         head[0].give(mean, std)
@@ -122,9 +109,8 @@ class FrozenHead(nn.Module):
 
     def features_and_logits(self, features: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """As `NormalizeAndPad.features_and_logits`, of features (B, D, h, w): float32 (our choice)."""
-        seen, logits = self.head.features_and_logits(features)
-        covered = self._covered(features)
-        return F.normalize(seen.float(), dim=1), enlarged(logits, covered, self.size), covered
+        seen, covered = self.head[:-1](features), self._covered(features)
+        return F.normalize(seen.float(), dim=1), enlarged(self.head[-1](seen), covered, self.size), covered
 
     def _covered(self, features: Tensor) -> tuple[int, int]:
         return features.shape[-2] * STRIDE, features.shape[-1] * STRIDE

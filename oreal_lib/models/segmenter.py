@@ -23,11 +23,17 @@ class Segmenter(nn.Module):
 
     Layers and initialization follow rstrudel/segmenter `segm/model/{vit,decoder,segmenter}.py` and `segm/config.yml`.
     Two choices of ours: the encoder's layer norms keep timm's eps 1e-6, which the weights were trained with (there
-    1e-5), and the position embedding is resized whenever the grid differs (there when the number of patches does).
+    1e-5), and the position embedding is resized whenever the grid differs (there when the number of patches does). ValueError for a
+    classifier other than "linear".
     """
 
-    def __init__(self, backbone: str, n_classes: int, imagenet: bool = False):
+    def __init__(self, backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float):
         super().__init__()
+        if classifier != "linear":
+            raise ValueError(
+                f"classifier is {classifier!r}, but a segmenter already compares vectors of length 1 in its mask decoder and has "
+                "no last layer to replace; write classifier=linear, or take deeplabv3plus or small_unet"
+            )
         self.backbone = plain_vit(SIZES.get(backbone, backbone), imagenet)
         self.mean, self.std = color_statistics(SIZES.get(backbone, backbone))
         self.multiple = self.backbone.patch_embed.patch_size[0]
@@ -71,15 +77,8 @@ class Segmenter(nn.Module):
     def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, d, h, w) of length 1 over d, which is compared with the classes, and (B, C, h, w) logits, both float32, of normalized
         images (B, 3, H, W); H and W are divisible by the patch size (here 16), and h and w smaller by that factor."""
-        features, logits = self.decode(self.encode(x))
-        return self._as_image(features, x), self._as_image(logits, x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The logits of `features_and_logits`."""
-        return self.features_and_logits(x)[1]
-
-    def _as_image(self, tokens: Tensor, x: Tensor) -> Tensor:
-        return tokens.transpose(1, 2).unflatten(2, (x.shape[2] // self.multiple, x.shape[3] // self.multiple))
+        grid = [side // self.multiple for side in x.shape[2:]]
+        return tuple(tokens.transpose(1, 2).unflatten(2, grid) for tokens in self.decode(self.encode(x)))
 
 
 def plain_vit(name: str, imagenet: bool) -> VisionTransformer:

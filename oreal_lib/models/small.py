@@ -21,13 +21,20 @@ def conv_bn_relu(c_in: int, c_out: int, kernel: int = 3, stride: int = 1) -> nn.
 
 
 class SmallUNet(nn.Module):
-    """U-Net of 0.22 M parameters: down to 1/32 of the size in five stages, and up to 1/2, where the logits are."""
+    """U-Net of 0.22 M parameters: down to 1/32 of the size in five stages, and up to 1/2, where the logits are.
+
+    ValueError for a backbone or ImageNet weights, which it has not.
+    """
 
     multiple = 32
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 
-    def __init__(self, n_classes: int, classifier: str = "linear", temperature: float = 1.0):
+    def __init__(self, backbone: str, n_classes: int, imagenet: bool, classifier: str, temperature: float):
         super().__init__()
+        if backbone:
+            raise ValueError(f"small_unet has no backbone to choose, but got {backbone!r}; write small_unet")
+        if imagenet:
+            raise ValueError("small_unet has no ImageNet weights; pass weights=none and train it from scratch")
         self.stem = conv_bn_relu(3, CHANNELS[0], stride=2)
         self.down = nn.ModuleList(
             nn.Sequential(conv_bn_relu(c_in, c_out), conv_bn_relu(c_out, c_out))
@@ -36,8 +43,9 @@ class SmallUNet(nn.Module):
         self.up = nn.ModuleList(conv_bn_relu(low + high, high) for high, low in reversed(list(pairwise(CHANNELS))))
         self.classifier = CLASSIFIERS[classifier](CHANNELS[0], n_classes, temperature)
 
-    def features(self, x: Tensor) -> Tensor:
-        """(B, 16, H/2, W/2) float: what the classifier sees of normalized images (B, 3, H, W)."""
+    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """What the last layer sees, (B, 16, H/2, W/2), and its logits (B, C, H/2, W/2), both float, of normalized images
+        (B, 3, H, W), H and W divisible by 32."""
         x = self.stem(x)
         skips = []
         for stage in self.down:
@@ -46,13 +54,4 @@ class SmallUNet(nn.Module):
         for stage, skip in zip(self.up, skips[-2::-1], strict=True):
             x = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
             x = stage(torch.cat([skip, x], dim=1))
-        return x
-
-    def features_and_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`features` and (B, C, H/2, W/2) float logits of normalized images (B, 3, H, W), H and W divisible by 32."""
-        features = self.features(x)
-        return features, self.classifier(features)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The logits of `features_and_logits`."""
-        return self.features_and_logits(x)[1]
+        return x, self.classifier(x)

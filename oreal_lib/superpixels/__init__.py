@@ -1,7 +1,7 @@
 """Superpixels: a picture cut into a few hundred pieces, each bought with one click.
 
-SEEDS as the OREAL baselines use it (Cai et al. 2021; `seeds.py`), SLIC, a plain grid, or any given label map. Every map that
-leaves this package is dense: uint16 ids 0..k-1, none of them empty.
+SEEDS as the OREAL baselines use it (Cai et al. 2021; `seeds.py`), SLIC, or a plain grid; any label map made elsewhere
+goes through `dense`. Every map that leaves this package is: uint16 ids 0..k-1, none of them empty.
 """
 
 from typing import Annotated, Literal
@@ -50,19 +50,14 @@ class SuperpixelRecipe:
     at: Literal["native", "working"] = "native"
 
 
-def superpixels(image: np.ndarray, recipe: SuperpixelRecipe | np.ndarray) -> np.ndarray:
+def superpixels(image: np.ndarray, recipe: SuperpixelRecipe) -> np.ndarray:
     """Superpixel ids (H, W) uint16, dense 0..k-1, of an image (H, W, 3) uint8 RGB. Same input, same output.
 
-    recipe: how to cut the picture, or a partition of it made elsewhere: (H, W) integers >= 0.
-    ValueError for another image, a partition of another size, or more superpixels than pixels.
+    recipe: how to cut the picture.  ValueError for another image, or more superpixels than pixels.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(f"the image is {image.dtype} {image.shape}, but superpixels need (H, W, 3) uint8 RGB")
     height, width = image.shape[:2]
-    if isinstance(recipe, np.ndarray):
-        if recipe.shape != (height, width):
-            raise ValueError(f"the given partition is {recipe.shape}, but the image is {(height, width)}; they must agree")
-        return dense(recipe)
     check_size(width, height, recipe)
     if recipe.method == "seeds":
         ids = cut_by_seeds(image, recipe)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 from scipy import ndimage
+from skimage.segmentation import find_boundaries
 
 from ..oracle import Oracle, class_votes
 from ..storage.progress import log
@@ -19,17 +20,12 @@ TRIM = 3  # pixels on each side of a border: MulActSeg's border of two pixels, w
 def near_border(ids: np.ndarray, trim: int = TRIM) -> np.ndarray:
     """(H, W) bool: the `trim` pixels on each side of every border between superpixels (H, W). The edge of the image is not a border.
 
-    For 3, the "thick" boundary of skimage's find_boundaries, widened by a 5 x 5 box.
+    The "thick" boundary of skimage's find_boundaries, for 3 widened by a 5 x 5 box.
     """
     trim = min(trim, max(ids.shape))  # from one border that reaches everywhere
-    border = np.zeros(ids.shape, np.uint8)
     if not trim:
-        return border > 0
-    for a, b in [(np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])]:
-        differ = ids[a] != ids[b]
-        border[a] |= differ
-        border[b] |= differ
-    return ndimage.maximum_filter(border, 2 * trim - 1, mode="constant") > 0
+        return np.zeros(ids.shape, bool)
+    return ndimage.maximum_filter(find_boundaries(ids), 2 * trim - 1, mode="constant")
 
 
 def classes_present(truth: np.ndarray, ids: np.ndarray, n: int, n_classes: int, trim: int = TRIM) -> np.ndarray:
@@ -43,29 +39,22 @@ def classes_present(truth: np.ndarray, ids: np.ndarray, n: int, n_classes: int, 
     return np.where(looked_at.any(axis=1, keepdims=True), looked_at, whole) > 0
 
 
-def click_cost(present: np.ndarray, undefined: str = "drop") -> np.ndarray:
-    """(n,) int64: clicks that naming the classes of each superpixel costs, one for each (MulActSeg's fair counting).
+def weak_oracle(present: np.ndarray, undefined: str = "drop", clicks: int = 0) -> Oracle:
+    """The annotator who names classes, of what can be seen (N, C + 1) bool, see `classes_present`; a click for each class that
+    is named (MulActSeg's fair counting).
 
-    present: (n, C + 1) bool of `classes_present`.
     undefined "drop" (as for VOC): void is not an answer and costs nothing; a superpixel of void alone is free.
     undefined "keep" (as for Cityscapes): void is an answer like a class, and costs a click.
-    """
-    return (present if undefined == "keep" else present[:, :-1]).sum(axis=1, dtype=np.int64)
-
-
-def weak_oracle(present: np.ndarray, undefined: str = "drop", clicks: int = 0) -> Oracle:
-    """The annotator who names classes, of what can be seen (N, C + 1) bool, see `classes_present` and `click_cost`.
-
     clicks: the whole budget of a run; ValueError if all answers together cost less.
     """
-    present = np.asarray(present)
-    cost = click_cost(present, undefined)
+    answers = np.asarray(present) if undefined == "keep" else np.asarray(present)[:, :-1]
+    cost = answers.sum(axis=1, dtype=np.int64)
     if cost.sum() < clicks:
         raise ValueError(
             f"{clicks} clicks are asked for, but naming every class in the whole pool takes {cost.sum()}; lower steps or query_size "
             "(query_share), or use more images"
         )
-    return Oracle(present if undefined == "keep" else present[:, :-1], cost=cost)
+    return Oracle(answers, cost=cost)
 
 
 def affordable(query: Query, cost: np.ndarray, budget: int, cut: str = "class") -> np.ndarray:

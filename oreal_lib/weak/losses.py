@@ -4,16 +4,10 @@ import torch
 import torch.nn.functional as F
 
 EPS = 1e-8
-WEIGHTS = (16.0, 8.0, 1.0)  # of the three terms, MulActSeg's `coeff`, `coeff_mc` and `coeff_gm`
 
 
-def weak_loss(
-    logits: torch.Tensor,
-    ids: torch.Tensor,
-    present: torch.Tensor,
-    weights: tuple[float, float, float] = WEIGHTS,
-) -> torch.Tensor:
-    """16 cross-entropy + 8 merged positive + 1 prototypical pixel loss of a batch, a scalar (MulActSeg, its stage 1).
+def weak_loss(logits: torch.Tensor, ids: torch.Tensor, present: torch.Tensor, weights: tuple[float, float, float]) -> torch.Tensor:
+    """Cross-entropy + merged positive + prototypical pixel loss of a batch, each times its weight, a scalar (MulActSeg, its stage 1).
 
     The cross-entropy is that of superpixels with one class. Merged positive: -log of the probability that a pixel has one of its
     superpixel's two or more classes; it says what a pixel is not, and leaves open which of the classes it is. Prototypical pixel:
@@ -22,12 +16,13 @@ def weak_loss(
 
     logits: (B, C', H, W), C' the classes or one more for "undefined".  ids: (B, H, W) integers, below 0 where there is no
     superpixel (padding).  present: (B, S, C') bool, the classes named in superpixel s of image b; none where it was never
-    asked, was void, or does not exist (images with fewer than S superpixels).
+    asked, was void, or does not exist (images with fewer than S superpixels).  weights: MulActSeg's `coeff` 16, `coeff_mc` 8 and
+    `coeff_gm` 1.
     """
     p, row, table = _labeled_pixels(logits, ids, present)
     named = table.sum(dim=1)[row]
     one, many = named == 1, named > 1
-    surprise = _merged_surprise(p, table[row])
+    surprise = -((p * table[row]).sum(dim=1) + EPS).log()  # of one class: its cross-entropy
     terms = (
         surprise[one].sum() / (1 + one.sum()),
         surprise[many].sum() / (1 + many.sum()),
@@ -48,11 +43,6 @@ def _labeled_pixels(
     scores = logits.movedim(1, -1)[labeled]  # few pixels of a batch are bought: everything after this is small
     scores = scores if scores.dtype == torch.float64 else scores.float()
     return scores.softmax(dim=1), row[labeled], table
-
-
-def _merged_surprise(p: torch.Tensor, answer: torch.Tensor) -> torch.Tensor:
-    """(P,) -log of the probability (P, C') of all classes in the answers (P, C') bool; of one class: its cross-entropy."""
-    return -((p * answer).sum(dim=1) + EPS).log()
 
 
 def _prototypical(p: torch.Tensor, row: torch.Tensor, table: torch.Tensor) -> torch.Tensor:

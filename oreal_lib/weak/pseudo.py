@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from scipy.ndimage import value_indices
+from scipy.special import softmax
 
 from ..types import IGNORE
 
@@ -43,18 +45,19 @@ def pseudo_labels(
                 "lower learning_rate and run again"
             )
     upsampled = _Upsampled(features, ids.shape, covered or ids.shape)
-    logits, pixels, neighbors = logits.reshape(len(logits), -1), _pixels_of(ids, len(asked)), neighbors_of(ids, len(asked))
+    logits, neighbors = logits.reshape(len(logits), -1), neighbors_of(ids, len(asked))
+    pixels = {k: flat for k, (flat,) in value_indices(ids.ravel()).items()}  # of each superpixel, ascending
     free = np.ones(len(asked), bool)
     free[answered] = False
     pseudo = np.full(ids.size, IGNORE, np.uint8)
     inside = pseudo.copy()
     for k in answered:  # ascending: later ones overwrite earlier ones
-        classes, own = np.flatnonzero(present[k]), pixels(k)
+        classes, own = np.flatnonzero(present[k]), pixels[k]
         best = prototypes(logits[:, own], own, classes)
         # Two classes may share a prototype: computed once, their similarities are equal and the lower class wins.
         place, which = np.unique(best, return_inverse=True)
         # What has an answer keeps its own labels in the end: only the others need to be reached.
-        around = np.concatenate([own, *(pixels(j) for j in neighbors(k) if free[j])])
+        around = np.concatenate([own, *(pixels[j] for j in neighbors(k) if free[j])])
         likeness = upsampled.likeness(place, around)[which]  # (prototypes, pixels)
         nearest = likeness.argmax(axis=0)
         bar = np.array([_lower_median(likeness[p, : len(own)][nearest[: len(own)] == p]) for p in range(len(classes))])
@@ -71,7 +74,7 @@ def prototypes(logits: np.ndarray, pixels: np.ndarray, classes: np.ndarray) -> n
     logits: (C', P) float32 at the flat positions `pixels` (P,) of one superpixel.
     """
     # Not the temperature of training but 1, as in MulActSeg; the most certain pixel can be another one.
-    return pixels[_softmax(logits)[classes].argmax(axis=1)]
+    return pixels[softmax(logits, axis=0)[classes].argmax(axis=1)]
 
 
 def quality(pseudo: np.ndarray, truth: np.ndarray, ids: np.ndarray, named: np.ndarray) -> dict[str, float]:
@@ -163,36 +166,18 @@ def _taps(n: int, covered: int, shown: int) -> tuple[np.ndarray, np.ndarray, np.
     return first, second, np.where(second > first, source - first.astype(np.float32), np.float32(0))
 
 
-def _softmax(z: np.ndarray) -> np.ndarray:
-    """Softmax over the first axis of (C', P) float32."""
-    e = np.exp(z - z.max(axis=0))
-    return e / e.sum(axis=0)
-
-
 def _lower_median(values: np.ndarray) -> float:
     """The lower of the two middle values; infinity without any: nothing is nearer (MulActSeg's 1.0, safe from rounding)."""
     middle = (len(values) - 1) // 2
     return np.partition(values, middle)[middle] if len(values) else np.float32(np.inf)
 
 
-def _pixels_of(ids: np.ndarray, n: int) -> Callable[[int], np.ndarray]:
-    """A function from an id to its flat pixel positions, ascending."""
-    order = np.argsort(ids, axis=None, kind="stable")
-    end = np.cumsum(np.bincount(ids.ravel(), minlength=n))
-    return lambda k: order[end[k - 1] if k else 0 : end[k]]
-
-
 def neighbors_of(ids: np.ndarray, n: int) -> Callable[[int], np.ndarray]:
     """A function from an id to the ids (k,) int64 that touch it, at a corner too, ascending. ids: (H, W) integers 0..n-1."""
-    pairs = []
-    for a, b in [
-        (np.s_[1:], np.s_[:-1]),
-        (np.s_[:, 1:], np.s_[:, :-1]),
-        (np.s_[1:, 1:], np.s_[:-1, :-1]),
-        (np.s_[1:, :-1], np.s_[:-1, 1:]),
-    ]:
-        differ = ids[a] != ids[b]
-        one, other = ids[a][differ].astype(np.int64), ids[b][differ].astype(np.int64)
+    around = np.pad(ids.astype(np.int64), 1, mode="edge")
+    here, pairs = around[1:-1, 1:-1], []
+    for near in (around[1:-1, 2:], around[2:, 1:-1], around[2:, 2:], around[2:, :-2]):  # half of them, each told to both
+        one, other = here[here != near], near[here != near]
         pairs += [one * n + other, other * n + one]
     pairs = np.unique(np.concatenate(pairs))
     start = np.searchsorted(pairs, np.arange(n + 1) * n)

@@ -31,7 +31,6 @@ def test_the_cosine_replaces_the_last_layer_and_nothing_else(name):
     x = torch.rand(2, 3, 64, 96)
     with torch.inference_mode():
         features, logits = cosine.features_and_logits(x)
-        assert torch.equal(logits, cosine(x))
     w = F.normalize(cosine.classifier.weight[:, :, 0, 0], dim=1)
     assert torch.allclose(logits, torch.einsum("cd,bdhw->bchw", w, 4 * F.normalize(features, dim=1)), atol=1e-4)
 

@@ -156,13 +156,6 @@ def test_an_opencv_without_contrib_says_what_to_install(monkeypatch):
     assert superpixels(photo(), SuperpixelRecipe(method="grid", count=12)).max() == 11
 
 
-def test_a_partition_made_elsewhere_goes_through_the_same_door():
-    image, given = np.zeros((2, 3, 3), np.uint8), np.array([[7, 7, 0], [3, 3, 0]])
-    assert superpixels(image, given).tolist() == [[2, 2, 0], [1, 1, 0]]
-    with pytest.raises(ValueError, match="they must agree"):
-        superpixels(image, given[:, :2])
-
-
 @pytest.mark.parametrize("size, count, levels", [((60, 50), 1000, 5), ((50, 60), 1000, 2), ((40, 30), 1100, 3)])
 def test_a_grid_finer_than_opencv_bears_is_refused_not_crashed(size, count, levels):
     with pytest.raises(ValueError, match="finer than its pixels; ask for fewer superpixels"):

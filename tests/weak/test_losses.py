@@ -6,6 +6,7 @@ import torch
 from oreal_lib.weak.losses import EPS, weak_loss
 
 CE, MERGED, PROTOTYPICAL = (1, 0, 0), (0, 1, 0), (0, 0, 1)  # weights of one term alone
+MULACTSEG = (16, 8, 1)
 
 
 def slowly(logits, ids, present):
@@ -46,7 +47,7 @@ def test_values_and_gradients_are_those_of_the_obvious_loops(seed):
     pairs = [
         (weak_loss(logits, ids, present, MERGED), mp),
         (weak_loss(logits, ids, present, PROTOTYPICAL), pp),
-        (weak_loss(logits, ids, present), 16 * ce + 8 * mp + pp),
+        (weak_loss(logits, ids, present, MULACTSEG), 16 * ce + 8 * mp + pp),
         (weak_loss(logits, ids, present, CE), slowly(logits, ids, present)[0]),
     ]
     for ours, theirs in pairs:
@@ -61,7 +62,7 @@ def test_three_pixels_by_hand():
     present = torch.tensor([[[1, 0, 0], [0, 1, 1]]], dtype=torch.bool)
     each = [float(weak_loss(logits, ids, present, w)) for w in (CE, MERGED, PROTOTYPICAL)]
     assert each == pytest.approx([log(2) / 2, 2 * log(2) / 3, 2 * log(4) / 3])  # divided by 1 + their number
-    assert float(weak_loss(logits, ids, present)) == pytest.approx(16 * each[0] + 8 * each[1] + each[2])
+    assert float(weak_loss(logits, ids, present, MULACTSEG)) == pytest.approx(16 * each[0] + 8 * each[1] + each[2])
 
 
 def test_the_prototype_alone_is_pulled_and_of_equals_the_first():
@@ -96,7 +97,7 @@ def test_a_crop_without_labels_has_loss_and_gradient_0(case):
 def test_probabilities_of_0_and_1_stay_finite(dtype, size):
     logits, ids, present = random_case(3)
     z = (logits.detach().sign() * size).to(dtype).requires_grad_()
-    value = weak_loss(z, ids, present)
+    value = weak_loss(z, ids, present, MULACTSEG)
     assert value.isfinite() and value.dtype == torch.float32
     slope = gradient(value, z)
     assert slope.isfinite().all() and slope.dtype == dtype

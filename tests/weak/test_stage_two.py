@@ -218,9 +218,6 @@ class Pointwise(nn.Module):
         features = self.color(x)
         return features, self.classifier(features)
 
-    def forward(self, x):
-        return self.features_and_logits(x)[1]
-
 
 def blocks(seed=0):
     return np.random.default_rng(seed).integers(0, 255, (3, 5, 3)).repeat(10, 0).repeat(8, 1).astype(np.uint8)
