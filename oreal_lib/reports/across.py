@@ -101,11 +101,9 @@ def gains(runs: pd.DataFrame) -> pd.DataFrame:
     for study, mine in runs[runs["aggregate"].isin(["mean", "max"])].groupby("study"):
         if mine["aggregate"].nunique() < 2:
             continue
-        wide = mine.pivot(index=["strategy", "seed"], columns="aggregate", values=list(VALUES)).dropna(
-            subset=[("aualc", "max"), ("aualc", "mean")]
-        )
-        gain = pd.DataFrame({v: wide[v, "max"] - wide[v, "mean"] for v in VALUES})
-        gain["impurity_max"] = wide["impurity", "max"]
+        wide = mine.pivot(index=["strategy", "seed"], columns="aggregate", values=list(VALUES))
+        gain = pd.DataFrame({v: wide[v, "max"] - wide[v, "mean"] for v in VALUES} | {"impurity_max": wide["impurity", "max"]})
+        gain = gain.dropna(subset="aualc")
         by_strategy = {s: part.droplevel("strategy") for s, part in gain.groupby("strategy") if s in ASKING}
         if set(by_strategy) == set(ASKING):
             whole = gain.loc[list(ASKING)].groupby("seed").agg(["mean", "count"])
@@ -113,12 +111,11 @@ def gains(runs: pd.DataFrame) -> pd.DataFrame:
             by_strategy = {AVERAGE: whole.xs("mean", axis=1, level=1)[complete]} | by_strategy
         for strategy in (AVERAGE, *ASKING):
             if len(part := by_strategy.get(strategy, [])):
-                pixel = {
-                    f"pixel_{k}": v for k, v in interval(part["aualc_per_pixel"].dropna()).items() if k in ("mean", "low", "high")
-                }
-                covered = {"impurity_max": part["impurity_max"].mean(), "budget": study.budget}
-                covered |= {f"{v}_gain": part[v].mean() for v in ("impurity", "border_share")}
-                rows[study, strategy] = interval(part["aualc"]) | pixel | covered
+                pixel = interval(part["aualc_per_pixel"].dropna())
+                more = {f"pixel_{k}": pixel[k] for k in ("mean", "low", "high")}
+                more |= {"impurity_max": part["impurity_max"].mean(), "budget": study.budget}
+                more |= {f"{v}_gain": part[v].mean() for v in ("impurity", "border_share")}
+                rows[study, strategy] = interval(part["aualc"]) | more
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["study", "strategy"])
 
 
@@ -130,27 +127,22 @@ def pooled(mean: Sequence[float], sd: Sequence[float], n: Sequence[int]) -> dict
     """
     y, v, k = np.asarray(mean, float), np.asarray(sd, float) ** 2 / np.asarray(n), len(mean)
     if k < 2:
-        return {"k": k, "mean": float(y.mean()) if k else np.nan} | dict.fromkeys(
-            ("low", "high", "tau", "predicted_low", "predicted_high"), np.nan
-        )
+        unknown = dict.fromkeys(("low", "high", "tau", "predicted_low", "predicted_high"), np.nan)
+        return {"k": k, "mean": float(y.mean()) if k else np.nan} | unknown
 
     def weighted(tau2: float) -> tuple[np.ndarray, float, float]:
         w = 1 / (v + tau2)
         center = float((w * y).sum() / w.sum())
-        return w, center, float((w * (y - center) ** 2).sum())
+        return w, center, float((w * (y - center) ** 2).sum()) - (k - 1)
 
-    def excess(tau2: float) -> float:
-        return weighted(tau2)[2] - (k - 1)
-
-    tau2 = optimize.brentq(excess, 0, 10 * (np.var(y, ddof=1) + v.max())) if excess(0) > 0 else 0.0
-    w, center, q = weighted(tau2)
-    error = np.sqrt(q / (k - 1) / w.sum())
+    most = 10 * (np.var(y, ddof=1) + v.max())
+    tau2 = optimize.brentq(lambda tau2: weighted(tau2)[2], 0, most) if weighted(0)[2] > 0 else 0.0
+    w, center, excess = weighted(tau2)
+    error = np.sqrt((1 + excess / (k - 1)) / w.sum())
     half = stats.t.ppf(0.975, k - 1) * error
     ahead = stats.t.ppf(0.975, k - 2) * np.sqrt(tau2 + error**2) if k > 2 else np.nan
-    return {"k": k, "mean": center, "low": center - half, "high": center + half, "tau": float(np.sqrt(tau2))} | {
-        "predicted_low": center - ahead,
-        "predicted_high": center + ahead,
-    }
+    ends = {"low": center - half, "high": center + half, "predicted_low": center - ahead, "predicted_high": center + ahead}
+    return {"k": k, "mean": center, "tau": float(np.sqrt(tau2))} | ends
 
 
 def summary(found: pd.DataFrame, photographs: bool = True) -> pd.DataFrame:
@@ -200,11 +192,8 @@ def against_best(runs: pd.DataFrame, tuned_on: str = "camvid") -> tuple[str, pd.
         if study.labeling != "dominant" or (column in COLUMNS and not study.dropped):
             continue
         own, there = mine.set_index("seed")["aualc"], runs[runs["study"] == replace(study, dropped=False)]
-        others = {
-            "chosen": best,
-            "here": _best(there[there["column"].isin(COLUMNS)]),
-            "all_labels": column if study.dropped else "",
-        }
+        here = _best(there[there["column"].isin(COLUMNS)])
+        others = {"chosen": best, "here": here, "all_labels": column if study.dropped else ""}
         gain = {k: (own - there[there["column"] == c].set_index("seed")["aualc"]).dropna() for k, c in others.items()}
         rows[study, column] = {"aualc": {"mean": own.mean(), "sd": own.std()}} | {k: interval(d) for k, d in gain.items()}
     index = pd.MultiIndex.from_tuples(list(rows), names=["study", "column"])
@@ -250,67 +239,47 @@ def planned_text(judged: pd.DataFrame) -> str:
 
 def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
     """The tables of `gains`, `summary` and `answers` as readers see them."""
-    rows = []
-    for (study, s), d in found.iterrows():
-        per_pixel = {"n": d["n"], **{k: d[f"pixel_{k}"] for k in ("mean", "low", "high")}}
-        row = [
-            str(study),
-            name(s),
-            table.with_interval(d),
-            table.with_interval(per_pixel),
-            table.number(d["border_share_gain"], "+"),
-        ]
-        rows.append([*row, table.number(d["impurity_max"]), table.number(d["impurity_gain"], "+"), str(int(d["n"]))])
-    heads = [
-        "study",
-        "strategy",
-        "max - mean, AuALC (95 %)",
-        "per labeled pixel",
-        "more on borders",
-        "impurity of max's",
-        "more than mean's",
-        "n",
+    rows = [
+        {
+            "study": str(study),
+            "strategy": name(s),
+            "max - mean, AuALC (95 %)": table.with_interval(d),
+            "per labeled pixel": table.with_interval({"n": d["n"], **{k: d[f"pixel_{k}"] for k in ("mean", "low", "high")}}),
+            "more on borders": table.number(d["border_share_gain"], "+"),
+            "impurity of max's": table.number(d["impurity_max"]),
+            "more than mean's": table.number(d["impurity_gain"], "+"),
+            "n": str(int(d["n"])),
+        }
+        for (study, s), d in found.iterrows()
     ]
-    parts = [table.markdown(heads, rows, left=(0, 1))]
+    parts = [table.markdown(list(rows[0]), map(dict.values, rows), left=(0, 1))]
     for photographs, over in ((True, "photographs"), (False, "all studies")):
         lines = []
         for s, d in summary(found, photographs).iterrows():
             ahead = f"{d['predicted_low']:+.1f} to {d['predicted_high']:+.1f}" if d["k"] > 2 else "-"
             lines.append([name(s), str(int(d["k"])), table.with_interval({"n": d["k"], **d}), table.number(d["tau"]), ahead])
-        parts += [
-            f"**Over {over}**, random effects; budgets of one data set share pictures and are not independent:",
-            table.markdown(["strategy", "studies", "max - mean (95 %)", "tau", "a new study (95 %)"], lines),
-        ]
+        parts.append(f"**Over {over}**, random effects; budgets of one data set share pictures and are not independent:")
+        parts.append(table.markdown(["strategy", "studies", "max - mean (95 %)", "tau", "a new study (95 %)"], lines))
     if len(answered):
         lines = [
             [str(st), "average" if s == AVERAGE else title(s), *map(table.with_interval, d), str(d["difference"]["n"])]
             for (st, s), d in answered.iterrows()
         ]
         heads = ["study", "strategy", "max - mean: dominant answers", "exact answers", "exact - dominant", "n"]
-        parts += [
-            "**Answered by the mask itself** (no person does that with one click):",
-            table.markdown(heads, lines, left=(0, 1)),
-        ]
+        parts.append("**Answered by the mask itself** (no person does that with one click):")
+        parts.append(table.markdown(heads, lines, left=(0, 1)))
     return table.paragraphs(*parts)
 
 
 def against_best_text(best: str, found: pd.DataFrame) -> str:
     """The table of `against_best` as readers see it."""
-    heads = [
-        "study",
-        "column",
-        "AuALC",
-        f"minus {title(best)} (95 %)",
-        "minus the paper's best there",
-        "minus itself with all labels",
-        "n",
-    ]
+    minus = [f"minus {title(best)} (95 %)", "minus the paper's best there", "minus itself with all labels"]
     rows = []
     for (study, column), d in found.iterrows():
         gains = (table.with_interval(d[k]) if d[k]["n"] else "-" for k in ("chosen", "here", "all_labels"))
         spread = f"{table.number(d['aualc']['mean'])} ± {table.number(d['aualc']['sd'])}"
         rows.append([str(study), title(column), spread, *gains, str(d["here"]["n"])])
-    return table.paragraphs(table.markdown(heads, rows, left=(0, 1)))
+    return table.paragraphs(table.markdown(["study", "column", "AuALC", *minus, "n"], rows, left=(0, 1)))
 
 
 def to_csv(found: pd.DataFrame) -> str:
