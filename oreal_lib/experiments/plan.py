@@ -77,9 +77,8 @@ def _likeness(values: dict[str, Any]) -> tuple:
 
 
 class _Measured(NamedTuple):
+    config: dict
     likeness: tuple
-    model: str
-    keep_weights: str
     seconds: list[float]  # of each step that it computed itself
     device: str
     bytes: int  # of the finished folder, 0 for an unfinished one or a record without weights
@@ -91,15 +90,14 @@ def _measured(root: Path) -> Iterator[_Measured]:
     for path in sorted(root.glob("*/config.json")):
         folder = RunFolder(path.parent)
         try:
-            values, steps, done = folder.config, folder.steps(), folder.done
-            likeness = _likeness(values)
+            config, steps, done = folder.config, folder.steps(), folder.done or {}
+            likeness = _likeness(config)
         except (ValueError, KeyError):  # damaged, or no run: its own start says so
             continue
         weights = [file.stat().st_size for file in folder.path.glob("weights_step*.safetensors")]
         whole = sum(f.stat().st_size for f in folder.path.iterdir() if f.is_file()) if done and weights else 0
-        seconds, device = [sum(s.seconds.values()) for s in steps if not s.from_run], (done or {}).get("device", "")
-        kept = values.get("keep_weights", "last")
-        yield _Measured(likeness, values["model"], kept, seconds, device, whole, weights[0] if weights else 0)
+        seconds = [sum(s.seconds.values()) for s in steps if not s.from_run]
+        yield _Measured(config, likeness, seconds, done.get("device", ""), whole, max(weights, default=0))
 
 
 def _state(config: RunConfig, roots: Sequence[Path]) -> tuple[str, int]:
@@ -115,9 +113,11 @@ def _state(config: RunConfig, roots: Sequence[Path]) -> tuple[str, int]:
 
 def _bytes(config: RunConfig, alike: tuple, known: Sequence[_Measured]) -> float:
     """What the folder of a run will hold; NaN where nothing tells."""
-    if whole := [m.bytes for m in known if m.bytes and m.likeness == alike and m.keep_weights == config.keep_weights]:
+    if whole := [
+        m.bytes for m in known if m.bytes and m.likeness == alike and m.config.get("keep_weights", "last") == config.keep_weights
+    ]:
         return fmean(whole)
-    weights = [m.weights for m in known if m.weights and m.model == config.model]
+    weights = [m.weights for m in known if m.weights and m.config["model"] == config.model]
     kept = config.steps if config.keep_weights == "all" and config.supervision == "active" else 1
     return fmean(weights) * kept if weights else math.nan
 
