@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -97,26 +98,26 @@ def gains(runs: pd.DataFrame) -> pd.DataFrame:
     runs: of `runs_of`.  Columns: those of `frames.interval` (points of AuALC); pixel_mean, pixel_low, pixel_high per labeled pixel;
     impurity_max, impurity_gain, border_share_gain (percent, max - mean), budget.
     """
+    each = _differences(runs)
+    each = each[each.index.isin(ASKING, level="strategy")]
+    of_seed = each.groupby(["study", "seed"]).filter(lambda there: len(there) == len(ASKING)).groupby(["study", "seed"]).mean()
+    parts = dict(iter(each.groupby(["study", "strategy"])))
+    parts |= {(study, AVERAGE): part for study, part in of_seed.groupby("study")}
     rows = {}
-    for study, mine in runs[runs["aggregate"].isin(["mean", "max"])].groupby("study"):
-        if mine["aggregate"].nunique() < 2:
-            continue
-        wide = mine.pivot(index=["strategy", "seed"], columns="aggregate", values=list(VALUES))
-        gain = pd.DataFrame({v: wide[v, "max"] - wide[v, "mean"] for v in VALUES} | {"impurity_max": wide["impurity", "max"]})
-        gain = gain.dropna(subset="aualc")
-        by_strategy = {s: part.droplevel("strategy") for s, part in gain.groupby("strategy") if s in ASKING}
-        if set(by_strategy) == set(ASKING):
-            whole = gain.loc[list(ASKING)].groupby("seed").agg(["mean", "count"])
-            complete = whole["aualc", "count"] == len(ASKING)
-            by_strategy = {AVERAGE: whole.xs("mean", axis=1, level=1)[complete]} | by_strategy
-        for strategy in (AVERAGE, *ASKING):
-            if len(part := by_strategy.get(strategy, [])):
-                pixel = interval(part["aualc_per_pixel"].dropna())
-                more = {f"pixel_{k}": pixel[k] for k in ("mean", "low", "high")}
-                more |= {"impurity_max": part["impurity_max"].mean(), "budget": study.budget}
-                more |= {f"{v}_gain": part[v].mean() for v in ("impurity", "border_share")}
-                rows[study, strategy] = interval(part["aualc"]) | more
+    for key in product(each.index.unique("study"), (AVERAGE, *ASKING)):
+        if (part := parts.get(key)) is not None:
+            pixel = interval(part["aualc_per_pixel"].dropna())
+            more = {f"pixel_{k}": pixel[k] for k in ("mean", "low", "high")}
+            more |= {"impurity_max": part["impurity_max"].mean(), "budget": key[0].budget}
+            rows[key] = interval(part["aualc"]) | more | {f"{v}_gain": part[v].mean() for v in ("impurity", "border_share")}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["study", "strategy"])
+
+
+def _differences(runs: pd.DataFrame) -> pd.DataFrame:
+    """Max - mean of the VALUES, and impurity_max: one row per study, strategy and seed that has both."""
+    wide = runs.pivot(index=["study", "strategy", "seed"], columns="aggregate", values=list(VALUES))
+    found = {v: wide[v, "max"] - wide[v, "mean"] for v in VALUES} | {"impurity_max": wide["impurity", "max"]}
+    return pd.DataFrame(found).dropna(subset="aualc")
 
 
 def pooled(mean: Sequence[float], sd: Sequence[float], n: Sequence[int]) -> dict[str, float]:
@@ -161,8 +162,7 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
     """What exact answers change: one row per study with dominant answers that has a twin with exact ones, and strategy, AVERAGE of the
     strategies there: dominant, exact (max - mean of AuALC) and their difference, each as of `frames.interval`, paired by seed, with t_p."""
     rows = {}
-    wide = runs.pivot_table(index=["study", "strategy", "seed"], columns="aggregate", values="aualc")
-    gain = (wide["max"] - wide["mean"]).dropna()
+    gain = _differences(runs)["aualc"]
     for study in gain.index.unique("study"):
         twin = replace(study, labeling="exact")
         if not study.plain or twin not in gain.index.unique("study"):
