@@ -31,11 +31,10 @@ def mean_and_max(configs: Sequence[RunConfig], strategy: str | None = None) -> t
 
     ValueError if there are none.
     """
-    active = [c for c in configs if c.supervision == "active" and strategy in (None, c.strategy)]
-    for a in active:
-        for b in active:
-            if (a.aggregate, b.aggregate) == ("mean", "max") and a.model_copy(update={"aggregate": "max"}) == b:
-                return a, b
+    for a in configs:
+        b = a.model_copy(update={"aggregate": "max"})
+        if a.supervision == "active" and strategy in (None, a.strategy) and a.aggregate == "mean" and b in configs:
+            return a, b
     what = strategy or "any strategy"
     raise ValueError(f"the grid has no two runs of {what} that differ only in mean and max; add `aggregate: [mean, max]`")
 
