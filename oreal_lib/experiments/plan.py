@@ -31,31 +31,21 @@ def plan(configs: Sequence[RunConfig], roots: Sequence[Path]) -> pd.DataFrame:
     bytes the mean over their finished folders, else the network's weights of any other run.
     """
     first = {c.step_one.run_id for c in configs if c.step_one}
-    groups: dict[tuple, list[RunConfig]] = {}
-    for config in configs:
-        key = (config.dataset, config.model, _kind(config, first), _likeness(config.values()))
-        groups.setdefault(key, []).append(config)
     known = [list(_measured(root)) for root in roots]
-    rows = []
-    for (data, network, kind, alike), group in groups.items():
-        states, left = zip(*(_state(config, roots) for config in group), strict=True)
+    rows = []  # of one run each
+    for config in configs:
+        alike, (state, left) = _likeness(config.values()), _state(config, roots)
         with_steps = next((here for root in known if (here := [m for m in root if m.likeness == alike and m.seconds])), [])
         seconds = [s for m in with_steps for s in m.seconds]
-        to_do = [config for config, state in zip(group, states, strict=True) if state != "finished"]
-        rows.append(
-            {
-                "data": data,
-                "network": network,
-                "kind": kind,
-                "runs": len(group),
-                **{state: states.count(state) for state in STATES},
-                "steps_to_go": sum(left),
-                "hours": (fmean(seconds) if seconds else math.nan) * sum(left) / 3600 if sum(left) else 0.0,
-                "gib": sum(_bytes(config, alike, list(chain(*known))) for config in to_do) / 2**30,
-                "measured_on": ", ".join(sorted({m.device for m in with_steps if m.device})),
-            }
-        )
-    return pd.DataFrame(rows)
+        row = {"data": config.dataset, "network": config.model, "kind": _kind(config, first), "alike": alike}
+        row |= {"measured_on": ", ".join(sorted({m.device for m in with_steps if m.device})), "runs": 1}
+        row |= {one: int(one == state) for one in STATES} | {"steps_to_go": left}
+        row["hours"] = fmean(seconds or [math.nan]) * left / 3600 if left else 0.0
+        row["gib"] = 0.0 if state == "finished" else _bytes(config, alike, list(chain(*known))) / 2**30
+        rows.append(row)
+    same = pd.DataFrame(rows).groupby(["data", "network", "kind", "alike", "measured_on"], sort=False)
+    shown = ["data", "network", "kind", "runs", *STATES, "steps_to_go", "hours", "gib", "measured_on"]
+    return same.agg(lambda of_runs: of_runs.sum(skipna=False)).reset_index()[shown]
 
 
 def runs_of(grid: Grid, runs_dir: Path) -> list[RunConfig]:
