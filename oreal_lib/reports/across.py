@@ -52,12 +52,18 @@ def studies(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) ->
 
     FileNotFoundError if none is left.
     """
-    found = {}
-    references = [c for c in configs if c.supervision == "full_dominant"]
-    for study, mine in _by_study(configs, runs_dir).items():
+    asked: dict[Study, list[RunConfig]] = {}
+    for c in configs:
+        if c.supervision == "active" and c.stage == 1 and (folder := find(c, runs_dir)):
+            pool = folder.done["pool"]
+            budget = round(100 * pool["query_size"] / pool["superpixels"], 2)
+            study = Study(_data(c), c.model, c.superpixel_count, budget, c.labeling, c.drop_contradicted > 0)
+            asked.setdefault(study, []).append(c)
+    found, references = {}, [c for c in configs if c.supervision == "full_dominant" and find(c, runs_dir)]
+    for study in sorted(asked):
         same = [c for c in references if (_data(c), c.model, c.superpixel_count) == (study.data, study.model, study.count)]
-        if any(find(c, runs_dir) for c in same):
-            found[study] = load([*same, *mine], runs_dir)
+        if same:
+            found[study] = load([*same, *asked[study]], runs_dir)
     if not found:
         raise FileNotFoundError("no study has both finished runs and full supervision B; start them by `python -m oreal_lib run`")
     return found
@@ -72,18 +78,6 @@ def runs_of(frames: dict[Study, pd.DataFrame]) -> pd.DataFrame:
         runs = per_run(frame).assign(study=study)
         rows.append(runs.assign(impurity=100 * runs["run_id"].map(later)))
     return pd.concat(rows, ignore_index=True)
-
-
-def _by_study(configs: Sequence[RunConfig], runs_dir: Path | str | None) -> dict[Study, list[RunConfig]]:
-    """The finished active runs of stage one, study by study, in order."""
-    found: dict[Study, list[RunConfig]] = {}
-    for c in configs:
-        if c.supervision == "active" and c.stage == 1 and (folder := find(c, runs_dir)):
-            pool = folder.done["pool"]
-            budget = round(100 * pool["query_size"] / pool["superpixels"], 2)
-            study = Study(_data(c), c.model, c.superpixel_count, budget, c.labeling, c.drop_contradicted > 0)
-            found.setdefault(study, []).append(c)
-    return dict(sorted(found.items()))
 
 
 def _data(config: RunConfig) -> str:
