@@ -32,15 +32,14 @@ def device_of_run(name: str, share: int, pause: float = 1.0) -> Iterator[torch.d
     # by serial numbers: CUDA_VISIBLE_DEVICES, which a cluster sets, numbers the GPUs anew for every process
     gpus = [torch.cuda.get_device_properties(i).uuid for i in range(torch.cuda.device_count())]
     locks = {filelock.FileLock(folder / f"{gpu}.{k}.lock"): i for k in range(share) for i, gpu in enumerate(gpus)}
-    waiting = False
-    while (lock := next(filter(_taken, locks), None)) is None:
-        if not waiting:
-            log.info(
-                f"all {len(gpus)} GPUs are taken ({share} runs each); waiting for one. gpu_share: {share + 1} would let more "
-                "runs share one; a loop over a run that is not finished in this kernel counts, too"
-            )
-        waiting = True
+    if (lock := next(filter(_taken, locks), None)) is None:
+        log.info(
+            f"all {len(gpus)} GPUs are taken ({share} runs each); waiting for one. gpu_share: {share + 1} would let more "
+            "runs share one; a loop over a run that is not finished in this kernel counts, too"
+        )
+    while lock is None:
         time.sleep(pause)
+        lock = next(filter(_taken, locks), None)
     try:
         yield torch.device("cuda", locks[lock])
     finally:

@@ -31,31 +31,21 @@ def plan(configs: Sequence[RunConfig], roots: Sequence[Path]) -> pd.DataFrame:
     bytes the mean over their finished folders, else the network's weights of any other run.
     """
     first = {c.step_one.run_id for c in configs if c.step_one}
-    groups: dict[tuple, list[RunConfig]] = {}
-    for config in configs:
-        key = (config.dataset, config.model, _kind(config, first), _likeness(config.values()))
-        groups.setdefault(key, []).append(config)
     known = [list(_measured(root)) for root in roots]
-    rows = []
-    for (data, network, kind, alike), group in groups.items():
-        states, left = zip(*(_state(config, roots) for config in group), strict=True)
+    rows = []  # of one run each
+    for config in configs:
+        alike, (state, left) = _likeness(config.values()), _state(config, roots)
         with_steps = next((here for root in known if (here := [m for m in root if m.likeness == alike and m.seconds])), [])
         seconds = [s for m in with_steps for s in m.seconds]
-        to_do = [config for config, state in zip(group, states, strict=True) if state != "finished"]
-        rows.append(
-            {
-                "data": data,
-                "network": network,
-                "kind": kind,
-                "runs": len(group),
-                **{state: states.count(state) for state in STATES},
-                "steps_to_go": sum(left),
-                "hours": (fmean(seconds) if seconds else math.nan) * sum(left) / 3600 if sum(left) else 0.0,
-                "gib": sum(_bytes(config, alike, list(chain(*known))) for config in to_do) / 2**30,
-                "measured_on": ", ".join(sorted({m.device for m in with_steps if m.device})),
-            }
-        )
-    return pd.DataFrame(rows)
+        row = {"data": config.dataset, "network": config.model, "kind": _kind(config, first), "alike": alike}
+        row |= {"measured_on": ", ".join(sorted({m.device for m in with_steps if m.device})), "runs": 1}
+        row |= {one: int(one == state) for one in STATES} | {"steps_to_go": left}
+        row["hours"] = fmean(seconds or [math.nan]) * left / 3600 if left else 0.0
+        row["gib"] = 0.0 if state == "finished" else _bytes(config, alike, list(chain(*known))) / 2**30
+        rows.append(row)
+    same = pd.DataFrame(rows).groupby(["data", "network", "kind", "alike", "measured_on"], sort=False)
+    shown = ["data", "network", "kind", "runs", *STATES, "steps_to_go", "hours", "gib", "measured_on"]
+    return same.agg(lambda of_runs: of_runs.sum(skipna=False)).reset_index()[shown]
 
 
 def runs_of(grid: Grid, runs_dir: Path) -> list[RunConfig]:
@@ -77,9 +67,8 @@ def _likeness(values: dict[str, Any]) -> tuple:
 
 
 class _Measured(NamedTuple):
+    config: dict
     likeness: tuple
-    model: str
-    keep_weights: str
     seconds: list[float]  # of each step that it computed itself
     device: str
     bytes: int  # of the finished folder, 0 for an unfinished one or a record without weights
@@ -91,15 +80,14 @@ def _measured(root: Path) -> Iterator[_Measured]:
     for path in sorted(root.glob("*/config.json")):
         folder = RunFolder(path.parent)
         try:
-            values, steps, done = folder.config, folder.steps(), folder.done
-            likeness = _likeness(values)
+            config, steps, done = folder.config, folder.steps(), folder.done or {}
+            likeness = _likeness(config)
         except (ValueError, KeyError):  # damaged, or no run: its own start says so
             continue
         weights = [file.stat().st_size for file in folder.path.glob("weights_step*.safetensors")]
         whole = sum(f.stat().st_size for f in folder.path.iterdir() if f.is_file()) if done and weights else 0
-        seconds, device = [sum(s.seconds.values()) for s in steps if not s.from_run], (done or {}).get("device", "")
-        kept = values.get("keep_weights", "last")
-        yield _Measured(likeness, values["model"], kept, seconds, device, whole, weights[0] if weights else 0)
+        seconds = [sum(s.seconds.values()) for s in steps if not s.from_run]
+        yield _Measured(config, likeness, seconds, done.get("device", ""), whole, max(weights, default=0))
 
 
 def _state(config: RunConfig, roots: Sequence[Path]) -> tuple[str, int]:
@@ -115,9 +103,11 @@ def _state(config: RunConfig, roots: Sequence[Path]) -> tuple[str, int]:
 
 def _bytes(config: RunConfig, alike: tuple, known: Sequence[_Measured]) -> float:
     """What the folder of a run will hold; NaN where nothing tells."""
-    if whole := [m.bytes for m in known if m.bytes and m.likeness == alike and m.keep_weights == config.keep_weights]:
+    if whole := [
+        m.bytes for m in known if m.bytes and m.likeness == alike and m.config.get("keep_weights", "last") == config.keep_weights
+    ]:
         return fmean(whole)
-    weights = [m.weights for m in known if m.weights and m.model == config.model]
+    weights = [m.weights for m in known if m.weights and m.config["model"] == config.model]
     kept = config.steps if config.keep_weights == "all" and config.supervision == "active" else 1
     return fmean(weights) * kept if weights else math.nan
 

@@ -20,13 +20,7 @@ from ..types import Query, StepResult
 from .grid import in_order
 
 RECORD = ("config.json", "steps.jsonl", "done.json")  # the small part that a table needs; the last says that it is whole
-MEANS = (
-    "miou",
-    "boundary_miou",
-    "inside_miou",
-    "val_miou",
-    "impurity",
-)  # NaN where nothing is defined, as in a test set without borders
+MEANS = ("miou", "boundary_miou", "inside_miou", "val_miou", "impurity")  # NaN where undefined: a test set without borders
 
 
 @dataclass(frozen=True)
@@ -175,11 +169,8 @@ def step_from_json(line: bytes) -> StepResult:
 
 def find(config: RunConfig, runs_dir: Path | str | None = None) -> RunFolder | None:
     """The finished run of a config: in `runs/`, else its published record in `figures/runs/`, else None."""
-    for root in (Path(runs_dir or runs_root()), figures_root() / "runs"):
-        folder = RunFolder(root / config.run_id)
-        if folder.done is not None:
-            return folder
-    return None
+    folders = (RunFolder(root / config.run_id) for root in (Path(runs_dir or runs_root()), figures_root() / "runs"))
+    return next((folder for folder in folders if folder.done is not None), None)
 
 
 def unfinished(configs: Iterable[RunConfig], runs_dir: Path) -> list[RunConfig]:

@@ -37,16 +37,11 @@ def _ovr_entropy(p: torch.Tensor) -> torch.Tensor:
     return p.clamp_min(scores.TINY).log_().mul_(p).add_(rest).neg_()
 
 
-PIXELWISE: dict[Callable[..., torch.Tensor], Callable[..., torch.Tensor]] = {  # plain score -> the same, sooner
-    scores.entropy: scores.entropy,
+SAME = (scores.entropy, scores.bvsb_margin, scores.ovr_doubt, scores.predicted_class, scores.class_entropy, scores.doubt)
+PIXELWISE = dict(zip(SAME, SAME, strict=True)) | {  # plain score -> the same, sooner where that is worth it
     scores.bvsb: _bvsb,
-    scores.bvsb_margin: scores.bvsb_margin,
     scores.weighted_bvsb: _weighted_bvsb,
     scores.ovr_entropy: _ovr_entropy,
-    scores.ovr_doubt: scores.ovr_doubt,
-    scores.predicted_class: scores.predicted_class,
-    scores.class_entropy: scores.class_entropy,
-    scores.doubt: scores.doubt,
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +52,18 @@ def studies(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) ->
 
     FileNotFoundError if none is left.
     """
-    found = {}
-    references = [c for c in configs if c.supervision == "full_dominant"]
-    for study, mine in _by_study(configs, runs_dir).items():
+    asked: dict[Study, list[RunConfig]] = {}
+    for c in configs:
+        if c.supervision == "active" and c.stage == 1 and (folder := find(c, runs_dir)):
+            pool = folder.done["pool"]
+            budget = round(100 * pool["query_size"] / pool["superpixels"], 2)
+            study = Study(_data(c), c.model, c.superpixel_count, budget, c.labeling, c.drop_contradicted > 0)
+            asked.setdefault(study, []).append(c)
+    found, references = {}, [c for c in configs if c.supervision == "full_dominant" and find(c, runs_dir)]
+    for study in sorted(asked):
         same = [c for c in references if (_data(c), c.model, c.superpixel_count) == (study.data, study.model, study.count)]
-        if any(find(c, runs_dir) for c in same):
-            found[study] = load([*same, *mine], runs_dir)
+        if same:
+            found[study] = load([*same, *asked[study]], runs_dir)
     if not found:
         raise FileNotFoundError("no study has both finished runs and full supervision B; start them by `python -m oreal_lib run`")
     return found
@@ -73,18 +80,6 @@ def runs_of(frames: dict[Study, pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(rows, ignore_index=True)
 
 
-def _by_study(configs: Sequence[RunConfig], runs_dir: Path | str | None) -> dict[Study, list[RunConfig]]:
-    """The finished active runs of stage one, study by study, in order."""
-    found: dict[Study, list[RunConfig]] = {}
-    for c in configs:
-        if c.supervision == "active" and c.stage == 1 and (folder := find(c, runs_dir)):
-            pool = folder.done["pool"]
-            budget = round(100 * pool["query_size"] / pool["superpixels"], 2)
-            study = Study(_data(c), c.model, c.superpixel_count, budget, c.labeling, c.drop_contradicted > 0)
-            found.setdefault(study, []).append(c)
-    return dict(sorted(found.items()))
-
-
 def _data(config: RunConfig) -> str:
     """The data set as the page calls it; of drawn scenes with their kind."""
     scene = config.data_options.get("scene")
@@ -97,29 +92,26 @@ def gains(runs: pd.DataFrame) -> pd.DataFrame:
     runs: of `runs_of`.  Columns: those of `frames.interval` (points of AuALC); pixel_mean, pixel_low, pixel_high per labeled pixel;
     impurity_max, impurity_gain, border_share_gain (percent, max - mean), budget.
     """
+    each = _differences(runs)
+    each = each[each.index.isin(ASKING, level="strategy")]
+    of_seed = each.groupby(["study", "seed"]).filter(lambda there: len(there) == len(ASKING)).groupby(["study", "seed"]).mean()
+    parts = dict(iter(each.groupby(["study", "strategy"])))
+    parts |= {(study, AVERAGE): part for study, part in of_seed.groupby("study")}
     rows = {}
-    for study, mine in runs[runs["aggregate"].isin(["mean", "max"])].groupby("study"):
-        if mine["aggregate"].nunique() < 2:
-            continue
-        wide = mine.pivot(index=["strategy", "seed"], columns="aggregate", values=list(VALUES)).dropna(
-            subset=[("aualc", "max"), ("aualc", "mean")]
-        )
-        gain = pd.DataFrame({v: wide[v, "max"] - wide[v, "mean"] for v in VALUES})
-        gain["impurity_max"] = wide["impurity", "max"]
-        by_strategy = {s: part.droplevel("strategy") for s, part in gain.groupby("strategy") if s in ASKING}
-        if set(by_strategy) == set(ASKING):
-            whole = gain.loc[list(ASKING)].groupby("seed").agg(["mean", "count"])
-            complete = whole["aualc", "count"] == len(ASKING)
-            by_strategy = {AVERAGE: whole.xs("mean", axis=1, level=1)[complete]} | by_strategy
-        for strategy in (AVERAGE, *ASKING):
-            if len(part := by_strategy.get(strategy, [])):
-                pixel = {
-                    f"pixel_{k}": v for k, v in interval(part["aualc_per_pixel"].dropna()).items() if k in ("mean", "low", "high")
-                }
-                covered = {"impurity_max": part["impurity_max"].mean(), "budget": study.budget}
-                covered |= {f"{v}_gain": part[v].mean() for v in ("impurity", "border_share")}
-                rows[study, strategy] = interval(part["aualc"]) | pixel | covered
+    for key in product(each.index.unique("study"), (AVERAGE, *ASKING)):
+        if (part := parts.get(key)) is not None:
+            pixel = interval(part["aualc_per_pixel"].dropna())
+            more = {f"pixel_{k}": pixel[k] for k in ("mean", "low", "high")}
+            more |= {"impurity_max": part["impurity_max"].mean(), "budget": key[0].budget}
+            rows[key] = interval(part["aualc"]) | more | {f"{v}_gain": part[v].mean() for v in ("impurity", "border_share")}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["study", "strategy"])
+
+
+def _differences(runs: pd.DataFrame) -> pd.DataFrame:
+    """Max - mean of the VALUES, and impurity_max: one row per study, strategy and seed that has both."""
+    wide = runs.pivot(index=["study", "strategy", "seed"], columns="aggregate", values=list(VALUES))
+    found = {v: wide[v, "max"] - wide[v, "mean"] for v in VALUES} | {"impurity_max": wide["impurity", "max"]}
+    return pd.DataFrame(found).dropna(subset="aualc")
 
 
 def pooled(mean: Sequence[float], sd: Sequence[float], n: Sequence[int]) -> dict[str, float]:
@@ -130,27 +122,22 @@ def pooled(mean: Sequence[float], sd: Sequence[float], n: Sequence[int]) -> dict
     """
     y, v, k = np.asarray(mean, float), np.asarray(sd, float) ** 2 / np.asarray(n), len(mean)
     if k < 2:
-        return {"k": k, "mean": float(y.mean()) if k else np.nan} | dict.fromkeys(
-            ("low", "high", "tau", "predicted_low", "predicted_high"), np.nan
-        )
+        unknown = dict.fromkeys(("low", "high", "tau", "predicted_low", "predicted_high"), np.nan)
+        return {"k": k, "mean": float(y.mean()) if k else np.nan} | unknown
 
     def weighted(tau2: float) -> tuple[np.ndarray, float, float]:
         w = 1 / (v + tau2)
         center = float((w * y).sum() / w.sum())
-        return w, center, float((w * (y - center) ** 2).sum())
+        return w, center, float((w * (y - center) ** 2).sum()) - (k - 1)
 
-    def excess(tau2: float) -> float:
-        return weighted(tau2)[2] - (k - 1)
-
-    tau2 = optimize.brentq(excess, 0, 10 * (np.var(y, ddof=1) + v.max())) if excess(0) > 0 else 0.0
-    w, center, q = weighted(tau2)
-    error = np.sqrt(q / (k - 1) / w.sum())
+    most = 10 * (np.var(y, ddof=1) + v.max())
+    tau2 = optimize.brentq(lambda tau2: weighted(tau2)[2], 0, most) if weighted(0)[2] > 0 else 0.0
+    w, center, excess = weighted(tau2)
+    error = np.sqrt((1 + excess / (k - 1)) / w.sum())
     half = stats.t.ppf(0.975, k - 1) * error
     ahead = stats.t.ppf(0.975, k - 2) * np.sqrt(tau2 + error**2) if k > 2 else np.nan
-    return {"k": k, "mean": center, "low": center - half, "high": center + half, "tau": float(np.sqrt(tau2))} | {
-        "predicted_low": center - ahead,
-        "predicted_high": center + ahead,
-    }
+    ends = {"low": center - half, "high": center + half, "predicted_low": center - ahead, "predicted_high": center + ahead}
+    return {"k": k, "mean": center, "tau": float(np.sqrt(tau2))} | ends
 
 
 def summary(found: pd.DataFrame, photographs: bool = True) -> pd.DataFrame:
@@ -169,8 +156,7 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
     """What exact answers change: one row per study with dominant answers that has a twin with exact ones, and strategy, AVERAGE of the
     strategies there: dominant, exact (max - mean of AuALC) and their difference, each as of `frames.interval`, paired by seed, with t_p."""
     rows = {}
-    wide = runs.pivot_table(index=["study", "strategy", "seed"], columns="aggregate", values="aualc")
-    gain = (wide["max"] - wide["mean"]).dropna()
+    gain = _differences(runs)["aualc"]
     for study in gain.index.unique("study"):
         twin = replace(study, labeling="exact")
         if not study.plain or twin not in gain.index.unique("study"):
@@ -200,11 +186,8 @@ def against_best(runs: pd.DataFrame, tuned_on: str = "camvid") -> tuple[str, pd.
         if study.labeling != "dominant" or (column in COLUMNS and not study.dropped):
             continue
         own, there = mine.set_index("seed")["aualc"], runs[runs["study"] == replace(study, dropped=False)]
-        others = {
-            "chosen": best,
-            "here": _best(there[there["column"].isin(COLUMNS)]),
-            "all_labels": column if study.dropped else "",
-        }
+        here = _best(there[there["column"].isin(COLUMNS)])
+        others = {"chosen": best, "here": here, "all_labels": column if study.dropped else ""}
         gain = {k: (own - there[there["column"] == c].set_index("seed")["aualc"]).dropna() for k, c in others.items()}
         rows[study, column] = {"aualc": {"mean": own.mean(), "sd": own.std()}} | {k: interval(d) for k, d in gain.items()}
     index = pd.MultiIndex.from_tuples(list(rows), names=["study", "column"])
@@ -250,67 +233,47 @@ def planned_text(judged: pd.DataFrame) -> str:
 
 def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
     """The tables of `gains`, `summary` and `answers` as readers see them."""
-    rows = []
-    for (study, s), d in found.iterrows():
-        per_pixel = {"n": d["n"], **{k: d[f"pixel_{k}"] for k in ("mean", "low", "high")}}
-        row = [
-            str(study),
-            name(s),
-            table.with_interval(d),
-            table.with_interval(per_pixel),
-            table.number(d["border_share_gain"], "+"),
-        ]
-        rows.append([*row, table.number(d["impurity_max"]), table.number(d["impurity_gain"], "+"), str(int(d["n"]))])
-    heads = [
-        "study",
-        "strategy",
-        "max - mean, AuALC (95 %)",
-        "per labeled pixel",
-        "more on borders",
-        "impurity of max's",
-        "more than mean's",
-        "n",
+    rows = [
+        {
+            "study": str(study),
+            "strategy": name(s),
+            "max - mean, AuALC (95 %)": table.with_interval(d),
+            "per labeled pixel": table.with_interval({"n": d["n"], **{k: d[f"pixel_{k}"] for k in ("mean", "low", "high")}}),
+            "more on borders": table.number(d["border_share_gain"], "+"),
+            "impurity of max's": table.number(d["impurity_max"]),
+            "more than mean's": table.number(d["impurity_gain"], "+"),
+            "n": str(int(d["n"])),
+        }
+        for (study, s), d in found.iterrows()
     ]
-    parts = [table.markdown(heads, rows, left=(0, 1))]
+    parts = [table.markdown(list(rows[0]), map(dict.values, rows), left=(0, 1))]
     for photographs, over in ((True, "photographs"), (False, "all studies")):
         lines = []
         for s, d in summary(found, photographs).iterrows():
             ahead = f"{d['predicted_low']:+.1f} to {d['predicted_high']:+.1f}" if d["k"] > 2 else "-"
             lines.append([name(s), str(int(d["k"])), table.with_interval({"n": d["k"], **d}), table.number(d["tau"]), ahead])
-        parts += [
-            f"**Over {over}**, random effects; budgets of one data set share pictures and are not independent:",
-            table.markdown(["strategy", "studies", "max - mean (95 %)", "tau", "a new study (95 %)"], lines),
-        ]
+        parts.append(f"**Over {over}**, random effects; budgets of one data set share pictures and are not independent:")
+        parts.append(table.markdown(["strategy", "studies", "max - mean (95 %)", "tau", "a new study (95 %)"], lines))
     if len(answered):
         lines = [
             [str(st), "average" if s == AVERAGE else title(s), *map(table.with_interval, d), str(d["difference"]["n"])]
             for (st, s), d in answered.iterrows()
         ]
         heads = ["study", "strategy", "max - mean: dominant answers", "exact answers", "exact - dominant", "n"]
-        parts += [
-            "**Answered by the mask itself** (no person does that with one click):",
-            table.markdown(heads, lines, left=(0, 1)),
-        ]
+        parts.append("**Answered by the mask itself** (no person does that with one click):")
+        parts.append(table.markdown(heads, lines, left=(0, 1)))
     return table.paragraphs(*parts)
 
 
 def against_best_text(best: str, found: pd.DataFrame) -> str:
     """The table of `against_best` as readers see it."""
-    heads = [
-        "study",
-        "column",
-        "AuALC",
-        f"minus {title(best)} (95 %)",
-        "minus the paper's best there",
-        "minus itself with all labels",
-        "n",
-    ]
+    minus = [f"minus {title(best)} (95 %)", "minus the paper's best there", "minus itself with all labels"]
     rows = []
     for (study, column), d in found.iterrows():
         gains = (table.with_interval(d[k]) if d[k]["n"] else "-" for k in ("chosen", "here", "all_labels"))
         spread = f"{table.number(d['aualc']['mean'])} ± {table.number(d['aualc']['sd'])}"
         rows.append([str(study), title(column), spread, *gains, str(d["here"]["n"])])
-    return table.paragraphs(table.markdown(heads, rows, left=(0, 1)))
+    return table.paragraphs(table.markdown(["study", "column", "AuALC", *minus, "n"], rows, left=(0, 1)))
 
 
 def to_csv(found: pd.DataFrame) -> str:

@@ -37,11 +37,8 @@ def draw_forest(found: pd.DataFrame, ax: Axes) -> Axes:
         ax.plot([d["predicted_low"], d["predicted_high"]], [y, y], color="black", lw=0.8, ls=":")
         studies = [*studies, "photographs together"]
     ax.axvline(0, color="gray", lw=0.8)
-    ax.set(
-        yticks=np.arange(len(studies)) + 0.3,
-        yticklabels=list(map(str, studies)),
-        xlabel="max - mean, points of AuALC (95 % interval)",
-    )
+    ax.set_yticks(np.arange(len(studies)) + 0.3, list(map(str, studies)))
+    ax.set_xlabel("max - mean, points of AuALC (95 % interval)")
     ax.set_ylim(len(studies), -0.3)
     ax.tick_params(axis="y", length=0)
     return ax

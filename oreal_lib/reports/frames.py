@@ -92,14 +92,10 @@ def full(frame: pd.DataFrame, which: str = "full_dominant") -> pd.DataFrame:
 
 def in_order(frame: pd.DataFrame, hows: Sequence[str] = ("mean", "max")) -> list[str]:
     """The distinct columns of a frame, strategy by strategy, aggregations as in `hows`, others after them by name."""
-    places = {name: i for i, name in enumerate(STRATEGY_COLORS)}
-    rows = frame[["strategy", "aggregate", "column"]].drop_duplicates().itertuples(index=False)
-    hows = ["", *hows]
-
-    def place(row: tuple) -> tuple:
-        return places[row.strategy], hows.index(row.aggregate) if row.aggregate in hows else len(hows), row.aggregate
-
-    return [row.column for row in sorted(rows, key=place)]
+    keys = {"strategy": [*STRATEGY_COLORS], "aggregate": ["", *hows]}
+    rows = frame[[*keys, "column"]].drop_duplicates()
+    places = {k: pd.Categorical(rows[k], list(dict.fromkeys([*first, *sorted(rows[k])]))) for k, first in keys.items()}
+    return rows.assign(**places).sort_values([*keys])["column"].tolist()
 
 
 def networks(frame: pd.DataFrame) -> dict[tuple[str, ...], pd.DataFrame]:

@@ -64,16 +64,16 @@ def debts(frame: pd.DataFrame) -> pd.DataFrame:
     have balanced its labels.
     """
     everything = {(run.labeling, run.seed): np.array(run.class_counts) for run in full(frame).itertuples()}  # of the pool
-    parts = [pd.DataFrame(columns=["run_id", "column", "seed", "step", "class", "owed", "came", "left"])]
+    rows = []
     for _, run in active(frame).sort_values("step").groupby("run_id", sort=False):
         for before, now in pairwise(run.itertuples()):
             counts = np.array(before.class_counts)
             owed = class_debt(counts, now.clicks - before.clicks)
-            same = {"run_id": now.run_id, "column": now.column, "seed": now.seed, "step": now.step}
             came = np.array(now.class_counts) - counts
             left = everything.get((now.labeling, now.seed), np.full(len(counts), np.nan)) - counts
-            parts.append(pd.DataFrame({"class": now.classes, "owed": owed, "came": came, "left": left}).assign(**same))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+            of_class = zip(now.classes, owed, came, left, strict=True)
+            rows += [(now.run_id, now.column, now.seed, now.step, *of) for of in of_class]
+    return pd.DataFrame(rows, columns=["run_id", "column", "seed", "step", "class", "owed", "came", "left"])
 
 
 def by_step(frame: pd.DataFrame) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
+from ..aggregate import parse_how
 from ..draw import STRATEGY_COLORS, title
 from .figures import by_column, draw_band, strategies, without_box
 from .mechanism import SCORE_NAMES
@@ -72,13 +73,11 @@ def draw_debts(debts: pd.DataFrame, column: str, axes: np.ndarray) -> np.ndarray
     """
     mine = debts[debts["column"] == column]
     order = list(dict.fromkeys(mine["class"]))
-    cells = {
-        v: mine.pivot_table(index="class", columns="step", values=v, aggfunc="mean", dropna=False).reindex(order)
-        for v in ("owed", "came", "left")
-    }
-    numbers = {v: cells[v].map("{:.0f}".format) for v in cells}
+    values = ["owed", "came", "left"]
+    cells = mine.pivot_table(index="class", columns="step", values=values, dropna=False).reindex(order)
+    numbers = {v: cells[v].map("{:.0f}".format) for v in values}
     numbers["owed"] = numbers["owed"].where(~(cells["left"] < cells["owed"]), numbers["owed"] + " (" + numbers["left"] + ")")
-    top = max(cells["owed"].max(axis=None), cells["came"].max(axis=None))
+    top = cells[["owed", "came"]].max(axis=None)
     notes = {"owed": "owed (that many are left, if fewer)", "came": "what came"}
     for ax, (value, note) in zip(axes, notes.items(), strict=True):
         look = {"cmap": "Blues", "vmin": 0, "vmax": top, "cbar": False, "linewidths": 0.5}
@@ -132,10 +131,6 @@ def draw_correlations(summary: pd.DataFrame, ax: Axes, value: str = "with_size")
     return without_box(ax, "y")
 
 
-def _marker(how: str) -> str:
-    return KIND_MARKERS[how.partition("_")[0]]
-
-
 def draw_spectrum(points: pd.DataFrame, ax: Axes, reference: pd.Series | None = None) -> Axes:
     """AuALC over the share of asked superpixels that lie on true borders: a curve per strategy through its aggregations in the
     order of that share, mean over seeds, bars one standard deviation both ways.
@@ -146,7 +141,8 @@ def draw_spectrum(points: pd.DataFrame, ax: Axes, reference: pd.Series | None = 
         color, mine = STRATEGY_COLORS[strategy], points.xs(strategy).sort_values("border_share_mean")
         ax.plot(mine["border_share_mean"], mine["aualc_mean"], color=color, lw=1.5, zorder=1, label=title(strategy))
         for how, p in mine.iterrows():
-            look = {"fmt": _marker(how), "color": color, "mfc": "white" if how == "mean" else color, "ms": 7, "elinewidth": 0.6}
+            look = {"fmt": KIND_MARKERS[parse_how(how)[0]], "color": color, "ms": 7, "elinewidth": 0.6}
+            look["mfc"] = "white" if how == "mean" else color
             sd = np.nan_to_num(p[["border_share_sd", "aualc_sd"]].astype(float))
             ax.errorbar(p["border_share_mean"], p["aualc_mean"], xerr=sd[0], yerr=sd[1], **look)
     if reference is not None:
@@ -163,7 +159,7 @@ def draw_spectrum_gains(points: pd.DataFrame, ax: Axes) -> Axes:
     """AuALC above that of mean, paired by seed, with its 95 % interval, a line per aggregation. points: of `between.points`."""
     shown = points[points.index.get_level_values("aggregate") != "mean"]
     for y, ((strategy, how), p) in enumerate(shown.iterrows()):
-        look = {"fmt": _marker(how), "color": STRATEGY_COLORS[strategy], "capsize": 2, "ms": 6}
+        look = {"fmt": KIND_MARKERS[parse_how(how)[0]], "color": STRATEGY_COLORS[strategy], "capsize": 2, "ms": 6}
         ax.errorbar(p["gain_mean"], y, xerr=np.nan_to_num(p["gain_high"] - p["gain_mean"]), **look)
     ax.axvline(0, color="black", lw=0.8)
     ax.set_yticks(range(len(shown)), [title(f"{s} {h}").replace("_", " ") for s, h in shown.index], fontsize="small")

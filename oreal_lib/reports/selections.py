@@ -31,11 +31,10 @@ def mean_and_max(configs: Sequence[RunConfig], strategy: str | None = None) -> t
 
     ValueError if there are none.
     """
-    active = [c for c in configs if c.supervision == "active" and strategy in (None, c.strategy)]
-    for a in active:
-        for b in active:
-            if (a.aggregate, b.aggregate) == ("mean", "max") and a.model_copy(update={"aggregate": "max"}) == b:
-                return a, b
+    for a in configs:
+        b = a.model_copy(update={"aggregate": "max"})
+        if a.supervision == "active" and strategy in (None, a.strategy) and a.aggregate == "mean" and b in configs:
+            return a, b
     what = strategy or "any strategy"
     raise ValueError(f"the grid has no two runs of {what} that differ only in mean and max; add `aggregate: [mean, max]`")
 
@@ -73,14 +72,14 @@ def _open(
     """The data of some runs, what each asked as a mask (N,) bool, and a function: position of an image in the pool -> the item of
     `compare`."""
     root, first = Path(runs_dir or runs_root()), configs[0]
-    queries = [RunFolder(root / c.run_id).queries() for c in configs]
+    folders = [RunFolder(root / c.run_id) for c in configs]
+    queries = [folder.queries() for folder in folders]
     for config, query in zip(configs, queries, strict=True):
         if step not in query:
             raise FileNotFoundError(f"run {config.run_id} has no query of step {step} in {root}; run it first")
     if other := [c for c in configs if c.step_one.run_id != first.step_one.run_id]:
         raise ValueError(f"{first.run_id} and {other[0].run_id} begin with different step 1; compare runs of one seed and setting")
-    folder = RunFolder(root / first.run_id)
-    weights = (folder.network_before(step) or folder).weights(step - 1)
+    weights = (folders[0].network_before(step) or folders[0]).weights(step - 1)
     setting = open_setting(first)
     data, superpixels = setting.dataset, setting.superpixels
     model = setting.network(first)

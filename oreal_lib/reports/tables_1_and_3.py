@@ -1,7 +1,7 @@
 """Tables 1 and 3 with the paper's number beside ours in every cell. Everything comes from run records."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -110,34 +110,28 @@ def _rows(runs: pd.DataFrame, columns: Sequence[str], value: str, better: int) -
 
 def shown(table: pd.DataFrame, which: Which = "table1") -> pd.DataFrame:
     """The rows of `cells` of one network as readers see them: text only, one row per strategy, the average last."""
-    same = table["paper"].notna().any()
-    return pd.DataFrame(
-        [
-            _line(strategy, {row["aggregation"]: row for _, row in mine.iterrows()}, which, same)
-            for strategy, mine in table.groupby("strategy", sort=False)
-        ]
-    )
-
-
-def _line(strategy: str, of: Mapping[str, pd.Series], which: Which, same: bool) -> dict[str, str]:
-    """A strategy's row of `shown`. of: its rows of `cells` by aggregation.  same: whether the paper has this data set and network."""
-    alone, gain = NONE in of, of.get(GAIN)
-    first, blank = of.get(NONE if alone else "mean"), "" if alone else "-"  # where there is nothing to aggregate there is no max
-    pair = {"mean": first, "max": of.get("max")}
-    line = {"strategy": "average of the paper's five" if strategy == AVERAGE else title(strategy)}
-    for how, r in pair.items():
-        line[f"{how}, ours" if same else how] = blank if r is None else _ours(r, which)
+    lines, same = [], table["paper"].notna().any()  # same: whether the paper has this data set and network
+    for strategy, mine in table.groupby("strategy", sort=False):
+        of = dict(mine.set_index("aggregation").iterrows())
+        pair, gain = {"mean": of.get(NONE, of.get("mean")), "max": of.get("max")}, of.get(GAIN)
+        blank = "" if NONE in of else "-"  # where there is nothing to aggregate there is no max
+        line = {"strategy": "average of the paper's five" if strategy == AVERAGE else title(strategy)}
+        for how, r in pair.items():
+            line[f"{how}, ours" if same else how] = blank if r is None else _ours(r, which)
+            if same:
+                line[f"{how}, paper"] = blank if r is None else text.number(r["paper"])
+                line[f"{how}, difference"] = blank if r is None else text.number(r["difference"], "+")
+        line[f"{GAIN} (95 % interval)"] = "" if gain is None else text.with_interval(gain.rename({"value": "mean"}))
+        line["max better in"] = f"{int(gain['favor'])} of {int(gain['n'])}" if gain is not None and gain["n"] else ""
+        there = [r for r in pair.values() if r is not None]
+        n = ", ".join(dict.fromkeys(str(int(r["n"])) for r in there))
+        beside = [text.number(r["paper_beside"]) for r in there]
         if same:
-            line[f"{how}, paper"] = blank if r is None else text.number(r["paper"])
-            line[f"{how}, difference"] = blank if r is None else text.number(r["difference"], "+")
-    line[f"{GAIN} (95 % interval)"] = "" if gain is None else text.with_interval(gain.rename({"value": "mean"}))
-    line["max better in"] = f"{int(gain['favor'])} of {int(gain['n'])}" if gain is not None and gain["n"] else ""
-    there = [r for r in pair.values() if r is not None]
-    n = ", ".join(dict.fromkeys(str(int(r["n"])) for r in there))
-    if same:
-        return line | {f"{GAIN}, paper": "" if gain is None else text.number(gain["paper"], "+"), "n": n}
-    beside = [text.number(r["paper_beside"]) for r in there]
-    return line | {"n": n, f"{BESIDE[which]}: mean / max": "-" if "-" in beside else " / ".join(beside)}
+            line |= {f"{GAIN}, paper": "" if gain is None else text.number(gain["paper"], "+"), "n": n}
+        else:
+            line |= {"n": n, f"{BESIDE[which]}: mean / max": "-" if "-" in beside else " / ".join(beside)}
+        lines.append(line)
+    return pd.DataFrame(lines)
 
 
 def _ours(row: pd.Series, which: Which) -> str:

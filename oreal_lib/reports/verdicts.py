@@ -69,9 +69,8 @@ def judge(frame: pd.DataFrame, rng: np.random.Generator, claims: Sequence[Claim]
         missing = [c for c in claim.columns if c not in there]
         d = pd.Series(dtype=float) if missing else claim.differences(seen).dropna()
         row = {"name": claim.name, "central": claim.central, "ours": claim.ours, "unit": UNITS[claim.value]}
-        row |= {"measured": claim.measured(seen if len(d) else None), "sentence": claim.sentence, "paper": claim.paper} | interval(
-            d
-        )
+        row |= {"measured": claim.measured(seen if len(d) else None), "sentence": claim.sentence, "paper": claim.paper}
+        row |= interval(d)
         row |= {"half": (row["high"] - row["low"]) / 2, "t_p": t_p(d), "flip_p": sign_flip_p(d, rng)}
         said = table.NOT_RUN if missing else verdict(row["low"], row["high"])
         rows.append(row | {"verdict": said, "missing": ", ".join(map(title, missing))})
