@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ...config import RunConfig
-from ...data.files import read_image
+from ...data.files import file_of, read_image
 from ...data.resize import bounded, nearest, resized
 from ...storage import checked, provenance
 from ...storage.progress import told
@@ -21,7 +21,6 @@ from ...types import IGNORE
 from .. import quality, rounds
 from ..board import ON_PICTURES, Board
 from ..events import ACCEPTED
-from ..jpegs import jpeg
 from ..live import SIDE as LOOKS
 from ..live import Learner, network_of
 from ..named import UNLABELED
@@ -191,7 +190,7 @@ def _preview(saved: Saved, i: int, ids: np.ndarray, codes: np.ndarray, seen: np.
     note = f"{count} of {len(board.labels(i))} superpixels labeled (outlined)"
     note += ", the rest as predicted" * bool((seen != IGNORE).any())
     shown = blend(resized(image, size), mask, codes, ids, board.named.palette())
-    return jpeg(with_legend(shown, board.classes, present, note, board.named.palette()), quality=90, subsampling=0)
+    return file_of(with_legend(shown, board.classes, present, note, board.named.palette()), "JPEG", quality=90, subsampling=0)
 
 
 def _live_model(saved: Saved, learner: Learner, problems: list[str]) -> dict[str, bytes]:
