@@ -63,7 +63,7 @@ class Board:
     def __init__(
         self, pictures: tuple[Picture, ...], classes: tuple[str, ...], events: Iterable[Event] = (), colors: Sequence[str] = ()
     ) -> None:
-        self.pictures, self.lost = pictures, 0
+        self.pictures, self.lost, self._begun = pictures, 0, tuple(classes)
         self.named = Named(tuple(classes), hex_palette(len(classes), colors), tuple(range(len(classes))))
         self._place = {picture.name: i for i, picture in enumerate(pictures)}
         self._labels = [np.full(picture.count, UNLABELED, np.uint8) for picture in pictures]
@@ -115,6 +115,19 @@ class Board:
     def acts(self) -> list[Event]:
         """The events in force, in the order in which they were done, without those that were undone."""
         return [done.event for done in self._done]
+
+    def given_by(self) -> list[np.ndarray]:
+        """For each picture (k,) object: the event that gave each superpixel its label or took it away, None where none did; pieces
+        have it from the superpixel that they were cut from."""
+        again = Board(self.pictures, self._begun)
+        found = [np.full(picture.count, None, object) for picture in self.pictures]
+        for event in self.acts:
+            for change in again.apply(event):  # none of an act that is lost
+                if change.split:
+                    found[change.picture] = found[change.picture][change.of]
+                if event.what in ("label", "paint"):
+                    found[change.picture][change.superpixels] = event
+        return found
 
     @property
     def total(self) -> int:

@@ -19,7 +19,7 @@ from ...storage import checked, provenance
 from ...storage.progress import told
 from ...types import IGNORE
 from .. import quality, rounds
-from ..board import ON_PICTURES, Board
+from ..board import ON_PICTURES
 from ..events import ACCEPTED
 from ..live import SIDE as LOOKS
 from ..live import Learner, network_of
@@ -90,7 +90,8 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     names = {p.name: [f"{folder}/{p.name}.{suffix}" for folder, suffix in kinds] for p in board.pictures}
     everything = [*files, "coco.json", "coco_labels.json", *(name for three in names.values() for name in three)]
     coco, of_clicks, written, predicted = Coco(board.classes, palette), Coco(board.classes, palette), 0, 0
-    pixels, taken = np.zeros(4, np.int64), _accepted(saved)
+    pixels = np.zeros(4, np.int64)
+    taken = [np.array([event is not None and event.how in ACCEPTED for event in of], np.uint8) for of in board.given_by()]
     with filled(out, everything, top, f"export of {saved.annotator}") as write:
         for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported")):
             try:
@@ -135,20 +136,6 @@ def _learner(saved: Saved) -> Learner | None:
             learner.see(i)
     learner.fit()
     return learner if learner.classifier is not None else None
-
-
-def _accepted(saved: Saved) -> list[np.ndarray]:
-    """For each picture (k,) uint8: 1 where the label of a superpixel is a prediction that was accepted; pieces have it from the whole."""
-    board = saved.board
-    again = Board(board.pictures, tuple(read_json(saved.home.parent)["classes"]))
-    taken = [np.zeros(picture.count, np.uint8) for picture in board.pictures]
-    for event in board.acts:
-        for change in again.apply(event):
-            if change.split:
-                taken[change.picture] = taken[change.picture][change.of]
-            if event.what in ("label", "paint"):
-                taken[change.picture][change.superpixels] = event.how in ACCEPTED
-    return taken
 
 
 def _images(saved: Saved, i: int, seen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, bytes]:

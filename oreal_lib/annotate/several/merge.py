@@ -76,10 +76,10 @@ def merge(
     if edit := _edit(boards.values(), classes, into):
         for board in boards.values():
             board.apply(edit)
-    times = {name: _times(board, classes) for name, board in boards.items()}
+    given = {name: board.given_by() for name, board in boards.items()}
     for i in told(range(len(first.pictures)), "{done} of {total} pictures are merged"):
         events += _refine(merged, i, list(boards.values()), at, into)
-        more, found = _agree(merged, i, boards, times, take, into)
+        more, found = _agree(merged, i, boards, given, take, into)
         events, conflicts = events + more, conflicts + found
     if edit:
         merged.apply(edit)
@@ -122,20 +122,6 @@ def _edit(boards: Iterable[Board], classes: tuple[str, ...], into: str) -> Event
     named = named.grown(Named(classes, hex_palette(len(classes), named.colors), ()))
     table = [[c, named.names[c], named.colors[c]] for c in named.shown]
     return Event("classes", _id(into, "classes"), at, note=json.dumps({"classes": table, "into": named.into}, ensure_ascii=False))
-
-
-def _times(board: Board, classes: tuple[str, ...]) -> list[np.ndarray]:
-    """For each picture (k,) text: when each superpixel got its label; a piece has the time of the superpixel it was cut from."""
-    again = Board(board.pictures, classes)
-    times = [np.full(picture.count, "", object) for picture in board.pictures]
-    for event in board.acts:
-        for change in again.apply(event):  # none of an act that is lost
-            i, ids = change.picture, change.superpixels
-            if change.split:
-                times[i] = times[i][change.of]
-            if event.what in ("label", "paint"):
-                times[i][ids] = event.at
-    return times
 
 
 def _refine(merged: Board, i: int, boards: list[Board], at: str, into: str) -> list[Event]:
@@ -185,13 +171,13 @@ def agreed(codes: np.ndarray) -> np.ndarray:
     return np.where(known.any(axis=0) & (low == high), low, UNLABELED).astype(np.uint8)
 
 
-def _agree(merged: Board, i: int, boards: dict[str, Board], times: dict, take: str | None, into: str) -> tuple[list, list]:
+def _agree(merged: Board, i: int, boards: dict[str, Board], given: dict, take: str | None, into: str) -> tuple[list, list]:
     """Labels the superpixels of a picture; returns the events and the conflicts."""
     name, ids = merged.pictures[i].name, merged.ids(i)
     _, first = np.unique(ids, return_index=True)
-    own = [(board.ids(i) if board.is_split(i) else merged.pictures[i].ids()).ravel()[first] for board in boards.values()]
+    own = [board.ids(i).ravel()[first] for board in boards.values()]
     codes = np.stack([board.labels(i)[o] for board, o in zip(boards.values(), own, strict=True)])  # (annotators, superpixels)
-    when = np.stack([times[who][i][o] for who, o in zip(boards, own, strict=True)])
+    when = np.array([[e.at if e else "" for e in given[who][i][o]] for who, o in zip(boards, own, strict=True)], object)
     known = codes != UNLABELED
     label = agreed(codes)
     words = {c: text for c, text in enumerate(merged.classes)} | {IGNORE: VOID, UNLABELED: ""}
