@@ -23,7 +23,6 @@ from . import quality
 from .board import Board
 from .events import from_line
 from .live import FEW, Learner
-from .named import UNLABELED
 from .training import classes_and_doubt
 
 
@@ -194,7 +193,7 @@ class _Work:
         few = min(FEW, len(learner.board.pictures))
         seen = len(learner.board.pictures) - len(learner.unseen(0))
         cold = learner.classifier is None
-        if cold and (seen < few or any(self._open(i, s) for i, s in self.query)):
+        if cold and (seen < few or any(learner.board.is_open(i, s) for i, s in self.query)):
             return
         self.query = learner.ask(self.look_at, np.random.default_rng([learner.config.seed, self.events]))
         self.say("query", query=self.query)
@@ -214,11 +213,6 @@ class _Work:
             self.measuring = None
             self.measured.add(act)
             self.say("quality", act=act, per_class=per_class)
-
-    def _open(self, picture: int, superpixel: int) -> bool:
-        """Whether a superpixel has no label; a piece is gone once its split is undone."""
-        labels = self.learner.board.labels(picture)
-        return superpixel < len(labels) and labels[superpixel] == UNLABELED
 
     def _see(self, unseen: list[int]) -> None:
         learner, total = self.learner, len(self.learner.board.pictures)

@@ -86,6 +86,10 @@ class Board:
         """(k,) uint8 codes of the superpixels of a picture, as they are now; read-only."""
         return self._labels[picture]
 
+    def is_open(self, picture: int, superpixel: int) -> bool:
+        """Whether a superpixel has no label; a piece is gone once its split is undone."""
+        return superpixel < len(self._labels[picture]) and self._labels[picture][superpixel] == UNLABELED
+
     def ids(self, picture: int) -> np.ndarray:
         """(H, W) uint16 superpixel ids of a picture, splits included; read-only."""
         return self._split[picture] if picture in self._split else self.pictures[picture].ids()

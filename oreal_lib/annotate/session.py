@@ -254,11 +254,7 @@ class Session:
 
     def query(self) -> list[tuple[int, int]]:
         """The suggestions still open, best first: (picture, superpixel), neither labeled nor skipped."""
-        return [
-            (i, s)
-            for i, s in self._query
-            if s < len(self.board.labels(i)) and self.board.labels(i)[s] == UNLABELED and not self.board.skipped(self.round, i, s)
-        ]
+        return [(i, s) for i, s in self._query if self.board.is_open(i, s) and not self.board.skipped(self.round, i, s)]
 
     def view(self, picture: int) -> tuple[np.ndarray, np.ndarray] | None:
         """What is predicted, each (H, W) uint8: class ids, and how unsure that is (255 = a tie). None before the first training; live,
