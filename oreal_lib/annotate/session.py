@@ -22,6 +22,7 @@ from ..balance import class_debt
 from ..config import RunConfig
 from ..data.source import check_classes
 from ..draw import hex_palette
+from ..oracle import class_votes
 from ..storage import checked, provenance
 from ..storage.lock import Lock
 from ..storage.progress import log
@@ -34,8 +35,9 @@ from .cuts import PIECES, brushed, enclosed, pack, split
 from .events import Event, Log, clicks, minutes, now, to_line
 from .named import UNLABELED
 from .pictures import Picture, common_colors, open_pictures
-from .rounds import Progress, first_query
+from .rounds import Progress
 from .saved import add_classes, check_annotator, check_usable, read_about, read_json, read_live, recipe_of, work_folder
+from .training import ask
 
 MOST_SECONDS = 60.0  # between two acts; after more than that the person had gone away (our choice)
 
@@ -270,8 +272,8 @@ class Session:
         """(k,) uint8: the class predicted for each superpixel, by the majority of its pixels. None before the first training."""
         if picture not in self._predicted and (view := self.view(picture)) is not None:
             known = max(len(self.classes), int(view[0].max()) + 1)  # another session may have added a class meanwhile
-            count = len(self.board.labels(picture))
-            self._predicted[picture] = rounds.predicted(view[0], self.board.ids(picture), count, known)
+            votes = class_votes(view[0], self.board.ids(picture), len(self.board.labels(picture)), known)
+            self._predicted[picture] = votes.argmax(axis=1).astype(np.uint8)
         return self._predicted.get(picture)
 
     def counters(self) -> dict:
@@ -313,8 +315,7 @@ class Session:
 
     def ask_first(self) -> None:
         """Writes round 1: suggestions before there is a network."""
-        query = first_query(self.board, self.config.query_size, np.random.default_rng([self.config.seed, 1]))
-        rounds.write_query(self.home, 1, self.board, query, len(self.log.events))
+        rounds.write_query(self.home, 1, self.board, ask(self.config, self.board, None, 1), len(self.log.events))
         done = {"round": 1, "versions": provenance.versions()}
         checked.write(rounds.folder_of(self.home, 1) / "done.json", done)
 
