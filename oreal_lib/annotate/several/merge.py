@@ -13,7 +13,7 @@ from ...storage import atomic, checked, provenance
 from ...storage.progress import told
 from ...types import IGNORE
 from ..board import Board
-from ..cuts import MOST_PIECES, pack
+from ..cuts import numbered, pack
 from ..events import VOID, Event, now, to_line
 from ..named import MOST_CLASSES, UNLABELED, Named
 from ..out.export import table
@@ -132,7 +132,6 @@ def _refine(merged: Board, i: int, boards: list[Board], at: str, into: str) -> l
     for board in boards:
         theirs = board.ids(i)
         parts = np.unique(parts * (int(theirs.max()) + 1) + theirs, return_inverse=True)[1].reshape(parts.shape)
-    size = np.bincount(parts.ravel())
     events: list[Event] = []
     while True:
         ids = merged.ids(i)
@@ -142,23 +141,12 @@ def _refine(merged: Board, i: int, boards: list[Board], at: str, into: str) -> l
             return events
         name = merged.pictures[i].name
         for superpixel in torn[count > 1].tolist():
-            text = _pieces(ids == superpixel, parts, size)
-            event = Event("split", _id(into, name, superpixel, "split"), at, name, (superpixel,), how="merge", pieces=text)
+            text = pack(*numbered(ids == superpixel, parts))
+            own = _id(into, name, superpixel, "split", len(events))  # of more than MOST_PIECES, the largest is split again
+            event = Event("split", own, at, name, (superpixel,), how="merge", pieces=text)
             merged.check(event)
             merged.apply(event)
             events.append(event)
-
-
-def _pieces(inside: np.ndarray, parts: np.ndarray, size: np.ndarray) -> str:
-    """The pieces of a split of the pixels `inside` into parts, from large to small, then from the top: not by anybody's numbers."""
-    rows, columns = np.nonzero(inside)
-    box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    found, first = np.unique(parts[inside], return_index=True)
-    rank = np.empty(len(found), np.int64)
-    order = np.lexsort((first, -size[found]))
-    rank[order] = np.minimum(np.arange(len(found)), MOST_PIECES - 1)  # of more parts, the last piece is split again
-    numbers = rank[np.minimum(np.searchsorted(found, parts[box]), len(found) - 1)]
-    return pack(int(rows.min()), int(columns.min()), np.where(inside[box], numbers, IGNORE).astype(np.uint8))
 
 
 def agreed(codes: np.ndarray) -> np.ndarray:
