@@ -74,7 +74,9 @@ class Beside:
                 self.views.clear()
             self.learned = said["known"]
         elif said["kind"] == "view":
-            keep(self.views, said["picture"], tuple(said["arrays"]))
+            if len(self.views) > 32:  # a picture is a few MB
+                self.views.clear()
+            self.views[said["picture"]] = tuple(said["arrays"])
         elif said["kind"] == "query":
             self.query = [(i, s) for i, s in said["query"]]
         elif said["kind"] == "seen":
@@ -83,13 +85,6 @@ class Beside:
             self.measured[said["act"]] = said["per_class"]
         elif said["kind"] == "ended":
             self.ended = said["why"] or "it was closed"
-
-
-def keep(views: dict[int, Any], picture: int, view: tuple[np.ndarray, np.ndarray] | None) -> None:
-    """Adds the view of a picture, two (H, W) uint8 or None, to others; too many are forgotten."""
-    if len(views) > 32:  # a picture is a few MB
-        views.clear()
-    views[picture] = view
 
 
 def what_lacks(board: Board, beside: Beside | None) -> str:

@@ -120,9 +120,3 @@ def progress(home: Path, number: int, process: subprocess.Popen | None = None) -
     last = (log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""])[-1] if log.exists() else ""
     why = f"the training ended without finishing (memory?): {last}; train again to go on where it was"
     return Progress("failed", said.share, why)
-
-
-def stop(home: Path, number: int) -> None:
-    """Asks the training of a round to end after its present epoch; nothing happens if there is none."""
-    if (folder := folder_of(home, number)).is_dir():
-        (folder / "stop").touch()

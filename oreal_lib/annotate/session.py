@@ -29,7 +29,7 @@ from ..storage.progress import log
 from ..strategies import STRATEGIES, choice
 from ..strategies import check as check_strategy
 from . import quality, rounds
-from .beside import Beside, keep, what_lacks
+from .beside import Beside, what_lacks
 from .board import Board, Change
 from .cuts import PIECES, brushed, enclosed, pack, split
 from .events import Event, Log, clicks, minutes, now, to_line
@@ -127,7 +127,6 @@ class Session:
         self._query: list[tuple[int, int]] = []
         self._process: subprocess.Popen | None = None
         self._acting = threading.RLock()  # new kernels answer a widget in a thread of its own, while a cell runs
-        self._views: dict[int, tuple[np.ndarray, np.ndarray] | None] = {}  # of the last round, by picture
         self._predicted: dict[int, np.ndarray] = {}
         self.live = False
         self._beside: Beside | None = None  # what learns after every click
@@ -263,10 +262,7 @@ class Session:
         that of the last look at the picture."""
         if self.learned:
             return self._beside.views.get(picture)
-        if picture not in self._views:
-            view = rounds.read_view(self.home, self.round, self.pictures[picture]) if self.round > 1 else None
-            keep(self._views, picture, view)
-        return self._views[picture]
+        return rounds.read_view(self.home, self.round, self.pictures[picture]) if self.round > 1 else None
 
     def predicted(self, picture: int) -> np.ndarray | None:
         """(k,) uint8: the class predicted for each superpixel, by the majority of its pixels. None before the first training."""
@@ -344,9 +340,11 @@ class Session:
             return rounds.DONE
         return rounds.progress(self.home, self.round + 1, self._process)
 
-    def stop(self) -> None:
-        """Asks the running training to end; it can go on later from where it was."""
-        rounds.stop(self.home, self.round + 1)
+    def stop(self) -> Progress:
+        """Asks the running training to end after its present epoch; it can go on later from where it was."""
+        if (folder := rounds.folder_of(self.home, self.round + 1)).is_dir():
+            (folder / "stop").touch()
+        return self.training()
 
     def refresh(self) -> bool:
         """Loads the suggestions and predictions of the last finished round; returns whether there was a new one."""
@@ -356,7 +354,7 @@ class Session:
         place = {picture.name: i for i, picture in enumerate(self.pictures)}
         asked = rounds.read_query(self.home, last)["query"]
         self.round = last
-        self._views, self._predicted = {}, {}
+        self._predicted.clear()
         if not self.learned:
             self._query = [(place[name], s) for name, s in asked if name in place]
         return True
