@@ -17,7 +17,7 @@ from ..cuts import numbered, pack
 from ..events import VOID, Event, now, to_line
 from ..named import MOST_CLASSES, UNLABELED, Named
 from ..out.export import table
-from ..saved import check_annotator, read_board, read_json, read_log, work_folder
+from ..saved import check_annotator, read_json, read_session, work_folder
 
 LATER = "later"
 
@@ -60,24 +60,24 @@ def merge(
     home = work_folder(folder, work)
     if len(annotators) < 2:
         raise ValueError(f"the annotators are {annotators!r}, but a merge needs two or more; name them")
-    logs = {name: read_log(folder, name, work)[1] for name in names}
+    saved = {name: read_session(folder, name, work) for name in names}
     check_annotator(into, "into")
     log = home / into / "clicks.jsonl"
     if log.exists():
         raise ValueError(f"{into} has a log already ({log}); choose another name, or move the folder {log.parent} away")
     if take not in (None, LATER, *names):
         raise ValueError(f"take is {take!r}, but must be {LATER!r} or one of {', '.join(names)}, or be left out; choose one")
-    first, _ = read_board(Path(folder), home, names[0])
+    pictures, logs = saved[names[0]].board.pictures, {name: one.events for name, one in saved.items()}
     begun = tuple(read_json(home)["classes"])
     classes = _classes(begun, logs.values())
-    boards = {name: Board(first.pictures, classes, events) for name, events in logs.items()}
-    merged, events, conflicts = Board(first.pictures, classes), [], []
+    boards = {name: Board(pictures, classes, events) for name, events in logs.items()}
+    merged, events, conflicts = Board(pictures, classes), [], []
     at = max((e.at for events in logs.values() for e in events), default="")
     if edit := _edit(boards.values(), classes, into):
         for board in boards.values():
             board.apply(edit)
     given = {name: board.given_by() for name, board in boards.items()}
-    for i in told(range(len(first.pictures)), "{done} of {total} pictures are merged"):
+    for i in told(range(len(pictures)), "{done} of {total} pictures are merged"):
         events += _refine(merged, i, list(boards.values()), at, into)
         more, found = _agree(merged, i, boards, given, take, into)
         events, conflicts = events + more, conflicts + found
