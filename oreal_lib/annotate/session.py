@@ -274,7 +274,8 @@ class Session:
 
     def counters(self) -> dict:
         """What a person wants to know: see `widget` for the names. Plain JSON values."""
-        counts = self.board.counts()
+        counts, shown, debt = self.board.counts(), list(self.board.named.shown), np.zeros(len(self.classes), np.int64)
+        debt[shown] = class_debt(counts[shown], self.config.query_size)  # nothing where a class was merged into another one
         asked = sum(s < len(self.board.labels(i)) for i, s in self._query)
         return {
             "clicks": clicks(self.board.acts),
@@ -284,16 +285,10 @@ class Session:
             "asked": asked,
             "answered": asked - len(self.query()),
             "per_class": counts.tolist(),
-            "debt": self._debt(counts),
+            "debt": debt.tolist(),
             "foreseen": list(quality.foreseen(self.board.acts, self.classes)),
             "minutes": round(minutes(self.log.events), 1),
         }
-
-    def _debt(self, counts: np.ndarray) -> list[int]:
-        """What each class is owed, by code; nothing where it was merged into another one."""
-        debt, shown = np.zeros(len(self.classes), np.int64), list(self.board.named.shown)
-        debt[shown] = class_debt(counts[shown], self.config.query_size)
-        return debt.tolist()
 
     def quality(self) -> dict:
         """How good what is learned is, see `widget` for the names. Plain JSON values."""

@@ -73,8 +73,7 @@ class Checkpoint:
             log.info(f"the last epochs could not be kept: {error}")
 
     def _save(self) -> None:
-        buffer = BytesIO()
-        torch.save(self._unsaved, buffer)
+        torch.save(self._unsaved, buffer := BytesIO())
         self._write(buffer.getvalue())
         self._unsaved, self._written = None, time.monotonic()
 
