@@ -31,7 +31,7 @@ class Checkpoint:
     ) -> None:
         """seconds: the least time between two writes.  write: replaces the file, by default `atomic.write_bytes`.  then: called with
         the state after each epoch.  An error of these, such as of a lost lock, ends the training."""
-        self.path, self.seconds, self._write, self._then = path, seconds, write or partial(atomic.write_bytes, path), then
+        self.path, self.seconds, self._write, self.then = path, seconds, write or partial(atomic.write_bytes, path), then
         self._written, self._unsaved = time.monotonic(), None
 
     def load(self, key: tuple[int, ...]) -> dict | None:
@@ -58,7 +58,7 @@ class Checkpoint:
             self._save()
         else:
             self._unsaved = _on_cpu(state)
-        self._then(state)
+        self.then(state)
 
     def __enter__(self) -> Checkpoint:
         self._written = time.monotonic()

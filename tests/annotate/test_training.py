@@ -180,8 +180,8 @@ def interrupted(monkeypatch):
         fit = training.fit
 
         def watched(*given, keep, **how):
-            each_epoch = keep.each_epoch
-            keep.each_epoch = lambda now: (what() if now == epoch else None, each_epoch(now))
+            then = keep.then
+            keep.then = lambda state: (what() if state["epoch"] == epoch else None, then(state))
             return fit(*given, keep=keep, **how)
 
         with monkeypatch.context() as patched:
