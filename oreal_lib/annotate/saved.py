@@ -214,7 +214,8 @@ def status(folder: Path | str, work: Path | str | None = None) -> str:
     columns = [_column(read_session(folder, name, work)) for name in annotators(folder, work)]
     if not columns:
         return f"nobody has labeled anything in {work_folder(folder, work)} yet"
-    head, *rows = ([row, *(column[row] for column in columns)] for row in columns[0])
+    every = dict.fromkeys(row for column in columns for row in column)  # one may have renamed a class
+    head, *rows = ([row, *(column.get(row, "-") for column in columns)] for row in every)
     return "\n".join(table(head, rows)[:-1])
 
 
