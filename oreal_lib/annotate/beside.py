@@ -23,7 +23,6 @@ from . import quality
 from .board import Board
 from .events import from_line
 from .live import FEW, Learner
-from .named import UNLABELED
 from .training import classes_and_doubt
 
 
@@ -75,7 +74,9 @@ class Beside:
                 self.views.clear()
             self.learned = said["known"]
         elif said["kind"] == "view":
-            keep(self.views, said["picture"], tuple(said["arrays"]))
+            if len(self.views) > 32:  # a picture is a few MB
+                self.views.clear()
+            self.views[said["picture"]] = tuple(said["arrays"])
         elif said["kind"] == "query":
             self.query = [(i, s) for i, s in said["query"]]
         elif said["kind"] == "seen":
@@ -84,13 +85,6 @@ class Beside:
             self.measured[said["act"]] = said["per_class"]
         elif said["kind"] == "ended":
             self.ended = said["why"] or "it was closed"
-
-
-def keep(views: dict[int, Any], picture: int, view: tuple[np.ndarray, np.ndarray] | None) -> None:
-    """Adds the view of a picture, two (H, W) uint8 or None, to others; too many are forgotten."""
-    if len(views) > 32:  # a picture is a few MB
-        views.clear()
-    views[picture] = view
 
 
 def what_lacks(board: Board, beside: Beside | None) -> str:
@@ -194,7 +188,7 @@ class _Work:
         few = min(FEW, len(learner.board.pictures))
         seen = len(learner.board.pictures) - len(learner.unseen(0))
         cold = learner.classifier is None
-        if cold and (seen < few or any(self._open(i, s) for i, s in self.query)):
+        if cold and (seen < few or any(learner.board.is_open(i, s) for i, s in self.query)):
             return
         self.query = learner.ask(self.look_at, np.random.default_rng([learner.config.seed, self.events]))
         self.say("query", query=self.query)
@@ -214,11 +208,6 @@ class _Work:
             self.measuring = None
             self.measured.add(act)
             self.say("quality", act=act, per_class=per_class)
-
-    def _open(self, picture: int, superpixel: int) -> bool:
-        """Whether a superpixel has no label; a piece is gone once its split is undone."""
-        labels = self.learner.board.labels(picture)
-        return superpixel < len(labels) and labels[superpixel] == UNLABELED
 
     def _see(self, unseen: list[int]) -> None:
         learner, total = self.learner, len(self.learner.board.pictures)

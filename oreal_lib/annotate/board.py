@@ -42,14 +42,15 @@ class Change:
 
 @dataclass
 class _Done:
-    """An event and what is needed to take it back. before: the labels its superpixels had; for a skip, those of its superpixels that
-    were not skipped before; for what cuts, the labels of the picture, the numbers of the pixels it cut, the numbers that moved, and
-    the skips; for classes, what there was and the labels of the pictures. first: cut in a picture as it lies on disk."""
+    """An event and what is needed to take it back. named: the classes before it.  before: of each picture that it may have changed, the
+    labels and the skips.  was: where it cut a map that differs from the one on disk, a part of it and in what bits that was other.
+    moved: whether superpixels took other numbers."""
 
     event: Event
-    picture: int
-    before: Any
-    first: bool = False
+    named: Named
+    before: dict[int, tuple[np.ndarray, frozenset[tuple[int, int]]]]
+    was: tuple[tuple[slice, slice], bytes] | None = None
+    moved: bool = False
 
 
 class Board:
@@ -62,13 +63,13 @@ class Board:
     def __init__(
         self, pictures: tuple[Picture, ...], classes: tuple[str, ...], events: Iterable[Event] = (), colors: Sequence[str] = ()
     ) -> None:
-        self.pictures, self.lost = pictures, 0
+        self.pictures, self.lost, self._begun = pictures, 0, tuple(classes)
         self.named = Named(tuple(classes), hex_palette(len(classes), colors), tuple(range(len(classes))))
         self._place = {picture.name: i for i, picture in enumerate(pictures)}
         self._labels = [np.full(picture.count, UNLABELED, np.uint8) for picture in pictures]
         self._split: dict[int, np.ndarray] = {}  # maps that differ from those on disk
         self._turns: dict[int, int] = {}
-        self._skipped: set[tuple[int, str, int]] = set()  # round, picture, superpixel
+        self._skipped = [frozenset[tuple[int, int]]() for _ in pictures]  # round, superpixel
         self._done: list[_Done] = []
         self._undone: list[Event] = []
         for event in events:
@@ -82,8 +83,12 @@ class Board:
         return self._place[image]
 
     def labels(self, picture: int) -> np.ndarray:
-        """(k,) uint8 codes of the superpixels of a picture, valid until the next act; read-only."""
+        """(k,) uint8 codes of the superpixels of a picture, as they are now; read-only."""
         return self._labels[picture]
+
+    def is_open(self, picture: int, superpixel: int) -> bool:
+        """Whether a superpixel has no label; a piece is gone once its split is undone."""
+        return superpixel < len(self._labels[picture]) and self._labels[picture][superpixel] == UNLABELED
 
     def ids(self, picture: int) -> np.ndarray:
         """(H, W) uint16 superpixel ids of a picture, splits included; read-only."""
@@ -99,11 +104,11 @@ class Board:
 
     def skipped(self, round: int, picture: int, superpixel: int) -> bool:
         """Whether a suggestion of that round was skipped."""
-        return (round, self.pictures[picture].name, superpixel) in self._skipped
+        return (round, superpixel) in self._skipped[picture]
 
     def skips(self) -> set[tuple[int, int]]:
         """(picture, superpixel) of all suggestions that were skipped, in whatever round."""
-        return {(self._place[name], superpixel) for _, name, superpixel in self._skipped}
+        return {(i, superpixel) for i, skips in enumerate(self._skipped) for _, superpixel in skips}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -114,6 +119,19 @@ class Board:
     def acts(self) -> list[Event]:
         """The events in force, in the order in which they were done, without those that were undone."""
         return [done.event for done in self._done]
+
+    def given_by(self) -> list[np.ndarray]:
+        """For each picture (k,) object: the event that gave each superpixel its label or took it away, None where none did; pieces
+        have it from the superpixel that they were cut from."""
+        again = Board(self.pictures, self._begun)
+        found = [np.full(picture.count, None, object) for picture in self.pictures]
+        for event in self.acts:
+            for change in again.apply(event):  # none of an act that is lost
+                if change.split:
+                    found[change.picture] = found[change.picture][change.of]
+                if event.what in ("label", "paint"):
+                    found[change.picture][change.superpixels] = event
+        return found
 
     @property
     def total(self) -> int:
@@ -194,33 +212,36 @@ class Board:
     def _do(self, event: Event) -> list[Change]:
         if (event.what != "classes" and event.image not in self._place) or self._unfit(event):
             self.lost += 1
-            self._done.append(_Done(event, -1, None))
+            self._note(event)
             return []
         if event.what == "classes":
             return self._rename(event)
         i = self._place[event.image]
-        labels, ids = self._labels[i], np.array(event.superpixels, np.int64)
         if event.what == "split":
             return self._cut(event, i)
         if event.what == "paint":
             return self._paint(event, i)
+        self._note(event, i)
+        ids = np.array(event.superpixels, np.int64)
         if event.what == "skip":
-            fresh = np.array([not self.skipped(event.round, i, s) for s in event.superpixels])
-            self._done.append(_Done(event, i, ids[fresh]))
-            self._skipped |= {(event.round, event.image, s) for s in event.superpixels}
+            self._skipped[i] |= {(event.round, s) for s in event.superpixels}
         else:
-            self._done.append(_Done(event, i, labels[ids]))
-            labels[ids] = self.named.codes[event.to]
-        return [Change(i, ids, labels[ids])]
+            self._labels[i] = self._labels[i].copy()
+            self._labels[i][ids] = self.named.codes[event.to]
+        return [Change(i, ids, self._labels[i][ids])]
+
+    def _note(self, event: Event, *pictures: int, **cut: Any) -> None:
+        """Keeps what there is before an event changes pictures: arrays of labels and sets of skips are never written to again."""
+        self._done.append(_Done(event, self.named, {i: (self._labels[i], self._skipped[i]) for i in pictures}, **cut))
 
     def _rename(self, event: Event) -> list[Change]:
-        self._done.append(_Done(event, -1, (self.named, [labels.copy() for labels in self._labels])))
+        self._note(event, *range(len(self.pictures)))
         self.named, changes = self.named.edited(event.note), []
+        into = _table(256, *np.array(self.named.into, np.int64).reshape(-1, 2).T).astype(np.uint8)
         for i, labels in enumerate(self._labels):
-            for code, into in self.named.into:
-                ids = np.flatnonzero(labels == code)
-                labels[ids] = into
-                changes += [Change(i, ids, labels[ids])] * bool(len(ids))
+            if len(ids := np.flatnonzero(into[labels] != labels)):
+                self._labels[i] = into[labels]
+                changes.append(Change(i, ids, self._labels[i][ids]))
         return changes
 
     def _cut(self, event: Event, i: int) -> list[Change]:
@@ -256,55 +277,39 @@ class Board:
     def _replace(self, event, i, inside, new, of, moved, numbers, code: int | None = None) -> list[Change]:
         """Gives the pixels of a box their new numbers, and those superpixels a label; keeps what was there."""
         y, x, (h, w) = *unpack(event.pieces)[:2], inside.shape
-        ids = self.ids(i).copy()
-        old = zlib.compress(np.ascontiguousarray(ids[y : y + h, x : x + w][inside]).tobytes(), 1)
-        self._done.append(_Done(event, i, (self._labels[i], old, moved, self._skipped.copy()), i not in self._split))
+        old, box = self.ids(i), np.s_[y : y + h, x : x + w]
+        table = _table(len(self._labels[i]), *moved[::-1])
+        ids = table[old].astype(old.dtype) if moved.size else old.copy()
+        ids[box][inside] = new
+        where = np.s_[:, :] if moved.size else box
+        was = (where, zlib.compress(old[where] ^ ids[where], 1)) if i in self._split else None
+        self._note(event, i, was=was, moved=moved.size > 0)
         if moved.size:
             self._turns[i] = self.numbering(i) + 1
-            table, here = _turned(len(self._labels[i]), *moved[::-1]), event.image
-            ids = table[ids].astype(ids.dtype)
-            known = ((r, p, s) for r, p, s in self._skipped if p != here or s not in event.superpixels)
-            self._skipped = {(r, p, int(table[s]) if p == here else s) for r, p, s in known}
-        ids[y : y + h, x : x + w][inside] = new
+            self._skipped[i] = frozenset((r, int(table[s])) for r, s in self._skipped[i] if s not in event.superpixels)
         self._split[i], self._labels[i] = ids, self._labels[i][of]
         if code is not None:
             self._labels[i][numbers] = code
         return [Change(i, numbers, self._labels[i][numbers], of)]
 
     def _undo(self) -> list[Change]:
-        done = self._done.pop()
+        done, changes = self._done.pop(), []
         self._undone.append(done.event)
-        i, ids = done.picture, np.array(done.event.superpixels, np.int64)
-        if done.event.what == "classes" and done.before is not None:
-            named, before = done.before
-            self.named = named.grown(self.named)
-            differ = [np.flatnonzero(labels != old) for labels, old in zip(self._labels, before, strict=True)]
-            self._labels = before
-            return [Change(i, ids, before[i][ids]) for i, ids in enumerate(differ) if len(ids)]
-        if done.picture < 0:
-            return []
-        if done.event.what in ("split", "paint"):
-            return self._uncut_again(done, i)
-        if done.event.what == "skip":
-            self._skipped -= {(done.event.round, done.event.image, int(s)) for s in done.before}
-        else:
-            self._labels[i][ids] = done.before
-        return [Change(i, ids, self._labels[i][ids])]
-
-    def _uncut_again(self, done: _Done, i: int) -> list[Change]:
-        labels, packed, (free, last), self._skipped = done.before
-        y, x, pieces = unpack(done.event.pieces)
-        ids, inside = self._split.pop(i).copy(), pieces != IGNORE
-        if free.size:
-            self._turns[i] = self.numbering(i) + 1
-            ids = _turned(len(labels), free, last)[ids].astype(ids.dtype)
-        old = np.frombuffer(zlib.decompress(packed), ids.dtype)
-        ids[y : y + pieces.shape[0], x : x + pieces.shape[1]][inside] = old
-        self._labels[i] = labels
-        if not done.first:
-            self._split[i] = ids
-        back = np.unique(old).astype(np.int64)
-        return [Change(i, back, labels[back], np.arange(len(labels)))]
+        self.named = done.named.grown(self.named)
+        for i, (labels, skipped) in done.before.items():
+            ids, of = np.array(done.event.superpixels, np.int64), None
+            if done.event.what == "classes":
+                ids = np.flatnonzero(labels != self._labels[i])
+            elif done.event.what in ("split", "paint"):
+                ids = of = np.arange(len(labels))
+                cut, self._turns[i] = self._split.pop(i).copy(), self.numbering(i) + done.moved
+                if done.was is not None:
+                    where, bits = done.was
+                    cut[where] ^= np.frombuffer(zlib.decompress(bits), cut.dtype).reshape(cut[where].shape)
+                    self._split[i] = cut
+            self._labels[i], self._skipped[i] = labels, skipped
+            changes += [Change(i, ids, labels[ids], of)] * bool(len(ids))
+        return changes
 
     def turned(self, acts: list[Event], named: Named) -> str:
         """In words what an undo or redo has changed, with these acts and classes in force before it; "" if it was none."""
@@ -344,7 +349,7 @@ def _largest(pieces: np.ndarray) -> int:
     return int(np.max(pieces, where=pieces != IGNORE, initial=0))
 
 
-def _turned(count: int, some: np.ndarray, into: np.ndarray) -> np.ndarray:
+def _table(count: int, some: np.ndarray, into: np.ndarray) -> np.ndarray:
     """(count,) what each number becomes: `some` become `into`, the others stay."""
     table = np.arange(count)
     table[some] = into

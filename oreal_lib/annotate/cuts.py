@@ -9,7 +9,6 @@ from scipy.ndimage import binary_fill_holes
 from skimage.measure import label as connected
 from skimage.segmentation import slic
 
-from ..superpixels import dense
 from ..types import IGNORE
 
 PIECES = 4  # of a split; our choice: one click or two more put most borders right
@@ -44,15 +43,21 @@ def split(
     if factor >= 1 and len(np.unique(cut[inside])) < 2:
         across = (rows - y) if np.ptp(rows) >= np.ptp(columns) else (columns - x)
         cut[rows - y, columns - x] = 1 + (across >= np.median(across)) * (across > across.min())
-    found = connected(np.where(inside, cut + 1, 0), connectivity=1, background=0).astype(np.int64) - 1  # -1 outside
-    size = np.bincount(found[inside])
-    if len(size) > MOST_PIECES:  # of a scattered superpixel: the smallest join the largest
-        found[np.isin(found, np.argsort(-size, kind="stable")[MOST_PIECES:]) & inside] = int(size.argmax())
-        found[inside] = dense(found[inside][None])[0]
-        size = np.bincount(found[inside])
+    found = connected(np.where(inside, cut + 1, 0), connectivity=1, background=0)
+    return y, x, numbered(inside, found)[2]
+
+
+def numbered(inside: np.ndarray, parts: np.ndarray) -> tuple[int, int, np.ndarray]:
+    """Row and column of the box of the pixels `inside` (H, W) bool, and (h, w) uint8 in it: numbers of the `parts` (H, W) that they
+    lie in, from large to small, then from the top; beyond MOST_PIECES they join the largest. IGNORE outside."""
+    _, first, part, size = np.unique(parts[inside], return_index=True, return_inverse=True, return_counts=True)
     rank = np.empty(len(size), np.int64)
-    rank[np.argsort(-size, kind="stable")] = np.arange(len(size))
-    return y, x, np.where(inside, rank[np.maximum(found, 0)], IGNORE).astype(np.uint8)
+    rank[np.lexsort((first, -size))] = np.arange(len(size))
+    pieces = np.full(inside.shape, IGNORE, np.uint8)
+    pieces[inside] = np.where(rank < MOST_PIECES, rank, 0)[part]
+    rows, columns = np.nonzero(inside)
+    y, x = int(rows.min()), int(columns.min())
+    return y, x, pieces[y : rows.max() + 1, x : columns.max() + 1]
 
 
 def brushed(points: Sequence[Sequence[float]], radius: float, size: tuple[int, int]) -> tuple[int, int, np.ndarray]:

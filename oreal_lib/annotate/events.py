@@ -164,7 +164,11 @@ class Log:
         self._file = None
         self.at_end: list[Callable[[], None]] = []  # what else ends when the log is closed
         self._turn = threading.RLock()  # a cell that opens the log again must not close it during an act of the widget's thread
-        self._acquire()
+        try:
+            self._lock.acquire(PATIENCE)
+        except Held as held:
+            how = "close it there (the page or the notebook), or if that is gone, open it again in a minute"
+            raise ValueError(f"{self.path} is open already in {held}; {how}") from None
         try:
             self.events, self.problems = self._recover(repair)
             self._file = open(self.path, "ab", buffering=0)
@@ -174,19 +178,6 @@ class Log:
             raise
         self._ids = {event.id for event in self.events}
         _OPEN[self.path] = self
-
-    def _acquire(self) -> None:
-        """Takes the lock; waits a little for the page or kernel that was just left."""
-        limit = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self._lock.acquire()
-                return
-            except Held as held:
-                if time.monotonic() >= limit:
-                    how = "close it there (the page or the notebook), or if that is gone, open it again in a minute"
-                    raise ValueError(f"{self.path} is open already in {held}; {how}") from None
-            time.sleep(0.1)
 
     def _recover(self, repair: bool) -> tuple[list[Event], list[str]]:
         data, name = self.path.read_bytes() if self.path.exists() else b"", self.path.name

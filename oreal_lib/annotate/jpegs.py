@@ -2,21 +2,14 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from ..data.files import read_image
+from ..data.files import file_of, read_image
 from .pictures import Picture
 
-
-def jpeg(image: Image.Image, **how: object) -> bytes:
-    """The JPEG file of an image."""
-    buffer = BytesIO()
-    image.save(buffer, "JPEG", **how)
-    return buffer.getvalue()
+_native = lru_cache(maxsize=1)(read_image)  # of the picture that is looked at
 
 
 def shown(image: np.ndarray, most: Sequence[int] | None = None) -> bytes:
@@ -24,7 +17,7 @@ def shown(image: np.ndarray, most: Sequence[int] | None = None) -> bytes:
     picture = Image.fromarray(image)
     if most:
         picture.thumbnail(most)
-    return jpeg(picture, quality=80, optimize=True)
+    return file_of(picture, "JPEG", quality=80, optimize=True)
 
 
 def part(picture: Picture, box: Sequence[float], most: Sequence[int]) -> bytes:
@@ -33,8 +26,3 @@ def part(picture: Picture, box: Sequence[float], most: Sequence[int]) -> bytes:
     grow = native.shape[1] / picture.size[1]
     left, top, right, bottom = (max(0, round(v * grow)) for v in box)
     return shown(native[top:bottom, left:right], most)
-
-
-@lru_cache(maxsize=1)
-def _native(file: Path) -> np.ndarray:
-    return read_image(file)

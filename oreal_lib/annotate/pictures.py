@@ -112,7 +112,8 @@ def open_pictures(
     ValueError if no picture can be used.
     """
     found, problems = find_pictures(folder)
-    known = {name: _read_entry(store, name) for name in found}
+    entries = {name: store / f"{key(name)}.json" for name in found}
+    known = {name: checked.read(file, REMEDY) if file.exists() else None for name, file in entries.items()}
     new = [(name, file) for name, file in found.items() if cut and known[name] is None]
     maps = {} if partition is None else _partitions(Path(partition), new)
     if new:
@@ -136,11 +137,6 @@ def open_pictures(
     if not pictures:
         raise ValueError(f"no picture in {folder} can be used: {'; '.join(problems[:3])}; repair or replace them")
     return tuple(pictures), problems
-
-
-def _read_entry(store: Path, name: str) -> dict | None:
-    file = store / f"{key(name)}.json"
-    return checked.read(file, REMEDY) if file.exists() else None
 
 
 def _changed(file: Path, entry: dict, store: Path) -> str | None:
@@ -182,8 +178,7 @@ def _cut(
     entry |= {"stat": [stat.st_size, stat.st_mtime_ns], "content": hashlib.sha256(data).hexdigest()}
     entry["superpixels"] = asdict(recipe) if not maps else maps[name].name
     for part, array in (("image", image), ("ids", ids)):
-        buffer = BytesIO()
-        np.save(buffer, array, allow_pickle=False)
+        np.save(buffer := BytesIO(), array, allow_pickle=False)
         atomic.write_bytes(store / f"{key(name)}.{part}.npy", buffer.getvalue())
     checked.write(store / f"{key(name)}.json", entry)  # last: from here on the picture is in the store
     return entry, None
@@ -210,8 +205,10 @@ def read_partition(file: Path, size: Size) -> np.ndarray:
     if file.suffix.lower() == ".npy":
         ids = np.array(read_npy(file))
         ids = from_masks(ids) if ids.ndim == 3 and ids.dtype == bool else ids
-    else:
-        ids = _read_colors(file)
+    else:  # gray values, palette indices, or a number for each color
+        picture, _ = exact(file, "label map")
+        ids = np.asarray(picture if picture.mode in ("L", "P") or picture.mode.startswith("I") else picture.convert("RGB"))
+        ids = ids.astype(np.int64) @ np.array([65_536, 256, 1]) if ids.ndim == 3 else ids
     if ids.shape != size:
         why = f"the label map {file} is {ids.shape}, but its picture is {size} (height, width, as its EXIF turns it)"
         raise ValueError(f"{why}; they must agree")
@@ -219,13 +216,6 @@ def read_partition(file: Path, size: Size) -> np.ndarray:
         return dense(ids)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-
-
-def _read_colors(file: Path) -> np.ndarray:
-    """(h, w) integer ids of a label map that is an image file: its gray values or palette indices, or a number for each color."""
-    picture, _ = exact(file, "label map")
-    ids = np.asarray(picture if picture.mode in ("L", "P") or picture.mode.startswith("I") else picture.convert("RGB"))
-    return ids.astype(np.int64) @ np.array([65_536, 256, 1]) if ids.ndim == 3 else ids
 
 
 def from_masks(masks: np.ndarray) -> np.ndarray:

@@ -12,10 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..aggregate import Regions
 from ..storage import checked
 from ..storage.lock import holder
-from ..strategies import STRATEGIES
 from ..types import Query
 from .board import Board
 from .pictures import Picture, key
@@ -122,27 +120,3 @@ def progress(home: Path, number: int, process: subprocess.Popen | None = None) -
     last = (log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""])[-1] if log.exists() else ""
     why = f"the training ended without finishing (memory?): {last}; train again to go on where it was"
     return Progress("failed", said.share, why)
-
-
-def stop(home: Path, number: int) -> None:
-    """Asks the training of a round to end after its present epoch; nothing happens if there is none."""
-    if (folder := folder_of(home, number)).is_dir():
-        (folder / "stop").touch()
-
-
-def predicted(view: np.ndarray, ids: np.ndarray, count: int, n_classes: int) -> np.ndarray:
-    """(count,) uint8: the class that most pixels of each superpixel are predicted as, lowest id on a tie.
-
-    view: (H, W) uint8 class ids.  ids: (H, W) integers 0..count-1.
-    """
-    votes = np.bincount(ids.ravel().astype(np.int64) * n_classes + view.ravel(), minlength=count * n_classes)
-    return votes.reshape(count, n_classes).argmax(axis=1).astype(np.uint8)
-
-
-def first_query(board: Board, budget: int, rng: np.random.Generator) -> Query:
-    """What round 1 asks, at random (our choice, as in the baselines' code); live, better suggestions come in its place."""
-    labels, pool = board.as_labels(), board.superpixels()
-    budget = min(budget, int(labels.unlabeled.sum()))
-    if budget == 0:
-        return Query(np.zeros(0, np.int64), np.zeros(0, np.float32))
-    return STRATEGIES["random"](Regions(lambda: iter(()), pool, len(board.classes)), labels, budget, "mean", rng)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config import RunConfig
+from ..data.check import table
 from ..draw import hex_palette
 from ..storage import checked, provenance
 from ..storage.lock import Lock
@@ -188,8 +189,8 @@ def annotators(folder: Path | str, work: Path | str | None = None) -> list[str]:
     return sorted(file.parent.name for file in home.glob("*/clicks.jsonl"))
 
 
-def read_log(folder: Path | str, annotator: str, work: Path | str | None = None) -> tuple[Path, list[Event]]:
-    """The annotator's folder and events. ValueError if there is no such log, or if it is damaged.
+def read_session(folder: Path | str, annotator: str = "me", work: Path | str | None = None) -> Saved:
+    """What an annotator has done so far. ValueError if there is no such log, or if it is damaged.
 
     A torn last line is ignored: a session that is open may be writing it just now.
     """
@@ -197,12 +198,7 @@ def read_log(folder: Path | str, annotator: str, work: Path | str | None = None)
         choices = ", ".join(there) or "nobody: open a session first"
         raise ValueError(f"there is no annotator {annotator!r}; choose one of {choices}")
     home = work_folder(folder, work) / annotator
-    return home, read_whole(home / "clicks.jsonl")
-
-
-def read_session(folder: Path | str, annotator: str = "me", work: Path | str | None = None) -> Saved:
-    """What an annotator has done so far. ValueError as `read_log`."""
-    home, events = read_log(folder, annotator, work)
+    events = read_whole(home / "clicks.jsonl")
     board, _ = read_board(Path(folder), home.parent, annotator, len(events))
     names = {picture.name for picture in board.pictures}
     problems = [
@@ -218,12 +214,9 @@ def status(folder: Path | str, work: Path | str | None = None) -> str:
     columns = [_column(read_session(folder, name, work)) for name in annotators(folder, work)]
     if not columns:
         return f"nobody has labeled anything in {work_folder(folder, work)} yet"
-    wide = max(map(len, columns[0]))
-    widths = [max(8, *map(len, column.values())) for column in columns]
-    return "\n".join(
-        f"{row.ljust(wide)}  {'  '.join(column[row].rjust(width) for column, width in zip(columns, widths, strict=True))}"
-        for row in columns[0]
-    )
+    every = dict.fromkeys(row for column in columns for row in column)  # one may have renamed a class
+    head, *rows = ([row, *(column.get(row, "-") for column in columns)] for row in every)
+    return "\n".join(table(head, rows)[:-1])
 
 
 def _column(saved: Saved) -> dict[str, str]:

@@ -22,20 +22,22 @@ from ..balance import class_debt
 from ..config import RunConfig
 from ..data.source import check_classes
 from ..draw import hex_palette
+from ..oracle import class_votes
 from ..storage import checked, provenance
 from ..storage.lock import Lock
 from ..storage.progress import log
 from ..strategies import STRATEGIES, choice
 from ..strategies import check as check_strategy
 from . import quality, rounds
-from .beside import Beside, keep, what_lacks
+from .beside import Beside, what_lacks
 from .board import Board, Change
 from .cuts import PIECES, brushed, enclosed, pack, split
 from .events import Event, Log, clicks, minutes, now, to_line
 from .named import UNLABELED
 from .pictures import Picture, common_colors, open_pictures
-from .rounds import Progress, first_query
+from .rounds import Progress
 from .saved import add_classes, check_annotator, check_usable, read_about, read_json, read_live, recipe_of, work_folder
+from .training import ask
 
 MOST_SECONDS = 60.0  # between two acts; after more than that the person had gone away (our choice)
 
@@ -125,7 +127,6 @@ class Session:
         self._query: list[tuple[int, int]] = []
         self._process: subprocess.Popen | None = None
         self._acting = threading.RLock()  # new kernels answer a widget in a thread of its own, while a cell runs
-        self._views: dict[int, tuple[np.ndarray, np.ndarray] | None] = {}  # of the last round, by picture
         self._predicted: dict[int, np.ndarray] = {}
         self.live = False
         self._beside: Beside | None = None  # what learns after every click
@@ -254,33 +255,27 @@ class Session:
 
     def query(self) -> list[tuple[int, int]]:
         """The suggestions still open, best first: (picture, superpixel), neither labeled nor skipped."""
-        return [
-            (i, s)
-            for i, s in self._query
-            if s < len(self.board.labels(i)) and self.board.labels(i)[s] == UNLABELED and not self.board.skipped(self.round, i, s)
-        ]
+        return [(i, s) for i, s in self._query if self.board.is_open(i, s) and not self.board.skipped(self.round, i, s)]
 
     def view(self, picture: int) -> tuple[np.ndarray, np.ndarray] | None:
         """What is predicted, each (H, W) uint8: class ids, and how unsure that is (255 = a tie). None before the first training; live,
         that of the last look at the picture."""
         if self.learned:
             return self._beside.views.get(picture)
-        if picture not in self._views:
-            view = rounds.read_view(self.home, self.round, self.pictures[picture]) if self.round > 1 else None
-            keep(self._views, picture, view)
-        return self._views[picture]
+        return rounds.read_view(self.home, self.round, self.pictures[picture]) if self.round > 1 else None
 
     def predicted(self, picture: int) -> np.ndarray | None:
         """(k,) uint8: the class predicted for each superpixel, by the majority of its pixels. None before the first training."""
         if picture not in self._predicted and (view := self.view(picture)) is not None:
             known = max(len(self.classes), int(view[0].max()) + 1)  # another session may have added a class meanwhile
-            count = len(self.board.labels(picture))
-            self._predicted[picture] = rounds.predicted(view[0], self.board.ids(picture), count, known)
+            votes = class_votes(view[0], self.board.ids(picture), len(self.board.labels(picture)), known)
+            self._predicted[picture] = votes.argmax(axis=1).astype(np.uint8)
         return self._predicted.get(picture)
 
     def counters(self) -> dict:
         """What a person wants to know: see `widget` for the names. Plain JSON values."""
-        counts = self.board.counts()
+        counts, shown, debt = self.board.counts(), list(self.board.named.shown), np.zeros(len(self.classes), np.int64)
+        debt[shown] = class_debt(counts[shown], self.config.query_size)  # nothing where a class was merged into another one
         asked = sum(s < len(self.board.labels(i)) for i, s in self._query)
         return {
             "clicks": clicks(self.board.acts),
@@ -290,16 +285,10 @@ class Session:
             "asked": asked,
             "answered": asked - len(self.query()),
             "per_class": counts.tolist(),
-            "debt": self._debt(counts),
+            "debt": debt.tolist(),
             "foreseen": list(quality.foreseen(self.board.acts, self.classes)),
             "minutes": round(minutes(self.log.events), 1),
         }
-
-    def _debt(self, counts: np.ndarray) -> list[int]:
-        """What each class is owed, by code; nothing where it was merged into another one."""
-        debt, shown = np.zeros(len(self.classes), np.int64), list(self.board.named.shown)
-        debt[shown] = class_debt(counts[shown], self.config.query_size)
-        return debt.tolist()
 
     def quality(self) -> dict:
         """How good what is learned is, see `widget` for the names. Plain JSON values."""
@@ -317,8 +306,7 @@ class Session:
 
     def ask_first(self) -> None:
         """Writes round 1: suggestions before there is a network."""
-        query = first_query(self.board, self.config.query_size, np.random.default_rng([self.config.seed, 1]))
-        rounds.write_query(self.home, 1, self.board, query, len(self.log.events))
+        rounds.write_query(self.home, 1, self.board, ask(self.config, self.board, None, 1), len(self.log.events))
         done = {"round": 1, "versions": provenance.versions()}
         checked.write(rounds.folder_of(self.home, 1) / "done.json", done)
 
@@ -347,9 +335,11 @@ class Session:
             return rounds.DONE
         return rounds.progress(self.home, self.round + 1, self._process)
 
-    def stop(self) -> None:
-        """Asks the running training to end; it can go on later from where it was."""
-        rounds.stop(self.home, self.round + 1)
+    def stop(self) -> Progress:
+        """Asks the running training to end after its present epoch; it can go on later from where it was."""
+        if (folder := rounds.folder_of(self.home, self.round + 1)).is_dir():
+            (folder / "stop").touch()
+        return self.training()
 
     def refresh(self) -> bool:
         """Loads the suggestions and predictions of the last finished round; returns whether there was a new one."""
@@ -359,7 +349,7 @@ class Session:
         place = {picture.name: i for i, picture in enumerate(self.pictures)}
         asked = rounds.read_query(self.home, last)["query"]
         self.round = last
-        self._views, self._predicted = {}, {}
+        self._predicted.clear()
         if not self.learned:
             self._query = [(place[name], s) for name, s in asked if name in place]
         return True

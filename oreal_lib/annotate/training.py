@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -42,19 +41,6 @@ REMEDY = "take the weights and the model.json of one round, or train again"
 
 class Stopped(KeyboardInterrupt):
     """The person asked the training to stop: as with Ctrl-C, what the last finished epoch left is kept."""
-
-
-class Kept(Checkpoint):
-    """The checkpoint of a round. each_epoch: called with the number of each finished epoch; what it raises ends the training."""
-
-    def __init__(self, path: Path, seconds: float, write: Callable[[bytes], None], each_epoch: Callable[[int], None]) -> None:
-        super().__init__(path, seconds, write)
-        self.each_epoch = each_epoch
-
-    def after_epoch(self, state: dict) -> None:
-        """Keeps the state as `Checkpoint` does, then calls `each_epoch`."""
-        super().after_epoch(state)
-        self.each_epoch(state["epoch"])
 
 
 def train_round(home: Path, number: int, open_board: Callable[[int | None], tuple[Board, int]]) -> None:
@@ -162,8 +148,9 @@ class _Round:
         epochs = max(config.max_epochs, -(-LEAST_STEPS // -(-len(clicked) // config.batch_size)))
         mark, before = time.monotonic(), []  # epochs that an earlier attempt has done
 
-        def each_epoch(epoch: int) -> None:
+        def each_epoch(state: dict) -> None:
             self.go_on()
+            epoch = state["epoch"]
             before[:] = before or [epoch - 1]
             left = (time.monotonic() - mark) / (epoch - before[0]) * (epochs - epoch)
             self.say("running", 0.05 + 0.8 * epoch / epochs, f"training, epoch {epoch} of {epochs}", round(left, 1))
@@ -174,7 +161,9 @@ class _Round:
             Pairs(clicked.images[some], clicked.target[some]),
             config.model_copy(update={"max_epochs": epochs, "patience": epochs}),
             (config.seed, self.number),
-            keep=Kept(self.folder / "checkpoint.pt", config.checkpoint_seconds, partial(self.write, "checkpoint.pt"), each_epoch),
+            keep=Checkpoint(
+                self.folder / "checkpoint.pt", config.checkpoint_seconds, partial(self.write, "checkpoint.pt"), each_epoch
+            ),
         )
 
     def look(self, model: nn.Module, board: Board) -> None:
@@ -183,15 +172,14 @@ class _Round:
         for i, (picture, p) in enumerate(zip(board.pictures, seen, strict=True), 1):
             self.go_on()
             classes, unsure = classes_and_doubt(p)
-            buffer = BytesIO()
-            np.savez_compressed(buffer, predicted=classes, unsure=unsure)
-            self.write(f"views/{key(picture.name)}.npz", buffer.getvalue())
+            self.write(f"views/{key(picture.name)}.npz", checked.dump_arrays({"predicted": classes, "unsure": unsure}))
             self.say("running", 0.85 + 0.08 * i / total, f"looking at picture {i} of {total}")
 
 
-def ask(config: RunConfig, board: Board, model: nn.Module, number: int) -> Query | None:
-    """What the config's strategy asks of the unlabeled superpixels; None if there are none."""
-    labels, pool = board.as_labels(rounds=number - 1), board.superpixels()
+def ask(config: RunConfig, board: Board, model: nn.Module | None, number: int) -> Query | None:
+    """What the config's strategy asks of the unlabeled superpixels; None if there are none. model: None before anything is trained,
+    then it is asked by lot (our choice, as in the baselines' code); live, better suggestions come in its place."""
+    labels, pool = board.as_labels(rounds=max(1, number - 1)), board.superpixels()
     if not labels.unlabeled.any():
         return None
 
@@ -203,6 +191,8 @@ def ask(config: RunConfig, board: Board, model: nn.Module, number: int) -> Query
     regions = Regions(predict, pool, len(board.classes), names=names, classes=board.classes)
     budget = min(config.query_size, int(labels.unlabeled.sum()))
     rng = np.random.default_rng([config.seed, number])
+    if model is None:
+        return STRATEGIES["random"](regions, labels, budget, "mean", rng)
     return STRATEGIES[config.strategy](regions, labels, budget, config.aggregate, rng, **config.strategy_options)
 
 

@@ -121,7 +121,7 @@ class Annotator(anywidget.AnyWidget):
                 "look": lambda c: self.session.look(int(c["picture"])),
                 "live": lambda c: self._switch(bool(c["on"])),
                 "train": lambda _: self._training(self.session.train()),
-                "stop": self._stop,
+                "stop": lambda _: self._training(self.session.stop()),
                 "poll": lambda _: self._training(self.session.training()),
                 "finish": self._finish,
                 "thumb": lambda c: self._thumb(int(c["picture"])),
@@ -207,10 +207,6 @@ class Annotator(anywidget.AnyWidget):
         if (code := codes) not in names:
             raise ValueError(f"there is no class {code}; there are 0..{len(self.session.classes) - 1}, and {IGNORE} for void")
         return names[code]
-
-    def _stop(self, _: dict) -> None:
-        self.session.stop()
-        self._training(self.session.training())
 
     def _training(self, progress: Any) -> None:
         self.send({"kind": "training", **vars(progress)})

@@ -10,7 +10,6 @@ import hashlib
 import io
 import os
 import shutil
-import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -29,7 +28,7 @@ from ..storage.devices import choose_device
 from ..storage.lock import Lock
 from ..storage.paths import prepared_root
 from ..storage.processes import parallel
-from ..storage.progress import log, spoken, told
+from ..storage.progress import log, told
 from ..storage.provenance import versions
 from ..storage.ragged import Pictures, Ragged, some
 from ..types import IGNORE
@@ -141,7 +140,7 @@ class Features:
         return FrozenHead(head, self.images[0].shape[:2], self.mean, self.std)
 
     def compute(self, workers: int | None = None) -> None:
-        """Computes and keeps what is missing or damaged, after saying how long it will take and how much room it needs.
+        """Computes and keeps what is missing or damaged, after saying how much room it needs.
 
         workers: processes, one per core unless given; a GPU has one.  OSError with the bytes needed where the disk is full.
         """
@@ -153,17 +152,13 @@ class Features:
             for left in self.folder.glob(".*.npy.*"):  # of an attempt that was killed
                 left.unlink()
             work = partial(_keep, self.encoder, self.folder)
-            for i in missing[:2]:  # the second says how long one takes
-                began, size = time.monotonic(), work(self.images[i])
-            workers = processes(workers if self.encoder.device == "cpu" else 1, len(missing))
-            seconds, needed = (time.monotonic() - began) * len(missing) / workers, size * len(missing)
-            log.info(
-                f"features by {self.encoder.model}: {len(missing):,} of {len(self):,} images, {needed / 1e9:.1f} GB in {self.folder}, "
-                f"about {spoken(seconds)} with {workers} process{'es' * (workers > 1)}"
-            )
+            needed = work(self.images[missing[0]]) * len(missing)
+            what = f"{len(missing):,} of {len(self):,} images, {needed / 1e9:.1f} GB in {self.folder}"
+            log.info(f"features by {self.encoder.model}: {what}")
             if (free := shutil.disk_usage(self.folder).free) < needed:
                 raise OSError(f"{needed:,} bytes are needed, but only {free:,} are free")
-            rest = some(self.images, np.array(missing[2:], int))
+            rest = some(self.images, np.array(missing[1:], int))
+            workers = processes(workers if self.encoder.device == "cpu" else 1, len(missing))
             for _ in told(parallel(work, rest, workers), "features: {done} of {total} images", len(rest)):
                 lock.check()
 

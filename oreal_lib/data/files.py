@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,12 @@ def read_image(path: str | Path) -> np.ndarray:
             picture = picture.convert("RGBA")
             picture = Image.alpha_composite(Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
         return np.array(picture.convert("RGB"))
+
+
+def file_of(picture: Image.Image, kind: str, **how: object) -> bytes:
+    """The file of a picture in a format of Pillow's, such as "PNG"."""
+    picture.save(buffer := BytesIO(), kind, **how)
+    return buffer.getvalue()
 
 
 def read_mask(

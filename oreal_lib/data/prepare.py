@@ -25,7 +25,7 @@ from ..storage import checked
 from ..storage.atomic import flush_folder
 from ..storage.lock import Lock
 from ..storage.processes import parallel, refuse_unguarded
-from ..storage.progress import Progress, log, spoken
+from ..storage.progress import Progress, log
 from ..storage.provenance import versions
 from ..superpixels import SuperpixelRecipe, dense, superpixels
 from ..types import IGNORE
@@ -136,14 +136,8 @@ def _write(
         there = min(kept, len(train))
         if there:
             log.info(f"  {there:,} of {len(train):,} training images were cut by an attempt that was stopped")
-        cutting, rest = _measured(work, source.items[train[0]])
-        total = (cutting * (to_cut := len(train) - there) + rest * n) / workers
-        if to_cut and total > 10:
-            left, by = f"{to_cut:,} {'more ' * bool(there)}images", f"{workers} process{'es' * (workers > 1)}"
-            log.info(f"  about {spoken(cutting + rest)} per image, {left} with {by}: about {spoken(total)}")
         quick = train[there - 1] + 1 if there else 1  # the processes start, or need not cut
-        # before 1: the first was measured, and reported above
-        progress = Progress("  {done} of {total} images", n, before=1, quick=quick)
+        progress = Progress("  {done} of {total} images", n, quick=quick)
         pictures, brightest = [], []
         for done, arrays in enumerate(stack.enter_context(contextlib.closing(parallel(work, source.items, workers))), start=1):
             pictures.append(arrays["pictures"])
@@ -171,20 +165,10 @@ def _write(
     log.info(f"prepared {source.name}: {n} images in {time.monotonic() - progress.begun:.0f} s{lost}")
 
 
-def _measured(work: Callable[[Item], dict], item: Item) -> tuple[float, float]:
-    """Seconds to cut the picture of an item, and for the rest of `work`, which keeps the map and will not cut it again."""
-    with contextlib.suppress(ImportError):
-        import cv2  # noqa: F401  its import takes a while that no picture should be charged with
-    cutting = work(item)["seconds"]
-    mark = time.perf_counter()
-    work(item)
-    return cutting, time.perf_counter() - mark
-
-
 def _prepared(
     opening: Callable, n_classes: int, cutter: Cutter, trim: int, size: Size | None, only: Size | None, item: Item
-) -> dict[str, np.ndarray | float | None]:
-    """What the store keeps of one picture, by array, and the seconds it took to cut.
+) -> dict[str, np.ndarray | None]:
+    """What the store keeps of one picture, by array.
 
     size: working size, None for the picture's own.  only: the size that all pictures must have, if they must.
     """
@@ -201,11 +185,11 @@ def _prepared(
             "give a working height and width, to which all are resized, or take random crops (resize: crop)"
         )
     small, small_mask = (image, mask) if size == own else (resized(image, size), nearest(mask, size))
-    ids, votes, present, cut, seconds = None, None, None, 0, 0.0
+    ids, votes, present, cut = None, None, None, 0
     if item.split == "train":
         at_native = cutter.recipe.at == "native"
         with cutting(item.name):
-            ids, seconds = cutter(image if at_native else small)
+            ids = cutter(image if at_native else small)
         cut, truth = int(ids.max()) + 1, mask if at_native else small_mask
         votes = class_votes(truth, ids, cut, n_classes).astype(np.uint32)
         present = classes_present(truth, ids, cut, n_classes, trim)
@@ -221,7 +205,6 @@ def _prepared(
         "votes": votes,
         "present": present,
         "pictures": np.array([*own, *size, labeled, cut, cut - (0 if votes is None else len(votes))], np.int32),
-        "seconds": seconds,
     }
 
 
@@ -237,20 +220,16 @@ class Cutter:
     recipe: SuperpixelRecipe
     made_with: dict[str, str]
 
-    def __call__(self, image: np.ndarray) -> tuple[np.ndarray, float]:
-        """Ids (H, W) uint16 of an image (H, W, 3) uint8, see `superpixels`, and the seconds it took to cut them, now or then."""
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Ids (H, W) uint16 of an image (H, W, 3) uint8, see `superpixels`."""
         about = json.dumps([image.shape, asdict(self.recipe), self.made_with], sort_keys=True).encode()
         file = self.maps / hashlib.sha256(about + image.tobytes()).hexdigest()
-        with contextlib.suppress(OSError, zlib.error):
-            data = zlib.decompress(file.read_bytes())
-            ids = np.frombuffer(data, "<u2", offset=8).reshape(image.shape[:2]).astype(np.uint16)
-            return ids, float(np.frombuffer(data[:8])[0])
-        mark = time.perf_counter()
+        with contextlib.suppress(OSError, zlib.error, ValueError):  # ValueError: of an older version
+            return np.frombuffer(zlib.decompress(file.read_bytes()), "<u2").reshape(image.shape[:2]).astype(np.uint16)
         ids = superpixels(image, self.recipe)
-        seconds = time.perf_counter() - mark
         with contextlib.suppress(OSError):  # a map that is not kept may have to be cut again; the arrays report a full disk
             # beside, then renamed, but not flushed to the disk: that would take longer than cutting the few again
             beside = file.with_name(f".{file.name}.{os.getpid()}")
-            beside.write_bytes(zlib.compress(np.float64(seconds).tobytes() + ids.astype("<u2").tobytes(), 1))
+            beside.write_bytes(zlib.compress(ids.astype("<u2").tobytes(), 1))
             os.replace(beside, file)
-        return ids, seconds
+        return ids

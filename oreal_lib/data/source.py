@@ -1,5 +1,6 @@
 """What a reader returns: the list of pictures and how to open one."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -52,11 +53,8 @@ class Source:
     def __post_init__(self) -> None:
         if not self.items and not self.problems:
             raise ValueError(f"the source {self.name!r} has no items, but needs at least one; check where it reads from")
-        seen: set[str] = set()
-        for item in self.items:
-            if item.name in seen:
-                raise ValueError(f"the source {self.name!r} has two items named {item.name!r}, but names must be unique")
-            seen.add(item.name)
+        if twice := [name for name, n in Counter(item.name for item in self.items).items() if n > 1]:
+            raise ValueError(f"the source {self.name!r} has two items named {twice[0]!r}, but names must be unique")
 
 
 def open_item(opening: Callable, n_classes: int, item: Item) -> tuple[np.ndarray, np.ndarray | None]:

@@ -3,7 +3,6 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 from PIL import Image
 
 from ..config import WITHOUT_SCORES, RunConfig
+from ..data.files import file_of
 from ..draw import hex_palette, title
 from ..experiments.run_folder import RunFolder, find
 from ..predict import predict
@@ -209,11 +209,14 @@ def _percent(share: float | Sequence[float]) -> float | list | None:
 def picture(image: np.ndarray, ids: np.ndarray, uncertainty: np.ndarray) -> dict:
     """An image (rows, columns, 3) uint8 of any size as a JPEG, its superpixels (H, W) and their pixels' uncertainty (H, W) >= 0 as uint16,
     in units of `scale`; count: of the superpixels."""
-    Image.fromarray(image).save(file := BytesIO(), "JPEG", quality=85, subsampling=0)
     scale = float(uncertainty.max()) / 65_535 or 1.0
     size = {"width": ids.shape[1], "height": ids.shape[0], "count": int(ids.max()) + 1, "scale": scale}
     bits = {"ids": ids, "unsure": np.round(uncertainty / scale)}
-    return size | {"image": file.getvalue()} | {name: np.asarray(v).astype("<u2").tobytes() for name, v in bits.items()}
+    return (
+        size
+        | {"image": file_of(Image.fromarray(image), "JPEG", quality=85, subsampling=0)}
+        | {name: np.asarray(v).astype("<u2").tobytes() for name, v in bits.items()}
+    )
 
 
 def packed(view: dict) -> dict:

@@ -22,10 +22,16 @@ class Checkpoint:
     After a KeyboardInterrupt inside a `with`, the last finished epoch is written in any case; the exception goes on to the caller.
     """
 
-    def __init__(self, path: Path, seconds: float = 0.0, write: Callable[[bytes], None] | None = None) -> None:
-        """seconds: the least time between two writes.  write: replaces the file, by default `atomic.write_bytes`; an error of it,
-        such as of a lost lock, ends the training."""
-        self.path, self.seconds, self._write = path, seconds, write or partial(atomic.write_bytes, path)
+    def __init__(
+        self,
+        path: Path,
+        seconds: float = 0.0,
+        write: Callable[[bytes], None] | None = None,
+        then: Callable[[dict], None] = lambda state: None,
+    ) -> None:
+        """seconds: the least time between two writes.  write: replaces the file, by default `atomic.write_bytes`.  then: called with
+        the state after each epoch.  An error of these, such as of a lost lock, ends the training."""
+        self.path, self.seconds, self._write, self.then = path, seconds, write or partial(atomic.write_bytes, path), then
         self._written, self._unsaved = time.monotonic(), None
 
     def load(self, key: tuple[int, ...]) -> dict | None:
@@ -52,6 +58,7 @@ class Checkpoint:
             self._save()
         else:
             self._unsaved = _on_cpu(state)
+        self.then(state)
 
     def __enter__(self) -> Checkpoint:
         self._written = time.monotonic()
@@ -66,8 +73,7 @@ class Checkpoint:
             log.info(f"the last epochs could not be kept: {error}")
 
     def _save(self) -> None:
-        buffer = BytesIO()
-        torch.save(self._unsaved, buffer)
+        torch.save(self._unsaved, buffer := BytesIO())
         self._write(buffer.getvalue())
         self._unsaved, self._written = None, time.monotonic()
 

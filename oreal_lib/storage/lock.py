@@ -39,14 +39,14 @@ class Lock(AbstractContextManager):
         # not of a thread: a widget's thread may close what a cell has opened
         self._lease = filelock.SoftFileLease(self.path, lease_duration=DEAD, heartbeat_interval=BEAT, thread_local=False)
 
-    def acquire(self) -> Lock:
-        """Takes the lock at once. `Held` if it is held; OSError with the remedy where nothing can be written."""
+    def acquire(self, patience: float = 0.3) -> Lock:
+        """Takes the lock, in so many seconds. `Held` if it is held; OSError with the remedy where nothing can be written."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            taken = self._take(0.3)  # not 0: somebody may only be looking (`holder`)
-            if not taken and (self._is_a_copy() or self._is_abandoned()):
-                self._lease.force_break()  # the lease itself does that, too, but cannot on network drives
-                self._take(0.3)
+            if not self._take(0.3):  # not 0: somebody may only be looking (`holder`)
+                if self._is_a_copy() or self._is_abandoned():
+                    self._lease.force_break()  # the lease itself does that, too, but cannot on network drives
+                self._take(patience)
         except OSError as error:
             text = f"{self.path.parent} cannot be written: {remedy(error)} and start the same command again"
             raise OSError(error.errno, text) from error

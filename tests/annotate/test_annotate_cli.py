@@ -6,7 +6,7 @@ from PIL import Image
 
 from oreal_lib.__main__ import main
 from oreal_lib.annotate import rounds, training
-from oreal_lib.annotate.saved import read_json, read_session
+from oreal_lib.annotate.saved import read_json, read_session, status
 from oreal_lib.annotate.session import open_session
 from oreal_lib.storage import checked
 
@@ -43,6 +43,12 @@ def test_status_is_one_table_while_a_session_is_open(folder, capsys):
         ["car", "2", "0"],
         ["void", "0", "0"],
     ]
+
+
+def test_status_shows_a_class_that_one_annotator_has_renamed(folder):
+    open_session(folder, annotator="ben", **SIX).act("classes", classes=[[0, "street", None]])
+    rows = [line.split() for line in status(folder).splitlines()]
+    assert ["road", "0", "-"] in rows and ["street", "-", "2"] in rows
 
 
 def test_a_merge_says_how_many_conflicts_there_are_and_where(folder, capsys):

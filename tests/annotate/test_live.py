@@ -7,7 +7,6 @@ import signal
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -16,7 +15,6 @@ from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from oreal_lib.annotate import live
-from oreal_lib.annotate.beside import _Work
 from oreal_lib.annotate.board import UNLABELED, Board
 from oreal_lib.annotate.events import read_whole
 from oreal_lib.annotate.live import NEVER, STRENGTH, Classifier, Learner, classifier_of, probabilities
@@ -218,13 +216,11 @@ def test_a_process_beside_learns_after_every_click_and_unlearns_by_undo(session,
 
 
 def test_a_suggested_piece_is_no_longer_open_once_its_split_is_undone(session):
-    beside = _Work.__new__(_Work)
-    beside.learner = SimpleNamespace(board=session.board)
-    before = len(session.board.labels(0))
+    board, before = session.board, len(session.board.labels(0))
     session.act("split", 0, [3])
-    assert beside._open(0, before)
+    assert board.is_open(0, before)
     session.act("undo")
-    assert not beside._open(0, before) and beside._open(0, 3)
+    assert not board.is_open(0, before) and board.is_open(0, 3)
 
 
 def test_a_process_that_dies_is_told_and_no_click_is_refused(session):

@@ -180,8 +180,8 @@ def interrupted(monkeypatch):
         fit = training.fit
 
         def watched(*given, keep, **how):
-            each_epoch = keep.each_epoch
-            keep.each_epoch = lambda now: (what() if now == epoch else None, each_epoch(now))
+            then = keep.then
+            keep.then = lambda state: (what() if state["epoch"] == epoch else None, then(state))
             return fit(*given, keep=keep, **how)
 
         with monkeypatch.context() as patched:
@@ -363,11 +363,12 @@ def test_a_query_takes_what_is_left_and_then_nothing(session):
     assert training.ask(session.config, session.board, model, 2) is None
     training.write_query(session.home, 2, session.board, None, 9)
     assert rounds.read_query(session.home, 2) == {"query": [], "score": [], "for_class": None, "log": 9}
-    assert len(rounds.first_query(session.board, 4, np.random.default_rng(0)).ids) == 0
+    assert training.ask(session.config, session.board, None, 1) is None
 
 
 def test_the_first_query_is_drawn_by_lot(session):
-    by_lot = [rounds.first_query(session.board, 3, np.random.default_rng(seed)).ids.tolist() for seed in (0, 0, 1)]
+    configs = [session.config.model_copy(update={"seed": seed}) for seed in (0, 0, 1)]
+    by_lot = [training.ask(config, session.board, None, 1).ids.tolist() for config in configs]
     assert by_lot[0] == by_lot[1] != by_lot[2]
 
 

@@ -138,7 +138,7 @@ def test_an_undo_says_what_it_has_taken_back(widget):
 
 
 def test_what_was_seen_is_accepted_though_a_round_has_ended_meanwhile(widget):
-    widget.session._views = {0: (np.full((48, 64), 1, np.uint8), np.full((48, 64), 9, np.uint8))}  # sky by now
+    widget.session.view = {0: (np.full((48, 64), 1, np.uint8), np.full((48, 64), 9, np.uint8))}.get  # sky by now
     widget.hear(kind="act", id="a", do="accept", picture=0, superpixels=[2], to=0, how="key", seconds=0)
     assert widget.session.board.labels(0)[2] == 0 and read_whole(widget.session.log.path)[-1].how == "accept"
 
@@ -167,7 +167,7 @@ def test_what_is_no_message_becomes_a_sentence_and_not_a_traceback(widget):
 
 
 def test_to_finish_says_how_many_masks_lie_where_and_how_many_pixels_were_clicked(widget):
-    widget.session._views = {i: (np.zeros((48, 64), np.uint8),) * 2 for i in range(2)}
+    widget.session.view = {i: (np.zeros((48, 64), np.uint8),) * 2 for i in range(2)}.get
     label(widget, "one", 1, [3, 4, 5], 1)
     widget.hear(kind="finish")
     done, _ = last(widget, "finished")
@@ -179,7 +179,7 @@ def test_to_finish_says_how_many_masks_lie_where_and_how_many_pixels_were_clicke
 
 
 def test_layers_are_what_the_session_has(widget):
-    widget.session._views = {0: (np.full((48, 64), 1, np.uint8), np.full((48, 64), 200, np.uint8))}
+    widget.session.view = {0: (np.full((48, 64), 1, np.uint8), np.full((48, 64), 200, np.uint8))}.get
     widget.hear(kind="show", picture=0)
     picture, buffers = last(widget, "picture")
     layers = dict(zip(picture["layers"], buffers, strict=True))

@@ -108,7 +108,8 @@ class AtWork:
 
     def predict(self, classes, doubt):
         """Gives the picture in sight a prediction."""
-        self.session._views[self.shown] = (np.asarray(classes, np.uint8), np.asarray(doubt, np.uint8))
+        view, shown, before = (np.asarray(classes, np.uint8), np.asarray(doubt, np.uint8)), self.shown, self.session.view
+        self.session.view = lambda i: view if i == shown else before(i)
         self.session._predicted.clear()
         seen = self.page.evaluate("performance.getEntriesByName('oreal:setup').length")
         for reply in self._answer({"kind": "show", "picture": self.shown}):

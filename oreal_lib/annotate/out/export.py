@@ -13,15 +13,14 @@ import torch
 from torch import nn
 
 from ...config import RunConfig
-from ...data.files import read_image
+from ...data.files import file_of, read_image
 from ...data.resize import bounded, nearest, resized
 from ...storage import checked, provenance
 from ...storage.progress import told
 from ...types import IGNORE
 from .. import quality, rounds
-from ..board import ON_PICTURES, Board
+from ..board import ON_PICTURES
 from ..events import ACCEPTED
-from ..jpegs import jpeg
 from ..live import SIDE as LOOKS
 from ..live import Learner, network_of
 from ..named import UNLABELED
@@ -91,7 +90,8 @@ def export(session: Session | Saved, out: Path | str | None = None) -> Exported:
     names = {p.name: [f"{folder}/{p.name}.{suffix}" for folder, suffix in kinds] for p in board.pictures}
     everything = [*files, "coco.json", "coco_labels.json", *(name for three in names.values() for name in three)]
     coco, of_clicks, written, predicted = Coco(board.classes, palette), Coco(board.classes, palette), 0, 0
-    pixels, taken = np.zeros(4, np.int64), _accepted(saved)
+    pixels = np.zeros(4, np.int64)
+    taken = [np.array([event is not None and event.how in ACCEPTED for event in of], np.uint8) for of in board.given_by()]
     with filled(out, everything, top, f"export of {saved.annotator}") as write:
         for i, picture in enumerate(told(board.pictures, "{done} of {total} pictures are exported")):
             try:
@@ -138,20 +138,6 @@ def _learner(saved: Saved) -> Learner | None:
     return learner if learner.classifier is not None else None
 
 
-def _accepted(saved: Saved) -> list[np.ndarray]:
-    """For each picture (k,) uint8: 1 where the label of a superpixel is a prediction that was accepted; pieces have it from the whole."""
-    board = saved.board
-    again = Board(board.pictures, tuple(read_json(saved.home.parent)["classes"]))
-    taken = [np.zeros(picture.count, np.uint8) for picture in board.pictures]
-    for event in board.acts:
-        for change in again.apply(event):
-            if change.split:
-                taken[change.picture] = taken[change.picture][change.of]
-            if event.what in ("label", "paint"):
-                taken[change.picture][change.superpixels] = event.how in ACCEPTED
-    return taken
-
-
 def _images(saved: Saved, i: int, seen: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, bytes]:
     """The mask, the labels that were given, each (h, w) uint8 at the picture's own size, and the overlay's file."""
     ids, picture = saved.board.ids(i), saved.board.pictures[i]
@@ -191,7 +177,7 @@ def _preview(saved: Saved, i: int, ids: np.ndarray, codes: np.ndarray, seen: np.
     note = f"{count} of {len(board.labels(i))} superpixels labeled (outlined)"
     note += ", the rest as predicted" * bool((seen != IGNORE).any())
     shown = blend(resized(image, size), mask, codes, ids, board.named.palette())
-    return jpeg(with_legend(shown, board.classes, present, note, board.named.palette()), quality=90, subsampling=0)
+    return file_of(with_legend(shown, board.classes, present, note, board.named.palette()), "JPEG", quality=90, subsampling=0)
 
 
 def _live_model(saved: Saved, learner: Learner, problems: list[str]) -> dict[str, bytes]:

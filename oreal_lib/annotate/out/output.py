@@ -3,13 +3,13 @@
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import yaml
 from PIL import Image
 
+from ...data.files import file_of
 from ...storage import atomic, checked
 from ...types import IGNORE
 
@@ -64,9 +64,7 @@ def png(values: np.ndarray, palette: np.ndarray | None = None) -> bytes:
     image = Image.fromarray(values)
     if palette is not None:
         image.putpalette(np.concatenate([palette, np.full((256 - len(palette), 3), 255, np.uint8)]).tobytes())
-    buffer = BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+    return file_of(image, "PNG")
 
 
 def class_files(classes: tuple[str, ...], palette: np.ndarray) -> dict[str, bytes]:

@@ -13,11 +13,11 @@ from ...storage import atomic, checked, provenance
 from ...storage.progress import told
 from ...types import IGNORE
 from ..board import Board
-from ..cuts import MOST_PIECES, pack
+from ..cuts import numbered, pack
 from ..events import VOID, Event, now, to_line
 from ..named import MOST_CLASSES, UNLABELED, Named
 from ..out.export import table
-from ..saved import check_annotator, read_board, read_json, read_log, work_folder
+from ..saved import check_annotator, read_json, read_session, work_folder
 
 LATER = "later"
 
@@ -60,26 +60,26 @@ def merge(
     home = work_folder(folder, work)
     if len(annotators) < 2:
         raise ValueError(f"the annotators are {annotators!r}, but a merge needs two or more; name them")
-    logs = {name: read_log(folder, name, work)[1] for name in names}
+    saved = {name: read_session(folder, name, work) for name in names}
     check_annotator(into, "into")
     log = home / into / "clicks.jsonl"
     if log.exists():
         raise ValueError(f"{into} has a log already ({log}); choose another name, or move the folder {log.parent} away")
     if take not in (None, LATER, *names):
         raise ValueError(f"take is {take!r}, but must be {LATER!r} or one of {', '.join(names)}, or be left out; choose one")
-    first, _ = read_board(Path(folder), home, names[0])
+    pictures, logs = saved[names[0]].board.pictures, {name: one.events for name, one in saved.items()}
     begun = tuple(read_json(home)["classes"])
     classes = _classes(begun, logs.values())
-    boards = {name: Board(first.pictures, classes, events) for name, events in logs.items()}
-    merged, events, conflicts = Board(first.pictures, classes), [], []
+    boards = {name: Board(pictures, classes, events) for name, events in logs.items()}
+    merged, events, conflicts = Board(pictures, classes), [], []
     at = max((e.at for events in logs.values() for e in events), default="")
     if edit := _edit(boards.values(), classes, into):
         for board in boards.values():
             board.apply(edit)
-    times = {name: _times(board, classes) for name, board in boards.items()}
-    for i in told(range(len(first.pictures)), "{done} of {total} pictures are merged"):
+    given = {name: board.given_by() for name, board in boards.items()}
+    for i in told(range(len(pictures)), "{done} of {total} pictures are merged"):
         events += _refine(merged, i, list(boards.values()), at, into)
-        more, found = _agree(merged, i, boards, times, take, into)
+        more, found = _agree(merged, i, boards, given, take, into)
         events, conflicts = events + more, conflicts + found
     if edit:
         merged.apply(edit)
@@ -124,20 +124,6 @@ def _edit(boards: Iterable[Board], classes: tuple[str, ...], into: str) -> Event
     return Event("classes", _id(into, "classes"), at, note=json.dumps({"classes": table, "into": named.into}, ensure_ascii=False))
 
 
-def _times(board: Board, classes: tuple[str, ...]) -> list[np.ndarray]:
-    """For each picture (k,) text: when each superpixel got its label; a piece has the time of the superpixel it was cut from."""
-    again = Board(board.pictures, classes)
-    times = [np.full(picture.count, "", object) for picture in board.pictures]
-    for event in board.acts:
-        for change in again.apply(event):  # none of an act that is lost
-            i, ids = change.picture, change.superpixels
-            if change.split:
-                times[i] = times[i][change.of]
-            if event.what in ("label", "paint"):
-                times[i][ids] = event.at
-    return times
-
-
 def _refine(merged: Board, i: int, boards: list[Board], at: str, into: str) -> list[Event]:
     """Splits the picture until no superpixel holds pixels that lie in two of an annotator's; returns the events."""
     if not any(board.is_split(i) for board in boards):
@@ -146,7 +132,6 @@ def _refine(merged: Board, i: int, boards: list[Board], at: str, into: str) -> l
     for board in boards:
         theirs = board.ids(i)
         parts = np.unique(parts * (int(theirs.max()) + 1) + theirs, return_inverse=True)[1].reshape(parts.shape)
-    size = np.bincount(parts.ravel())
     events: list[Event] = []
     while True:
         ids = merged.ids(i)
@@ -156,23 +141,12 @@ def _refine(merged: Board, i: int, boards: list[Board], at: str, into: str) -> l
             return events
         name = merged.pictures[i].name
         for superpixel in torn[count > 1].tolist():
-            text = _pieces(ids == superpixel, parts, size)
-            event = Event("split", _id(into, name, superpixel, "split"), at, name, (superpixel,), how="merge", pieces=text)
+            text = pack(*numbered(ids == superpixel, parts))
+            own = _id(into, name, superpixel, "split", len(events))  # of more than MOST_PIECES, the largest is split again
+            event = Event("split", own, at, name, (superpixel,), how="merge", pieces=text)
             merged.check(event)
             merged.apply(event)
             events.append(event)
-
-
-def _pieces(inside: np.ndarray, parts: np.ndarray, size: np.ndarray) -> str:
-    """The pieces of a split of the pixels `inside` into parts, from large to small, then from the top: not by anybody's numbers."""
-    rows, columns = np.nonzero(inside)
-    box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    found, first = np.unique(parts[inside], return_index=True)
-    rank = np.empty(len(found), np.int64)
-    order = np.lexsort((first, -size[found]))
-    rank[order] = np.minimum(np.arange(len(found)), MOST_PIECES - 1)  # of more parts, the last piece is split again
-    numbers = rank[np.minimum(np.searchsorted(found, parts[box]), len(found) - 1)]
-    return pack(int(rows.min()), int(columns.min()), np.where(inside[box], numbers, IGNORE).astype(np.uint8))
 
 
 def agreed(codes: np.ndarray) -> np.ndarray:
@@ -185,13 +159,13 @@ def agreed(codes: np.ndarray) -> np.ndarray:
     return np.where(known.any(axis=0) & (low == high), low, UNLABELED).astype(np.uint8)
 
 
-def _agree(merged: Board, i: int, boards: dict[str, Board], times: dict, take: str | None, into: str) -> tuple[list, list]:
+def _agree(merged: Board, i: int, boards: dict[str, Board], given: dict, take: str | None, into: str) -> tuple[list, list]:
     """Labels the superpixels of a picture; returns the events and the conflicts."""
     name, ids = merged.pictures[i].name, merged.ids(i)
     _, first = np.unique(ids, return_index=True)
-    own = [(board.ids(i) if board.is_split(i) else merged.pictures[i].ids()).ravel()[first] for board in boards.values()]
+    own = [board.ids(i).ravel()[first] for board in boards.values()]
     codes = np.stack([board.labels(i)[o] for board, o in zip(boards.values(), own, strict=True)])  # (annotators, superpixels)
-    when = np.stack([times[who][i][o] for who, o in zip(boards, own, strict=True)])
+    when = np.array([[e.at if e else "" for e in given[who][i][o]] for who, o in zip(boards, own, strict=True)], object)
     known = codes != UNLABELED
     label = agreed(codes)
     words = {c: text for c, text in enumerate(merged.classes)} | {IGNORE: VOID, UNLABELED: ""}
