@@ -1,8 +1,6 @@
 """From images and labels to training batches. All random choices are drawn first, in one place and from one generator; the work
 itself then gives the same bits whichever thread does it and whatever device trains."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -51,11 +49,11 @@ class Batch(NamedTuple):
     ids: torch.Tensor | None = None
     answers: torch.Tensor | None = None
 
-    def to(self, device: torch.device) -> Batch:
+    def to(self, device: torch.device) -> "Batch":
         """The batch on a device, copied without waiting where its memory is pinned."""
         return Batch(*(None if t is None else t.to(device, non_blocking=True) for t in self))
 
-    def pinned(self) -> Batch:
+    def pinned(self) -> "Batch":
         """The batch in pinned memory, from which a GPU copies faster."""
         return Batch(*(None if t is None else t.pin_memory() for t in self))
 

@@ -1,7 +1,5 @@
 """One run, fully described: every value that decides a result, typed and frozen; unknown names and wrong values are refused."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping
@@ -129,7 +127,7 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
         return value
 
     @model_validator(mode="after")
-    def _consistent(self) -> RunConfig:
+    def _consistent(self) -> "RunConfig":
         if parse_how(self.aggregate)[0] == "vote":
             raise ValueError("aggregate is 'vote', which counts classes; choose mean, max, sum, top_*, quantile_* or power_*")
         if (self.query_size is None) == (self.query_share is None):
@@ -172,7 +170,7 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
         return self
 
     @classmethod
-    def make(cls, values: Mapping[str, Any]) -> RunConfig:
+    def make(cls, values: Mapping[str, Any]) -> "RunConfig":
         """A config from plain values; ConfigError names every wrong key with its value, the rule and the remedy."""
         try:
             return cls.model_validate(dict(values))
@@ -180,12 +178,12 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
             raise ConfigError(explain_all(error.errors(), cls.model_fields)) from None
 
     @classmethod
-    def from_yaml(cls, path: str | Path, **changes: Any) -> RunConfig:
+    def from_yaml(cls, path: str | Path, **changes: Any) -> "RunConfig":
         """The config in a YAML file (a bare name means `params/<name>.yaml`), with some values changed."""
         return cls.make(read_yaml(path) | changes)
 
     @classmethod
-    def from_notebook(cls, namespace: Mapping[str, Any]) -> RunConfig:
+    def from_notebook(cls, namespace: Mapping[str, Any]) -> "RunConfig":
         """The config in a notebook's variables: `base` names a YAML file, every other parameter changes one value of it."""
         return cls.make(values_of_notebook(namespace))
 
@@ -236,12 +234,12 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
         return unused
 
     @property
-    def stage_one(self) -> RunConfig:
+    def stage_one(self) -> "RunConfig":
         """The run that a run of stage two continues. It keeps the weights of every step, since each makes pseudo labels."""
         return self.model_copy(update={"stage": 1, "keep_weights": "all"})
 
     @property
-    def step_one(self) -> RunConfig | None:
+    def step_one(self) -> "RunConfig | None":
         """The run of one step that all strategies of a seed share: step 1 is random (our choice). None for that run itself, and under
         full supervision."""
         if self.supervision != "active" or (self.strategy == "random" and self.steps == 1):
@@ -249,7 +247,7 @@ class RunConfig(StageTwoFields, WeakFields, MachineFields):
         return self.model_copy(update={"strategy": "random", "aggregate": "mean", "strategy_options": {}, "steps": 1})
 
     @property
-    def needs(self) -> list[RunConfig]:
+    def needs(self) -> "list[RunConfig]":
         """The runs that must be finished before this one."""
         return [c for c in (self.stage_one if self.stage == 2 else None, self.step_one) if c is not None]
 

@@ -1,7 +1,5 @@
 """The simulated annotator (OREAL Sec. 3.1): ground truth in, answers out. A person is the other oracle."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +65,7 @@ class Oracle:
     truth: Pictures | None = None
 
     @classmethod
-    def dominant(cls, votes: np.ndarray, truth: Pictures, void: str = "vote", exact: bool = False) -> Oracle:
+    def dominant(cls, votes: np.ndarray, truth: Pictures, void: str = "vote", exact: bool = False) -> "Oracle":
         """The dominant-label oracle (OREAL Sec. 3.1) of the pool's votes (N, C + 1) and truth (n_images, H, W).
 
         exact: superpixels count for their dominant class, but are painted as their mask is.

@@ -4,8 +4,6 @@ N superpixels in the pool, C classes, H x W pixels, B batch, K score channels, Q
 Pixels are torch, superpixels are numpy.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -32,7 +30,7 @@ class Superpixels:
     size: np.ndarray
 
     @classmethod
-    def from_maps(cls, maps: Pictures) -> Superpixels:
+    def from_maps(cls, maps: Pictures) -> "Superpixels":
         """The superpixels of (n_images, H, W) dense local id maps (0..k-1), counted. ValueError if an id is empty."""
         sizes = [np.bincount(np.asarray(ids).ravel().astype(np.int64)) for ids in maps]
         for i, size in enumerate(sizes):
@@ -51,7 +49,7 @@ class Superpixels:
         """(N,) int64: the image, by position in `maps`, that each superpixel lies in."""
         return np.repeat(np.arange(len(self.offset) - 1), np.diff(self.offset))
 
-    def subset(self, images: np.ndarray) -> Superpixels:
+    def subset(self, images: np.ndarray) -> "Superpixels":
         """The superpixels of the images at the positions `images` (k,), renumbered in the order given."""
         offset = np.concatenate([[0], np.cumsum(np.diff(self.offset)[images])]).astype(np.int64)
         return Superpixels(some(self.maps, images), offset, self.size[self.ids(images)])
@@ -118,7 +116,7 @@ class Labels:
     undefined: bool = False
 
     @classmethod
-    def none(cls, n: int, n_classes: int, undefined: bool = False) -> Labels:
+    def none(cls, n: int, n_classes: int, undefined: bool = False) -> "Labels":
         """Nothing asked yet, for n superpixels and n_classes classes. undefined: void is an answer, too."""
         return cls(np.zeros((n, n_classes + undefined), bool), np.zeros(n, np.int16), undefined=undefined)
 
@@ -132,7 +130,7 @@ class Labels:
         count = self.present.sum(axis=0, dtype=np.int64)
         return count[:-1] if self.undefined else count
 
-    def reveal(self, ids: np.ndarray, answers: np.ndarray, step: int, clicks: int | None = None) -> Labels:
+    def reveal(self, ids: np.ndarray, answers: np.ndarray, step: int, clicks: int | None = None) -> "Labels":
         """A new value with the answers (k, C), rows of `present`, to `ids` (k,) bought in `step`: a click each, or `clicks`.
 
         ValueError if an id occurs twice, was asked before or does not exist, or if step < 1.

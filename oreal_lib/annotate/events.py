@@ -4,8 +4,6 @@ The log is the truth; labels, counters and masks are made from it. A line holds 
 changed line is noticed, named, and never taken for a click.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import secrets
@@ -143,7 +141,7 @@ def read_whole(path: Path) -> list[Event]:
 
 
 # The logs this process has open: running a notebook cell again must take the log over from its last run, which nobody closed.
-_OPEN: WeakValueDictionary[Path, Log] = WeakValueDictionary()
+_OPEN: "WeakValueDictionary[Path, Log]" = WeakValueDictionary()
 
 
 class Log:

@@ -1,7 +1,5 @@
 """The classes of a session: their names, colors and order, and what was merged into what."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,7 +37,7 @@ class Named:
         """(C, 3) uint8 RGB."""
         return rgb(self.colors)
 
-    def edited(self, note: str) -> Named:
+    def edited(self, note: str) -> "Named":
         """As an event's note says: {"classes": [[code, name, color], ...] in the order shown, "into": [[code, code], ...] merged}.
         Others stay as they are, at the end."""
         said = json.loads(note)
@@ -53,7 +51,7 @@ class Named:
         in_order = (tuple(found[c] for c in range(len(names))) for found in (names, colors))
         return Named(*in_order, tuple(c for c in order if c not in into), tuple(into.items()), was)
 
-    def grown(self, later: Named) -> Named:
+    def grown(self, later: "Named") -> "Named":
         """With the classes that were added later: what is once there stays, for others may use it."""
         n = len(self.names)
         more = tuple(range(n, len(later.names)))
@@ -70,7 +68,7 @@ class Named:
             return f"class {bad[0]} cannot be merged into class {into[bad[0]]}; reload the page"
         return ""
 
-    def changed(self, later: Named) -> str:
+    def changed(self, later: "Named") -> str:
         """In words what was changed on the way to later classes, "" if nothing was."""
         said = [f"{name} added" for name in later.names[len(self.names) :]]
         pairs = list(zip(self.names, later.names, self.colors, later.colors, strict=False))

@@ -3,8 +3,6 @@
 `serve` ends in a process that runs this file and knows neither torch nor the session; each page has a kernel that does.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
@@ -27,7 +25,7 @@ ONLY_HERE = (
 PORTS = range(8866, 9866)
 
 
-def serve(session: Session, folder: Path, port: int | None = None, browser: bool = True) -> NoReturn:
+def serve(session: "Session", folder: Path, port: int | None = None, browser: bool = True) -> NoReturn:
     """Closes the session and becomes the process of its page, so that there is one to kill, without the memory of this one. On
     Windows, where a process that becomes another one lets go of its terminal, it waits for that one: SystemExit with its code.
 

@@ -3,8 +3,6 @@
 Nothing here knows Jupyter: a session can be driven by a widget, by a script, or by a test.
 """
 
-from __future__ import annotations
-
 import json
 import secrets
 import subprocess
@@ -53,7 +51,7 @@ def open_session(
     repair: bool = False,
     params: str = "annotate",
     **changes: object,
-) -> Session:
+) -> "Session":
     """The session of an annotator with a folder of pictures: a new one, or the one begun before, with every click.
 
     classes: names, in the order of their ids; later openings may leave them out or add some at the end.

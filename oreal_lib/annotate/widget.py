@@ -13,8 +13,6 @@ Messages state and live have `quality`, cross-validated on the clicks (see `qual
 answers whose class had been predicted before, live, too.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import threading
@@ -58,7 +56,7 @@ STYLES = ("base", "parts", "around")
 A_YEAR = 365 * 86_400.0  # seconds
 
 
-def annotate(folder: Path | str, classes: list[str] | None = None, **options: object) -> Annotator:
+def annotate(folder: Path | str, classes: list[str] | None = None, **options: object) -> "Annotator":
     """The widget for a folder of pictures; classes and options are those of `session.open_session`."""
     return Annotator(open_session(folder, classes, **options))
 

@@ -4,8 +4,6 @@ A picture that is added later, a mirror image and a run of another seed thus fin
 pictures in work. The files lie beside the prepared data and can be deleted while no run uses them: they are computed again.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import os
@@ -109,12 +107,12 @@ class Features:
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[i] for i in range(len(self)))
 
-    def __getitem__(self, index: int | np.ndarray) -> np.ndarray | Features:
+    def __getitem__(self, index: int | np.ndarray) -> "np.ndarray | Features":
         if np.ndim(index):
             return replace(self, images=some(self.images, index))
         return self.encoder(self.images[index]) if self.folder is None else read_npy(_file(self.folder, self.images[index]))
 
-    def with_mirrors(self, which: np.ndarray, maps: Pictures) -> tuple[Features, Pictures]:
+    def with_mirrors(self, which: np.ndarray, maps: Pictures) -> "tuple[Features, Pictures]":
         """The features at positions `which` (k,), float16, with maps (k, H, W) of any dtype of these pictures; then, if there are
         any, those of the mirror images with mirrored maps."""
         if len(self) == self.n:

@@ -4,8 +4,6 @@ The images are worked on in parallel. A store is whole or not there, whatever ha
 before a kill are not cut again: cutting is what takes long.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json
@@ -166,7 +164,7 @@ def _write(
 
 
 def _prepared(
-    opening: Callable, n_classes: int, cutter: Cutter, trim: int, size: Size | None, only: Size | None, item: Item
+    opening: Callable, n_classes: int, cutter: "Cutter", trim: int, size: Size | None, only: Size | None, item: Item
 ) -> dict[str, np.ndarray | None]:
     """What the store keeps of one picture, by array.
 

@@ -7,8 +7,6 @@ superpixels.npy (n_train, H, W); votes.npy (N, C + 1), see `oracle.class_votes`;
 Pictures of different sizes lie one after another in a flat array.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
@@ -78,7 +76,7 @@ def open_store(path: str | Path) -> Dataset:
     )
 
 
-def _opened(path: Path, name: str, written: dict, hashing: Hashing) -> np.ndarray:
+def _opened(path: Path, name: str, written: dict, hashing: "Hashing") -> np.ndarray:
     """One array of a store as a read-only memory map, if every byte is as it was written."""
     file = path / f"{name}.npy"
     if not file.is_file():

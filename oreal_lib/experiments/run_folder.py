@@ -1,7 +1,5 @@
 """What a run leaves on disk, how to read it back, and the small record of it that is published with the tables."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -81,7 +79,7 @@ class RunFolder:
             )
         return checked.read(file, self._remedy, checked.load_tensors)
 
-    def network_before(self, step: int) -> RunFolder | None:
+    def network_before(self, step: int) -> "RunFolder | None":
         """The folder that keeps the network which `step` (2 or later) asked, as its `weights(step - 1)`; None where none does.
 
         That of step 1 may lie beside this folder: the run of one step that all strategies of a seed begin with keeps its network

@@ -3,8 +3,6 @@
 After the probes of self-supervised encoders (Oquab et al., DINOv2, 2023). With a frozen encoder only the head is trained.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -29,7 +27,7 @@ class Standardize(nn.BatchNorm2d):
         self.given = True
         self.eval()
 
-    def train(self, mode: bool = True) -> Standardize:
+    def train(self, mode: bool = True) -> "Standardize":
         """As of any torch module, but what was given stays (our choice)."""
         return super().train(mode and not self.given)
 

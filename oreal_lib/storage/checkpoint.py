@@ -1,7 +1,5 @@
 """The state of a training on disk, from which a later attempt goes on."""
 
-from __future__ import annotations
-
 import time
 import zipfile
 from collections.abc import Callable
@@ -60,7 +58,7 @@ class Checkpoint:
             self._unsaved = _on_cpu(state)
         self.then(state)
 
-    def __enter__(self) -> Checkpoint:
+    def __enter__(self) -> "Checkpoint":
         self._written = time.monotonic()
         return self
 

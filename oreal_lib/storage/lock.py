@@ -4,8 +4,6 @@
 What a dead process left is free at once where its machine sees that it is dead, and elsewhere DEAD seconds after its last touch.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import threading
@@ -23,7 +21,7 @@ from .progress import log
 BEAT = 10.0  # seconds from one sign of life to the next
 DEAD = 60.0  # seconds without one, after which a holder counts as dead
 
-_HELD: WeakValueDictionary[Path, Lock] = WeakValueDictionary()  # by this process
+_HELD: "WeakValueDictionary[Path, Lock]" = WeakValueDictionary()  # by this process
 
 
 class Held(Exception):
@@ -39,7 +37,7 @@ class Lock(AbstractContextManager):
         # not of a thread: a widget's thread may close what a cell has opened
         self._lease = filelock.SoftFileLease(self.path, lease_duration=DEAD, heartbeat_interval=BEAT, thread_local=False)
 
-    def acquire(self, patience: float = 0.3) -> Lock:
+    def acquire(self, patience: float = 0.3) -> "Lock":
         """Takes the lock, in so many seconds. `Held` if it is held; OSError with the remedy where nothing can be written."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +53,7 @@ class Lock(AbstractContextManager):
         self.thread, _HELD[self.path] = threading.get_ident(), self
         return self
 
-    def wait(self, what: str, pause: float = 0.2) -> Lock:
+    def wait(self, what: str, pause: float = 0.2) -> "Lock":
         """Takes the lock as soon as it is free. Logs "<what> by <holder>; waiting", once for each holder.
 
         RuntimeError if this very thread holds it.

@@ -1,7 +1,5 @@
 """Pictures that may be of different sizes, indexed like one array."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,7 +19,7 @@ class Ragged:
     def __iter__(self) -> Iterator[np.ndarray]:
         return iter(self.parts)
 
-    def __getitem__(self, index: int | np.ndarray) -> np.ndarray | Ragged:
+    def __getitem__(self, index: int | np.ndarray) -> "np.ndarray | Ragged":
         if np.ndim(index):
             return Ragged(tuple(self.parts[i] for i in np.arange(len(self.parts))[index]))
         return self.parts[index]

@@ -1,7 +1,5 @@
 """SEEDS as the OREAL baselines use it (Cai et al., `scripts/extract_superpixels.py`), by OpenCV."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,7 +53,7 @@ def _grid_count(width: int, height: int, count: int, levels: int) -> int:
     return (across >> (levels - 1)) * (down >> (levels - 1))
 
 
-def cut_by_seeds(image: np.ndarray, recipe: SuperpixelRecipe) -> np.ndarray:
+def cut_by_seeds(image: np.ndarray, recipe: "SuperpixelRecipe") -> np.ndarray:
     """SEEDS labels (H, W) int32 of an image (H, W, 3) uint8, ids as OpenCV numbers them.
 
     ImportError without OpenCV's contributed modules, ValueError where SEEDS cannot do it.
@@ -81,7 +79,7 @@ def cut_by_seeds(image: np.ndarray, recipe: SuperpixelRecipe) -> np.ndarray:
     return seeds.getLabels()
 
 
-def _hsv(image: np.ndarray, recipe: SuperpixelRecipe) -> np.ndarray:
+def _hsv(image: np.ndarray, recipe: "SuperpixelRecipe") -> np.ndarray:
     """What SEEDS looks at: (H, W, 3) float32, S and V in 0..1, H in 0..360 ("official") or 0..1 ("scaled")."""
     import cv2
 

@@ -1,7 +1,5 @@
 """The values of a run that only weak labels need (OREAL Table 4, MulActSeg); explained in `params/*.yaml`."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, model_validator
@@ -20,7 +18,7 @@ class WeakFields(BaseModel):
     loss_prototypical: Weight = 1.0
 
     @model_validator(mode="after")
-    def _learns(self) -> WeakFields:
+    def _learns(self) -> "WeakFields":
         if self.loss_single + self.loss_merged + self.loss_prototypical == 0:
             raise ValueError("loss_single, loss_merged and loss_prototypical are all 0, so nothing is learned; raise one")
         return self
