@@ -121,7 +121,7 @@ class Board:
         return [done.event for done in self._done]
 
     def given_by(self) -> list[np.ndarray]:
-        """For each picture (k,) object: the event that gave each superpixel its label or took it away, None where none did; pieces
+        """For each picture (k,), dtype object: the event that gave each superpixel its label or took it away, None where none did; pieces
         have it from the superpixel that they were cut from."""
         again = Board(self.pictures, self._begun)
         found = [np.full(picture.count, None, object) for picture in self.pictures]
