@@ -32,6 +32,7 @@ def plan(configs: Sequence[RunConfig], roots: Sequence[Path]) -> pd.DataFrame:
     """
     first = {c.step_one.run_id for c in configs if c.step_one}
     known = [list(_measured(root)) for root in roots]
+    every = list(chain(*known))
     rows = []  # of one run each
     for config in configs:
         alike, (state, left) = _likeness(config.values()), _state(config, roots)
@@ -41,7 +42,7 @@ def plan(configs: Sequence[RunConfig], roots: Sequence[Path]) -> pd.DataFrame:
         row |= {"measured_on": ", ".join(sorted({m.device for m in with_steps if m.device})), "runs": 1}
         row |= {one: int(one == state) for one in STATES} | {"steps_to_go": left}
         row["hours"] = fmean(seconds or [math.nan]) * left / 3600 if left else 0.0
-        row["gib"] = 0.0 if state == "finished" else _bytes(config, alike, list(chain(*known))) / 2**30
+        row["gib"] = 0.0 if state == "finished" else _bytes(config, alike, every) / 2**30
         rows.append(row)
     same = pd.DataFrame(rows).groupby(["data", "network", "kind", "alike", "measured_on"], sort=False)
     shown = ["data", "network", "kind", "runs", *STATES, "steps_to_go", "hours", "gib", "measured_on"]
