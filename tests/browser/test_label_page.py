@@ -84,9 +84,10 @@ def test_a_kill_leaves_nothing_and_what_is_clicked_meanwhile_is_done_when_the_sa
     page.wait_for_selector(".oreal-view canvas", timeout=90_000)
     page.wait_for_function("document.querySelector('.oreal-counters').textContent.includes('superpixels labeled')", timeout=90_000)
     assert holder(Path(f"{log}.lock")) != "" and psutil.Process(process.pid).memory_info().rss < 300e6
+    page.keyboard.press("n")
+    page.wait_for_function("document.querySelector('.oreal-info').textContent.startsWith('superpixel')")  # the picture is there
     process.kill()
     until(lambda: not holder(Path(f"{log}.lock")), 60, "the end of what answered the page")
-    page.keyboard.press("n")
     page.keyboard.press("Enter")
     page.wait_for_selector("text=1 not saved yet")
     again, address = start(log.parents[2] / "photos", log.parents[2] / "again.txt")
