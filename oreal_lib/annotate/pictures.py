@@ -22,7 +22,7 @@ from ..data.resize import Size, bounded, nearest, resized
 from ..data.source import cutting
 from ..storage import atomic, checked
 from ..storage.checked import read_npy
-from ..storage.processes import parallel
+from ..storage.processes import parallel, processes
 from ..storage.progress import log, told
 from ..superpixels import MOST_SUPERPIXELS, SuperpixelRecipe, dense, superpixels
 
@@ -102,7 +102,7 @@ def open_pictures(
     recipe: SuperpixelRecipe,
     side: int,
     partition: Path | None = None,
-    workers: int | None = 1,
+    workers: int | None = None,
     cut: bool = True,
 ) -> tuple[tuple[Picture, ...], list[str]]:
     """The pictures of a folder in the order of their names, and what is wrong with others, a sentence each.
@@ -119,7 +119,8 @@ def open_pictures(
     if new:
         log.info(f"cutting {len(new)} picture{'s' * (len(new) > 1)} into superpixels ...")
     work = partial(_cut, store=store, recipe=recipe, side=side, maps=maps)
-    with closing(parallel(work, new, workers or 1)) as cuts:
+    workers = processes(workers, len(new) // 50)  # for fewer pictures each, starting a process takes longer than it saves
+    with closing(parallel(work, new, workers)) as cuts:
         for (name, _), (entry, problem) in told(zip(new, cuts, strict=True), "{done} of {total} pictures are cut", len(new)):
             known[name] = entry
             problems += [problem] * bool(problem)

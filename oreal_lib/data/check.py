@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..storage.processes import parallel
+from ..storage.processes import parallel, processes
 from ..storage.progress import told
 from ..superpixels import SuperpixelRecipe, check_size
 from ..types import IGNORE
 from .files import contradiction, only_void, palette
 from .folders import remark
-from .prepare import processes
 from .source import SPLITS, Item, Source, check_classes, open_item
 
 OFFICIAL = {  # images per split as published; val only where the reader can make it a split of its own

@@ -25,12 +25,11 @@ from ..storage.checked import read_npy
 from ..storage.devices import choose_device
 from ..storage.lock import Lock
 from ..storage.paths import prepared_root
-from ..storage.processes import parallel
+from ..storage.processes import parallel, processes
 from ..storage.progress import log, told
 from ..storage.provenance import versions
 from ..storage.ragged import Pictures, Ragged, some
 from ..types import IGNORE
-from .prepare import processes
 from .store import writing
 
 FOR_STATISTICS = 200  # pictures that say how features are distributed (our choice)

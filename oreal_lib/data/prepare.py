@@ -22,7 +22,7 @@ from ..oracle import class_votes
 from ..storage import checked
 from ..storage.atomic import flush_folder
 from ..storage.lock import Lock
-from ..storage.processes import parallel, refuse_unguarded
+from ..storage.processes import parallel, processes, refuse_unguarded
 from ..storage.progress import Progress, log
 from ..storage.provenance import versions
 from ..superpixels import SuperpixelRecipe, dense, superpixels
@@ -100,11 +100,6 @@ def prepare(
     finally:
         lock.release()
     return store
-
-
-def processes(workers: int | None, n: int) -> int:
-    """How many processes shall work on n items: as many as asked for, None for one per core, at least one, never more than items."""
-    return max(1, min(workers or os.cpu_count() or 1, n, 61))  # Windows cannot wait for more than 61 processes
 
 
 def _room(about: dict, native: Size, kept: int) -> int:

@@ -28,6 +28,11 @@ def refuse_unguarded() -> None:
         )
 
 
+def processes(workers: int | None, n: int) -> int:
+    """How many processes shall work on n items: as many as asked for, None for one per core, at least one, never more than items."""
+    return max(1, min(workers or os.cpu_count() or 1, n, 61))  # Windows cannot wait for more than 61 processes
+
+
 def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:
     """work(item) of each item in order, from `workers` processes that run at most a few items ahead.
 

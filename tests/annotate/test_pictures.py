@@ -68,6 +68,19 @@ def test_pictures_of_all_kinds_become_rgb_of_8_bits(tmp_path):
     assert found["deep"].image()[3, 5].tolist() == [230] * 3  # 23 * 2570 of 65535
 
 
+def test_a_hundred_pictures_are_cut_by_several_processes_into_the_same_files(tmp_path):
+    folder, rng = tmp_path / "photos", np.random.default_rng(0)
+    for k in range(100):
+        saved(folder / f"{k}.png", rng.integers(0, 255, (4, 6, 3), np.uint8))
+    files = {}
+    for workers in (1, 2):
+        with lines_to(lambda line: None):
+            found, problems = open_pictures(folder, store := tmp_path / str(workers), GRID, 64, workers=workers)
+        assert len(found) == 100 and problems == []
+        files[workers] = {file.name: file.read_bytes() for file in store.iterdir()}
+    assert files[1] == files[2] and len(files[1]) == 300
+
+
 def test_a_damaged_picture_is_named_and_the_others_go_on(tmp_path):
     folder = tmp_path / "photos"
     good = saved(folder / "good.png")
