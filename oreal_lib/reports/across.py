@@ -46,6 +46,10 @@ class Study:
         """Whether labels are those of the paper, and all are learned from."""
         return self.labeling == "dominant" and not self.dropped
 
+    @property
+    def photographs(self) -> bool:
+        return not self.data.startswith("toy")
+
 
 def studies(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) -> dict[Study, pd.DataFrame]:
     """Study -> the rows of `frames.load` of its finished active runs and of full supervision B; those without B are left out.
@@ -89,8 +93,9 @@ def _data(config: RunConfig) -> str:
 def gains(runs: pd.DataFrame) -> pd.DataFrame:
     """One row per study and strategy, and AVERAGE where all five of the paper were run: max - mean of AuALC, paired by seed.
 
-    runs: of `runs_of`.  Columns: those of `frames.interval` (points of AuALC); pixel_mean, pixel_low, pixel_high per labeled pixel;
-    impurity_max, impurity_gain, border_share_gain (percent, max - mean), budget.
+    runs: of `runs_of`.  Columns: those of `frames.interval` (points of AuALC); t_p, and holm, adjusted for all single strategies on
+    photographs with the paper's labels (NaN for others); pixel_mean, pixel_low, pixel_high per labeled pixel; impurity_max,
+    impurity_gain, border_share_gain (percent, max - mean), budget.
     """
     each = _differences(runs)
     each = each[each.index.isin(ASKING, level="strategy")]
@@ -102,9 +107,11 @@ def gains(runs: pd.DataFrame) -> pd.DataFrame:
         if (part := parts.get(key)) is not None:
             pixel = interval(part["aualc_per_pixel"].dropna())
             more = {f"pixel_{k}": pixel[k] for k in ("mean", "low", "high")}
-            more |= {"impurity_max": part["impurity_max"].mean(), "budget": key[0].budget}
+            more |= {"impurity_max": part["impurity_max"].mean(), "budget": key[0].budget, "t_p": t_p(part["aualc"])}
             rows[key] = interval(part["aualc"]) | more | {f"{v}_gain": part[v].mean() for v in ("impurity", "border_share")}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["study", "strategy"])
+    found = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["study", "strategy"])
+    family = [study.plain and study.photographs and strategy != AVERAGE for study, strategy in found.index]
+    return found.assign(holm=holm(found["t_p"].where(family)))
 
 
 def _differences(runs: pd.DataFrame) -> pd.DataFrame:
@@ -146,7 +153,7 @@ def summary(found: pd.DataFrame, photographs: bool = True) -> pd.DataFrame:
     rows = {}
     for strategy, mine in found.groupby(level="strategy", sort=False):
         studies = mine.index.get_level_values("study")
-        kept = [s.plain and not (photographs and s.data.startswith("toy")) for s in studies]
+        kept = [s.plain and (s.photographs or not photographs) for s in studies]
         several = mine[kept][mine[kept]["n"] > 1]
         rows[strategy] = pooled(several["mean"], several["sd"], several["n"])
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy")
@@ -238,6 +245,7 @@ def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
             "study": str(study),
             "strategy": name(s),
             "max - mean, AuALC (95 %)": table.with_interval(d),
+            "after Holm": "-" if np.isnan(d["holm"]) else f"{d['holm']:.2g}",
             "per labeled pixel": table.with_interval({"n": d["n"], **{k: d[f"pixel_{k}"] for k in ("mean", "low", "high")}}),
             "more on borders": table.number(d["border_share_gain"], "+"),
             "impurity of max's": table.number(d["impurity_max"]),
@@ -247,6 +255,8 @@ def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
         for (study, s), d in found.iterrows()
     ]
     parts = [table.markdown(list(rows[0]), map(dict.values, rows), left=(0, 1))]
+    tested = int(found["holm"].notna().sum())
+    parts.append(f"*after Holm*: p of the t-test, adjusted for the {tested} differences of single strategies on photographs.")
     for photographs, over in ((True, "photographs"), (False, "all studies")):
         lines = []
         for s, d in summary(found, photographs).iterrows():

@@ -49,6 +49,9 @@ def test_gains_pair_by_seed_and_average_the_five_where_a_seed_has_all():
     assert found.loc[DOMINANT, "oreal"]["n"] == 3
     assert found.loc[DOMINANT, AVERAGE][["n", "mean"]].tolist() == [2, 3.5]  # seed 3 lacks four of the five
     assert found.loc[EXACT, "oreal"][["mean", "border_share_gain", "impurity_max", "impurity_gain"]].tolist() == [0, 20, 25, 10]
+    single = found["holm"].dropna()  # each p of those that mean something is multiplied by how many are not smaller
+    assert list(single.index) == [(DOMINANT, s) for s in ASKING] and found["t_p"].notna().sum() == 6
+    assert single.min() == pytest.approx(5 * found.loc[single.index, "t_p"].min())
     assert (EXACT, AVERAGE) not in found.index and "random" not in found.index.get_level_values("strategy")
 
 
