@@ -17,7 +17,7 @@ from .claims import ASKING, COLUMNS, claims
 from .frames import INTERVAL, interval, load, per_run
 from .verdicts import holm, judge, t_p, verdict
 
-AVERAGE = "average"  # of the paper's five strategies, in place of a strategy
+AVERAGE, PAIR = "average", "pair"  # of the paper's five strategies, and of the two that H4 is about, in place of a strategy
 VALUES = ("aualc", "aualc_per_pixel", "border_share", "impurity")  # of each run; percent
 # H1 to H3 of docs/plan.md
 PLANNED = ("max beats mean per click", "OREAL max is the best of all eleven", "max asks more at true borders")
@@ -99,7 +99,7 @@ def gains(runs: pd.DataFrame) -> pd.DataFrame:
     """
     each = _differences(runs)
     each = each[each.index.isin(ASKING, level="strategy")]
-    of_seed = each.groupby(["study", "seed"]).filter(lambda there: len(there) == len(ASKING)).groupby(["study", "seed"]).mean()
+    of_seed = each.groupby(["study", "seed"]).mean()[each.groupby(["study", "seed"]).size() == len(ASKING)]
     parts = dict(iter(each.groupby(["study", "strategy"])))
     parts |= {(study, AVERAGE): part for study, part in of_seed.groupby("study")}
     rows = {}
@@ -160,8 +160,8 @@ def summary(found: pd.DataFrame, photographs: bool = True) -> pd.DataFrame:
 
 
 def answers(runs: pd.DataFrame) -> pd.DataFrame:
-    """What exact answers change: one row per study with dominant answers that has a twin with exact ones, and strategy, AVERAGE of the
-    strategies there: dominant, exact (max - mean of AuALC) and their difference, each as of `frames.interval`, paired by seed, with t_p."""
+    """What exact answers change: one row per study with dominant answers that has a twin with exact ones, and PAIR, AVERAGE and strategy:
+    dominant, exact (max - mean of AuALC) and their difference, each as of `frames.interval`, paired by seed, with t_p."""
     rows = {}
     gain = _differences(runs)["aualc"]
     for study in gain.index.unique("study"):
@@ -170,8 +170,10 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
             continue
         both = pd.DataFrame({"dominant": gain[study], "exact": gain[twin]}).dropna()
         both["difference"] = both["exact"] - both["dominant"]
-        parts = {AVERAGE: both.groupby("seed").mean()} | {s: part.droplevel("strategy") for s, part in both.groupby("strategy")}
-        rows |= {(study, s): {c: interval(part[c]) | {"t_p": t_p(part[c])} for c in both} for s, part in parts.items()}
+        for key, members in {PAIR: ("bvsb", "oreal"), AVERAGE: ASKING, **{s: (s,) for s in ASKING}}.items():
+            of_seed = both[both.index.isin(members, level="strategy")].groupby("seed")
+            if len(part := of_seed.mean()[of_seed.size() == len(members)]):
+                rows[study, key] = {c: interval(part[c]) | {"t_p": t_p(part[c])} for c in both}
     index = pd.MultiIndex.from_tuples(list(rows), names=["study", "strategy"])
     return pd.DataFrame(list(rows.values()), index, columns=["dominant", "exact", "difference"])
 
@@ -210,7 +212,7 @@ def planned(frame: pd.DataFrame, answered: pd.Series) -> pd.DataFrame:
     """The four hypotheses of docs/plan.md on one study, and two beside them: those of `frames.interval`, p of the t-test, p after Holm
     for the four (NaN for the two), verdict.
 
-    frame: of `studies`.  answered: its row of `answers`, of AVERAGE.
+    frame: of `studies`.  answered: its row of `answers`, of PAIR.
     """
     best = next(claim for claim in claims() if claim.name == PLANNED[1])
     by_mean = replace(best, name=BESIDE[1], pairs=tuple(("oreal mean", b) for b in COLUMNS if b != "oreal mean"))
@@ -225,7 +227,7 @@ def planned(frame: pd.DataFrame, answered: pd.Series) -> pd.DataFrame:
 
 def name(strategy: str) -> str:
     """A strategy, or the average, as readers know it."""
-    return "average of the five" if strategy == AVERAGE else title(strategy)
+    return {AVERAGE: "average of the five", PAIR: "average of BvSB and OREAL"}.get(strategy) or title(strategy)
 
 
 def planned_text(judged: pd.DataFrame) -> str:
@@ -265,10 +267,7 @@ def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
         parts.append(f"**Over {over}**, random effects; budgets of one data set share pictures and are not independent:")
         parts.append(table.markdown(["strategy", "studies", "max - mean (95 %)", "tau", "a new study (95 %)"], lines))
     if len(answered):
-        lines = [
-            [str(st), "average" if s == AVERAGE else title(s), *map(table.with_interval, d), str(d["difference"]["n"])]
-            for (st, s), d in answered.iterrows()
-        ]
+        lines = [[str(st), name(s), *map(table.with_interval, d), str(d["difference"]["n"])] for (st, s), d in answered.iterrows()]
         heads = ["study", "strategy", "max - mean: dominant answers", "exact answers", "exact - dominant", "n"]
         parts.append("**Answered by the mask itself** (no person does that with one click):")
         parts.append(table.markdown(heads, lines, left=(0, 1)))

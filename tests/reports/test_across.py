@@ -14,7 +14,7 @@ from scipy import stats
 from oreal_lib.config import RunConfig
 from oreal_lib.experiments.run_folder import RunFolder
 from oreal_lib.reports import across, across_figures
-from oreal_lib.reports.across import ASKING, AVERAGE, Study
+from oreal_lib.reports.across import ASKING, AVERAGE, PAIR, Study
 from oreal_lib.reports.claims import COLUMNS
 from oreal_lib.reports.frames import interval
 from oreal_lib.reports.verdicts import t_p
@@ -98,10 +98,8 @@ def test_answers_pairs_exact_with_dominant_by_strategy_and_seed():
         for how, seed in product(("mean", "max"), (1, 2))
     ]
     found = across.answers(runs(*rows))
-    means = {
-        s: [found.loc[(DOMINANT, s), c]["mean"] for c in ("dominant", "exact", "difference")] for s in (AVERAGE, "bvsb", "oreal")
-    }
-    assert means == {AVERAGE: [0, 3, 3], "bvsb": [-1.5, 3, 4.5], "oreal": [1.5, 3, 1.5]}
+    means = {s: [found.loc[(DOMINANT, s), c]["mean"] for c in ("dominant", "exact", "difference")] for s in (PAIR, "bvsb", "oreal")}
+    assert (DOMINANT, AVERAGE) not in found.index and means == {PAIR: [0, 3, 3], "bvsb": [-1.5, 3, 4.5], "oreal": [1.5, 3, 1.5]}
     assert across.answers(runs(*[row for row in rows if row[0] == DOMINANT])).empty
     text = across.markdown(across.gains(runs(*rows)), found)
     assert "street, 0.5 % a step, exact answers | OREAL" in text and "| OREAL | +1.5" in text
