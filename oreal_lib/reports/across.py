@@ -12,6 +12,7 @@ from scipy import optimize, stats
 from ..config import RunConfig
 from ..draw import title
 from ..experiments.run_folder import find
+from ..storage.yaml_file import read_yaml
 from . import table
 from .claims import ASKING, COLUMNS, claims
 from .frames import INTERVAL, interval, load, per_run
@@ -25,10 +26,18 @@ EXACT = "exact answers lift max - mean"  # H4
 BESIDE = ("max beats mean per labeled pixel", "OREAL mean is the best of all eleven")  # planned, too, and not corrected for
 
 
+DATA = {  # what data sets are called where people read
+    "camvid": "CamVid",
+    "labelmefacade": "LabelMeFacade",
+    "toy (large_tools)": "drawn scenes",
+    "toy (small_tools)": "first drawn scenes",
+}
+
+
 @dataclass(frozen=True, order=True)
 class Study:
     """What the runs of one comparison share. count: superpixels per picture, as asked for.  budget: percent of the pool per step.
-    dropped: whether labels that a first training contradicts were left out."""
+    dropped: whether labels that a first training contradicts were left out.  resized: whether count is not that of the data set's params."""
 
     data: str
     model: str
@@ -36,10 +45,13 @@ class Study:
     budget: float
     labeling: str
     dropped: bool = False
+    resized: bool = False
 
     def __str__(self) -> str:
-        answers = f", {self.labeling} answers" * (self.labeling != "dominant")
-        return f"{self.data}, {self.budget:.2g} % a step{answers}" + ", contradicted labels left out" * self.dropped
+        more = f", {self.count} superpixels" * self.resized + f", {self.labeling} answers" * (self.labeling != "dominant")
+        return (
+            f"{DATA.get(self.data, self.data)}, {self.budget:.2g} % a step{more}" + ", contradicted labels left out" * self.dropped
+        )
 
     @property
     def plain(self) -> bool:
@@ -61,7 +73,9 @@ def studies(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) ->
         if c.supervision == "active" and c.stage == 1 and (folder := find(c, runs_dir)):
             pool = folder.done["pool"]
             budget = round(100 * pool["query_size"] / pool["superpixels"], 2)
-            study = Study(_data(c), c.model, c.superpixel_count, budget, c.labeling, c.drop_contradicted > 0)
+            usual = read_yaml(c.dataset)["superpixel_count"]
+            resized = c.superpixel_count != usual and "scene" not in c.data_options  # each kind of scenes has its own
+            study = Study(_data(c), c.model, c.superpixel_count, budget, c.labeling, c.drop_contradicted > 0, resized)
             asked.setdefault(study, []).append(c)
     found, references = {}, [c for c in configs if c.supervision == "full_dominant" and find(c, runs_dir)]
     for study in sorted(asked):
@@ -153,7 +167,7 @@ def summary(found: pd.DataFrame, photographs: bool = True) -> pd.DataFrame:
     rows = {}
     for strategy, mine in found.groupby(level="strategy", sort=False):
         studies = mine.index.get_level_values("study")
-        kept = [s.plain and (s.photographs or not photographs) for s in studies]
+        kept = [s.plain and not s.resized and (s.photographs or not photographs) for s in studies]
         several = mine[kept][mine[kept]["n"] > 1]
         rows[strategy] = pooled(several["mean"], several["sd"], several["n"])
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy")
@@ -256,9 +270,13 @@ def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
         }
         for (study, s), d in found.iterrows()
     ]
-    parts = [table.markdown(list(rows[0]), map(dict.values, rows), left=(0, 1))]
     tested = int(found["holm"].notna().sum())
-    parts.append(f"*after Holm*: p of the t-test, adjusted for the {tested} differences of single strategies on photographs.")
+    parts = [
+        _overview(found),
+        f"Max - mean of AuALC in points (95 % interval), paired by seed. Bold: decided after Holm's correction for the {tested} differences of "
+        "single strategies on photographs.",
+        table.markdown(list(rows[0]), map(dict.values, rows), left=(0, 1)),
+    ]
     for photographs, over in ((True, "photographs"), (False, "all studies")):
         lines = []
         for s, d in summary(found, photographs).iterrows():
@@ -272,6 +290,16 @@ def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
         parts.append("**Answered by the mask itself** (no person does that with one click):")
         parts.append(table.markdown(heads, lines, left=(0, 1)))
     return table.paragraphs(*parts)
+
+
+def _overview(found: pd.DataFrame) -> str:
+    """The gains of `gains`, a row per study with the paper's labels and a column per strategy."""
+    keys, rows = (AVERAGE, *ASKING), []
+    for study in filter(lambda study: study.plain, found.index.unique("study")):
+        cells = [table.with_interval(found.loc[study, key]) if (study, key) in found.index else "" for key in keys]
+        decided = [(study, key) in found.index and found.loc[(study, key), "holm"] < 0.05 for key in keys]
+        rows.append([str(study), *(f"**{cell}**" if bold else cell for cell, bold in zip(cells, decided, strict=True))])
+    return table.markdown(["study", *map(name, keys)], rows)
 
 
 def against_best_text(best: str, found: pd.DataFrame) -> str:

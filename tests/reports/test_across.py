@@ -79,11 +79,13 @@ def test_paule_and_mandel_solve_their_equation():
     assert (w * (y - (w * y).sum() / w.sum()) ** 2).sum() == pytest.approx(2, rel=1e-6)
 
 
-def test_the_summary_leaves_out_exact_answers_single_seeds_and_drawn_scenes():
+def test_the_summary_leaves_out_exact_answers_other_superpixels_single_seeds_and_drawn_scenes():
+    finer = replace(DOMINANT, count=800, resized=True)
+    assert str(finer) == f"{DOMINANT}, 800 superpixels"
     toy, other = Study("toy (large_tools)", "net", 100, 2.0, "dominant"), Study("field", "net", 400, 2.0, "dominant")
     rows = [
         (study, "oreal", how, seed, seed * (how == "max") * sign)
-        for study, sign in ((DOMINANT, 1), (EXACT, 9), (toy, 5))
+        for study, sign in ((DOMINANT, 1), (EXACT, 9), (finer, 7), (toy, 5))
         for how, seed in product(("mean", "max"), (1, 2))
     ]
     rows += [(other, "oreal", how, 1, 3.0) for how in ("mean", "max")]
@@ -128,8 +130,8 @@ def test_what_is_beyond_the_paper_is_compared_with_the_best_column_of_the_set_it
     }
     nothing = (pytest.approx(np.nan, nan_ok=True), 0)
     assert gains == {
-        ("camvid, 0.5 % a step", "apart max"): [(6.5, 2), (6.5, 2), nothing],
-        ("camvid, 0.5 % a step, contradicted labels left out", "bvsb max"): [(4.0, 2), (4.0, 2), (5.5, 2)],
+        ("CamVid, 0.5 % a step", "apart max"): [(6.5, 2), (6.5, 2), nothing],
+        ("CamVid, 0.5 % a step, contradicted labels left out", "bvsb max"): [(4.0, 2), (4.0, 2), (5.5, 2)],
         ("street, 0.5 % a step", "apart max"): [(3.0, 1), (2.0, 1), nothing],
     }
     assert "| minus CBAL mean (95 %) |" in across.against_best_text(best, found)
@@ -189,13 +191,13 @@ def test_runs_are_one_study_if_only_strategy_and_seed_differ(tmp_path):
     frames = across.studies([*configs, b], tmp_path)
     table, frame = across.runs_of(frames), pd.concat(frames.values())
     assert sorted(map(str, table["study"].unique())) == [
-        f"toy (large_tools), {share} % a step{how}" for share in (1, 2) for how in ("", ", exact answers")
+        f"drawn scenes, {share} % a step{how}" for share in (1, 2) for how in ("", ", exact answers")
     ]
     found = across.gains(table)
     assert found["mean"].tolist() == pytest.approx([10.0] * 4) and found["impurity_gain"].tolist() == pytest.approx([5.0] * 4)
     assert found["budget"].tolist() == [1, 1, 2, 2] and frame["run_id"].nunique() == 17
     csv = across.to_csv(found).splitlines()
-    assert csv[0].startswith("data,model,count,labeling,dropped,strategy,n,mean") and len(csv) == 5
+    assert csv[0].startswith("data,model,count,labeling,dropped,resized,strategy,n,mean") and len(csv) == 5
 
 
 def test_the_pictures_show_every_study_and_every_point():
