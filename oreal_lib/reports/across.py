@@ -161,16 +161,12 @@ def pooled(mean: Sequence[float], sd: Sequence[float], n: Sequence[int]) -> dict
     return {"k": k, "mean": center, "tau": float(np.sqrt(tau2))} | ends
 
 
-def summary(found: pd.DataFrame, photographs: bool = True) -> pd.DataFrame:
-    """`pooled` over the studies with dominant answers, one row per strategy and AVERAGE. found: of `gains`. photographs: leave out
-    drawn scenes."""
-    rows = {}
-    for strategy, mine in found.groupby(level="strategy", sort=False):
-        studies = mine.index.get_level_values("study")
-        kept = [s.plain and not s.resized and (s.photographs or not photographs) for s in studies]
-        several = mine[kept][mine[kept]["n"] > 1]
-        rows[strategy] = pooled(several["mean"], several["sd"], several["n"])
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("strategy")
+def summary(found: pd.DataFrame) -> pd.DataFrame:
+    """`pooled` over the studies of photographs with dominant answers and the usual superpixels, one row per strategy and AVERAGE.
+    found: of `gains`."""
+    kept = [s.plain and s.photographs and not s.resized for s in found.index.get_level_values("study")]
+    several = found[np.array(kept, bool) & (found["n"] > 1)].groupby(level="strategy", sort=False)
+    return pd.DataFrame({strategy: pooled(d["mean"], d["sd"], d["n"]) for strategy, d in several}).T.rename_axis("strategy")
 
 
 def answers(runs: pd.DataFrame) -> pd.DataFrame:
@@ -277,13 +273,12 @@ def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
         "single strategies on photographs.",
         table.markdown(list(rows[0]), map(dict.values, rows), left=(0, 1)),
     ]
-    for photographs, over in ((True, "photographs"), (False, "all studies")):
-        lines = []
-        for s, d in summary(found, photographs).iterrows():
-            ahead = f"{d['predicted_low']:+.1f} to {d['predicted_high']:+.1f}" if d["k"] > 2 else "-"
-            lines.append([name(s), str(int(d["k"])), table.with_interval({"n": d["k"], **d}), table.number(d["tau"]), ahead])
-        parts.append(f"**Over {over}**, random effects; budgets of one data set share pictures and are not independent:")
-        parts.append(table.markdown(["strategy", "studies", "max - mean (95 %)", "tau", "a new study (95 %)"], lines))
+    lines = []
+    for s, d in summary(found).iterrows():
+        ahead = f"{d['predicted_low']:+.1f} to {d['predicted_high']:+.1f}" if d["k"] > 2 else "-"
+        lines.append([name(s), str(int(d["k"])), table.with_interval({"n": d["k"], **d}), table.number(d["tau"]), ahead])
+    parts.append("**Over photographs**, random effects; budgets of one data set share pictures and are not independent:")
+    parts.append(table.markdown(["strategy", "studies", "max - mean (95 %)", "tau", "a new study (95 %)"], lines))
     if len(answered):
         lines = [[str(st), name(s), *map(table.with_interval, d), str(d["difference"]["n"])] for (st, s), d in answered.iterrows()]
         heads = ["study", "strategy", "max - mean: dominant answers", "exact answers", "exact - dominant", "n"]
