@@ -27,8 +27,6 @@ from ..storage.progress import log, told
 from ..superpixels import MOST_SUPERPIXELS, SuperpixelRecipe, dense, superpixels
 
 PARTITIONS = (".npy", ".png", ".tif", ".tiff")
-
-
 REMEDY = "put back a copy of it. Deleting it and its .json cuts the picture again, which gives the same superpixels only on the same versions"
 
 

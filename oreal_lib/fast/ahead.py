@@ -1,9 +1,10 @@
 """The next results meanwhile. Plain twin: `map`."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from ..storage.processes import in_order
 
 T, R = TypeVar("T"), TypeVar("R")
 
@@ -17,10 +18,4 @@ def ahead(work: Callable[[T], R], items: Iterable[T], threads: int) -> Iterator[
         yield from map(work, items)
         return
     with ThreadPoolExecutor(threads) as pool:
-        waiting: deque = deque()
-        for item in items:
-            waiting.append(pool.submit(work, item))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+        yield from in_order(lambda item: pool.submit(work, item), items, 2 * threads)

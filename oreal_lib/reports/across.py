@@ -1,8 +1,7 @@
 """When does max help? Max minus mean in every study: one data set, network, budget, size of superpixels and kind of answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -111,18 +110,14 @@ def gains(runs: pd.DataFrame) -> pd.DataFrame:
     photographs with the paper's labels (NaN for others); pixel_mean, pixel_low, pixel_high per labeled pixel; impurity_max,
     impurity_gain, border_share_gain (percent, max - mean), budget.
     """
-    each = _differences(runs)
-    each = each[each.index.isin(ASKING, level="strategy")]
-    of_seed = each.groupby(["study", "seed"]).mean()[each.groupby(["study", "seed"]).size() == len(ASKING)]
-    parts = dict(iter(each.groupby(["study", "strategy"])))
-    parts |= {(study, AVERAGE): part for study, part in of_seed.groupby("study")}
-    rows = {}
-    for key in product(each.index.unique("study"), (AVERAGE, *ASKING)):
-        if (part := parts.get(key)) is not None:
+    rows, each = {}, _differences(runs)
+    for study in each.index.unique("study"):
+        for key, part in _parts(each.loc[study]):
             pixel = interval(part["aualc_per_pixel"].dropna())
             more = {f"pixel_{k}": pixel[k] for k in ("mean", "low", "high")}
-            more |= {"impurity_max": part["impurity_max"].mean(), "budget": key[0].budget, "t_p": t_p(part["aualc"])}
-            rows[key] = interval(part["aualc"]) | more | {f"{v}_gain": part[v].mean() for v in ("impurity", "border_share")}
+            more |= {"impurity_max": part["impurity_max"].mean(), "budget": study.budget, "t_p": t_p(part["aualc"])}
+            rows[study, key] = interval(part["aualc"]) | more | {f"{v}_gain": part[v].mean() for v in ("impurity", "border_share")}
+    rows = {key: row for key, row in rows.items() if key[1] != PAIR}
     found = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["study", "strategy"])
     family = [study.plain and study.photographs and strategy != AVERAGE for study, strategy in found.index]
     return found.assign(holm=holm(found["t_p"].where(family)))
@@ -133,6 +128,14 @@ def _differences(runs: pd.DataFrame) -> pd.DataFrame:
     wide = runs.pivot(index=["study", "strategy", "seed"], columns="aggregate", values=list(VALUES))
     found = {v: wide[v, "max"] - wide[v, "mean"] for v in VALUES} | {"impurity_max": wide["impurity", "max"]}
     return pd.DataFrame(found).dropna(subset="aualc")
+
+
+def _parts(there: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """AVERAGE, PAIR and each strategy of the paper with its mean by seed, of the seeds that have all of it. there: by strategy and seed."""
+    for key, members in {AVERAGE: ASKING, PAIR: ("bvsb", "oreal"), **{s: (s,) for s in ASKING}}.items():
+        of_seed = there[there.index.isin(members, level="strategy")].groupby("seed")
+        if len(part := of_seed.mean()[of_seed.size() == len(members)]):
+            yield key, part
 
 
 def pooled(mean: Sequence[float], sd: Sequence[float], n: Sequence[int]) -> dict[str, float]:
@@ -180,10 +183,8 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
             continue
         both = pd.DataFrame({"dominant": gain[study], "exact": gain[twin]}).dropna()
         both["difference"] = both["exact"] - both["dominant"]
-        for key, members in {PAIR: ("bvsb", "oreal"), AVERAGE: ASKING, **{s: (s,) for s in ASKING}}.items():
-            of_seed = both[both.index.isin(members, level="strategy")].groupby("seed")
-            if len(part := of_seed.mean()[of_seed.size() == len(members)]):
-                rows[study, key] = {c: interval(part[c]) | {"t_p": t_p(part[c])} for c in both}
+        for key, part in _parts(both):
+            rows[study, key] = {c: interval(part[c]) | {"t_p": t_p(part[c])} for c in both}
     index = pd.MultiIndex.from_tuples(list(rows), names=["study", "strategy"])
     return pd.DataFrame(list(rows.values()), index, columns=["dominant", "exact", "difference"])
 

@@ -6,8 +6,8 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 
@@ -33,6 +33,17 @@ def processes(workers: int | None, n: int) -> int:
     return max(1, min(workers or os.cpu_count() or 1, n, 61))  # Windows cannot wait for more than 61 processes
 
 
+def in_order(submit: Callable, items: Iterable, most: int) -> Iterator:
+    """The result of the future submit(item) of each item, in order, while at most `most` of them wait."""
+    waiting: deque = deque()
+    for item in items:
+        waiting.append(submit(item))
+        if len(waiting) > most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
 def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:
     """work(item) of each item in order, from `workers` processes that run at most a few items ahead.
 
@@ -43,14 +54,8 @@ def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-        waiting: deque = deque()
         try:
-            for item in items:
-                waiting.append(_submit(pool, work, item))
-                if len(waiting) > 3 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+            yield from in_order(lambda item: _submit(pool, work, item), items, 3 * workers)
         except BrokenProcessPool as error:
             raise RuntimeError(
                 "a worker process died: out of memory, or the calling script lacks `if __name__ == '__main__':` "
@@ -60,7 +65,7 @@ def parallel(work: Callable, items: Sequence, workers: int) -> Iterator:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(pool: ProcessPoolExecutor, work: Callable, item: object) -> object:
+def _submit(pool: ProcessPoolExecutor, work: Callable, item: object) -> Future:
     """A process that this starts never hears Ctrl-C, not even while it starts, when it would answer with a stack trace."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows, where `_start_worker` must do
         return pool.submit(work, item)
