@@ -23,6 +23,7 @@ from ..draw import hex_palette
 from ..oracle import class_votes
 from ..storage import checked, provenance
 from ..storage.lock import Lock
+from ..storage.processes import refuse_unguarded
 from ..storage.progress import log
 from ..strategies import STRATEGIES, choice
 from ..strategies import check as check_strategy
@@ -60,6 +61,7 @@ def open_session(
     repair: go on without damaged lines of the log.  params: the YAML file, changes: values of it (strategy, model, ...).
     Raises ValueError for what cannot work, before anything is written; FileNotFoundError without such a folder.
     """
+    refuse_unguarded()
     folder, home = Path(folder).expanduser().resolve(), work_folder(folder, work)
     check_annotator(annotator)
     config = RunConfig.from_yaml(params, **changes)

@@ -18,6 +18,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from tiny import TINY, taken_over
 
 from oreal_lib.data import prepare as module
@@ -25,6 +26,7 @@ from oreal_lib.data.prepare import Cutter, _room, prepare
 from oreal_lib.data.source import Item, Source
 from oreal_lib.data.store import ARRAYS, content, open_store
 from oreal_lib.oracle import class_votes
+from oreal_lib.storage.paths import params_root
 from oreal_lib.storage.progress import lines_to
 from oreal_lib.storage.provenance import versions
 from oreal_lib.storage.ragged import Ragged
@@ -458,12 +460,20 @@ def test_wrong_arguments_are_refused(tmp_path):
         make(tmp_path, untrained)
 
 
+RUN = "from oreal_lib.experiments.run import run\nfrom oreal_lib.config import RunConfig\nlist(run(RunConfig.from_yaml('tiny.yaml')))\n"
+LABEL = "from oreal_lib.annotate.session import open_session\nopen_session('photos', ['a', 'b'], superpixel_method='grid', live=False, workers=2)\n"
+
+
 @pytest.mark.slow
-def test_a_script_that_its_own_workers_would_run_again_stops_with_the_remedy(tmp_path):
+@pytest.mark.parametrize("script", [RUN, LABEL])
+def test_a_script_that_its_own_workers_would_run_again_stops_with_the_remedy(script, tmp_path):
     """Without `if __name__ == "__main__":` each worker reads the script, and would wait for what its parent holds."""
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(read_yaml("toy") | TINY | {"workers": 2}))
-    imports = "from oreal_lib.experiments.run import run\nfrom oreal_lib.config import RunConfig\n"
-    (tmp_path / "script.py").write_text(f"{imports}list(run(RunConfig.from_yaml('tiny.yaml')))\n")
+    (tmp_path / "params").symlink_to(params_root())
+    (tmp_path / "photos").mkdir()
+    for k in range(100):
+        Image.new("RGB", (64, 48)).save(tmp_path / "photos" / f"{k}.png")
+    (tmp_path / "script.py").write_text(script)
     environment = os.environ | {"OREAL_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0 and "put its code below `if __name__ == '__main__':`" in done.stderr
