@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from ..data.folders import folders_below, listing, remark, tidy
 from ..data.resize import Size, bounded, nearest, resized
 from ..data.source import cutting
 from ..storage import atomic, checked
-from ..storage.checked import read_npy
+from ..storage.checked import npy, read_npy
 from ..storage.processes import parallel, processes
 from ..storage.progress import log, told
 from ..superpixels import MOST_SUPERPIXELS, SuperpixelRecipe, dense, superpixels
@@ -177,8 +176,7 @@ def _cut(
     entry |= {"stat": [stat.st_size, stat.st_mtime_ns], "content": hashlib.sha256(data).hexdigest()}
     entry["superpixels"] = asdict(recipe) if not maps else maps[name].name
     for part, array in (("image", image), ("ids", ids)):
-        np.save(buffer := BytesIO(), array, allow_pickle=False)
-        atomic.write_bytes(store / f"{key(name)}.{part}.npy", buffer.getvalue())
+        atomic.write_bytes(store / f"{key(name)}.{part}.npy", npy(array))
     checked.write(store / f"{key(name)}.json", entry)  # last: from here on the picture is in the store
     return entry, None
 

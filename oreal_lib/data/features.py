@@ -5,7 +5,6 @@ pictures in work. The files lie beside the prepared data and can be deleted whil
 """
 
 import hashlib
-import io
 import os
 import shutil
 import zlib
@@ -21,7 +20,7 @@ from torch.backends.cpu import get_cpu_capability
 from ..config import RunConfig
 from ..models import STRIDE, build_model
 from ..models.weights import load_weights, weights_file
-from ..storage.checked import read_npy
+from ..storage.checked import npy, read_npy
 from ..storage.devices import choose_device
 from ..storage.lock import Lock
 from ..storage.paths import prepared_root
@@ -197,11 +196,11 @@ def _keep(encoder: Encoder, folder: Path, image: np.ndarray) -> int:
 
     Renamed when whole, but not flushed: `_whole` finds what a power cut tore.
     """
-    np.save(data := io.BytesIO(), encoder(image))
+    data = npy(encoder(image))
     file = _file(folder, image)
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     with open(beside, "wb") as out:
-        size = out.write(data.getbuffer()) + out.write(_check(file, data.getbuffer()))
+        size = out.write(data) + out.write(_check(file, data))
     os.replace(beside, file)
     return size
 

@@ -1,7 +1,6 @@
 """You against a strategy: the same pictures, network and number of clicks, and the masks that neither of you has seen."""
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from ..data.files import read_image
 from ..draw import as_written, class_palette, color_mask, draw_image, draw_selection
 from ..setting import Setting
 from ..storage import atomic
-from ..storage.checked import read_npy
+from ..storage.checked import npy, read_npy
 from ..storage.ragged import some
 from ..types import IGNORE, Labels
 from .race import Choose, of_strategy
@@ -31,7 +30,7 @@ def write_pool(setting: Setting, folder: Path) -> tuple[Path, Path]:
     for i, image in enumerate(some(setting.dataset.images, setting.pool)):
         for place, write, read, array in (
             (pictures / f"{i:03d}.png", png, read_image, image),
-            (partition / f"{i:03d}.npy", _npy, read_npy, setting.superpixels.maps[i]),
+            (partition / f"{i:03d}.npy", npy, read_npy, setting.superpixels.maps[i]),
         ):
             if not place.exists():
                 atomic.write_bytes(place, write(np.asarray(array)))
@@ -40,11 +39,6 @@ def write_pool(setting: Setting, folder: Path) -> tuple[Path, Path]:
                     f"{place} is of another pool than that of this setting; name another folder, or move {folder} away"
                 )
     return pictures, partition
-
-
-def _npy(array: np.ndarray) -> bytes:
-    np.save(buffer := BytesIO(), array, allow_pickle=False)
-    return buffer.getvalue()
 
 
 def clicked(session: Session) -> tuple[np.ndarray, np.ndarray]:

@@ -121,6 +121,12 @@ def read_npy(path: Path | str) -> np.ndarray:
         raise ValueError(f"{path} is not an array of numbers ({reason}); save it again with numpy.save") from error
 
 
+def npy(array: np.ndarray) -> bytes:
+    """A .npy file of an array of numbers."""
+    np.save(buffer := BytesIO(), array, allow_pickle=False)
+    return buffer.getvalue()
+
+
 def _one_line(values: Mapping[str, Any]) -> str:
     return json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
