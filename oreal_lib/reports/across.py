@@ -59,6 +59,7 @@ class Study:
 
     @property
     def photographs(self) -> bool:
+        """Whether its pictures are photographs, not drawn scenes."""
         return not self.data.startswith("toy")
 
 

@@ -122,7 +122,7 @@ def read_npy(path: Path | str) -> np.ndarray:
 
 
 def npy(array: np.ndarray) -> bytes:
-    """A .npy file of an array of numbers."""
+    """The .npy file of an array (n, ...) of numbers."""
     np.save(buffer := BytesIO(), array, allow_pickle=False)
     return buffer.getvalue()
 
