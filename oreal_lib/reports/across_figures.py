@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ..draw import STRATEGY_COLORS, title
-from .across import AVERAGE, name, summary
+from .across import AVERAGE, DATA, name, summary
 from .claims import ASKING
 
 AGAINST = {  # what max - mean is drawn against -> axis
@@ -67,7 +67,7 @@ def _colors(found: pd.DataFrame) -> dict[str, str]:
 
 def legend_of_data(found: pd.DataFrame, fig: Figure) -> None:
     """The colors and fillings of `draw_against`, beneath the panels."""
-    marks = [Line2D([], [], color=c, marker="o", ls="", label=data) for data, c in _colors(found).items()]
+    marks = [Line2D([], [], color=c, marker="o", ls="", label=DATA.get(data, data)) for data, c in _colors(found).items()]
     marks += [
         Line2D([], [], mec="gray", mfc=face, marker="o", ls="", label=text)
         for face, text in (("gray", "dominant answers"), ("none", "exact answers"))
