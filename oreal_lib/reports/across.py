@@ -23,8 +23,6 @@ VALUES = ("aualc", "aualc_per_pixel", "border_share", "impurity")  # of each run
 PLANNED = ("max beats mean per click", "OREAL max is the best of all eleven", "max asks more at true borders")
 EXACT = "exact answers lift max - mean"  # H4
 BESIDE = ("max beats mean per labeled pixel", "OREAL mean is the best of all eleven")  # planned, too, and not corrected for
-
-
 DATA = {  # what data sets are called where people read
     "camvid": "CamVid",
     "labelmefacade": "LabelMeFacade",
@@ -48,9 +46,8 @@ class Study:
 
     def __str__(self) -> str:
         more = f", {self.count} superpixels" * self.resized + f", {self.labeling} answers" * (self.labeling != "dominant")
-        return (
-            f"{DATA.get(self.data, self.data)}, {self.budget:.2g} % a step{more}" + ", contradicted labels left out" * self.dropped
-        )
+        more += ", contradicted labels left out" * self.dropped
+        return f"{DATA.get(self.data, self.data)}, {self.budget:.2g} % a step{more}"
 
     @property
     def plain(self) -> bool:
@@ -293,11 +290,12 @@ def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
 
 def _overview(found: pd.DataFrame) -> str:
     """The gains of `gains`, a row per study with the paper's labels and a column per strategy."""
-    keys, rows = (AVERAGE, *ASKING), []
-    for study in filter(lambda study: study.plain, found.index.unique("study")):
-        cells = [table.with_interval(found.loc[study, key]) if (study, key) in found.index else "" for key in keys]
-        decided = [(study, key) in found.index and found.loc[(study, key), "holm"] < 0.05 for key in keys]
-        rows.append([str(study), *(f"**{cell}**" if bold else cell for cell, bold in zip(cells, decided, strict=True))])
+    keys, cells = (AVERAGE, *ASKING), {}
+    for (study, s), d in found.iterrows():
+        if study.plain:
+            text = table.with_interval(d)
+            cells.setdefault(study, dict.fromkeys(keys, ""))[s] = f"**{text}**" if d["holm"] < 0.05 else text
+    rows = [[str(study), *of.values()] for study, of in cells.items()]
     return table.markdown(["study", *map(name, keys)], rows)
 
 
