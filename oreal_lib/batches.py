@@ -79,7 +79,7 @@ def epoch(trainable: np.ndarray, iterations: int, config: RunConfig, rng: np.ran
     """
     b = config.batch_size
     rounds = [rng.permutation(trainable) for _ in range(-(-iterations * b // len(trainable)))]
-    scales = _scales(config)
+    scales = (config.augment_scale_min, config.augment_scale_max) != (1.0, 1.0) or config.resize == "crop"
     for index in np.concatenate(rounds)[: iterations * b].reshape(iterations, b).tolist():
         hflip, vflip = rng.random(b) < config.augment_hflip, rng.random(b) < config.augment_vflip
         scale, place = [None] * b, np.zeros((b, 2))
@@ -95,10 +95,6 @@ def epoch(trainable: np.ndarray, iterations: int, config: RunConfig, rng: np.ran
             Draw(index[i], bool(hflip[i]), bool(vflip[i]), scale[i], tuple(place[i]), gain[i], float(shift[i]), jitter[i])
             for i in range(b)
         ]
-
-
-def _scales(config: RunConfig) -> bool:
-    return (config.augment_scale_min, config.augment_scale_max) != (1.0, 1.0) or config.resize == "crop"
 
 
 def load(pairs: Pairs, draws: list[Draw], size: tuple[int, int] | None = None) -> Batch:
@@ -167,12 +163,7 @@ def _rescale(x: torch.Tensor, maps: Maps, scale: float, place: tuple, size: tupl
 
 
 def batches(
-    pairs: Pairs,
-    trainable: np.ndarray,
-    iterations: int,
-    config: RunConfig,
-    rng: np.random.Generator,
-    device: torch.device,
+    pairs: Pairs, trainable: np.ndarray, iterations: int, config: RunConfig, rng: np.random.Generator, device: torch.device
 ) -> Iterator[Batch]:
     """The batches of one epoch, on `device`. `config.loaders` threads prepare the next ones meanwhile (None: 4 for a GPU, else 0).
 

@@ -115,10 +115,9 @@ def gains(runs: pd.DataFrame) -> pd.DataFrame:
             more = {f"pixel_{k}": pixel[k] for k in ("mean", "low", "high")}
             more |= {"impurity_max": part["impurity_max"].mean(), "budget": study.budget, "t_p": t_p(part["aualc"])}
             rows[study, key] = interval(part["aualc"]) | more | {f"{v}_gain": part[v].mean() for v in ("impurity", "border_share")}
-    rows = {key: row for key, row in rows.items() if key[1] != PAIR}
-    found = pd.DataFrame.from_dict(rows, orient="index").rename_axis(["study", "strategy"])
+    found = pd.DataFrame.from_dict({k: row for k, row in rows.items() if k[1] != PAIR}, orient="index")
     family = [study.plain and study.photographs and strategy != AVERAGE for study, strategy in found.index]
-    return found.assign(holm=holm(found["t_p"].where(family)))
+    return found.assign(holm=holm(found["t_p"].where(family))).rename_axis(["study", "strategy"])
 
 
 def _differences(runs: pd.DataFrame) -> pd.DataFrame:
@@ -265,10 +264,9 @@ def markdown(found: pd.DataFrame, answered: pd.DataFrame) -> str:
         }
         for (study, s), d in found.iterrows()
     ]
-    tested = int(found["holm"].notna().sum())
     parts = [
         _overview(found),
-        f"Max - mean of AuALC in points (95 % interval), paired by seed. Bold: decided after Holm's correction for the {tested} differences of "
+        f"Max - mean of AuALC in points (95 % interval), paired by seed. Bold: decided after Holm's correction for the {found['holm'].notna().sum()} differences of "
         "single strategies on photographs.",
         "By study; borders and impurity in percent, of what was asked after step 1. *After Holm*: the p of that correction. *Impurity*: pixels that one "
         "label per superpixel gets wrong in what max asks, and how many more than in what mean asks.",
