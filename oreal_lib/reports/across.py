@@ -291,7 +291,7 @@ def _overview(found: pd.DataFrame) -> str:
     keys, cells = (AVERAGE, *ASKING), {}
     for (study, s), d in found.iterrows():
         if study.plain:
-            text = table.with_interval(d)
+            text = table.with_interval(d).replace(" ", "<br>", 1)  # two lines: seven columns are wide
             cells.setdefault(study, dict.fromkeys(keys, ""))[s] = f"**{text}**" if d["holm"] < 0.05 else text
     rows = [[str(study), *of.values()] for study, of in cells.items()]
     return table.markdown(["study", *map(name, keys)], rows)
