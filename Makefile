@@ -30,7 +30,7 @@ FIGURES = $(call given,OREAL_HOME,$$OREAL_HOME/)figures
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-12s %s\n", $$1, $$2 }'
 
-demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, two tables, three figures (about 5 minutes on two cores)
+demo: setup ## the paper's question on drawn scenes, start to end: 7 runs, two tables, three figures (5 to 10 minutes on two cores)
 	@$(OREAL) run demo $(call given,JOBS,--jobs="$$JOBS")
 	@echo && cat "$(FIGURES)/demo_table.md"
 	@echo
