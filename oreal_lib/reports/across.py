@@ -1,6 +1,6 @@
 """When does max help? Max minus mean in every study: one data set, network, budget, size of superpixels and kind of answers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,6 @@ from scipy import optimize, stats
 from ..config import RunConfig
 from ..draw import title
 from ..experiments.run_folder import find
-from ..storage.yaml_file import read_yaml
 from . import table
 from .claims import ASKING, COLUMNS, claims
 from .frames import INTERVAL, interval, load, per_run
@@ -34,7 +33,7 @@ DATA = {  # what data sets are called where people read
 @dataclass(frozen=True, order=True)
 class Study:
     """What the runs of one comparison share. count: superpixels per picture, as asked for.  budget: percent of the pool per step.
-    dropped: whether labels that a first training contradicts were left out.  resized: whether count is not that of the data set's params."""
+    dropped: whether labels that a first training contradicts were left out.  resized: whether count is not that of most runs on data."""
 
     data: str
     model: str
@@ -65,13 +64,14 @@ def studies(configs: Sequence[RunConfig], runs_dir: Path | str | None = None) ->
 
     FileNotFoundError if none is left.
     """
+    counts = pd.Series([c.superpixel_count for c in configs]).groupby([_data(c) for c in configs])
+    usual = {data: count.mode().tolist()[0] for data, count in counts}
     asked: dict[Study, list[RunConfig]] = {}
     for c in configs:
         if c.supervision == "active" and c.stage == 1 and (folder := find(c, runs_dir)):
             pool = folder.done["pool"]
             budget = round(100 * pool["query_size"] / pool["superpixels"], 2)
-            usual = read_yaml(c.dataset)["superpixel_count"]
-            resized = c.superpixel_count != usual and "scene" not in c.data_options  # each kind of scenes has its own
+            resized = c.superpixel_count != usual[_data(c)]
             study = Study(_data(c), c.model, c.superpixel_count, budget, c.labeling, c.drop_contradicted > 0, resized)
             asked.setdefault(study, []).append(c)
     found, references = {}, [c for c in configs if c.supervision == "full_dominant" and find(c, runs_dir)]
@@ -110,12 +110,12 @@ def gains(runs: pd.DataFrame) -> pd.DataFrame:
     """
     rows, each = {}, _differences(runs)
     for study in each.index.unique("study"):
-        for key, part in _parts(each.loc[study]):
+        for key, part in _parts(each.loc[study], {AVERAGE: ASKING}):
             pixel = interval(part["aualc_per_pixel"].dropna())
             more = {f"pixel_{k}": pixel[k] for k in ("mean", "low", "high")}
             more |= {"impurity_max": part["impurity_max"].mean(), "budget": study.budget, "t_p": t_p(part["aualc"])}
             rows[study, key] = interval(part["aualc"]) | more | {f"{v}_gain": part[v].mean() for v in ("impurity", "border_share")}
-    found = pd.DataFrame.from_dict({k: row for k, row in rows.items() if k[1] != PAIR}, orient="index")
+    found = pd.DataFrame.from_dict(rows, orient="index")
     family = [study.plain and study.photographs and strategy != AVERAGE for study, strategy in found.index]
     return found.assign(holm=holm(found["t_p"].where(family))).rename_axis(["study", "strategy"])
 
@@ -127,9 +127,9 @@ def _differences(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(found).dropna(subset="aualc")
 
 
-def _parts(there: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """AVERAGE, PAIR and each strategy of the paper with its mean by seed, of the seeds that have all of it. there: by strategy and seed."""
-    for key, members in {AVERAGE: ASKING, PAIR: ("bvsb", "oreal"), **{s: (s,) for s in ASKING}}.items():
+def _parts(there: pd.DataFrame, groups: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Each group, and each strategy of the paper, with its mean by seed, of the seeds that have all of it. there: by strategy and seed."""
+    for key, members in {**groups, **{s: (s,) for s in ASKING}}.items():
         of_seed = there[there.index.isin(members, level="strategy")].groupby("seed")
         if len(part := of_seed.mean()[of_seed.size() == len(members)]):
             yield key, part
@@ -180,7 +180,7 @@ def answers(runs: pd.DataFrame) -> pd.DataFrame:
             continue
         both = pd.DataFrame({"dominant": gain[study], "exact": gain[twin]}).dropna()
         both["difference"] = both["exact"] - both["dominant"]
-        for key, part in _parts(both):
+        for key, part in _parts(both, {AVERAGE: ASKING, PAIR: ("bvsb", "oreal")}):
             rows[study, key] = {c: interval(part[c]) | {"t_p": t_p(part[c])} for c in both}
     index = pd.MultiIndex.from_tuples(list(rows), names=["study", "strategy"])
     return pd.DataFrame(list(rows.values()), index, columns=["dominant", "exact", "difference"])
